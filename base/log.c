@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <unistd.h>
+
+enum { LOG_OUTPUTS_MAX = 8, LOG_LINE_MAX = 64 * 1024 };
+
+static struct {
+    enum log_level level;
+    enum log_format format;
+    int fds[LOG_OUTPUTS_MAX];
+    int fd_count;
+} logger = {LOG_LEVEL_INFO, LOG_FORMAT_JSON, {STDERR_FILENO}, 1};
+
+static const char *const level_names[] = {"debug", "info", "warn", "error", "panic", "fatal"};
+
+static struct err output_open(const char *name, int *out_fd, struct why *why)
+{
+    if (strcmp(name, "stdout") == 0) {
+        *out_fd = STDOUT_FILENO;
+        return OK;
+    }
+    if (strcmp(name, "stderr") == 0 || strcmp(name, "default") == 0 || strcmp(name, "systemd/journal") == 0) {
+        *out_fd = STDERR_FILENO; /* journald reads stderr, and prefers lines to its own protocol there */
+        return OK;
+    }
+    int fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return why_errno(why, errno, "open log output %s", name);
+    }
+    *out_fd = fd;
+    return OK;
+}
+
+struct err log_open(const struct log_options *options, struct why *why)
+{
+    int fds[LOG_OUTPUTS_MAX];
+    int count = 0;
+    for (; options->outputs && options->outputs[count]; count++) {
+        if (count == LOG_OUTPUTS_MAX) {
+            return why_set(why, ERR(BAD_CONFIG), "more than %d log outputs", LOG_OUTPUTS_MAX);
+        }
+        TRY(output_open(options->outputs[count], &fds[count], why));
+    }
+    if (count == 0) {
+        fds[count++] = STDERR_FILENO;
+    }
+    memcpy(logger.fds, fds, sizeof(fds));
+    logger.fd_count = count;
+    logger.level = options->level;
+    logger.format = options->format;
+    return OK;
+}
+
+void log_close(void)
+{
+    for (int i = 0; i < logger.fd_count; i++) {
+        if (logger.fds[i] > STDERR_FILENO) {
+            close(logger.fds[i]);
+        }
+    }
+    logger.fds[0] = STDERR_FILENO;
+    logger.fd_count = 1;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level >= __atomic_load_n(&logger.level, __ATOMIC_RELAXED);
+}
+
+void log_level_set(enum log_level level)
+{
+    __atomic_store_n(&logger.level, level, __ATOMIC_RELAXED);
+}
+
+/* JSON as Go's encoders write it: control bytes escaped, invalid UTF-8 kept out. */
+static void add_quoted(struct buf *line, struct slice text)
+{
+    buf_add_byte(line, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t byte = text.data[i];
+        if (byte == '"' || byte == '\\') {
+            buf_add_byte(line, '\\');
+            buf_add_byte(line, byte);
+        } else if (byte == '\n') {
+            buf_add_str(line, "\\n");
+        } else if (byte == '\t') {
+            buf_add_str(line, "\\t");
+        } else if (byte == '\r') {
+            buf_add_str(line, "\\r");
+        } else if (byte < 0x20 || byte == 0x7f) {
+            buf_printf(line, "\\u%04x", byte);
+        } else {
+            buf_add_byte(line, byte);
+        }
+    }
+    buf_add_byte(line, '"');
+}
+
+/* Trims "1.500000" to "1.5". */
+static void add_decimal(struct buf *line, double number, const char *unit)
+{
+    char text[64];
+    int len = snprintf(text, sizeof(text), "%.6f", number);
+    while (len > 0 && text[len - 1] == '0') {
+        len--;
+    }
+    if (len > 0 && text[len - 1] == '.') {
+        len--;
+    }
+    buf_add(line, text, (size_t)len);
+    buf_add_str(line, unit);
+}
+
+/* As Go prints a time.Duration. */
+static void add_duration(struct buf *line, int64_t ns)
+{
+    buf_add_byte(line, '"');
+    if (ns < 0) {
+        buf_add_byte(line, '-');
+        ns = -ns;
+    }
+    if (ns == 0) {
+        buf_add_str(line, "0s");
+    } else if (ns < 1000) {
+        buf_printf(line, "%" PRId64 "ns", ns);
+    } else if (ns < 1000000) {
+        add_decimal(line, (double)ns / 1e3, "µs");
+    } else if (ns < 1000000000) {
+        add_decimal(line, (double)ns / 1e6, "ms");
+    } else {
+        int64_t seconds = ns / 1000000000;
+        if (seconds >= 3600) {
+            buf_printf(line, "%" PRId64 "h", seconds / 3600);
+        }
+        if (seconds >= 60) {
+            buf_printf(line, "%" PRId64 "m", seconds / 60 % 60);
+        }
+        add_decimal(line, (double)(seconds % 60) + (double)(ns % 1000000000) / 1e9, "s");
+    }
+    buf_add_byte(line, '"');
+}
+
+static void add_texts(struct buf *line, const char *const *texts)
+{
+    buf_add_byte(line, '[');
+    for (size_t i = 0; texts && texts[i]; i++) {
+        if (i) {
+            buf_add_byte(line, ',');
+        }
+        add_quoted(line, slice_str(texts[i]));
+    }
+    buf_add_byte(line, ']');
+}
+
+static void add_value(struct buf *line, const struct log_field *field)
+{
+    switch (field->kind) {
+    case LOG_KIND_STR:
+        add_quoted(line, slice_str(field->text));
+        break;
+    case LOG_KIND_BYTES:
+        add_quoted(line, field->bytes);
+        break;
+    case LOG_KIND_INT:
+        buf_printf(line, "%" PRId64, field->number);
+        break;
+    case LOG_KIND_UINT:
+        buf_printf(line, "%" PRIu64, field->unsigned_number);
+        break;
+    case LOG_KIND_BOOL:
+        buf_add_str(line, field->number ? "true" : "false");
+        break;
+    case LOG_KIND_STRS:
+        add_texts(line, field->texts);
+        break;
+    case LOG_KIND_NS:
+        add_duration(line, field->number);
+        break;
+    case LOG_KIND_HEX:
+        buf_printf(line, "\"%" PRIx64 "\"", field->unsigned_number);
+        break;
+    case LOG_KIND_END:
+    default:
+        break;
+    }
+}
+
+static void add_fields(struct buf *line, const struct log_field *fields, const char *first)
+{
+    const char *separator = first;
+    for (; fields->kind != LOG_KIND_END; fields++) {
+        buf_add_str(line, separator);
+        add_quoted(line, slice_str(fields->name));
+        buf_add_byte(line, ':');
+        add_value(line, fields);
+        separator = ",";
+    }
+}
+
+/* Callers are named as zap does, by folder and file: "server/pump.c:42". */
+static const char *short_file(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    while (slash && slash > file && slash[-1] != '/') {
+        slash--;
+    }
+    return slash ? slash : file;
+}
+
+static void add_json(struct buf *line, enum log_level level, const char *caller, const char *stamp,
+    const char *message, const struct log_field *fields)
+{
+    buf_printf(line, "{\"level\":\"%s\",\"ts\":\"%s\",\"caller\":\"%s\",\"msg\":", level_names[level], stamp, caller);
+    add_quoted(line, slice_str(message));
+    add_fields(line, fields, ",");
+    buf_add_str(line, "}\n");
+}
+
+static void add_console(struct buf *line, enum log_level level, const char *caller, const char *stamp,
+    const char *message, const struct log_field *fields)
+{
+    buf_printf(line, "%s\t%s\t%s\t%s", stamp, level_names[level], caller, message);
+    if (fields->kind != LOG_KIND_END) {
+        buf_add_str(line, "\t{");
+        add_fields(line, fields, "");
+        buf_add_str(line, "}");
+    }
+    buf_add_str(line, "\n");
+}
+
+void log_write(enum log_level level, const char *file, int line_number, const char *message,
+    const struct log_field *fields)
+{
+    struct buf line;
+    char caller[256];
+    char stamp[48];
+    buf_init(&line, LOG_LINE_MAX);
+    snprintf(caller, sizeof(caller), "%s:%d", short_file(file), line_number);
+    clock_format_log(clock_wall_ns(), stamp, sizeof(stamp));
+    if (logger.format == LOG_FORMAT_JSON) {
+        add_json(&line, level, caller, stamp, message, fields);
+    } else {
+        add_console(&line, level, caller, stamp, message, fields);
+    }
+    for (int i = 0; i < logger.fd_count; i++) {
+        /* A log that cannot be written must not stop the member. */
+        if (write(logger.fds[i], line.data, line.len) < 0) {
+            continue;
+        }
+    }
+    buf_fini(&line);
+}

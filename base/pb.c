@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/pb.h"
+
+#include "base/codec.h"
+
+static const ProtobufCMessageDescriptor *submessage(const ProtobufCMessageDescriptor *type, uint32_t number)
+{
+    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(type, number);
+    return field && field->type == PROTOBUF_C_TYPE_MESSAGE ? field->descriptor : NULL;
+}
+
+/* Walks the nesting with a stack of its own, so that the input cannot choose how deep ours gets. */
+static struct err depth_check(const ProtobufCMessageDescriptor *type, struct slice bytes)
+{
+    struct {
+        const ProtobufCMessageDescriptor *type;
+        struct wire wire;
+    } stack[PB_DEPTH_MAX];
+    size_t depth = 1;
+    stack[0].type = type;
+    wire_init(&stack[0].wire, bytes);
+    while (depth) {
+        struct wire_field field;
+        if (!wire_more(&stack[depth - 1].wire)) {
+            depth--;
+            continue;
+        }
+        TRY(wire_next(&stack[depth - 1].wire, &field));
+        if (field.type != WIRE_BYTES) {
+            continue;
+        }
+        const ProtobufCMessageDescriptor *sub = submessage(stack[depth - 1].type, field.number);
+        if (sub && depth == PB_DEPTH_MAX) {
+            return ERR(TOO_BIG);
+        }
+        if (sub) {
+            stack[depth].type = sub;
+            wire_init(&stack[depth].wire, field.bytes);
+            depth++;
+        }
+    }
+    return OK;
+}
+
+struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena, struct slice bytes, void *out_message)
+{
+    TRY(depth_check(type, bytes));
+    ProtobufCMessage *message = protobuf_c_message_unpack(type, arena_protobuf(arena), bytes.len, bytes.data);
+    if (!message) {
+        return ERR(BAD_FORMAT);
+    }
+    *(ProtobufCMessage **)out_message = message;
+    return OK;
+}
+
+void pb_pack(const void *message, struct buf *buf)
+{
+    size_t size = protobuf_c_message_get_packed_size(message);
+    if (buf_reserve(buf, size)) {
+        buf->len += protobuf_c_message_pack(message, buf->data + buf->len);
+    }
+}
+
+struct slice pb_pack_arena(const void *message, struct arena *arena)
+{
+    size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *data = arena_alloc(arena, size);
+    if (!data) {
+        return (struct slice){0};
+    }
+    return slice_of(data, protobuf_c_message_pack(message, data));
+}

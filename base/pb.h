@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * protobuf-c with the limits that outside bytes need: nesting is measured before unpacking (protobuf-c recurses without
+ * a bound) and everything is allocated in the request's arena.
+ */
+#ifndef BASE_PB_H
+#define BASE_PB_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { PB_DEPTH_MAX = 100 };
+
+/* Unpacks bytes into the arena; *out_message lives as long as the arena.
+ * Errors: BAD_FORMAT (not that message), TOO_BIG (nested deeper than PB_DEPTH_MAX, or the arena's limit). */
+MUST struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena, struct slice bytes,
+    void *out_message);
+/* Appends the packed message. */
+void pb_pack(const void *message, struct buf *buf);
+/* Packs into new arena memory. */
+struct slice pb_pack_arena(const void *message, struct arena *arena);
+
+static inline struct slice pb_slice(ProtobufCBinaryData bytes)
+{
+    return slice_of(bytes.data, bytes.len);
+}
+
+/* protobuf-c's bytes are not const; the library only reads them when packing. */
+static inline ProtobufCBinaryData pb_bytes(struct slice bytes)
+{
+    return (ProtobufCBinaryData){bytes.len, (uint8_t *)(uintptr_t)bytes.data};
+}
+
+#endif

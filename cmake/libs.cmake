@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every library that the tree stands on, found once. All are Debian bookworm's.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_program(PROTOC_C protoc-c REQUIRED)
+pkg_check_modules(grpc REQUIRED IMPORTED_TARGET grpc)
+pkg_check_modules(protobuf-c REQUIRED IMPORTED_TARGET libprotobuf-c)
+pkg_check_modules(openssl REQUIRED IMPORTED_TARGET openssl)
+pkg_check_modules(libsystemd REQUIRED IMPORTED_TARGET libsystemd)
+pkg_check_modules(json-c REQUIRED IMPORTED_TARGET json-c)
+pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
+pkg_check_modules(libevent REQUIRED IMPORTED_TARGET libevent libevent_openssl libevent_pthreads)
+pkg_check_modules(curl REQUIRED IMPORTED_TARGET libcurl)
+if(KETCD_TESTS)
+    pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka)
+endif()
+find_library(ROCKSDB_LIBRARY rocksdb REQUIRED)
