@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Memory that lives and dies as one: a request's. Used by one thread at a time, handed on with the request.
+ * Memory that lives and dies as one: a request's. Used by one thread at a time, handed on with the
+ * request.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -23,7 +24,8 @@ void *arena_zalloc(struct arena *arena, size_t size);
 /* Copies into the arena. The copy of text has a NUL behind it. */
 struct slice arena_dup(struct arena *arena, struct slice bytes);
 char *arena_strdup(struct arena *arena, const char *text);
-char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *arena_printf(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Calls fn(arg) when the arena is freed: for references that its contents hold. */
 void arena_defer(struct arena *arena, void (*fn)(void *arg), void *arg);
@@ -31,7 +33,8 @@ void arena_defer(struct arena *arena, void (*fn)(void *arg), void *arg);
 /* Bytes handed out so far. */
 size_t arena_used(const struct arena *arena);
 
-/* An allocator for protobuf-c that takes from the arena and frees nothing by itself. Lives as long as the arena. */
+/* An allocator for protobuf-c that takes from the arena and frees nothing by itself. Lives as long
+ * as the arena. */
 ProtobufCAllocator *arena_protobuf(struct arena *arena);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Immutable bytes shared between threads by reference count: a value, an encoded watch event, a reply.
+ * Immutable bytes shared between threads by reference count: a value, an encoded watch event, a
+ * reply.
  */
 #ifndef BASE_BLOB_H
 #define BASE_BLOB_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A growing run of bytes, born with a maximum. Past it, appends do nothing and is_full stays set: write all of a
- * message, look once. One thread at a time.
+ * A growing run of bytes, born with a maximum. Past it, appends do nothing and is_full stays set:
+ * write all of a message, look once. One thread at a time.
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Fixed-width integers, and protocol buffers' wire format for what is encoded by hand: writers into a struct buf and
- * bounds-checked readers over a slice. Pure.
+ * Fixed-width integers, and protocol buffers' wire format for what is encoded by hand: writers into
+ * a struct buf and bounds-checked readers over a slice. Pure.
  */
 #ifndef BASE_CODEC_H
 #define BASE_CODEC_H
@@ -84,7 +84,8 @@ static inline bool wire_more(const struct wire *wire)
 {
     return wire->at < wire->end;
 }
-/* Takes the next field. Errors: BAD_FORMAT (a length past the end, an over-long varint, groups, field number 0). */
+/* Takes the next field. Errors: BAD_FORMAT (a length past the end, an over-long varint, groups,
+ * field number 0). */
 MUST struct err wire_next(struct wire *wire, struct wire_field *out);
 MUST struct err varint_take(struct wire *wire, uint64_t *out_number);
 

@@ -41,7 +41,8 @@ static void make_tables(void)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t update_sse42(uint32_t crc, const uint8_t *at, size_t len)
+__attribute__((target("sse4.2"))) static uint32_t update_sse42(
+    uint32_t crc, const uint8_t *at, size_t len)
 {
     uint64_t wide = crc;
     for (; len >= 8; at += 8, len -= 8) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * CRC-32C (Castagnoli, polynomial 0x82f63b78 reflected), as Go's hash/crc32 updates it: no pre- or post-inversion for
- * the caller to do. The processor's instruction where it has one.
+ * CRC-32C (Castagnoli, polynomial 0x82f63b78 reflected), as Go's hash/crc32 updates it: no pre- or
+ * post-inversion for the caller to do. The processor's instruction where it has one.
  */
 #ifndef BASE_CRC32C_H
 #define BASE_CRC32C_H

@@ -87,6 +87,7 @@ struct err why_errno(struct why *why, int sys_errno, const char *format, ...)
 
 void check_failed(const char *cond, const char *file, int line)
 {
-    fprintf(stderr, "{\"level\":\"fatal\",\"caller\":\"%s:%d\",\"msg\":\"check failed: %s\"}\n", file, line, cond);
+    fprintf(stderr, "{\"level\":\"fatal\",\"caller\":\"%s:%d\",\"msg\":\"check failed: %s\"}\n",
+        file, line, cond);
     abort();
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The one error type: a code, returned by value, that must be looked at. Every code stands once in base/err.def with
- * its gRPC status and the exact text that etcd's clients compare. A failure with a story also fills a struct why.
+ * The one error type: a code, returned by value, that must be looked at. Every code stands once in
+ * base/err.def with its gRPC status and the exact text that etcd's clients compare. A failure with
+ * a story also fills a struct why.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
@@ -50,13 +51,14 @@ enum grpc_code {
 #define ERR(name) ((struct err){ERR_##name})
 #define IS(e, name) ((e).code == ERR_##name)
 
-/* Leaves the function with the error, if it is one. For functions that own nothing at that point. */
-#define TRY(call)                                                                                                      \
-    do {                                                                                                               \
-        struct err try_err = (call);                                                                                   \
-        if (try_err.code != ERR_OK) {                                                                                  \
-            return try_err;                                                                                            \
-        }                                                                                                              \
+/* Leaves the function with the error, if it is one. For functions that own nothing at that point.
+ */
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        struct err try_err = (call);                                                               \
+        if (try_err.code != ERR_OK) {                                                              \
+            return try_err;                                                                        \
+        }                                                                                          \
     } while (0)
 
 static inline bool err_is(struct err e)
@@ -77,17 +79,21 @@ struct why {
     char text[512];
 };
 
-/* Fills it; why may be NULL. Returns e, so that a failure is one line: return why_set(why, ERR(IO), "open %s", p); */
-struct err why_set(struct why *why, struct err e, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Fills it; why may be NULL. Returns e, so that a failure is one line: return why_set(why, ERR(IO),
+ * "open %s", p); */
+struct err why_set(struct why *why, struct err e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The same with ": strerror(sys_errno)" at the end and the code made from it. */
-struct err why_errno(struct why *why, int sys_errno, const char *format, ...) __attribute__((format(printf, 3, 4)));
+struct err why_errno(struct why *why, int sys_errno, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
-/* Broken invariants and programmer errors only; always on. Bad input, disks and peers get an error instead. */
-#define check(cond)                                                                                                    \
-    do {                                                                                                               \
-        if (__builtin_expect(!(cond), 0)) {                                                                            \
-            check_failed(#cond, __FILE__, __LINE__);                                                                   \
-        }                                                                                                              \
+/* Broken invariants and programmer errors only; always on. Bad input, disks and peers get an error
+ * instead. */
+#define check(cond)                                                                                \
+    do {                                                                                           \
+        if (__builtin_expect(!(cond), 0)) {                                                        \
+            check_failed(#cond, __FILE__, __LINE__);                                               \
+        }                                                                                          \
     } while (0)
 
 _Noreturn void check_failed(const char *cond, const char *file, int line);

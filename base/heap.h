@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * An intrusive binary min-heap ordered by a 64-bit key (a deadline, mostly). A node knows its place, so that it can be
- * moved or taken out in O(log n).
+ * An intrusive binary min-heap ordered by a 64-bit key (a deadline, mostly). A node knows its
+ * place, so that it can be moved or taken out in O(log n).
  */
 #ifndef BASE_HEAP_H
 #define BASE_HEAP_H

@@ -15,10 +15,12 @@ struct list {
 };
 
 #define LIST_ITEM(node, type, member) CONTAINER_OF(node, type, member)
-#define LIST_EACH(node, head) for (struct list *node = (head)->next; node != (head); node = node->next)
+#define LIST_EACH(node, head)                                                                      \
+    for (struct list *node = (head)->next; node != (head); node = node->next)
 /* Safe against unlinking node in the body. */
-#define LIST_EACH_SAFE(node, tmp, head)                                                                                \
-    for (struct list *node = (head)->next, *tmp = node->next; node != (head); node = tmp, tmp = node->next)
+#define LIST_EACH_SAFE(node, tmp, head)                                                            \
+    for (struct list *node = (head)->next, *tmp = node->next; node != (head);                      \
+         node = tmp, tmp = node->next)
 
 static inline void list_init(struct list *head)
 {

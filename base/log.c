@@ -28,8 +28,10 @@ static struct err output_open(const char *name, int *out_fd, struct why *why)
         *out_fd = STDOUT_FILENO;
         return OK;
     }
-    if (strcmp(name, "stderr") == 0 || strcmp(name, "default") == 0 || strcmp(name, "systemd/journal") == 0) {
-        *out_fd = STDERR_FILENO; /* journald reads stderr, and prefers lines to its own protocol there */
+    if (strcmp(name, "stderr") == 0 || strcmp(name, "default") == 0 ||
+        strcmp(name, "systemd/journal") == 0) {
+        *out_fd =
+            STDERR_FILENO; /* journald reads stderr, and prefers lines to its own protocol there */
         return OK;
     }
     int fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -219,14 +221,16 @@ static const char *short_file(const char *file)
 static void add_json(struct buf *line, enum log_level level, const char *caller, const char *stamp,
     const char *message, const struct log_field *fields)
 {
-    buf_printf(line, "{\"level\":\"%s\",\"ts\":\"%s\",\"caller\":\"%s\",\"msg\":", level_names[level], stamp, caller);
+    buf_printf(line,
+        "{\"level\":\"%s\",\"ts\":\"%s\",\"caller\":\"%s\",\"msg\":", level_names[level], stamp,
+        caller);
     add_quoted(line, slice_str(message));
     add_fields(line, fields, ",");
     buf_add_str(line, "}\n");
 }
 
-static void add_console(struct buf *line, enum log_level level, const char *caller, const char *stamp,
-    const char *message, const struct log_field *fields)
+static void add_console(struct buf *line, enum log_level level, const char *caller,
+    const char *stamp, const char *message, const struct log_field *fields)
 {
     buf_printf(line, "%s\t%s\t%s\t%s", stamp, level_names[level], caller, message);
     if (fields->kind != LOG_KIND_END) {

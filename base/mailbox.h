@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The only way between threads: a bounded first-in first-out queue of intrusive nodes. Pushing moves ownership to the
- * taker. Many pushers, one taker.
+ * The only way between threads: a bounded first-in first-out queue of intrusive nodes. Pushing
+ * moves ownership to the taker. Many pushers, one taker.
  */
 #ifndef BASE_MAILBOX_H
 #define BASE_MAILBOX_H
@@ -27,10 +27,11 @@ void mailbox_init(struct mailbox *box, size_t items_max);
 void mailbox_fini(struct mailbox *box);
 /* False when full or closed: the item stays the caller's. */
 bool mailbox_push(struct mailbox *box, struct list *item);
-/* As push, but ignores the bound: for messages that bounded work elsewhere has already paid for. False when closed. */
+/* As push, but ignores the bound: for messages that bounded work elsewhere has already paid for.
+ * False when closed. */
 bool mailbox_push_always(struct mailbox *box, struct list *item);
-/* Moves all waiting items to the end of out, in order; waits up to timeout_ms (-1: for ever, 0: not at all) for the first.
- * Returns how many. 0 with a closed box means: nothing more will come. */
+/* Moves all waiting items to the end of out, in order; waits up to timeout_ms (-1: for ever, 0: not
+ * at all) for the first. Returns how many. 0 with a closed box means: nothing more will come. */
 size_t mailbox_take(struct mailbox *box, struct list *out, int64_t timeout_ms);
 /* Wakes the taker though nothing was pushed. */
 void mailbox_wake(struct mailbox *box);

@@ -103,7 +103,8 @@ void *map_del_u64(struct map *map, uint64_t key)
 
 bool map_next(const struct map *map, void **cursor, struct slice *out_key, void **out_value)
 {
-    /* The cursor is the next entry to give; "at the end" has a mark of its own, as NULL means "at the start". */
+    /* The cursor is the next entry to give; "at the end" has a mark of its own, as NULL means "at
+     * the start". */
     static struct map_entry end;
     struct map_entry *entry = *cursor ? *cursor : map->entries;
     if (!entry || entry == &end) {

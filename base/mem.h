@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Allocation that aborts on failure: limits are checked before, so running out is not an error to handle.
+ * Allocation that aborts on failure: limits are checked before, so running out is not an error to
+ * handle.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One message on its way out: parts of bytes, each kept alive by an owner, sent one behind the other. Lets a watch event
- * that was encoded once go to many streams without a copy.
+ * One message on its way out: parts of bytes, each kept alive by an owner, sent one behind the
+ * other. Lets a watch event that was encoded once go to many streams without a copy.
  */
 #ifndef BASE_PAYLOAD_H
 #define BASE_PAYLOAD_H

@@ -3,7 +3,8 @@
 
 #include "base/codec.h"
 
-static const ProtobufCMessageDescriptor *submessage(const ProtobufCMessageDescriptor *type, uint32_t number)
+static const ProtobufCMessageDescriptor *submessage(
+    const ProtobufCMessageDescriptor *type, uint32_t number)
 {
     const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(type, number);
     return field && field->type == PROTOBUF_C_TYPE_MESSAGE ? field->descriptor : NULL;
@@ -42,10 +43,12 @@ static struct err depth_check(const ProtobufCMessageDescriptor *type, struct sli
     return OK;
 }
 
-struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena, struct slice bytes, void *out_message)
+struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena,
+    struct slice bytes, void *out_message)
 {
     TRY(depth_check(type, bytes));
-    ProtobufCMessage *message = protobuf_c_message_unpack(type, arena_protobuf(arena), bytes.len, bytes.data);
+    ProtobufCMessage *message =
+        protobuf_c_message_unpack(type, arena_protobuf(arena), bytes.len, bytes.data);
     if (!message) {
         return ERR(BAD_FORMAT);
     }

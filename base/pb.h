@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * protobuf-c with the limits that outside bytes need: nesting is measured before unpacking (protobuf-c recurses without
- * a bound) and everything is allocated in the request's arena.
+ * protobuf-c with the limits that outside bytes need: nesting is measured before unpacking
+ * (protobuf-c recurses without a bound) and everything is allocated in the request's arena.
  */
 #ifndef BASE_PB_H
 #define BASE_PB_H
@@ -13,9 +13,10 @@
 enum { PB_DEPTH_MAX = 100 };
 
 /* Unpacks bytes into the arena; *out_message lives as long as the arena.
- * Errors: BAD_FORMAT (not that message), TOO_BIG (nested deeper than PB_DEPTH_MAX, or the arena's limit). */
-MUST struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena, struct slice bytes,
-    void *out_message);
+ * Errors: BAD_FORMAT (not that message), TOO_BIG (nested deeper than PB_DEPTH_MAX, or the arena's
+ * limit). */
+MUST struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena,
+    struct slice bytes, void *out_message);
 /* Appends the packed message. */
 void pb_pack(const void *message, struct buf *buf);
 /* Packs into new arena memory. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A borrowed run of bytes. Never owns; the lender says how long it lives. {NULL, 0} is the empty slice. Pure.
+ * A borrowed run of bytes. Never owns; the lender says how long it lives. {NULL, 0} is the empty
+ * slice. Pure.
  */
 #ifndef BASE_SLICE_H
 #define BASE_SLICE_H
@@ -32,7 +33,8 @@ static inline bool slice_eq(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
-/* Bytewise order, a prefix before what it begins, as Go's bytes.Compare. Negative, 0 or positive. */
+/* Bytewise order, a prefix before what it begins, as Go's bytes.Compare. Negative, 0 or positive.
+ */
 static inline int slice_cmp(struct slice a, struct slice b)
 {
     size_t min = a.len < b.len ? a.len : b.len;
