@@ -11,12 +11,13 @@ static const ProtobufCMessageDescriptor *submessage(
 }
 
 /* Walks the nesting with a stack of its own, so that the input cannot choose how deep ours gets. */
-static struct err depth_check(const ProtobufCMessageDescriptor *type, struct slice bytes)
+static struct err depth_check(
+    const ProtobufCMessageDescriptor *type, struct slice bytes, size_t depth_max)
 {
     struct {
         const ProtobufCMessageDescriptor *type;
         struct wire wire;
-    } stack[PB_DEPTH_MAX];
+    } stack[PB_DEPTH_LOG_MAX];
     size_t depth = 1;
     stack[0].type = type;
     wire_init(&stack[0].wire, bytes);
@@ -31,7 +32,7 @@ static struct err depth_check(const ProtobufCMessageDescriptor *type, struct sli
             continue;
         }
         const ProtobufCMessageDescriptor *sub = submessage(stack[depth - 1].type, field.number);
-        if (sub && depth == PB_DEPTH_MAX) {
+        if (sub && depth == depth_max) {
             return ERR(TOO_BIG);
         }
         if (sub) {
@@ -43,10 +44,9 @@ static struct err depth_check(const ProtobufCMessageDescriptor *type, struct sli
     return OK;
 }
 
-struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena,
+static struct err unpack(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message)
 {
-    TRY(depth_check(type, bytes));
     ProtobufCMessage *message =
         protobuf_c_message_unpack(type, arena_protobuf(arena), bytes.len, bytes.data);
     if (!message) {
@@ -54,6 +54,20 @@ struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena
     }
     *(ProtobufCMessage **)out_message = message;
     return OK;
+}
+
+struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena,
+    struct slice bytes, void *out_message)
+{
+    TRY(depth_check(type, bytes, PB_DEPTH_MAX));
+    return unpack(type, arena, bytes, out_message);
+}
+
+struct err pb_unpack_log(const ProtobufCMessageDescriptor *type, struct arena *arena,
+    struct slice bytes, void *out_message)
+{
+    TRY(depth_check(type, bytes, PB_DEPTH_LOG_MAX));
+    return unpack(type, arena, bytes, out_message);
 }
 
 void pb_pack(const void *message, struct buf *buf)

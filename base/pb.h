@@ -10,12 +10,17 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { PB_DEPTH_MAX = 100 };
+/* Deep enough for the 128 nested transactions that etcd allows. */
+enum { PB_DEPTH_MAX = 300, PB_DEPTH_LOG_MAX = 310 };
 
 /* Unpacks bytes into the arena; *out_message lives as long as the arena.
  * Errors: BAD_FORMAT (not that message), TOO_BIG (nested deeper than PB_DEPTH_MAX, or the arena's
  * limit). */
 MUST struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena,
+    struct slice bytes, void *out_message);
+/* The same for what stands in the log: a request there is wrapped a little deeper than the client
+ * sent it. */
+MUST struct err pb_unpack_log(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message);
 /* Appends the packed message. */
 void pb_pack(const void *message, struct buf *buf);

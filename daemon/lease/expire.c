@@ -12,7 +12,8 @@ static int64_t life_ms(const struct lease *lease)
     return life_s * 1000;
 }
 
-void lease_refresh(struct lease_table *table, struct lease *lease, int64_t now_ms, int64_t extend_ms)
+void lease_refresh(
+    struct lease_table *table, struct lease *lease, int64_t now_ms, int64_t extend_ms)
 {
     lease->expiry_ms = now_ms + life_ms(lease) + extend_ms;
     heap_set(&table->by_expiry, &lease->expiry, lease->expiry_ms);
@@ -69,7 +70,8 @@ struct err lease_renew(struct lease_table *table, int64_t id, int64_t now_ms, in
     return err;
 }
 
-size_t lease_expired(struct lease_table *table, int64_t now_ms, int64_t retry_ms, int64_t *out_ids, size_t max)
+size_t lease_expired(
+    struct lease_table *table, int64_t now_ms, int64_t retry_ms, int64_t *out_ids, size_t max)
 {
     size_t count = 0;
     pthread_mutex_lock(&table->mutex);
@@ -86,7 +88,8 @@ size_t lease_expired(struct lease_table *table, int64_t now_ms, int64_t retry_ms
     return count;
 }
 
-/* Whole seconds that are left, as etcd prints them: a running lease of 10 s that was just granted shows 9. */
+/* Whole seconds that are left, as etcd prints them: a running lease of 10 s that was just granted
+ * shows 9. */
 static struct lease_info info_of(const struct lease *lease, int64_t now_ms)
 {
     struct lease_info info = {lease->id, lease->ttl_s, -1, lease->expiry_ms};

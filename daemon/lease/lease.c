@@ -102,7 +102,8 @@ struct err lease_load(struct lease_table *table, struct backend *backend, struct
     struct slice key;
     struct slice value;
     struct err err = OK;
-    struct backend_iter *iter = backend_iter_open(backend, NULL, SLICE("mlease/"), SLICE("mlease0"));
+    struct backend_iter *iter =
+        backend_iter_open(backend, NULL, SLICE("mlease/"), SLICE("mlease0"));
     while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
         err = row_load(table, value);
         if (err_is(err)) {
@@ -116,8 +117,8 @@ struct err lease_load(struct lease_table *table, struct backend *backend, struct
     return err;
 }
 
-struct err lease_grant(struct lease_table *table, int64_t id, int64_t ttl_s, struct backend_batch *batch,
-    int64_t *out_ttl_s)
+struct err lease_grant(struct lease_table *table, int64_t id, int64_t ttl_s,
+    struct backend_batch *batch, int64_t *out_ttl_s)
 {
     struct err err = OK;
     if (id == 0) {
@@ -163,8 +164,8 @@ struct blob **lease_keys_sorted(struct lease *lease, struct arena *arena)
     return keys;
 }
 
-struct err lease_revoke(struct lease_table *table, int64_t id, struct backend_batch *batch, struct arena *arena,
-    struct blob ***out_keys, size_t *out_count)
+struct err lease_revoke(struct lease_table *table, int64_t id, struct backend_batch *batch,
+    struct arena *arena, struct blob ***out_keys, size_t *out_count)
 {
     uint8_t key[ROW_KEY_SIZE];
     struct err err = OK;
@@ -185,7 +186,8 @@ struct err lease_revoke(struct lease_table *table, int64_t id, struct backend_ba
     return err;
 }
 
-void lease_checkpoint(struct lease_table *table, int64_t id, int64_t remaining_s, struct backend_batch *batch)
+void lease_checkpoint(
+    struct lease_table *table, int64_t id, int64_t remaining_s, struct backend_batch *batch)
 {
     pthread_mutex_lock(&table->mutex);
     struct lease *lease = map_get_u64(table->by_id, (uint64_t)id);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Leases: grant, renew, expire, revoke, and which keys hang on which lease. Time is given. What must survive goes into
- * the caller's batch (rows "mlease/" be64(id) -> leasepb.Lease).
+ * Leases: grant, renew, expire, revoke, and which keys hang on which lease. Time is given. What
+ * must survive goes into the caller's batch (rows "mlease/" be64(id) -> leasepb.Lease).
  *
- * Threads: what takes a batch, and lease_change, on the apply thread; the rest on any thread. One mutex inside.
+ * Threads: what takes a batch, and lease_change, on the apply thread; the rest on any thread. One
+ * mutex inside.
  */
 #ifndef LEASE_LEASE_H
 #define LEASE_LEASE_H
@@ -16,21 +17,25 @@
 
 struct lease_table;
 
-/* ttl_min_s: shorter grants are raised to it (etcd: one and a half election timeouts, rounded up to seconds). */
+/* ttl_min_s: shorter grants are raised to it (etcd: one and a half election timeouts, rounded up to
+ * seconds). */
 struct lease_table *lease_table_new(int64_t ttl_min_s);
 void lease_table_free(struct lease_table *table);
-/* Reads the rows into an empty table; keys are attached afterwards with lease_change. Errors: IO, BAD_FORMAT. */
+/* Reads the rows into an empty table; keys are attached afterwards with lease_change. Errors: IO,
+ * BAD_FORMAT. */
 MUST struct err lease_load(struct lease_table *table, struct backend *backend, struct why *why);
 
-/* Errors: LEASE_NOT_FOUND (id 0), LEASE_TTL_TOO_LARGE, LEASE_EXIST. *out_ttl: what was granted, in seconds. */
-MUST struct err lease_grant(struct lease_table *table, int64_t id, int64_t ttl_s, struct backend_batch *batch,
-    int64_t *out_ttl_s);
-/* Forgets the lease; its keys, in ascending order, are the caller's to delete: blobs in arena-held references.
- * Errors: LEASE_NOT_FOUND. */
-MUST struct err lease_revoke(struct lease_table *table, int64_t id, struct backend_batch *batch, struct arena *arena,
-    struct blob ***out_keys, size_t *out_count);
+/* Errors: LEASE_NOT_FOUND (id 0), LEASE_TTL_TOO_LARGE, LEASE_EXIST. *out_ttl: what was granted, in
+ * seconds. */
+MUST struct err lease_grant(struct lease_table *table, int64_t id, int64_t ttl_s,
+    struct backend_batch *batch, int64_t *out_ttl_s);
+/* Forgets the lease; its keys, in ascending order, are the caller's to delete: blobs in arena-held
+ * references. Errors: LEASE_NOT_FOUND. */
+MUST struct err lease_revoke(struct lease_table *table, int64_t id, struct backend_batch *batch,
+    struct arena *arena, struct blob ***out_keys, size_t *out_count);
 /* Remembers what remains of a lease, for the next promotion. Unknown ids are passed over. */
-void lease_checkpoint(struct lease_table *table, int64_t id, int64_t remaining_s, struct backend_batch *batch);
+void lease_checkpoint(
+    struct lease_table *table, int64_t id, int64_t remaining_s, struct backend_batch *batch);
 /* The key moved from one lease to another (0: none). */
 void lease_change(struct lease_table *table, struct blob *key, int64_t old_id, int64_t new_id);
 
@@ -45,10 +50,14 @@ void lease_promote(struct lease_table *table, int64_t now_ms, int64_t extend_ms)
 void lease_demote(struct lease_table *table);
 /* The time that grants start from; call with each tick. */
 void lease_set_now(struct lease_table *table, int64_t now_ms);
-/* Errors: NOT_LEADER, LEASE_NOT_FOUND (also when expired and waiting to be revoked). *out_ttl in seconds. */
-MUST struct err lease_renew(struct lease_table *table, int64_t id, int64_t now_ms, int64_t *out_ttl_s);
-/* Up to max ids that have expired; each is given again only retry_ms later, if it was not revoked by then. */
-size_t lease_expired(struct lease_table *table, int64_t now_ms, int64_t retry_ms, int64_t *out_ids, size_t max);
+/* Errors: NOT_LEADER, LEASE_NOT_FOUND (also when expired and waiting to be revoked). *out_ttl in
+ * seconds. */
+MUST struct err lease_renew(
+    struct lease_table *table, int64_t id, int64_t now_ms, int64_t *out_ttl_s);
+/* Up to max ids that have expired; each is given again only retry_ms later, if it was not revoked
+ * by then. */
+size_t lease_expired(
+    struct lease_table *table, int64_t now_ms, int64_t retry_ms, int64_t *out_ids, size_t max);
 
 struct lease_info {
     int64_t id;
@@ -57,9 +66,10 @@ struct lease_info {
     int64_t expiry_ms;
 };
 
-/* Errors: LEASE_NOT_FOUND. keys (ascending, references held by the arena) only when out_keys is not NULL. */
-MUST struct err lease_look(struct lease_table *table, int64_t id, int64_t now_ms, struct arena *arena,
-    struct lease_info *out, struct slice **out_keys, size_t *out_keys_count);
+/* Errors: LEASE_NOT_FOUND. keys (ascending, references held by the arena) only when out_keys is not
+ * NULL. */
+MUST struct err lease_look(struct lease_table *table, int64_t id, int64_t now_ms,
+    struct arena *arena, struct lease_info *out, struct slice **out_keys, size_t *out_keys_count);
 /* All of them, the soonest to expire first; in the arena. */
 size_t lease_list(struct lease_table *table, struct arena *arena, struct lease_info **out);
 

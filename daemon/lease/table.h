@@ -30,7 +30,8 @@ struct lease_table {
 };
 
 /* Starts its time anew. */
-void lease_refresh(struct lease_table *table, struct lease *lease, int64_t now_ms, int64_t extend_ms);
+void lease_refresh(
+    struct lease_table *table, struct lease *lease, int64_t now_ms, int64_t extend_ms);
 /* Ascending; references held by the arena. */
 struct blob **lease_keys_sorted(struct lease *lease, struct arena *arena);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * An event as field 11 of a WatchResponse: Event{type=1, kv=2, prev_kv=3}, KeyValue{key=1, create_revision=2,
- * mod_revision=3, version=4, value=5, lease=6}, proto3: what is zero is left out.
+ * An event as field 11 of a WatchResponse: Event{type=1, kv=2, prev_kv=3}, KeyValue{key=1,
+ * create_revision=2, mod_revision=3, version=4, value=5, lease=6}, proto3: what is zero is left
+ * out.
  */
 #include "watch/hub.h"
 
@@ -49,12 +50,14 @@ static void add_kv(struct buf *out, uint32_t field, const struct mvcc_kv *kv)
 
 static struct mvcc_kv kv_of(const struct mvcc_change *change)
 {
-    return (struct mvcc_kv){blob_slice(change->key), blob_slice(change->value), change->create, change->main,
-        change->version, change->lease};
+    return (struct mvcc_kv){blob_slice(change->key), blob_slice(change->value), change->create,
+        change->main, change->version, change->lease};
 }
 
-/* The previous version, as etcd gives it: not for a key that this change created, not when compaction took it. */
-static bool prev_of(const struct mvcc_change *change, struct mvcc *mvcc, struct mvcc_kv *out, struct blob **out_value)
+/* The previous version, as etcd gives it: not for a key that this change created, not when
+ * compaction took it. */
+static bool prev_of(const struct mvcc_change *change, struct mvcc *mvcc, struct mvcc_kv *out,
+    struct blob **out_value)
 {
     *out_value = NULL;
     if (change->prev_mod == 0) {
@@ -67,8 +70,8 @@ static bool prev_of(const struct mvcc_change *change, struct mvcc *mvcc, struct 
     if (!value) {
         return false;
     }
-    *out = (struct mvcc_kv){blob_slice(change->key), blob_slice(value), change->prev_create, change->prev_mod,
-        change->prev_version, change->prev_lease};
+    *out = (struct mvcc_kv){blob_slice(change->key), blob_slice(value), change->prev_create,
+        change->prev_mod, change->prev_version, change->prev_lease};
     *out_value = value;
     return true;
 }

@@ -88,7 +88,8 @@ static void notify_ring(void *arg, struct list *ring)
     }
 }
 
-void watch_notify(struct watch_hub *hub, const struct mvcc_change *changes, size_t count, revision rev)
+void watch_notify(
+    struct watch_hub *hub, const struct mvcc_change *changes, size_t count, revision rev)
 {
     pthread_mutex_lock(&hub->mutex);
     if (hub->stats.watchers) {

@@ -47,8 +47,8 @@ struct watcher {
     revision next; /* the first revision it has not been given */
     unsigned filters;
     bool is_synced;
-    bool is_picked;  /* by the running watch_sync slice */
-    bool is_quiet;   /* had no events since the last progress tick */
+    bool is_picked; /* by the running watch_sync slice */
+    bool is_quiet;  /* had no events since the last progress tick */
     bool is_prev_wanted;
     bool is_progress_wanted;
     bool is_fragmented;
@@ -76,14 +76,15 @@ struct watch_stream {
     int64_t progress_at_ms; /* 0: not yet set */
     size_t pending_events;
     size_t pending_bytes;
-    bool is_awake; /* wake was called and the queue not yet found empty */
+    bool is_awake;    /* wake was called and the queue not yet found empty */
     bool is_starving; /* a watcher waits for room */
 };
 
-struct queued *stream_queue(struct watch_stream *stream, enum watch_item_kind kind, int64_t id, revision rev);
+struct queued *stream_queue(
+    struct watch_stream *stream, enum watch_item_kind kind, int64_t id, revision rev);
 bool stream_has_room(const struct watch_stream *stream);
-/* Adds the event to the watcher's tail or a new item; is_first of its revision decides whether room is asked for.
- * False: no room, nothing added. */
+/* Adds the event to the watcher's tail or a new item; is_first of its revision decides whether room
+ * is asked for. False: no room, nothing added. */
 bool watcher_push(struct watcher *watcher, struct watch_event *event, revision rev);
 /* No more events join what it has queued. */
 void watcher_cut_tail(struct watcher *watcher);

@@ -21,7 +21,8 @@ void watch_index_fini(struct watch_index *index)
 }
 
 /* Begin, then end; an open end is the greatest. */
-static int range_cmp(struct slice begin, struct slice end, bool is_open, const struct watch_range *node)
+static int range_cmp(
+    struct slice begin, struct slice end, bool is_open, const struct watch_range *node)
 {
     int diff = slice_cmp(begin, node->begin);
     if (diff) {
@@ -215,7 +216,8 @@ static void visit(struct watch_range *node, const struct visit *v)
     visit(node->right, v);
 }
 
-void watch_index_visit(struct watch_index *index, struct slice key, void (*fn)(void *arg, struct list *ring), void *arg)
+void watch_index_visit(struct watch_index *index, struct slice key,
+    void (*fn)(void *arg, struct list *ring), void *arg)
 {
     struct list *ring = map_get(index->keys, key);
     if (ring) {

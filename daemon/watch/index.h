@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which watchers want a key: single keys in a hash map, ranges in a treap ordered by their begin and augmented with the
- * greatest end below each node. Under the hub's mutex.
+ * Which watchers want a key: single keys in a hash map, ranges in a treap ordered by their begin
+ * and augmented with the greatest end below each node. Under the hub's mutex.
  */
 #ifndef WATCH_INDEX_H
 #define WATCH_INDEX_H
@@ -16,9 +16,9 @@ struct watch_range {
     struct watch_range *right;
     uint64_t priority;
     struct slice begin;
-    struct slice end;      /* meaningless when is_open */
-    bool is_open;          /* no upper end */
-    struct slice max_end;  /* of the subtree */
+    struct slice end;     /* meaningless when is_open */
+    bool is_open;         /* no upper end */
+    struct slice max_end; /* of the subtree */
     bool is_max_open;
     struct list watchers;
 };
@@ -37,6 +37,7 @@ struct list *watch_index_ring(struct watch_index *index, struct slice key, struc
 /* Drops the ring when it has become empty. */
 void watch_index_drop_empty(struct watch_index *index, struct slice key, struct slice end);
 /* Calls fn with each non-empty ring whose key or range holds key. */
-void watch_index_visit(struct watch_index *index, struct slice key, void (*fn)(void *arg, struct list *ring), void *arg);
+void watch_index_visit(struct watch_index *index, struct slice key,
+    void (*fn)(void *arg, struct list *ring), void *arg);
 
 #endif

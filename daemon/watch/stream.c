@@ -85,7 +85,8 @@ void watch_stream_free(struct watch_stream *stream)
     free(stream);
 }
 
-struct queued *stream_queue(struct watch_stream *stream, enum watch_item_kind kind, int64_t id, revision rev)
+struct queued *stream_queue(
+    struct watch_stream *stream, enum watch_item_kind kind, int64_t id, revision rev)
 {
     struct queued *queued = mem_new(sizeof(*queued));
     queued->item = (struct watch_item){.kind = kind, .id = id, .rev = rev};
@@ -99,12 +100,14 @@ struct queued *stream_queue(struct watch_stream *stream, enum watch_item_kind ki
 
 bool stream_has_room(const struct watch_stream *stream)
 {
-    return stream->pending_events < WATCH_PENDING_EVENTS_MAX && stream->pending_bytes < WATCH_PENDING_BYTES_MAX;
+    return stream->pending_events < WATCH_PENDING_EVENTS_MAX &&
+           stream->pending_bytes < WATCH_PENDING_BYTES_MAX;
 }
 
 static bool tail_fits(const struct queued *tail, bool is_same_rev)
 {
-    return is_same_rev || (tail->item.events_count < WATCH_ITEM_EVENTS_MAX && tail->bytes < WATCH_ITEM_BYTES_MAX);
+    return is_same_rev ||
+           (tail->item.events_count < WATCH_ITEM_EVENTS_MAX && tail->bytes < WATCH_ITEM_BYTES_MAX);
 }
 
 static struct queued *watcher_tail(struct watcher *watcher, revision rev)
@@ -142,7 +145,8 @@ bool watcher_push(struct watcher *watcher, struct watch_event *event, revision r
     tail->item.rev = rev;
     size_t bytes = event->change.key->len + 64;
     bytes += event->change.value ? event->change.value->len : 0;
-    bytes += watcher->is_prev_wanted && event->change.prev_value ? event->change.prev_value->len : 0;
+    bytes +=
+        watcher->is_prev_wanted && event->change.prev_value ? event->change.prev_value->len : 0;
     tail->bytes += bytes;
     stream->pending_bytes += bytes;
     stream->pending_events++;
@@ -281,7 +285,8 @@ bool watch_stream_next(struct watch_stream *stream, struct watch_item *out)
     } else {
         stream->is_awake = false;
     }
-    bool is_room_news = stream->is_starving && stream->pending_events < WATCH_PENDING_EVENTS_MAX / 2 &&
+    bool is_room_news = stream->is_starving &&
+                        stream->pending_events < WATCH_PENDING_EVENTS_MAX / 2 &&
                         stream->pending_bytes < WATCH_PENDING_BYTES_MAX / 2;
     if (is_room_news) {
         stream->is_starving = false;

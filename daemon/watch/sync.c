@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Watchers that stand in the past are walked forward together: one slice of history is read for all of them outside the
- * mutex, then handed out under it. A watcher is synced again when it has been given everything up to hub->rev, which
- * cannot move while the mutex is held; so no revision is skipped and none given twice.
+ * Watchers that stand in the past are walked forward together: one slice of history is read for all
+ * of them outside the mutex, then handed out under it. A watcher is synced again when it has been
+ * given everything up to hub->rev, which cannot move while the mutex is held; so no revision is
+ * skipped and none given twice.
  */
 #include "watch/hub.h"
 
@@ -31,7 +32,8 @@ static bool collect(void *arg, const struct mvcc_change *change)
     return true;
 }
 
-/* Marks those that can take more, and gives up those whose past is gone. Returns the lowest revision wanted; 0: none. */
+/* Marks those that can take more, and gives up those whose past is gone. Returns the lowest
+ * revision wanted; 0: none. */
 static revision pick(struct watch_hub *hub)
 {
     revision lowest = 0;
@@ -41,7 +43,8 @@ static revision pick(struct watch_hub *hub)
         struct watcher *watcher = LIST_ITEM(node, struct watcher, in_unsynced);
         watcher->is_picked = false;
         if (watcher->next < compacted) {
-            struct queued *queued = stream_queue(watcher->stream, WATCH_ITEM_COMPACTED, watcher->id, 0);
+            struct queued *queued =
+                stream_queue(watcher->stream, WATCH_ITEM_COMPACTED, watcher->id, 0);
             queued->item.compact_rev = compacted;
             watcher_free(watcher);
         } else if (stream_has_room(watcher->stream)) {
@@ -65,7 +68,8 @@ static void hand_ring(void *arg, struct list *ring)
     LIST_EACH(node, ring)
     {
         struct watcher *watcher = LIST_ITEM(node, struct watcher, in_ring);
-        bool is_due = watcher->is_picked && !watcher->is_synced && watcher->next <= handing->change->main;
+        bool is_due =
+            watcher->is_picked && !watcher->is_synced && watcher->next <= handing->change->main;
         if (!is_due || !watcher_wants(watcher, handing->change)) {
             continue;
         }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Watchers. Changes come in from the apply thread in revision order; each watcher gets every change of its range from
- * its start revision on, once, in order, a revision at a time. A stream queues what its watchers have to say, in bounded
- * room: a watcher that finds no room becomes unsynced, keeps only the revision it stands at, and reads history later.
+ * Watchers. Changes come in from the apply thread in revision order; each watcher gets every change
+ * of its range from its start revision on, once, in order, a revision at a time. A stream queues
+ * what its watchers have to say, in bounded room: a watcher that finds no room becomes unsynced,
+ * keeps only the revision it stands at, and reads history later.
  *
- * Threads: watch_notify on the apply thread; watch_sync on the sync thread; the stream calls on any thread, but one at a
- * time per stream for watch_stream_next. One mutex, never held across the backend or encoding.
+ * Threads: watch_notify on the apply thread; watch_sync on the sync thread; the stream calls on any
+ * thread, but one at a time per stream for watch_stream_next. One mutex, never held across the
+ * backend or encoding.
  */
 #ifndef WATCH_WATCH_H
 #define WATCH_WATCH_H
@@ -25,15 +27,16 @@ enum watch_filter { WATCH_FILTER_NO_PUT = 1, WATCH_FILTER_NO_DELETE = 2 };
 struct watch_spec {
     int64_t id; /* 0: choose one */
     struct slice key;
-    struct slice end;        /* as mvcc_range_options */
-    revision start;          /* 0: from now on */
+    struct slice end; /* as mvcc_range_options */
+    revision start;   /* 0: from now on */
     unsigned filters;
     bool is_prev_wanted;
     bool is_progress_wanted;
     bool is_fragmented;
 };
 
-/* One change, shared by every watcher that wants it; its encoded forms are made by the first who needs them. */
+/* One change, shared by every watcher that wants it; its encoded forms are made by the first who
+ * needs them. */
 struct watch_event {
     atomic_uint refs;
     struct mvcc_change change;
@@ -63,23 +66,26 @@ struct watch_item {
     size_t events_count;
 };
 
-/* progress_ms: how often idle watchers that want it are told the revision (a tenth of jitter is added per stream);
- * 0: never. seed feeds the jitter. */
+/* progress_ms: how often idle watchers that want it are told the revision (a tenth of jitter is
+ * added per stream); 0: never. seed feeds the jitter. */
 struct watch_hub *watch_hub_new(struct mvcc *mvcc, int64_t progress_ms, uint64_t seed);
 /* All streams must be gone. */
 void watch_hub_free(struct watch_hub *hub);
 
-/* What one transaction changed; rev is the store's revision after it. Call for every transaction that changed
- * something, in order. */
-void watch_notify(struct watch_hub *hub, const struct mvcc_change *changes, size_t count, revision rev);
+/* What one transaction changed; rev is the store's revision after it. Call for every transaction
+ * that changed something, in order. */
+void watch_notify(
+    struct watch_hub *hub, const struct mvcc_change *changes, size_t count, revision rev);
 
-/* Walks unsynced watchers forward by one bounded slice. Returns whether there is more to do at once. watch_on_unsynced tells
- * when it is wanted again. */
+/* Walks unsynced watchers forward by one bounded slice. Returns whether there is more to do at
+ * once. watch_on_unsynced tells when it is wanted again. */
 bool watch_sync(struct watch_hub *hub);
-/* Queues a progress notification for each synced watcher that wants them and had nothing to say since the last time its
- * stream was due. Sync thread, about once a second or as often as the interval asks. */
+/* Queues a progress notification for each synced watcher that wants them and had nothing to say
+ * since the last time its stream was due. Sync thread, about once a second or as often as the
+ * interval asks. */
 void watch_tick(struct watch_hub *hub, int64_t now_ms);
-/* Called, on any thread, when an unsynced watcher appears or gets room again. Set before the first stream. */
+/* Called, on any thread, when an unsynced watcher appears or gets room again. Set before the first
+ * stream. */
 void watch_on_unsynced(struct watch_hub *hub, void (*fn)(void *arg), void *arg);
 
 /* wake(arg) is called when the stream has something to take; it must only queue. */
@@ -97,7 +103,8 @@ void watch_cancel(struct watch_stream *stream, int64_t id);
 void watch_cancel_all(struct watch_stream *stream, const char *text);
 /* Queues PROGRESS with id -1 if every watcher of the stream is synced; otherwise nothing. */
 void watch_progress_all(struct watch_stream *stream);
-/* The next answer; false when there is none now. Neighbouring events of one watcher come together. */
+/* The next answer; false when there is none now. Neighbouring events of one watcher come together.
+ */
 bool watch_stream_next(struct watch_stream *stream, struct watch_item *out);
 void watch_item_fini(struct watch_item *item);
 /* The encoded event; lent by the event. Reads the previous value from the store when it must. */

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "member/member.h"
+
+#include "base/buf.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+
+enum { URLS_MAX = 64 };
+
+static const char *take_text(struct json_object *value, struct arena *arena)
+{
+    return json_object_is_type(value, json_type_string)
+               ? arena_strdup(arena, json_object_get_string(value))
+               : NULL;
+}
+
+static struct err take_urls(
+    struct json_object *value, struct arena *arena, const char *const **out, size_t *out_count)
+{
+    if (json_object_is_type(value, json_type_null)) {
+        return OK;
+    }
+    if (!json_object_is_type(value, json_type_array) ||
+        json_object_array_length(value) > URLS_MAX) {
+        return ERR(BAD_FORMAT);
+    }
+    size_t count = json_object_array_length(value);
+    const char **urls = arena_alloc(arena, count * sizeof(*urls));
+    for (size_t i = 0; urls && i < count; i++) {
+        urls[i] = take_text(json_object_array_get_idx(value, i), arena);
+        if (!urls[i]) {
+            return ERR(BAD_FORMAT);
+        }
+    }
+    *out = urls;
+    *out_count = count;
+    return urls ? OK : ERR(TOO_BIG);
+}
+
+static struct err take_fields(
+    struct json_object *root, struct arena *arena, struct member *out, bool *out_is_promote)
+{
+    struct json_object *value;
+    if (json_object_object_get_ex(root, "id", &value)) {
+        out->id = json_object_get_uint64(value);
+    }
+    if (json_object_object_get_ex(root, "isLearner", &value)) {
+        out->is_learner = json_object_get_boolean(value);
+    }
+    if (json_object_object_get_ex(root, "isPromote", &value)) {
+        *out_is_promote = json_object_get_boolean(value);
+    }
+    if (json_object_object_get_ex(root, "name", &value)) {
+        out->name = take_text(value, arena);
+    }
+    if (json_object_object_get_ex(root, "peerURLs", &value)) {
+        TRY(take_urls(value, arena, &out->peer_urls, &out->peer_urls_count));
+    }
+    if (json_object_object_get_ex(root, "clientURLs", &value)) {
+        TRY(take_urls(value, arena, &out->client_urls, &out->client_urls_count));
+    }
+    return out->name ? OK : ERR(BAD_FORMAT);
+}
+
+struct err member_from_json(
+    struct slice json, struct arena *arena, struct member *out, bool *out_is_promote)
+{
+    struct member member = {.name = ""};
+    bool is_promote = false;
+    if (json.len > INT32_MAX) {
+        return ERR(BAD_FORMAT);
+    }
+    struct json_tokener *tokener = json_tokener_new_ex(16);
+    struct json_object *root =
+        json_tokener_parse_ex(tokener, (const char *)json.data, (int)json.len);
+    struct err err = ERR(BAD_FORMAT);
+    if (json_object_is_type(root, json_type_object)) {
+        err = take_fields(root, arena, &member, &is_promote);
+    }
+    json_object_put(root);
+    json_tokener_free(tokener);
+    if (!err_is(err)) {
+        *out = member;
+        *out_is_promote = is_promote;
+    }
+    return err;
+}
+
+static void add_text(struct buf *out, const char *text)
+{
+    struct json_object *value = json_object_new_string(text);
+    buf_add_str(out, json_object_to_json_string_ext(value, JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(value);
+}
+
+static void add_urls(struct buf *out, const char *name, const char *const *urls, size_t count)
+{
+    buf_printf(out, ",\"%s\":[", name);
+    for (size_t i = 0; i < count; i++) {
+        buf_add_str(out, i ? "," : "");
+        add_text(out, urls[i]);
+    }
+    buf_add_str(out, "]");
+}
+
+struct slice member_to_json(const struct member *member, struct arena *arena)
+{
+    struct buf out;
+    buf_init(&out, 1024 * 1024);
+    buf_printf(&out, "{\"id\":%" PRIu64, member->id);
+    add_urls(&out, "peerURLs", member->peer_urls, member->peer_urls_count);
+    if (member->is_learner) {
+        buf_add_str(&out, ",\"isLearner\":true");
+    }
+    if (member->name && member->name[0]) {
+        buf_add_str(&out, ",\"name\":");
+        add_text(&out, member->name);
+    }
+    if (member->client_urls_count) {
+        add_urls(&out, "clientURLs", member->client_urls, member->client_urls_count);
+    }
+    buf_add_str(&out, "}");
+    struct slice json = arena_dup(arena, buf_slice(&out));
+    buf_fini(&out);
+    return json;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who belongs to the cluster: members, learners, removed ids, the cluster version; ids by etcd's
+ * hashes. What must survive goes into the caller's batch (rows "mmember/" be64(id) ->
+ * membershippb.Member, "mremoved/" be64(id), "mcluster_version").
+ *
+ * Threads: what takes a batch on the apply thread (or at start); reads on any thread. One mutex
+ * inside.
+ */
+#ifndef MEMBER_MEMBER_H
+#define MEMBER_MEMBER_H
+
+#include "backend/backend.h"
+#include "base/arena.h"
+
+struct member_table;
+
+/* A plain view; strings and arrays are lent by the arena or the caller. */
+struct member {
+    uint64_t id;
+    bool is_learner;
+    const char *name; /* "" until the member has published itself */
+    const char *const *peer_urls;
+    size_t peer_urls_count;
+    const char *const *client_urls;
+    size_t client_urls_count;
+};
+
+/* etcd's ids: the first 8 bytes, big-endian, of SHA-1 over the sorted peer URLs and the token (and,
+ * for a member added at run time, the seconds since 1970 in decimal; 0: none). Cluster: over the
+ * ascending member ids. */
+uint64_t member_id_hash(
+    const char *const *peer_urls, size_t count, const char *token, int64_t added_s);
+uint64_t member_cluster_id_hash(const uint64_t *ids, size_t count);
+
+struct member_table *member_table_new(uint64_t cluster_id, uint64_t self_id);
+void member_table_free(struct member_table *table);
+/* Errors: IO, BAD_FORMAT. */
+MUST struct err member_load(struct member_table *table, struct backend *backend, struct why *why);
+
+uint64_t member_cluster_id(const struct member_table *table);
+uint64_t member_self_id(const struct member_table *table);
+
+/* The JSON that a conf change entry carries:
+ * {"id":…,"peerURLs":[…],"isLearner":…,"name":…,"clientURLs":[…], "isPromote":…}. Ids are 64-bit
+ * numbers. Errors: BAD_FORMAT. */
+MUST struct err member_from_json(
+    struct slice json, struct arena *arena, struct member *out, bool *out_is_promote);
+/* The text as etcd writes it, in the arena. */
+struct slice member_to_json(const struct member *member, struct arena *arena);
+
+/* Conf changes, when applied. Errors: MEMBER_EXIST, PEER_URL_EXIST, MEMBER_NOT_FOUND,
+ * MEMBER_NOT_LEARNER, TOO_MANY_LEARNERS. */
+MUST struct err member_add(
+    struct member_table *table, const struct member *member, struct backend_batch *batch);
+MUST struct err member_promote(
+    struct member_table *table, uint64_t id, struct backend_batch *batch);
+MUST struct err member_remove(struct member_table *table, uint64_t id, struct backend_batch *batch);
+MUST struct err member_update_peers(
+    struct member_table *table, const struct member *member, struct backend_batch *batch);
+/* What a member says of itself; unknown ids are passed over. */
+void member_set_attributes(struct member_table *table, uint64_t id, const struct member *attributes,
+    struct backend_batch *batch);
+void member_set_cluster_version(
+    struct member_table *table, const char *version, struct backend_batch *batch);
+
+/* Ascending ids; everything in the arena. */
+size_t member_list(struct member_table *table, struct arena *arena, struct member **out);
+/* False when there is none. */
+bool member_find(struct member_table *table, uint64_t id, struct arena *arena, struct member *out);
+bool member_is_removed(struct member_table *table, uint64_t id);
+/* "3.6.0"; "not_decided" before one was set. Lent until the table is freed. */
+const char *member_cluster_version(struct member_table *table);
+
+#endif
