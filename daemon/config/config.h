@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Command line, environment and --config-file become one validated struct config; what the files of a key directory ask
- * for (TLS on or off) is part of it. Every flag stands once in config/table.c. Reads files; writes nothing, starts
- * nothing, logs nothing: what is worth a log line comes back as notes, which config_start() logs. Called by main before
- * any other thread exists.
+ * Command line, environment and --config-file become one validated struct config; what the files of
+ * a key directory ask for (TLS on or off) is part of it. Every flag stands once in config/table.c.
+ * Reads files; writes nothing, starts nothing, logs nothing: what is worth a log line comes back as
+ * notes, which config_start() logs. Called by main before any other thread exists.
  *
  * All text lives as long as the struct, is NUL-terminated and never NULL; an unset text is "".
  */
@@ -13,14 +13,11 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/url.h"
 
-struct text_list {
-    const char *const *items; /* NULL-terminated */
-    size_t count;
-};
-
-/* What is presented and demanded on one side, client or peer. Empty (no certificate, no CA): plain text. */
+/* What is presented and demanded on one side, client or peer. Empty (no certificate, no CA): plain
+ * text. */
 struct config_tls {
     const char *cert_file;
     const char *key_file;
@@ -29,14 +26,19 @@ struct config_tls {
     const char *ca_file;
     const char *crl_file;
     bool client_cert_auth; /* a verified client certificate is required */
-    bool is_auto;          /* --auto-tls: generate self-signed certificates (only when there is no cert_file) */
+    bool is_auto; /* --auto-tls: generate self-signed certificates (only when there is no cert_file)
+                   */
     bool skip_client_san_verification;
-    bool is_detected;      /* came from the key directory, not from flags */
+    bool is_detected; /* came from the key directory, not from flags */
     struct text_list allowed_cns;
     struct text_list allowed_hostnames;
 };
 
-enum config_tls_version { CONFIG_TLS_DEFAULT = 0, CONFIG_TLS_1_2 = 0x0303, CONFIG_TLS_1_3 = 0x0304 };
+enum config_tls_version {
+    CONFIG_TLS_DEFAULT = 0,
+    CONFIG_TLS_1_2 = 0x0303,
+    CONFIG_TLS_1_3 = 0x0304
+};
 
 struct config_discovery {
     const char *url;   /* --discovery: v2 */
@@ -158,8 +160,8 @@ struct config {
     struct text_list cipher_suites; /* Go's or OpenSSL's names; empty: the default */
     enum config_tls_version tls_min;
     enum config_tls_version tls_max;
-    const char *key_dir;  /* what was looked into; "": none */
-    const char *detected; /* one line: what was found there; "" when nothing was looked for */
+    const char *key_dir;    /* what was looked into; "": none */
+    const char *detected;   /* one line: what was found there; "" when nothing was looked for */
     const char *auth_token; /* "simple" or "jwt,…" */
     uint32_t bcrypt_cost;
     uint32_t auth_token_ttl_s;
@@ -197,22 +199,25 @@ struct config_notes {
 struct config_source {
     int argc;
     char *const *argv;
-    char *const *environ; /* NULL-terminated "NAME=value" */
-    const char *key_dir_default; /* looked into when neither --key-dir nor ETCD_KEY_DIR says; NULL: "/key" */
+    char *const *environ;        /* NULL-terminated "NAME=value" */
+    const char *key_dir_default; /* looked into when neither --key-dir nor ETCD_KEY_DIR says; NULL:
+                                    "/key" */
     int64_t now_s;               /* wall clock, for certificates' validity; 0: now */
 };
 
-/* Reads and validates. Notes are given in every case. Errors: BAD_INPUT (the command line cannot be parsed: exit 2 after
- * the text and the usage), BAD_CONFIG (refused: exit 1 after "failed to verify flags"), BAD_TLS (likewise; a file in the
- * key directory). Gives; release with config_fini. */
-struct err config_load(const struct config_source *source, struct config *out_config, struct config_notes *out_notes,
-                       struct why *why);
+/* Reads and validates. Notes are given in every case. Errors: BAD_INPUT (the command line cannot be
+ * parsed: exit 2 after the text and the usage), BAD_CONFIG (refused: exit 1 after "failed to verify
+ * flags"), BAD_TLS (likewise; a file in the key directory). Gives; release with config_fini. */
+struct err config_load(const struct config_source *source, struct config *out_config,
+    struct config_notes *out_notes, struct why *why);
 void config_fini(struct config *config);
 void config_notes_fini(struct config_notes *notes);
 
-/* All of the above as the etcd command behaves: loads, opens the log, logs the notes and "Running: ", prints help,
- * version, usage or refusal. True: run with *out_config. False: exit with *out_exit_code. */
-bool config_start(const struct config_source *source, struct config *out_config, int *out_exit_code);
+/* All of the above as the etcd command behaves: loads, opens the log, logs the notes and "Running:
+ * ", prints help, version, usage or refusal. True: run with *out_config. False: exit with
+ * *out_exit_code. */
+bool config_start(
+    const struct config_source *source, struct config *out_config, int *out_exit_code);
 
 void config_print_version(FILE *out);
 void config_print_help(FILE *out);  /* the sections of flags */
