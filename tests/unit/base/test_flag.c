@@ -4,9 +4,10 @@
 #include "base/text.h"
 #include "base/url.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
+
+#include <cmocka.h>
 
 struct options {
     const char *name;

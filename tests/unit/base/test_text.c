@@ -2,9 +2,10 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
+
+#include <cmocka.h>
 
 static void expect_duration(const char *text, int64_t ns)
 {

@@ -4,9 +4,10 @@
 #include "base/mem.h"
 #include "base/url.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
+
+#include <cmocka.h>
 
 static struct arena *arena;
 
