@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The write-ahead log, byte for byte etcd's: entries, hard state and snapshot records in chained segments under
- * member/wal. What wal_append has acknowledged with must_sync survives a crash; a torn tail is cut off, any other
- * damage is refused and never repaired. A write or sync that fails poisons the log: every later call that writes gives
- * the same error, and the member has to stop (a failed fsync is never retried).
- * wal_open and wal_create: the starting thread. Everything else: the wal thread.
+ * The write-ahead log, byte for byte etcd's: entries, hard state and snapshot records in chained
+ * segments under member/wal. What wal_append has acknowledged with must_sync survives a crash; a
+ * torn tail is cut off, any other damage is refused and never repaired. A write or sync that fails
+ * poisons the log: every later call that writes gives the same error, and the member has to stop (a
+ * failed fsync is never retried). wal_open and wal_create: the starting thread. Everything else:
+ * the wal thread.
  */
 #ifndef WAL_WAL_H
 #define WAL_WAL_H
@@ -46,9 +47,11 @@ struct wal_snapshots {
 struct wal_log {
     struct wal_identity identity;
     struct raft_hard_state hard; /* zeros: none was written */
-    struct raft_entry *entries;  /* after the snapshot, ascending without holes; may go beyond hard.commit */
+    struct raft_entry
+        *entries; /* after the snapshot, ascending without holes; may go beyond hard.commit */
     size_t entries_count;
-    uint64_t torn_bytes;  /* cut off the tail (0: clean); the damaged segment was kept as NAME.broken */
+    uint64_t
+        torn_bytes; /* cut off the tail (0: clean); the damaged segment was kept as NAME.broken */
     uint64_t tail_offset; /* where the next record goes */
 };
 
@@ -62,24 +65,26 @@ struct wal_cost {
 /* Whether dir holds a segment. */
 bool wal_exists(struct disk *disk, const char *dir);
 
-/* A new log in a folder that holds none; appears atomically (made in dir.tmp, renamed) and synced. Errors: EXISTS,
- * LOCKED and disk's. */
-MUST struct err wal_create(const struct wal_options *options, const struct wal_identity *identity, struct wal **out,
-    struct why *why);
+/* A new log in a folder that holds none; appears atomically (made in dir.tmp, renamed) and synced.
+ * Errors: EXISTS, LOCKED and disk's. */
+MUST struct err wal_create(const struct wal_options *options, const struct wal_identity *identity,
+    struct wal **out, struct why *why);
 
-/* The snapshots that were recorded and committed, from all segments: the newest of them that has a good file is what
- * wal_open starts from. Takes no lock, changes nothing. Errors: as wal_open. */
-MUST struct err wal_snapshots_read(struct disk *disk, const char *dir, struct wal_snapshots *out, struct why *why);
+/* The snapshots that were recorded and committed, from all segments: the newest of them that has a
+ * good file is what wal_open starts from. Takes no lock, changes nothing. Errors: as wal_open. */
+MUST struct err wal_snapshots_read(
+    struct disk *disk, const char *dir, struct wal_snapshots *out, struct why *why);
 void wal_snapshots_fini(struct wal_snapshots *snapshots);
 
-/* Reads everything after the snapshot (index 0 term 0: from the start), locks the segments, gets ready to append.
- * Errors: ABSENT (no segment reaches back to it, or the record is missing), LOCKED, BAD_CRC, BAD_FORMAT (why names file
- * and offset), and disk's. *out_log is the caller's. */
-MUST struct err wal_open(const struct wal_options *options, uint64_t index, uint64_t term, struct wal **out,
+/* Reads everything after the snapshot (index 0 term 0: from the start), locks the segments, gets
+ * ready to append. Errors: ABSENT (no segment reaches back to it, or the record is missing),
+ * LOCKED, BAD_CRC, BAD_FORMAT (why names file and offset), and disk's. *out_log is the caller's. */
+MUST struct err wal_open(const struct wal_options *options, uint64_t index, uint64_t term,
+    struct wal **out, struct wal_log *out_log, struct why *why);
+/* The same, to look only: no lock, nothing repaired; a torn tail is left out and counted in
+ * torn_bytes. */
+MUST struct err wal_read(struct disk *disk, const char *dir, uint64_t index, uint64_t term,
     struct wal_log *out_log, struct why *why);
-/* The same, to look only: no lock, nothing repaired; a torn tail is left out and counted in torn_bytes. */
-MUST struct err wal_read(struct disk *disk, const char *dir, uint64_t index, uint64_t term, struct wal_log *out_log,
-    struct why *why);
 /* Gives back the entries' references. */
 void wal_log_fini(struct wal_log *log);
 
@@ -88,26 +93,30 @@ void wal_close(struct wal *wal);
 
 struct wal_batch {
     const struct raft_hard_state *hard; /* the newest; NULL or zeros: unchanged */
-    const struct raft_entry *entries;   /* all that is queued; an index may step back (a truncated log) */
+    const struct raft_entry
+        *entries; /* all that is queued; an index may step back (a truncated log) */
     size_t entries_count;
     bool must_sync;
 };
 
-/* Appends all of it with one write and, when asked, one fdatasync; cuts the segment when it is full. Borrows.
- * out_cost may be NULL. Errors: IO, NO_DISK, poisoned from then on. */
-MUST struct err wal_append(struct wal *wal, const struct wal_batch *batch, struct wal_cost *out_cost,
-    struct why *why);
+/* Appends all of it with one write and, when asked, one fdatasync; cuts the segment when it is
+ * full. Borrows. out_cost may be NULL. Errors: IO, NO_DISK, poisoned from then on. */
+MUST struct err wal_append(
+    struct wal *wal, const struct wal_batch *batch, struct wal_cost *out_cost, struct why *why);
 
-/* Records a snapshot whose file is already synced; synced on return. conf is required above index 0. */
-MUST struct err wal_save_snapshot(struct wal *wal, const struct wal_snapshot *snapshot, struct why *why);
+/* Records a snapshot whose file is already synced; synced on return. conf is required above index
+ * 0. */
+MUST struct err wal_save_snapshot(
+    struct wal *wal, const struct wal_snapshot *snapshot, struct why *why);
 
 /* Lets go of the segments that only hold entries below index (one more is kept, as etcd does). */
 void wal_release_to(struct wal *wal, uint64_t index);
-/* Removes the oldest released segments while there are more than files_max (0: keep all). Errors: disk's; does not
- * poison. */
+/* Removes the oldest released segments while there are more than files_max (0: keep all). Errors:
+ * disk's; does not poison. */
 MUST struct err wal_purge(struct wal *wal, size_t files_max, size_t *out_removed, struct why *why);
 
-/* Makes the next segment ready so that a cut does not wait for it; cheap when it is. For when the queue is empty. */
+/* Makes the next segment ready so that a cut does not wait for it; cheap when it is. For when the
+ * queue is empty. */
 MUST struct err wal_prepare(struct wal *wal, struct why *why);
 
 #endif
