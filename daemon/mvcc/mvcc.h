@@ -41,6 +41,9 @@ revision mvcc_compact_revision(const struct mvcc *mvcc);
 /* Keys alive now. */
 int64_t mvcc_keys(const struct mvcc *mvcc);
 size_t mvcc_memory_bytes(const struct mvcc *mvcc);
+/* Calls fn for each living key that hangs on a lease, in no order, until it returns false. Before the first write. */
+void mvcc_each_leased(
+    struct mvcc *mvcc, bool (*fn)(void *arg, struct blob *key, lease_id lease), void *arg);
 
 /* ---- reading ---- */
 
@@ -119,7 +122,7 @@ MUST struct err mvcc_value(struct mvcc *mvcc, revision main, int64_t sub, struct
 
 /* Calls fn for each change in [from, to] in revision order, whole transactions only, until fn returns false. Changes
  * whose rows compaction has dropped are not there. prev_value is filled when needs_prev. Errors: COMPACTED when
- * from <= the compacted revision, IO. Any thread. */
+ * from < the compacted revision, IO. Any thread. */
 MUST struct err mvcc_history(struct mvcc *mvcc, revision from, revision to, bool needs_prev,
     bool (*fn)(void *arg, const struct mvcc_change *change), void *arg, struct why *why);
 

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The replicated machine: one committed entry in, its effect on the store, the leases, the members,
+ * the alarms and the watchers, and its result for whoever waits here. Every member applies the same
+ * entries in the same order and comes to the same state. Also the read side of the same semantics
+ * (ranges and read-only transactions), which any thread may call.
+ *
+ * Threads: apply_entry, apply_commit on the apply thread; the rest on any thread.
+ */
+#ifndef APPLY_APPLY_H
+#define APPLY_APPLY_H
+
+#include "lease/lease.h"
+#include "member/member.h"
+#include "mvcc/mvcc.h"
+#include "raft/raft.h"
+#include "watch/watch.h"
+
+#include <raft_internal.pb-c.h>
+#include <rpc.pb-c.h>
+
+struct apply;
+
+struct apply_options {
+    struct backend *backend; /* all borrowed */
+    struct mvcc *mvcc;
+    struct lease_table *leases;
+    struct member_table *members;
+    struct watch_hub *hub;
+    int64_t quota_bytes; /* 0: 2 GiB; < 0: none */
+};
+
+/* Reads the alarms and the consistent index, attaches keys to leases. Errors: IO, BAD_FORMAT. */
+MUST struct err apply_open(
+    const struct apply_options *options, struct apply **out, struct why *why);
+void apply_close(struct apply *apply);
+
+/* The last entry whose effect is in the store (as written, perhaps not yet flushed). Any thread. */
+uint64_t apply_index(const struct apply *apply);
+uint64_t apply_term(const struct apply *apply);
+
+/* ---- requests: checks that need no state; etcd's order and codes ---- */
+
+MUST struct err apply_check_range(const Etcdserverpb__RangeRequest *request);
+MUST struct err apply_check_put(const Etcdserverpb__PutRequest *request);
+MUST struct err apply_check_delete(const Etcdserverpb__DeleteRangeRequest *request);
+/* Also that no two of its writes touch the same key. */
+MUST struct err apply_check_txn(const Etcdserverpb__TxnRequest *request, int ops_max);
+
+bool apply_txn_is_read_only(const Etcdserverpb__TxnRequest *request);
+bool apply_txn_is_serializable(const Etcdserverpb__TxnRequest *request);
+
+/* ---- reading: at the newest published revision, or the request's ---- */
+
+/* The response is in the arena; of its header only the revision is filled. Errors: COMPACTED,
+ * FUTURE_REV, TOO_BIG, IO. */
+MUST struct err apply_range(struct mvcc *mvcc, const Etcdserverpb__RangeRequest *request,
+    struct arena *arena, Etcdserverpb__RangeResponse **out);
+MUST struct err apply_txn_read(struct mvcc *mvcc, const Etcdserverpb__TxnRequest *request,
+    struct arena *arena, Etcdserverpb__TxnResponse **out);
+
+/* ---- applying ---- */
+
+/* What an entry came to. Filled only for entries that somebody waits for; the response lives in the
+ * waiter's arena, and of its header the revision is filled. */
+struct apply_result {
+    struct arena *arena; /* the waiter's, given by find */
+    struct err err;
+    ProtobufCMessage *response; /* NULL on error */
+    struct member *members;     /* conf changes: the members after it */
+    size_t members_count;
+};
+
+/* Entries and their waiters. find returns the result to fill for the request with that id, or NULL;
+ * done hands it back when the entry's effect is visible. conf is told of conf changes (is_void:
+ * refused; nothing changed), in order. */
+struct apply_sink {
+    struct apply_result *(*find)(void *arg, uint64_t request_id);
+    void (*done)(void *arg, struct apply_result *result);
+    void (*conf)(void *arg, const struct raft_conf_change *change, bool is_void);
+    void *arg;
+};
+
+/* Applies the entry, or passes over it when its index is not above apply_index (then no waiter is
+ * called). Errors: IO, BAD_FORMAT (an entry that no member can understand): the member has to stop.
+ */
+MUST struct err apply_entry(struct apply *apply, const struct raft_entry *entry,
+    const struct apply_sink *sink, struct why *why);
+/* Writes what the entries since the last commit did, with the consistent index, in one batch.
+ * Errors: IO, NO_DISK: the member has to stop. */
+MUST struct err apply_commit(struct apply *apply, struct why *why);
+
+/* ---- alarms and quota ---- */
+
+struct apply_alarm {
+    uint64_t member_id;
+    Etcdserverpb__AlarmType type;
+};
+
+enum { APPLY_ALARMS_MAX = 128 };
+/* Fills up to APPLY_ALARMS_MAX; returns how many. */
+size_t apply_alarms(struct apply *apply, struct apply_alarm *out);
+
+/* Whether a write of that request still fits the quota. Size of the store against the quota, as
+ * etcd counts. */
+bool apply_fits_quota(struct apply *apply, const ProtobufCMessage *request);
+int64_t apply_quota_bytes(const struct apply *apply);
+/* Reads the store's size again; called now and then, since asking costs. */
+void apply_measure(struct apply *apply);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apply/state.h"
+
+enum { LEASE_COST = 64, KV_COST = 256 };
+
+static int64_t cost_put(const Etcdserverpb__PutRequest *put)
+{
+    return KV_COST + (int64_t)put->key.len + (int64_t)put->value.len;
+}
+
+static int64_t cost_txn(const Etcdserverpb__TxnRequest *txn);
+
+static int64_t cost_ops(Etcdserverpb__RequestOp *const *ops, size_t count)
+{
+    int64_t cost = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT) {
+            cost += cost_put(ops[i]->request_put);
+        } else if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN) {
+            cost += cost_txn(ops[i]->request_txn);
+        }
+    }
+    return cost;
+}
+
+static int64_t cost_txn(const Etcdserverpb__TxnRequest *txn)
+{
+    int64_t success = cost_ops(txn->success, txn->n_success);
+    int64_t failure = cost_ops(txn->failure, txn->n_failure);
+    return success > failure ? success : failure;
+}
+
+int64_t apply_cost(const ProtobufCMessage *request)
+{
+    if (request->descriptor == &etcdserverpb__put_request__descriptor) {
+        return cost_put((const Etcdserverpb__PutRequest *)request);
+    }
+    if (request->descriptor == &etcdserverpb__txn_request__descriptor) {
+        return cost_txn((const Etcdserverpb__TxnRequest *)request);
+    }
+    return request->descriptor == &etcdserverpb__lease_grant_request__descriptor ? LEASE_COST : 0;
+}
+
+bool apply_fits_quota(struct apply *apply, const ProtobufCMessage *request)
+{
+    int64_t cost = apply_cost(request);
+    return apply->quota_bytes < 0 || cost == 0 ||
+           atomic_load_explicit(&apply->store_bytes, memory_order_relaxed) + cost <
+               apply->quota_bytes;
+}
+
+int64_t apply_quota_bytes(const struct apply *apply)
+{
+    return apply->quota_bytes;
+}
+
+void apply_measure(struct apply *apply)
+{
+    atomic_store(&apply->store_bytes, (int64_t)backend_disk_bytes(apply->options.backend));
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of the room share.
+ */
+#ifndef APPLY_STATE_H
+#define APPLY_STATE_H
+
+#include "apply/apply.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct apply {
+    struct apply_options options;
+    struct backend_batch *batch;
+    _Atomic uint64_t index;
+    _Atomic uint64_t term;
+    bool is_dirty;         /* the batch holds something, the index at least */
+    pthread_mutex_t mutex; /* alarms */
+    struct apply_alarm alarms[APPLY_ALARMS_MAX];
+    size_t alarms_count;
+    bool is_corrupt; /* apply thread: an alarm says so */
+    bool is_out_of_space;
+    int64_t quota_bytes;
+    _Atomic int64_t store_bytes; /* last measured */
+};
+
+/* One entry's request on its way through. */
+struct applying {
+    struct apply *apply;
+    const Etcdserverpb__InternalRaftRequest *request;
+    struct apply_result *result; /* the waiter's, or a scratch one */
+    struct arena *arena;         /* where responses are built */
+};
+
+MUST struct err apply_alarms_load(struct apply *apply, struct why *why);
+/* One Alarm request. */
+void apply_alarm_request(struct applying *applying, const Etcdserverpb__AlarmRequest *request);
+/* A conf change entry. */
+MUST struct err apply_conf_entry(struct apply *apply, const struct raft_entry *entry,
+    const struct apply_sink *sink, struct why *why);
+int64_t apply_cost(const ProtobufCMessage *request);
+
+#endif
