@@ -10,8 +10,8 @@
  *
  * 2. If needs_persist: hand snapshot, entries, hard state, after and ticket to the disk, in the
  * order of the updates. Several may be on their way. When an update and all before it are on disk
- * (synced if must_sync), send its after messages and step RAFT_PERSISTED with its ticket; one with a
- * snapshot only when the snapshot is saved and will be installed ahead of all entries that follow.
+ * (synced if must_sync), send its after messages and step RAFT_PERSISTED with its ticket; one with
+ * a snapshot only when that is saved and will be installed ahead of all entries that follow.
  *
  * 3. Apply committed entries in order, calling raft_apply_conf_change() for each conf change entry
  * that the application does not refuse; step RAFT_APPLIED with the last index of the batch.
@@ -160,9 +160,11 @@ struct raft_update {
 };
 
 void raft_update_init(struct raft_update *update);
+/* Drops what it holds, keeps the memory. */
+void raft_update_reset(struct raft_update *update);
 void raft_update_fini(struct raft_update *update);
 bool raft_has_update(const struct raft *raft);
-/* Drops what update held, keeps its memory, and moves all that is outstanding into it. */
+/* Resets update and moves all that is outstanding into it. */
 void raft_take_update(struct raft *raft, struct raft_update *update);
 
 /* Makes an applied conf change effective. Errors: BAD_INPUT, with why, when the change does not fit
