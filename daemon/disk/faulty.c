@@ -254,6 +254,14 @@ static struct err faulty_read(struct disk_file *base, uint64_t offset, void *out
     return OK;
 }
 
+/* How much a failing write gets done: whole sectors, as a device does. */
+static size_t part_of(struct faulty *disk, uint64_t offset, size_t len)
+{
+    uint64_t end = offset + rand_below(&disk->rand, len + 1);
+    end -= end % SECTOR;
+    return end > offset ? (size_t)(end - offset) : 0;
+}
+
 static struct err faulty_write(
     struct disk_file *base, uint64_t offset, struct slice bytes, struct why *why)
 {
@@ -262,7 +270,7 @@ static struct err faulty_write(
     check(file->is_writable);
     struct faulty *disk = faulty_of(base->disk);
     struct err e = turn(disk, why, "write", file->path);
-    size_t put = err_is(e) ? (size_t)rand_below(&disk->rand, bytes.len + 1) : bytes.len;
+    size_t put = err_is(e) ? part_of(disk, offset, bytes.len) : bytes.len;
     struct bytes *now = &file->node->now;
     if (put && offset + put > now->len) {
         bytes_resize(now, (size_t)offset + put);

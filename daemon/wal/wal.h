@@ -65,7 +65,7 @@ struct wal_cost {
 /* Whether dir holds a segment. */
 bool wal_exists(struct disk *disk, const char *dir);
 
-/* A new log in a folder that holds none; appears atomically (made in dir.tmp, renamed) and synced.
+/* A new log in a folder that holds none; the first segment appears atomically and synced.
  * Errors: EXISTS, LOCKED and disk's. */
 MUST struct err wal_create(const struct wal_options *options, const struct wal_identity *identity,
     struct wal **out, struct why *why);
@@ -93,8 +93,8 @@ void wal_close(struct wal *wal);
 
 struct wal_batch {
     const struct raft_hard_state *hard; /* the newest; NULL or zeros: unchanged */
-    const struct raft_entry
-        *entries; /* all that is queued; an index may step back (a truncated log) */
+    /* All that is queued; an index may step back (a truncated log). */
+    const struct raft_entry *entries;
     size_t entries_count;
     bool must_sync;
 };

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Writing: one buffer, one write, one sync; segments cut and prepared; old ones let go. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "wal/inner.h"
+
+/* A buffer that one huge batch has grown past this is given back. */
+enum { BUFFER_KEEP = 16 * 1024 * 1024 };
+#define BATCH_MAX ((size_t)1 << 30)
+
+struct wal *wal_new(const struct wal_options *options)
+{
+    struct wal *wal = mem_new(sizeof(*wal));
+    wal->disk = options->disk;
+    wal->dir = mem_strdup(options->dir);
+    wal->segment_bytes = options->segment_bytes ? options->segment_bytes : WAL_SEGMENT_BYTES;
+    wal->is_unsafe_no_sync = options->is_unsafe_no_sync;
+    buf_init(&wal->out, BATCH_MAX);
+    return wal;
+}
+
+static struct segment *tail_of(struct wal *wal)
+{
+    return &wal->segments.items[wal->segments.count - 1];
+}
+
+static struct err poison(struct wal *wal, struct err e, struct why *why)
+{
+    if (err_is(e) && !err_is(wal->failed)) {
+        wal->failed = e;
+        wal->failed_why = why ? *why : (struct why){"a write to the log failed"};
+    }
+    return e;
+}
+
+static struct err check_poison(const struct wal *wal, struct why *why)
+{
+    return err_is(wal->failed) ? why_set(why, wal->failed, "%s", wal->failed_why.text) : OK;
+}
+
+static struct err flush(struct wal *wal, struct why *why)
+{
+    if (wal->out.is_full) {
+        return why_set(why, ERR(TOO_BIG), "more than %zu bytes in one append", BATCH_MAX);
+    }
+    TRY(disk_write(tail_of(wal)->file, wal->offset, buf_slice(&wal->out), why));
+    wal->offset += wal->out.len;
+    wal->is_dirty = true;
+    if (wal->out.cap > BUFFER_KEEP) {
+        buf_fini(&wal->out);
+    }
+    buf_reset(&wal->out);
+    return OK;
+}
+
+static struct err sync_tail(struct wal *wal, struct why *why)
+{
+    if (!wal->is_unsafe_no_sync) {
+        TRY(disk_sync_data(tail_of(wal)->file, why));
+    }
+    wal->is_dirty = false;
+    return OK;
+}
+
+struct err wal_prepare(struct wal *wal, struct why *why)
+{
+    if (wal->next) {
+        return OK;
+    }
+    struct disk_file *file = NULL;
+    /* Two names in turn, as etcd's: the one before may still be on its way to its real name. */
+    char *path = mem_printf("%s/%u.tmp", wal->dir, wal->next_count % 2);
+    unsigned flags = DISK_WRITE | DISK_CREATE | DISK_TRUNCATE;
+    struct err e = disk_open(wal->disk, path, flags, 0600, &file, why);
+    if (!err_is(e)) {
+        e = disk_lock(file, why);
+    }
+    if (!err_is(e)) {
+        e = disk_allocate(file, wal->segment_bytes, why);
+    }
+    if (err_is(e)) {
+        disk_close(file);
+        free(path);
+        return e;
+    }
+    wal->next = file;
+    wal->next_path = path;
+    wal->next_count++;
+    return OK;
+}
+
+static struct err begin_write(struct wal *wal, struct why *why)
+{
+    struct segment segment = {
+        .seq = wal->segments.count ? tail_of(wal)->seq + 1 : 0,
+        .index = wal->segments.count ? wal->last_index + 1 : 0,
+        .file = wal->next,
+    };
+    segment.path = segment_path(wal->dir, segment.seq, segment.index);
+    segments_push(&wal->segments, segment);
+    wal->next = NULL;
+    wal->offset = 0;
+    TRY(flush(wal, why));
+    TRY(sync_tail(wal, why));
+    TRY(disk_rename(wal->disk, wal->next_path, segment.path, why));
+    return wal->is_unsafe_no_sync ? OK : disk_sync_folder(wal->disk, wal->dir, why);
+}
+
+struct err wal_begin_segment(struct wal *wal, struct why *why)
+{
+    bool is_first = wal->segments.count == 0;
+    struct wal_snapshot none = {0};
+    TRY(wal_prepare(wal, why));
+    buf_reset(&wal->out);
+    record_add_crc(&wal->out, wal->crc);
+    record_add_identity(&wal->out, &wal->crc, &wal->identity);
+    if (is_first) {
+        record_add_snapshot(&wal->out, &wal->crc, &none);
+    } else if (wal->hard.term || wal->hard.vote || wal->hard.commit) {
+        record_add_state(&wal->out, &wal->crc, &wal->hard);
+    }
+    struct err e = begin_write(wal, why);
+    free(wal->next_path);
+    wal->next_path = NULL;
+    return e;
+}
+
+static struct err cut(struct wal *wal, struct why *why)
+{
+    TRY(disk_truncate(tail_of(wal)->file, wal->offset, why));
+    TRY(sync_tail(wal, why));
+    return wal_begin_segment(wal, why);
+}
+
+struct err wal_create(const struct wal_options *options, const struct wal_identity *identity,
+    struct wal **out, struct why *why)
+{
+    if (wal_exists(options->disk, options->dir)) {
+        return why_set(why, ERR(EXISTS), "%s already holds a write-ahead log", options->dir);
+    }
+    TRY(disk_mkdir_all(options->disk, options->dir, 0700, why));
+    struct wal *wal = wal_new(options);
+    wal->identity = *identity;
+    struct err e = wal_begin_segment(wal, why);
+    if (err_is(e)) {
+        wal->failed = e;
+        wal_close(wal);
+        return e;
+    }
+    *out = wal;
+    return OK;
+}
+
+static void encode(struct wal *wal, const struct wal_batch *batch)
+{
+    const struct raft_hard_state *hard = batch->hard;
+    buf_reset(&wal->out);
+    for (size_t i = 0; i < batch->entries_count; i++) {
+        record_add_entry(&wal->out, &wal->crc, &batch->entries[i]);
+        wal->last_index = batch->entries[i].index;
+    }
+    if (hard && (hard->term || hard->vote || hard->commit)) {
+        record_add_state(&wal->out, &wal->crc, hard);
+        wal->hard = *hard;
+    }
+}
+
+static struct err append(struct wal *wal, bool must_sync, struct wal_cost *cost, struct why *why)
+{
+    int64_t start = clock_mono_ns();
+    cost->bytes = wal->out.len;
+    TRY(flush(wal, why));
+    int64_t written = clock_mono_ns();
+    cost->write_ns = written - start;
+    if (wal->offset >= wal->segment_bytes) {
+        TRY(cut(wal, why));
+    } else if (must_sync) {
+        TRY(sync_tail(wal, why));
+    } else {
+        return OK;
+    }
+    cost->sync_ns = clock_mono_ns() - written;
+    return OK;
+}
+
+struct err wal_append(
+    struct wal *wal, const struct wal_batch *batch, struct wal_cost *out_cost, struct why *why)
+{
+    struct wal_cost cost = {0};
+    TRY(check_poison(wal, why));
+    encode(wal, batch);
+    if (wal->out.len || wal->out.is_full || (batch->must_sync && wal->is_dirty)) {
+        TRY(poison(wal, append(wal, batch->must_sync, &cost, why), why));
+    }
+    if (out_cost) {
+        *out_cost = cost;
+    }
+    return OK;
+}
+
+struct err wal_save_snapshot(struct wal *wal, const struct wal_snapshot *snapshot, struct why *why)
+{
+    check(snapshot->index == 0 || snapshot->has_conf);
+    TRY(check_poison(wal, why));
+    buf_reset(&wal->out);
+    record_add_snapshot(&wal->out, &wal->crc, snapshot);
+    if (wal->last_index < snapshot->index) {
+        wal->last_index = snapshot->index;
+    }
+    TRY(poison(wal, flush(wal, why), why));
+    return poison(wal, sync_tail(wal, why), why);
+}
+
+void wal_release_to(struct wal *wal, uint64_t index)
+{
+    size_t keep = 0;
+    while (keep < wal->segments.count && wal->segments.items[keep].index < index) {
+        keep++;
+    }
+    if (keep > 1) {
+        segments_drop(&wal->segments, keep - 1);
+    }
+}
+
+struct err wal_purge(struct wal *wal, size_t files_max, size_t *out_removed, struct why *why)
+{
+    struct segments all;
+    size_t removed = 0;
+    struct err e = OK;
+    TRY(segments_list(wal->disk, wal->dir, &all, why));
+    while (!err_is(e) && files_max && all.count - removed > files_max &&
+           all.items[removed].seq < wal->segments.items[0].seq) {
+        e = disk_remove(wal->disk, all.items[removed].path, why);
+        removed += !err_is(e);
+    }
+    if (removed && !err_is(e)) {
+        e = disk_sync_folder(wal->disk, wal->dir, why);
+    }
+    segments_fini(&all);
+    if (!err_is(e)) {
+        *out_removed = removed;
+    }
+    return e;
+}
+
+void wal_close(struct wal *wal)
+{
+    if (!wal) {
+        return;
+    }
+    if (wal->is_dirty && !err_is(wal->failed)) {
+        /* Nothing that was acknowledged depends on it. */
+        struct err e = sync_tail(wal, NULL);
+        (void)e;
+    }
+    if (wal->next) {
+        disk_close(wal->next);
+        struct err e = disk_remove(wal->disk, wal->next_path, NULL);
+        (void)e;
+    }
+    free(wal->next_path);
+    segments_fini(&wal->segments);
+    buf_fini(&wal->out);
+    free(wal->dir);
+    free(wal);
+}

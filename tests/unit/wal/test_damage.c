@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Damage: every flipped bit is found or harmless, every torn tail is cut off, nothing else is ever
+ * cut. */
+#include "fixture.h"
+
+enum { SEGMENT = 8192, ENTRIES = 6 };
+
+/* A small log and its bytes. */
+static struct disk *make(uint8_t **out_data, size_t *out_len, uint64_t *out_tail)
+{
+    struct disk *disk = disk_faulty_new(1);
+    struct wal_log log;
+    struct wal *wal = create(disk, SEGMENT);
+    for (uint64_t i = 1; i <= ENTRIES; i++) {
+        expect_err(append_one(wal, i, 1, i == 3 ? 700 : 60), ERR_OK, "");
+    }
+    wal_close(wal);
+    expect_err(disk_read_file(disk, FIRST, SIZE_MAX, out_data, out_len, NULL), ERR_OK, "");
+    expect_err(wal_read(disk, DIR, 0, 0, &log, NULL), ERR_OK, "");
+    *out_tail = log.tail_offset;
+    wal_log_fini(&log);
+    return disk;
+}
+
+static bool is_whole(const struct wal_log *log)
+{
+    bool is_same = log->entries_count == ENTRIES && log->hard.commit == ENTRIES - 1 &&
+                   log->hard.term == 1 && log->hard.vote == 1;
+    for (size_t i = 0; i < log->entries_count && is_same; i++) {
+        struct raft_entry want = entry_of(i + 1, 1, i == 2 ? 700 : 60);
+        is_same = slice_eq(blob_slice(want.data), blob_slice(log->entries[i].data)) &&
+                  log->entries[i].term == 1 && log->entries[i].index == i + 1 &&
+                  log->entries[i].type == RAFT_ENTRY_NORMAL;
+        blob_unref(want.data);
+    }
+    return is_same;
+}
+
+static void test_every_flipped_bit_is_found_or_harmless(void **state)
+{
+    uint8_t *data;
+    size_t len;
+    uint64_t tail;
+    (void)state;
+    struct disk *disk = make(&data, &len, &tail);
+    size_t found = 0;
+    for (uint64_t bit = 0; bit < tail * 8; bit++) {
+        struct wal_log log;
+        struct why why = {""};
+        uint8_t byte = data[bit / 8] ^ (uint8_t)(1 << bit % 8);
+        disk_faulty_poke(disk, FIRST, bit / 8, slice_of(&byte, 1));
+        struct err e = wal_read(disk, DIR, 0, 0, &log, &why);
+        if (!err_is(e)) {
+            if (log.torn_bytes || !is_whole(&log)) {
+                print_message("bit %llu of byte %llu: torn %llu entries %zu\n",
+                    (unsigned long long)bit % 8, (unsigned long long)bit / 8,
+                    (unsigned long long)log.torn_bytes, log.entries_count);
+            }
+            assert_int_equal(log.torn_bytes, 0);
+            assert_true(is_whole(&log));
+            wal_log_fini(&log);
+        } else {
+            assert_non_null(strstr(why.text, ".wal"));
+            found++;
+        }
+        disk_faulty_poke(disk, FIRST, bit / 8, slice_of(&data[bit / 8], 1));
+    }
+    assert_true(found > tail * 8 * 9 / 10);
+    free(data);
+    disk_faulty_free(disk);
+}
+
+/* The file ends anywhere inside the last records: what is whole stays, the rest goes, and the log
+ * can be written on. */
+static void test_cut_file_is_repaired(void **state)
+{
+    (void)state;
+    uint8_t *data;
+    size_t len;
+    uint64_t tail;
+    struct disk *disk = make(&data, &len, &tail);
+    for (uint64_t cut = 96; cut < tail; cut += 8) {
+        struct disk *copy = disk_faulty_new(1);
+        struct wal_options options = options_of(copy, SEGMENT);
+        struct wal_log log;
+        struct wal *wal;
+        struct why why = {""};
+        expect_err(disk_mkdir(copy, DIR, 0700, NULL), ERR_OK, "");
+        expect_err(
+            disk_write_file(copy, FIRST, slice_of(data, (size_t)cut), 0600, NULL), ERR_OK, "");
+        expect_err(wal_open(&options, 0, 0, &wal, &log, &why), ERR_OK, why.text);
+        assert_int_equal(log.tail_offset + log.torn_bytes, cut);
+        assert_int_equal(disk_exists(copy, FIRST ".broken"), log.torn_bytes != 0);
+        size_t count = log.entries_count;
+        wal_log_fini(&log);
+        expect_err(append_one(wal, count + 1, 1, 60), ERR_OK, "");
+        wal_close(wal);
+        expect_err(wal_open(&options, 0, 0, &wal, &log, &why), ERR_OK, why.text);
+        assert_int_equal(log.entries_count, count + 1);
+        assert_int_equal(log.torn_bytes, 0);
+        wal_log_fini(&log);
+        wal_close(wal);
+        disk_faulty_free(copy);
+    }
+    free(data);
+    disk_faulty_free(disk);
+}
+
+/* A sector that was not written makes its record torn, in the last segment. */
+static void test_zero_sector_is_torn(void **state)
+{
+    static const uint8_t zeros[512];
+    (void)state;
+    uint8_t *data;
+    size_t len;
+    uint64_t tail;
+    struct disk *disk = make(&data, &len, &tail);
+    struct wal_log log;
+    /* The 700-byte entry covers the sector at 512 from its start on. */
+    disk_faulty_poke(disk, FIRST, 512, slice_of(zeros, sizeof(zeros)));
+    expect_err(wal_read(disk, DIR, 0, 0, &log, NULL), ERR_OK, "");
+    assert_true(log.torn_bytes > 0);
+    assert_int_equal(log.entries_count, 2);
+    wal_log_fini(&log);
+    free(data);
+    disk_faulty_free(disk);
+}
+
+static void test_damage_in_an_earlier_segment_is_refused(void **state)
+{
+    static const uint8_t zeros[512];
+    (void)state;
+    struct disk *disk = disk_faulty_new(1);
+    struct wal_options options = options_of(disk, 2048);
+    struct wal_log log;
+    struct why why = {""};
+    struct wal *wal = create(disk, 2048);
+    for (uint64_t i = 1; i <= 20; i++) {
+        expect_err(append_one(wal, i, 1, 300), ERR_OK, "");
+    }
+    wal_close(wal);
+    disk_faulty_poke(disk, FIRST, 1024, slice_of(zeros, sizeof(zeros)));
+    struct err e = wal_open(&options, 0, 0, &wal, &log, &why);
+    assert_true(IS(e, BAD_CRC) || IS(e, BAD_FORMAT));
+    assert_non_null(strstr(why.text, FIRST " at offset "));
+    assert_false(disk_exists(disk, FIRST ".broken"));
+    disk_faulty_free(disk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_flipped_bit_is_found_or_harmless),
+        cmocka_unit_test(test_cut_file_is_repaired),
+        cmocka_unit_test(test_zero_sector_is_torn),
+        cmocka_unit_test(test_damage_in_an_earlier_segment_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
