@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Two passes: all that exists is judged before the first byte is written, so that a refusal leaves
+ * the folder as it was. The CA is written first and each key before its certificate: whatever a
+ * crash leaves behind, no certificate is there without the key that belongs to it.
+ */
+#include "pki/inspect.h"
+#include "pki/issue.h"
+#include "pki/keys.h"
+
+#include <openssl/evp.h>
+#include <unistd.h>
+
+struct init {
+    const struct pki_options *options;
+    struct pki_folder folder;
+    struct pki_names names;
+    struct pki_owner owner;
+    FILE *out;
+};
+
+static bool force_pairs(const struct pki_options *options)
+{
+    return options->force || options->new_ca;
+}
+
+static struct err check_options(struct init *init, struct why *why)
+{
+    const struct pki_options *options = init->options;
+    if (options->days < 1 || options->days > PKI_DAYS_MAX || options->ca_days < 1 ||
+        options->ca_days > PKI_DAYS_MAX) {
+        return why_set(why, ERR(BAD_INPUT), "days must be between 1 and %d", PKI_DAYS_MAX);
+    }
+    TRY(pki_key_type_check(options->key_type, why));
+    TRY(pki_owner_parse(options->owner, &init->owner, why));
+    TRY(pki_names_wanted(options, &init->names, why));
+    return pki_names_add_host(&init->names, why);
+}
+
+/* Whether what was found stops this run: what will be replaced does not matter, and neither does
+ * what another issue could not better. */
+static bool stops(const struct init *init, const struct pki_finding *finding)
+{
+    if (finding->fault == PKI_FAULT_SOON || finding->fault == PKI_FAULT_MODE) {
+        return false;
+    }
+    if (finding->pair == 0) {
+        return !init->options->new_ca;
+    }
+    return !force_pairs(init->options);
+}
+
+static bool is_empty(const struct pki_folder *folder)
+{
+    for (size_t i = 0; i < folder->pairs_count; i++) {
+        if (folder->pairs[i].has_cert || folder->pairs[i].has_key) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_to_issue(const struct init *init, const struct pki_pair *pair)
+{
+    if (pair->kind->uses & PKI_USE_CA) {
+        return init->options->new_ca || !pair->has_cert;
+    }
+    return force_pairs(init->options) || !pair->has_cert;
+}
+
+static struct err check_ca_key(const struct init *init, struct why *why)
+{
+    const struct pki_pair *ca = &init->folder.pairs[0];
+    if (is_to_issue(init, ca) || ca->has_key) {
+        return OK;
+    }
+    for (size_t i = 1; i < init->folder.pairs_count; i++) {
+        if (is_to_issue(init, &init->folder.pairs[i])) {
+            return why_set(why, ERR(EXISTS),
+                "%s is missing: %s.crt cannot be signed (bring the CA's key, or make a new CA "
+                "with --new-ca)",
+                ca->key_path, init->folder.pairs[i].kind->name);
+        }
+    }
+    return OK;
+}
+
+static struct err check_existing(struct init *init, struct why *why)
+{
+    TRY(pki_folder_check(&init->folder, init->options, why));
+    if (is_empty(&init->folder)) {
+        return OK;
+    }
+    for (size_t i = 0; i < init->folder.findings_count; i++) {
+        const struct pki_finding *finding = &init->folder.findings[i];
+        if (stops(init, finding)) {
+            return why_set(why, ERR(EXISTS), "%s %s (nothing was written; %s)", finding->path,
+                finding->text,
+                finding->pair == 0 ? "--new-ca makes a new CA and everything anew"
+                                   : "--force issues every pair anew under the CA that is there");
+        }
+    }
+    return check_ca_key(init, why);
+}
+
+static struct err issue_pair(struct init *init, struct pki_pair *pair, struct why *why)
+{
+    bool is_ca = (pair->kind->uses & PKI_USE_CA) != 0;
+    struct pki_pair *ca = &init->folder.pairs[0];
+    X509 *cert = NULL;
+    EVP_PKEY *key = NULL;
+    TRY(pki_key_new(init->options->key_type, &key, why));
+    struct pki_issue order = {
+        .kind = pair->kind,
+        .names = &init->names,
+        .days = is_ca ? init->options->ca_days : init->options->days,
+        .key = key,
+        .ca = is_ca ? NULL : ca->cert,
+        .ca_key = is_ca ? NULL : ca->key,
+    };
+    struct err e = pki_issue(&order, &cert, why);
+    if (!err_is(e)) {
+        e = pki_key_write(pair->key_path, key, init->owner, why);
+    }
+    if (!err_is(e)) {
+        e = pki_cert_write(pair->cert_path, cert, init->owner, why);
+    }
+    if (err_is(e)) {
+        X509_free(cert);
+        EVP_PKEY_free(key);
+        return e;
+    }
+    X509_free(pair->cert);
+    EVP_PKEY_free(pair->key);
+    pair->cert = cert;
+    pair->key = key;
+    fprintf(init->out, "wrote %s and its key\n", pair->cert_path);
+    return OK;
+}
+
+static struct err issue_all(struct init *init, struct why *why)
+{
+    for (size_t i = 0; i < init->folder.pairs_count; i++) {
+        struct pki_pair *pair = &init->folder.pairs[i];
+        if (is_to_issue(init, pair)) {
+            TRY(issue_pair(init, pair, why));
+        } else {
+            fprintf(init->out, "kept  %s\n", pair->cert_path);
+        }
+    }
+    return pki_dir_sync(init->options->dir, why);
+}
+
+struct err pki_init(const struct pki_options *options, FILE *out, struct why *why)
+{
+    struct init *init = calloc(1, sizeof(*init));
+    check(init != NULL);
+    init->options = options;
+    init->out = out;
+    struct err e = check_options(init, why);
+    if (err_is(e)) {
+        goto out;
+    }
+    e = pki_dir_make(options->dir, why);
+    if (err_is(e)) {
+        goto out;
+    }
+    e = pki_folder_read(options->dir, &init->folder, why);
+    if (err_is(e)) {
+        goto out;
+    }
+    e = check_existing(init, why);
+    if (!err_is(e)) {
+        e = issue_all(init, why);
+    }
+out:
+    pki_folder_fini(&init->folder);
+    free(init);
+    return e;
+}
