@@ -117,7 +117,7 @@ struct config {
     struct url_list advertise_client;
     struct url_list advertise_peer;
     const char *initial_cluster; /* as given; "" with discovery */
-    struct url_cluster members;  /* initial_cluster taken apart */
+    struct url_cluster members;  /* initial_cluster taken apart; see config_verify_bootstrap */
     bool is_new_cluster;         /* --initial-cluster-state */
     const char *initial_cluster_token;
     bool strict_reconfig_check;
@@ -193,6 +193,7 @@ struct config_notes {
     struct arena *arena; /* owns the notes; made by config_load, freed by config_notes_fini */
     struct config_note *items;
     size_t count;
+    size_t running_at; /* the notes before this one are logged before "Running: " */
 };
 
 /* Where a member's configuration comes from. */
@@ -218,6 +219,11 @@ void config_notes_fini(struct config_notes *notes);
  * *out_exit_code. */
 bool config_start(
     const struct config_source *source, struct config *out_config, int *out_exit_code);
+
+/* What must hold only where there is no data yet: --initial-cluster parses and names this member,
+ * and for a new cluster with the peer URLs that it advertises. Resolves host names when URLs differ
+ * in text. etcd's words. Errors: BAD_CONFIG. */
+struct err config_verify_bootstrap(const struct config *config, struct why *why);
 
 void config_print_version(FILE *out);
 void config_print_help(FILE *out);  /* the sections of flags */
