@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Two threads for what must not hold up the others: `back` takes jobs that may be long (snapshots
+ * of the log, hashes, exports) and goes on with compaction between them in slices; `sync` moves
+ * watchers that catch up, and keeps the time.
+ */
+#include "server/state.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+enum { COMPACT_ROWS = 2000, COMPACT_PAUSE_MS = 2, SYNC_TICK_MS = 100 };
+
+bool server_run(struct server *server, struct server_job *job)
+{
+    return mailbox_push_always(&server->back_box, &job->node);
+}
+
+void back_compact(struct server *server)
+{
+    pthread_mutex_lock(&server->compact_mutex);
+    server->is_compacting = true;
+    pthread_mutex_unlock(&server->compact_mutex);
+    mailbox_wake(&server->back_box);
+}
+
+void server_after_compaction(struct server *server, struct server_job *job)
+{
+    pthread_mutex_lock(&server->compact_mutex);
+    bool is_compacting = server->is_compacting;
+    if (is_compacting) {
+        list_push(&server->after_compaction, &job->node);
+    }
+    pthread_mutex_unlock(&server->compact_mutex);
+    if (!is_compacting) {
+        job->run(job);
+    }
+}
+
+static void compaction_done(struct server *server)
+{
+    struct list waiting;
+    struct list *node;
+    list_init(&waiting);
+    pthread_mutex_lock(&server->compact_mutex);
+    server->is_compacting = false;
+    list_splice(&waiting, &server->after_compaction);
+    pthread_mutex_unlock(&server->compact_mutex);
+    while ((node = list_pop(&waiting))) {
+        struct server_job *job = LIST_ITEM(node, struct server_job, node);
+        job->run(job);
+    }
+}
+
+static bool is_compacting(struct server *server)
+{
+    pthread_mutex_lock(&server->compact_mutex);
+    bool yes = server->is_compacting;
+    pthread_mutex_unlock(&server->compact_mutex);
+    return yes;
+}
+
+/* One slice. A compaction that begins meanwhile only moves the goal, so "done" is asked for again
+ * then. */
+static void compact_slice(struct server *server)
+{
+    struct why why = {""};
+    bool is_done = false;
+    revision goal = mvcc_compact_revision(server->options.mvcc);
+    if (err_is(mvcc_compact_step(server->options.mvcc, COMPACT_ROWS, &is_done, &why))) {
+        server_fail(server, why.text);
+        return;
+    }
+    if (is_done && goal == mvcc_compact_revision(server->options.mvcc)) {
+        LOG_INFO("finished scheduled compaction", LOG_INT("compact-revision", goal));
+        compaction_done(server);
+    }
+}
+
+void *back_main(void *arg)
+{
+    struct server *server = arg;
+    struct list jobs;
+    struct list *node;
+    list_init(&jobs);
+    back_compact(server); /* one may have been under way when the member went down */
+    for (;;) {
+        bool is_busy = is_compacting(server) && !atomic_load(&server->has_failed);
+        size_t taken = mailbox_take(&server->back_box, &jobs, is_busy ? COMPACT_PAUSE_MS : -1);
+        while ((node = list_pop(&jobs))) {
+            struct server_job *job = LIST_ITEM(node, struct server_job, node);
+            job->run(job);
+        }
+        if (taken == 0 && mailbox_is_closed(&server->back_box)) {
+            compaction_done(server);
+            return NULL;
+        }
+        if (is_busy) {
+            compact_slice(server);
+        }
+    }
+}
+
+void sync_wake(void *arg)
+{
+    struct server *server = arg;
+    mailbox_wake(&server->sync_box);
+}
+
+void *sync_main(void *arg)
+{
+    struct server *server = arg;
+    struct compactor *compactor = compactor_new(&server->options);
+    struct list none;
+    int64_t measure_at_ms = 0;
+    list_init(&none);
+    while (!mailbox_is_closed(&server->sync_box)) {
+        bool is_more = watch_sync(server->options.hub);
+        int64_t now_ms = clock_mono_ms();
+        watch_tick(server->options.hub, now_ms);
+        compactor_tick(server, compactor, now_ms);
+        if (now_ms >= measure_at_ms) {
+            measure_at_ms = now_ms + 1000;
+            apply_measure(server->options.apply);
+        }
+        mailbox_take(&server->sync_box, &none, is_more ? 0 : SYNC_TICK_MS);
+    }
+    compactor_free(compactor);
+    return NULL;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What comes with leading: time for leases, their revocation, publishing this member, the cluster
+ * version.
+ */
+#include "server/state.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/pb.h"
+#include "base/version.h"
+
+enum {
+    FIELD_LEASE_REVOKE = 9,
+    FIELD_CLUSTER_VERSION_SET = 1300,
+    FIELD_CLUSTER_MEMBER_ATTR_SET = 1301,
+    EXPIRED_A_TICK_MAX = 500,
+    REVOKE_RETRY_MS = 3000,
+};
+
+struct own_proposal {
+    struct server_proposal proposal;
+    struct server *server;
+    struct arena *arena;
+    uint32_t field;
+};
+
+static void own_done(struct server_proposal *proposal)
+{
+    struct own_proposal *own = CONTAINER_OF(proposal, struct own_proposal, proposal);
+    bool is_publish = own->field == FIELD_CLUSTER_MEMBER_ATTR_SET;
+    if (is_publish && !err_is(proposal->result.err)) {
+        own->server->is_published = true;
+        LOG_INFO("published local member to cluster through raft",
+            LOG_HEX("local-member-id", own->server->member_id),
+            LOG_STR("local-member-name", own->server->options.name),
+            LOG_HEX("cluster-id", own->server->cluster_id), LOG_STR("publish-timeout", "7s"));
+    }
+    if (is_publish) {
+        own->server->is_publishing = false;
+    }
+    arena_free(own->arena);
+    free(own);
+}
+
+void leader_propose(struct server *server, uint32_t field, const ProtobufCMessage *message)
+{
+    struct own_proposal *own = mem_new(sizeof(*own));
+    own->server = server;
+    own->field = field;
+    own->arena = arena_new(0);
+    own->proposal.field = field;
+    own->proposal.request = pb_pack_arena(message, own->arena);
+    own->proposal.result.arena = own->arena;
+    own->proposal.done = own_done;
+    server_propose(server, &own->proposal);
+}
+
+static void publish(struct server *server)
+{
+    Membershippb__ClusterMemberAttrSetRequest request =
+        MEMBERSHIPPB__CLUSTER_MEMBER_ATTR_SET_REQUEST__INIT;
+    Membershippb__Attributes attributes = MEMBERSHIPPB__ATTRIBUTES__INIT;
+    attributes.name = (char *)(uintptr_t)server->options.name;
+    attributes.n_client_urls = server->options.client_urls_count;
+    attributes.client_urls = (char **)(uintptr_t)server->options.client_urls;
+    request.member_id = server->member_id;
+    request.member_attributes = &attributes;
+    server->is_publishing = true;
+    leader_propose(server, FIELD_CLUSTER_MEMBER_ATTR_SET, &request.base);
+}
+
+static void set_cluster_version(struct server *server)
+{
+    Membershippb__ClusterVersionSetRequest request =
+        MEMBERSHIPPB__CLUSTER_VERSION_SET_REQUEST__INIT;
+    request.ver = (char *)(uintptr_t)KETCD_CLUSTER_VERSION;
+    LOG_INFO("setting up initial cluster version using v3 API",
+        LOG_STR("cluster-version", KETCD_CLUSTER_VERSION));
+    leader_propose(server, FIELD_CLUSTER_VERSION_SET, &request.base);
+}
+
+static void revoke_expired(struct server *server, int64_t now_ms)
+{
+    int64_t ids[EXPIRED_A_TICK_MAX];
+    size_t count =
+        lease_expired(server->options.leases, now_ms, REVOKE_RETRY_MS, ids, EXPIRED_A_TICK_MAX);
+    for (size_t i = 0; i < count; i++) {
+        Etcdserverpb__LeaseRevokeRequest request = ETCDSERVERPB__LEASE_REVOKE_REQUEST__INIT;
+        request.id = ids[i];
+        metric_inc(server->metrics.lease_expired);
+        leader_propose(server, FIELD_LEASE_REVOKE, &request.base);
+    }
+}
+
+void leader_changed(struct server *server, struct raft_soft_state soft)
+{
+    bool was_leader = server->soft.role == RAFT_LEADER;
+    bool is_leader = soft.role == RAFT_LEADER;
+    uint64_t old = server->soft.lead;
+    server->soft = soft;
+    atomic_store(&server->leader, soft.lead);
+    atomic_store(&server->is_leader, is_leader);
+    if (is_leader && !was_leader) {
+        lease_promote(server->options.leases, clock_mono_ms(),
+            server->options.tick_ms * server->options.election_ticks);
+    } else if (!is_leader && was_leader) {
+        lease_demote(server->options.leases);
+    }
+    if (soft.lead == old) {
+        return;
+    }
+    if (soft.lead) {
+        metric_inc(server->metrics.leader_changes);
+        LOG_INFO("raft.node: elected leader", LOG_HEX("leader", soft.lead),
+            LOG_UINT("term", raft_hard_state_get(server->options.raft).term));
+    }
+    if (server->on_leader) {
+        server->on_leader(server->on_leader_arg, soft.lead != 0);
+    }
+    if (old) {
+        read_expire(server, INT64_MAX, ERR(LEADER_CHANGED));
+    }
+}
+
+void leader_tick(struct server *server, int64_t now_ms)
+{
+    bool is_caught_up = atomic_load(&server->applied_term) == atomic_load(&server->term);
+    lease_set_now(server->options.leases, now_ms);
+    if (server->soft.lead && is_caught_up && !server->is_published && !server->is_publishing) {
+        publish(server);
+    }
+    if (server->soft.role != RAFT_LEADER || !is_caught_up) {
+        return;
+    }
+    bool is_undecided = strcmp(member_cluster_version(server->options.members), "not_decided") == 0;
+    if (is_undecided && server->ticks % 10 == 1) {
+        set_cluster_version(server);
+    }
+    revoke_expired(server, now_ms);
+}

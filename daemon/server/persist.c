@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/state.h"
+
+#include "base/log.h"
+
+static struct persist_job *job_of(struct list *node)
+{
+    return CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct persist_job, item);
+}
+
+static size_t count_entries(struct list *jobs)
+{
+    size_t count = 0;
+    LIST_EACH(node, jobs)
+    {
+        count += job_of(node)->update.entries_count;
+    }
+    return count;
+}
+
+/* One run of entries out of many updates; borrowed, so nothing is referenced. */
+static struct raft_entry *gather(struct list *jobs, size_t count)
+{
+    struct raft_entry *all = mem_alloc(count * sizeof(*all));
+    size_t at = 0;
+    LIST_EACH(node, jobs)
+    {
+        const struct raft_update *update = &job_of(node)->update;
+        if (update->entries_count) {
+            memcpy(&all[at], update->entries, update->entries_count * sizeof(*all));
+            at += update->entries_count;
+        }
+    }
+    return all;
+}
+
+static void note_cost(struct server *server, const struct wal_cost *cost)
+{
+    metric_add(server->metrics.wal_bytes, (double)cost->bytes);
+    if (cost->sync_ns) {
+        metric_observe(server->metrics.wal_fsync, (double)cost->sync_ns / 1e9);
+    }
+    if (cost->sync_ns > 1000000000) {
+        LOG_WARN(
+            "slow fdatasync", LOG_NS("took", cost->sync_ns), LOG_MS("expected-duration", 1000));
+    }
+}
+
+bool persist_jobs(struct server *server, struct list *jobs)
+{
+    struct wal_batch batch = {0};
+    struct wal_cost cost = {0};
+    struct why why = {""};
+    struct raft_entry *gathered = NULL;
+    struct persist_job *only = job_of(jobs->next);
+    LIST_EACH(node, jobs)
+    {
+        const struct raft_update *update = &job_of(node)->update;
+        batch.must_sync |= update->must_sync;
+        batch.hard = update->has_hard_state ? &update->hard_state : batch.hard;
+    }
+    if (jobs->next->next == jobs) {
+        batch.entries = only->update.entries;
+        batch.entries_count = only->update.entries_count;
+    } else {
+        batch.entries_count = count_entries(jobs);
+        batch.entries = gathered = gather(jobs, batch.entries_count);
+    }
+    pthread_mutex_lock(&server->wal_turn);
+    struct err err = wal_append(server->options.wal, &batch, &cost, &why);
+    pthread_mutex_unlock(&server->wal_turn);
+    free(gathered);
+    if (err_is(err)) {
+        server_fail(server, why.text);
+        return false;
+    }
+    note_cost(server, &cost);
+    return true;
+}
+
+void *wal_main(void *arg)
+{
+    struct server *server = arg;
+    struct list jobs;
+    struct list *node;
+    list_init(&jobs);
+    for (;;) {
+        size_t taken = mailbox_take(&server->wal_box, &jobs, -1);
+        if (taken == 0 && mailbox_is_closed(&server->wal_box)) {
+            return NULL;
+        }
+        bool is_written =
+            taken == 0 || (!atomic_load(&server->has_failed) && persist_jobs(server, &jobs));
+        while ((node = list_pop(&jobs))) {
+            /* After a failure nothing may look persisted any more. */
+            if (!is_written || !mailbox_push_always(&server->core_box, node)) {
+                raft_update_fini(&job_of(node)->update);
+                free(job_of(node));
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/state.h"
+
+#include "base/clock.h"
+#include "base/codec.h"
+
+enum { HEADER_FIELD = 100, HEADER_ROOM = 64 };
+
+uint64_t server_next_id(struct server *server)
+{
+    return atomic_fetch_add(&server->next_id, 1);
+}
+
+/* InternalRaftRequest{header{ID, username, auth_revision}, field: request}: what the client packed
+ * goes in as it is. */
+static struct blob *encode(const struct server_proposal *proposal)
+{
+    struct buf header;
+    struct buf all;
+    buf_init(&header, 4096);
+    wire_add_varint_nz(&header, 1, proposal->id);
+    if (proposal->username) {
+        wire_add_bytes_nz(&header, 2, slice_str(proposal->username));
+        wire_add_varint_nz(&header, 3, proposal->auth_revision);
+    }
+    buf_init(&all, SIZE_MAX / 2);
+    buf_reserve(&all, header.len + proposal->request.len + HEADER_ROOM);
+    wire_add_bytes(&all, HEADER_FIELD, buf_slice(&header));
+    wire_add_bytes(&all, proposal->field, proposal->request);
+    struct blob *data = blob_new(buf_slice(&all));
+    buf_fini(&header);
+    buf_fini(&all);
+    return data;
+}
+
+static struct err admit(struct server *server, struct server_proposal *proposal)
+{
+    if (atomic_load(&server->is_stopping)) {
+        return ERR(STOPPED);
+    }
+    uint64_t commit = atomic_load_explicit(&server->commit_index, memory_order_relaxed);
+    if (commit > apply_index(server->options.apply) + UNAPPLIED_MAX) {
+        return ERR(REQUEST_TOO_MANY_REQUESTS);
+    }
+    proposal->data = encode(proposal);
+    if (proposal->data->len > server->options.max_request_bytes) {
+        return ERR(REQUEST_TOO_LARGE);
+    }
+    return OK;
+}
+
+void server_propose(struct server *server, struct server_proposal *proposal)
+{
+    atomic_fetch_add(&server->in_flight, 1);
+    proposal->id = server_next_id(server);
+    proposal->type = RAFT_ENTRY_NORMAL;
+    proposal->data = NULL;
+    /* etcd's request timeout: five seconds for the queue and the disk, and two elections. */
+    proposal->deadline_ms =
+        clock_mono_ms() + 5000 + 2 * server->options.tick_ms * server->options.election_ticks;
+    struct err err = admit(server, proposal);
+    if (err_is(err)) {
+        proposal_finish(server, proposal, err);
+        return;
+    }
+    struct core_proposal *envelope = mem_new(sizeof(*envelope));
+    envelope->item.kind = CORE_PROPOSAL;
+    envelope->proposal = proposal;
+    if (!mailbox_push(&server->core_box, &envelope->item.node)) {
+        bool is_stopping = atomic_load(&server->is_stopping);
+        free(envelope);
+        proposal_finish(
+            server, proposal, is_stopping ? ERR(STOPPED) : ERR(REQUEST_TOO_MANY_REQUESTS));
+    }
+}

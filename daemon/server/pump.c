@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The core thread: events into raft, its updates out to the log, to apply and to the readers. A
+ * turn takes everything that waits, so that all proposals that came during one sync share the next.
+ */
+#include "server/state.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+enum { TURN_PROPOSALS_MAX = 1024 };
+
+struct turn {
+    struct raft_entry entries[TURN_PROPOSALS_MAX];
+    struct core_proposal *proposals[TURN_PROPOSALS_MAX];
+    size_t count;
+};
+
+static void finish_envelope(struct server *server, struct core_proposal *envelope, struct err err)
+{
+    proposal_finish(server, envelope->proposal, err);
+    free(envelope);
+}
+
+/* Proposals that raft cannot take now wait for a leader, until their deadline. */
+static void propose_turn(struct server *server, struct turn *turn)
+{
+    struct raft_event event = {
+        .type = RAFT_PROPOSE, .entries = turn->entries, .entries_count = turn->count};
+    if (turn->count == 0) {
+        return;
+    }
+    size_t filed = 0;
+    for (size_t i = 0; i < turn->count; i++) {
+        if (waiter_file(server, turn->proposals[i]->proposal)) {
+            turn->entries[filed] = turn->entries[i];
+            turn->proposals[filed++] = turn->proposals[i];
+        } else {
+            finish_envelope(server, turn->proposals[i], ERR(REQUEST_TOO_MANY_REQUESTS));
+        }
+    }
+    event.entries_count = filed;
+    struct err err = filed ? raft_step(server->options.raft, &event) : OK;
+    for (size_t i = 0; i < filed; i++) {
+        struct core_proposal *envelope = turn->proposals[i];
+        if (!err_is(err)) {
+            free(envelope); /* the slot has it now */
+        } else if (waiter_find(server, envelope->proposal->id)) {
+            list_push(&server->unsent, &envelope->item.node);
+        }
+    }
+    turn->count = 0;
+}
+
+static void take_proposal(struct server *server, struct turn *turn, struct core_proposal *envelope)
+{
+    turn->entries[turn->count] =
+        (struct raft_entry){.type = envelope->proposal->type, .data = envelope->proposal->data};
+    turn->proposals[turn->count++] = envelope;
+    if (turn->count == TURN_PROPOSALS_MAX) {
+        propose_turn(server, turn);
+    }
+}
+
+static void take_persisted(struct server *server, struct persist_job *job)
+{
+    struct raft_event event = {.type = RAFT_PERSISTED, .ticket = &job->update.ticket};
+    check(!err_is(raft_step(server->options.raft, &event)));
+    list_push(&server->jobs_free, &job->item.node);
+}
+
+static void take_conf(struct server *server, struct core_conf *conf)
+{
+    struct raft_conf_state state;
+    struct why why = {""};
+    if (conf->is_void) {
+        for (size_t i = 0; i < conf->change.changes_count; i++) {
+            conf->change.changes[i].node_id = 0;
+        }
+    }
+    if (err_is(raft_apply_conf_change(server->options.raft, &conf->change, &state, &why))) {
+        LOG_ERROR("failed to apply a configuration change", LOG_ERR(why.text));
+    } else {
+        atomic_store(
+            &server->is_alone, state.voters.count == 1 && state.voters_outgoing.count == 0);
+    }
+    free(conf);
+}
+
+/* Peers that are too far behind get the snapshot from now on, so the log in memory may forget what
+ * it covers. */
+static void take_snapshot(struct server *server, struct core_snapshot *made)
+{
+    uint64_t keep = server->options.catch_up_entries;
+    uint64_t index = made->meta.index;
+    struct raft_snapshot *snapshot = raft_snapshot_new(&made->meta, NULL);
+    struct raft_event event = {.type = RAFT_SNAPSHOT_MADE, .snapshot = snapshot};
+    struct err err = raft_step(server->options.raft, &event);
+    raft_snapshot_unref(snapshot);
+    free(made);
+    if (err_is(err) || index <= keep) {
+        return;
+    }
+    event = (struct raft_event){.type = RAFT_COMPACT, .index = index - keep};
+    if (!err_is(raft_step(server->options.raft, &event))) {
+        LOG_INFO("compacted Raft logs", LOG_UINT("compact-index", index - keep));
+    }
+}
+
+static void take_item(struct server *server, struct turn *turn, struct core_item *item)
+{
+    switch (item->kind) {
+    case CORE_PROPOSAL:
+        take_proposal(server, turn, CONTAINER_OF(item, struct core_proposal, item));
+        break;
+    case CORE_READ: {
+        struct core_read *read = CONTAINER_OF(item, struct core_read, item);
+        read_arrived(server, read->read);
+        free(read);
+        break;
+    }
+    case CORE_PERSISTED:
+        server->persisting--;
+        take_persisted(server, CONTAINER_OF(item, struct persist_job, item));
+        break;
+    case CORE_CONF:
+        take_conf(server, CONTAINER_OF(item, struct core_conf, item));
+        break;
+    case CORE_SNAPSHOT:
+        take_snapshot(server, CONTAINER_OF(item, struct core_snapshot, item));
+        break;
+    }
+}
+
+static struct persist_job *job_new(struct server *server)
+{
+    struct list *node = list_pop(&server->jobs_free);
+    if (node) {
+        return CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct persist_job, item);
+    }
+    struct persist_job *job = mem_new(sizeof(*job));
+    raft_update_init(&job->update);
+    job->item.kind = CORE_PERSISTED;
+    list_init(&job->item.node);
+    return job;
+}
+
+static void note_state(struct server *server, const struct raft_update *update)
+{
+    struct raft_hard_state hard = raft_hard_state_get(server->options.raft);
+    atomic_store(&server->term, hard.term);
+    atomic_store(&server->commit_index, hard.commit);
+    if (update->has_soft_state) {
+        leader_changed(server, update->soft_state);
+    }
+}
+
+/* On a group of one nobody waits for heartbeats, so core writes the log itself and saves two
+ * hand-offs; what arrives meanwhile shares the next sync. */
+static void persist(struct server *server, struct persist_job *job)
+{
+    struct list jobs;
+    if (atomic_load(&server->is_alone) && server->persisting == 0) {
+        list_init(&jobs);
+        list_push(&jobs, &job->item.node);
+        if (persist_jobs(server, &jobs)) {
+            list_remove(&job->item.node);
+            take_persisted(server, job);
+        }
+        return;
+    }
+    server->persisting++;
+    if (!mailbox_push_always(&server->wal_box, &job->item.node)) {
+        list_push(&server->jobs_free, &job->item.node);
+    }
+}
+
+void pump_update(struct server *server)
+{
+    while (raft_has_update(server->options.raft) && !atomic_load(&server->has_failed)) {
+        struct persist_job *job = job_new(server);
+        raft_take_update(server->options.raft, &job->update);
+        note_state(server, &job->update);
+        applier_submit(server, job->update.committed, job->update.committed_count);
+        read_states(server, &job->update);
+        if (job->update.needs_persist) {
+            persist(server, job);
+        } else {
+            list_push(&server->jobs_free, &job->item.node);
+        }
+    }
+}
+
+static void tick(struct server *server, int64_t now_ms)
+{
+    struct raft_event event = {.type = RAFT_TICK};
+    if (now_ms < server->next_tick_ms) {
+        return;
+    }
+    /* After a pause one tick is enough: time lost is not made up in a burst. */
+    server->next_tick_ms = now_ms - server->next_tick_ms > server->options.tick_ms
+                               ? now_ms + server->options.tick_ms
+                               : server->next_tick_ms + server->options.tick_ms;
+    server->ticks++;
+    check(!err_is(raft_step(server->options.raft, &event)));
+    waiter_expire(server, now_ms);
+    read_expire(server, now_ms, ERR(TIMEOUT));
+    leader_tick(server, now_ms);
+}
+
+static void retry_unsent(struct server *server, struct turn *turn, int64_t now_ms)
+{
+    bool has_leader = atomic_load(&server->leader) != 0;
+    struct list waiting;
+    list_init(&waiting);
+    list_splice(&waiting, &server->unsent);
+    struct list *node;
+    while ((node = list_pop(&waiting))) {
+        struct core_proposal *envelope =
+            CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct core_proposal, item);
+        if (envelope->proposal->deadline_ms <= now_ms) {
+            finish_envelope(server, envelope, ERR(TIMEOUT));
+        } else if (has_leader) {
+            take_proposal(server, turn, envelope);
+        } else {
+            list_push(&server->unsent, node);
+        }
+    }
+}
+
+static void note_applied(struct server *server)
+{
+    struct raft_event event = {.type = RAFT_APPLIED, .index = apply_index(server->options.apply)};
+    if (event.index > server->noted_applied) {
+        server->noted_applied = event.index;
+        check(!err_is(raft_step(server->options.raft, &event)));
+    }
+}
+
+static void drain(struct server *server, struct turn *turn)
+{
+    struct list items;
+    struct list *node;
+    list_init(&items);
+    mailbox_take(&server->core_box, &items, 0);
+    while ((node = list_pop(&items))) {
+        struct core_item *item = LIST_ITEM(node, struct core_item, node);
+        if (item->kind == CORE_PROPOSAL) {
+            finish_envelope(server, CONTAINER_OF(item, struct core_proposal, item), ERR(STOPPED));
+        } else {
+            take_item(server, turn, item);
+        }
+    }
+    while ((node = list_pop(&server->unsent))) {
+        finish_envelope(server,
+            CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct core_proposal, item),
+            ERR(STOPPED));
+    }
+    read_expire(server, INT64_MAX, ERR(STOPPED));
+    while ((node = list_pop(&server->jobs_free))) {
+        struct persist_job *job =
+            CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct persist_job, item);
+        raft_update_fini(&job->update);
+        free(job);
+    }
+}
+
+void *core_main(void *arg)
+{
+    struct server *server = arg;
+    struct turn *turn = mem_new(sizeof(*turn));
+    struct list items;
+    struct list *node;
+    list_init(&items);
+    server->next_tick_ms = clock_mono_ms() + server->options.tick_ms;
+    while (!mailbox_is_closed(&server->core_box)) {
+        int64_t wait_ms = server->next_tick_ms - clock_mono_ms();
+        mailbox_take(&server->core_box, &items, wait_ms > 0 ? wait_ms : 0);
+        while ((node = list_pop(&items))) {
+            take_item(server, turn, LIST_ITEM(node, struct core_item, node));
+        }
+        int64_t now_ms = clock_mono_ms();
+        if (!list_is_empty(&server->unsent)) {
+            retry_unsent(server, turn, now_ms);
+        }
+        propose_turn(server, turn);
+        read_ask(server);
+        note_applied(server);
+        tick(server, now_ms);
+        pump_update(server);
+    }
+    drain(server, turn);
+    free(turn);
+    return NULL;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Linearizable reads: all that came during a turn share one read index; when raft confirms it, they
+ * wait until that index is applied.
+ */
+#include "server/state.h"
+
+#include "base/clock.h"
+
+bool server_can_read_now(struct server *server)
+{
+    return atomic_load_explicit(&server->is_leader, memory_order_acquire) &&
+           atomic_load_explicit(&server->is_alone, memory_order_relaxed) &&
+           atomic_load_explicit(&server->applied_term, memory_order_relaxed) ==
+               atomic_load_explicit(&server->term, memory_order_relaxed);
+}
+
+static void read_finish(struct server *server, struct server_read *read, struct err err)
+{
+    if (err_is(err)) {
+        metric_inc(server->metrics.read_index_failed);
+    }
+    read->err = err;
+    read->done(read);
+}
+
+void server_read_index(struct server *server, struct server_read *read)
+{
+    if (server_can_read_now(server)) {
+        read_finish(server, read, OK);
+        return;
+    }
+    read->deadline_ms =
+        clock_mono_ms() + 5000 + 2 * server->options.tick_ms * server->options.election_ticks;
+    struct core_read *envelope = mem_new(sizeof(*envelope));
+    envelope->item.kind = CORE_READ;
+    envelope->read = read;
+    if (!mailbox_push(&server->core_box, &envelope->item.node)) {
+        bool is_stopping = atomic_load(&server->is_stopping);
+        free(envelope);
+        read_finish(server, read, is_stopping ? ERR(STOPPED) : ERR(REQUEST_TOO_MANY_REQUESTS));
+    }
+}
+
+void read_arrived(struct server *server, struct server_read *read)
+{
+    list_push(&server->reads_new, &read->node);
+}
+
+void read_ask(struct server *server)
+{
+    if (list_is_empty(&server->reads_new) || atomic_load(&server->leader) == 0) {
+        return;
+    }
+    struct read_group *group = mem_new(sizeof(*group));
+    group->id = ++server->next_read_id;
+    struct blob *context = blob_new(slice_of(&group->id, sizeof(group->id)));
+    struct raft_event event = {.type = RAFT_READ_INDEX, .context = context};
+    struct err err = raft_step(server->options.raft, &event);
+    blob_unref(context);
+    if (err_is(err)) {
+        free(group); /* no leader after all: asked again next turn */
+        return;
+    }
+    list_init(&group->reads);
+    list_splice(&group->reads, &server->reads_new);
+    list_push(&server->read_groups, &group->node);
+}
+
+static void wait_applied(struct server *server, struct read_group *group, uint64_t index)
+{
+    LIST_EACH(node, &group->reads)
+    {
+        LIST_ITEM(node, struct server_read, node)->index = index;
+    }
+    pthread_mutex_lock(&server->reads_mutex);
+    list_splice(&server->reads_at_index, &group->reads);
+    pthread_mutex_unlock(&server->reads_mutex);
+    list_remove(&group->node);
+    free(group);
+}
+
+void read_states(struct server *server, const struct raft_update *update)
+{
+    for (size_t i = 0; i < update->reads_count; i++) {
+        uint64_t id;
+        if (!update->reads[i].context || update->reads[i].context->len != sizeof(id)) {
+            continue;
+        }
+        memcpy(&id, update->reads[i].context->data, sizeof(id));
+        LIST_EACH_SAFE(node, tmp, &server->read_groups)
+        {
+            struct read_group *group = LIST_ITEM(node, struct read_group, node);
+            if (group->id == id) {
+                wait_applied(server, group, update->reads[i].index);
+            }
+        }
+    }
+    if (update->reads_count) {
+        read_complete_applied(server);
+    }
+}
+
+void read_complete_applied(struct server *server)
+{
+    struct list ready;
+    struct list *node;
+    uint64_t applied = apply_index(server->options.apply);
+    list_init(&ready);
+    pthread_mutex_lock(&server->reads_mutex);
+    LIST_EACH_SAFE(at, tmp, &server->reads_at_index)
+    {
+        if (LIST_ITEM(at, struct server_read, node)->index <= applied) {
+            list_remove(at);
+            list_push(&ready, at);
+        }
+    }
+    pthread_mutex_unlock(&server->reads_mutex);
+    while ((node = list_pop(&ready))) {
+        read_finish(server, LIST_ITEM(node, struct server_read, node), OK);
+    }
+}
+
+static void expire_list(struct server *server, struct list *reads, int64_t now_ms, struct err err)
+{
+    LIST_EACH_SAFE(node, tmp, reads)
+    {
+        struct server_read *read = LIST_ITEM(node, struct server_read, node);
+        if (read->deadline_ms <= now_ms) {
+            list_remove(node);
+            read_finish(server, read, err);
+        }
+    }
+}
+
+void read_expire(struct server *server, int64_t now_ms, struct err err)
+{
+    expire_list(server, &server->reads_new, now_ms, err);
+    LIST_EACH_SAFE(node, tmp, &server->read_groups)
+    {
+        struct read_group *group = LIST_ITEM(node, struct read_group, node);
+        expire_list(server, &group->reads, now_ms, err);
+        if (list_is_empty(&group->reads)) {
+            list_remove(node);
+            free(group);
+        }
+    }
+    /* done only queues, so calling it under the mutex is safe; and there is rarely any. */
+    pthread_mutex_lock(&server->reads_mutex);
+    expire_list(server, &server->reads_at_index, now_ms, err);
+    pthread_mutex_unlock(&server->reads_mutex);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The heart: takes proposals, runs raft, the log and the applying of what was committed, answers
+ * read indexes, and does the leader's duties (leases, publishing, compaction, snapshots of the
+ * log).
+ *
+ * Threads of its own: core (raft, proposals, waiters, and on a group of one the log too), wal,
+ * apply, back (compaction, snapshots, jobs), sync (watchers that catch up, ticks). The functions
+ * here may be called from any thread unless said.
+ */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "apply/apply.h"
+#include "disk/disk.h"
+#include "raft/raft.h"
+#include "wal/wal.h"
+
+struct server;
+
+enum server_compaction {
+    SERVER_COMPACTION_OFF,
+    SERVER_COMPACTION_PERIODIC,
+    SERVER_COMPACTION_REVISION
+};
+
+struct server_options {
+    /* Borrowed; they outlive the server. */
+    struct disk *disk;
+    struct raft *raft;
+    struct wal *wal;
+    struct backend *backend;
+    struct mvcc *mvcc;
+    struct lease_table *leases;
+    struct member_table *members;
+    struct watch_hub *hub;
+    struct apply *apply;
+    /* Writes the snapshot file that covers the log up to meta->index, synced. Back thread. */
+    struct err (*save_snapshot)(void *arg, const struct raft_snapshot_meta *meta, struct why *why);
+    void *save_snapshot_arg;
+    uint64_t snapshot_index; /* of the log, at start */
+    uint64_t snapshot_count;
+    uint64_t catch_up_entries; /* kept in the log behind a snapshot for slow followers */
+    size_t wals_max;
+    int64_t tick_ms; /* heartbeat interval */
+    int64_t election_ticks;
+    size_t max_request_bytes;
+    int64_t warning_apply_ms; /* slower applies are logged; 0: never */
+    const char *name;         /* published */
+    const char *const *client_urls;
+    size_t client_urls_count;
+    enum server_compaction compaction_mode;
+    int64_t compaction_retention; /* periodic: milliseconds; revision: revisions kept */
+    /* Called once, from any thread, when the member cannot go on (a failed sync, an unreadable
+     * store). */
+    void (*on_fatal)(void *arg, const char *what);
+    void *on_fatal_arg;
+};
+
+struct server *server_start(const struct server_options *options);
+/* Refuses what comes, fails what waits with STOPPED, ends the threads. */
+void server_stop(struct server *server);
+void server_free(struct server *server);
+
+/* Blocks until the member has applied everything it found committed and knows a leader, up to
+ * timeout_ms. */
+bool server_wait_ready(struct server *server, int64_t timeout_ms);
+
+/* ---- writing ---- */
+
+/* The caller's memory until done. */
+struct server_proposal {
+    struct list node;
+    uint32_t field;       /* of InternalRaftRequest */
+    struct slice request; /* that field's packed message; borrowed until done */
+    const char *username; /* who asks; NULL: nobody */
+    uint64_t auth_revision;
+    struct apply_result result;                     /* set arena before */
+    void (*done)(struct server_proposal *proposal); /* once, any thread, must only queue */
+    /* private */
+    uint64_t id;
+    enum raft_entry_type type;
+    struct blob *data;
+    int64_t deadline_ms;
+};
+
+/* Errors, in result.err: REQUEST_TOO_LARGE, REQUEST_TOO_MANY_REQUESTS, TIMEOUT, NO_LEADER, STOPPED,
+ * and what applying gives. */
+void server_propose(struct server *server, struct server_proposal *proposal);
+/* A number that no other request of this member has. */
+uint64_t server_next_id(struct server *server);
+
+/* ---- reading ---- */
+
+struct server_read {
+    struct list node;
+    struct err err;
+    void (*done)(struct server_read *read); /* once, any thread, must only queue */
+    uint64_t index;                         /* private */
+    int64_t deadline_ms;
+};
+
+/* Whether what is applied now is linearizable without asking: the leader of a group of one that has
+ * applied an entry of its own term acknowledged nothing that is not applied. */
+bool server_can_read_now(struct server *server);
+/* done when everything committed at the time of the call is applied. Errors: TIMEOUT,
+ * LEADER_CHANGED, STOPPED. */
+void server_read_index(struct server *server, struct server_read *read);
+
+/* ---- state ---- */
+
+struct server_status {
+    uint64_t member_id;
+    uint64_t cluster_id;
+    uint64_t leader; /* 0: none */
+    uint64_t term;
+    uint64_t commit_index;
+    uint64_t applied_index;
+    bool is_leader;
+    bool is_learner;
+};
+void server_status_get(struct server *server, struct server_status *out);
+uint64_t server_term(struct server *server);
+/* fn is called, on any thread, when the leader is lost or found; it must only queue. Once, before
+ * the edges start. */
+void server_on_leader(struct server *server, void (*fn)(void *arg, bool has_leader), void *arg);
+
+const struct server_options *server_options_get(const struct server *server);
+
+/* ---- work for the back thread ---- */
+
+struct server_job {
+    struct list node;
+    void (*run)(
+        struct server_job *job); /* on the back thread; the job is the runner's from then on */
+};
+/* False when the server stops: the job stays the caller's. */
+bool server_run(struct server *server, struct server_job *job);
+/* Calls fn when the compaction that is under way now is done (at once when none is). Any thread;
+ * must only queue. */
+void server_after_compaction(struct server *server, struct server_job *job);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * When enough was applied since the last snapshot: make the store durable up to here, write the
+ * snapshot file, record it in the log, let go of the log's old segments. In that order, so that a
+ * crash anywhere leaves a state that replays.
+ */
+#include "server/state.h"
+
+#include "base/log.h"
+
+struct snapshot_job {
+    struct server_job job;
+    struct server *server;
+    struct raft_snapshot_meta meta;
+};
+
+static void conf_of(struct server *server, struct raft_conf_state *out)
+{
+    struct arena *arena = arena_new(0);
+    struct member *members;
+    size_t count = member_list(server->options.members, arena, &members);
+    for (size_t i = 0; i < count; i++) {
+        struct raft_ids *ids = members[i].is_learner ? &out->learners : &out->voters;
+        ids->ids[ids->count++] = members[i].id;
+    }
+    arena_free(arena);
+}
+
+static struct err record(
+    struct server *server, const struct raft_snapshot_meta *meta, struct why *why)
+{
+    struct wal_snapshot snapshot = {meta->index, meta->term, true, meta->conf};
+    uint64_t keep = server->options.catch_up_entries;
+    size_t removed = 0;
+    pthread_mutex_lock(&server->wal_turn);
+    struct err err = wal_save_snapshot(server->options.wal, &snapshot, why);
+    if (!err_is(err)) {
+        wal_release_to(server->options.wal, meta->index > keep ? meta->index - keep : 0);
+        err = wal_purge(server->options.wal, server->options.wals_max, &removed, why);
+    }
+    pthread_mutex_unlock(&server->wal_turn);
+    return err;
+}
+
+static void run(struct server_job *base)
+{
+    struct snapshot_job *job = CONTAINER_OF(base, struct snapshot_job, job);
+    struct server *server = job->server;
+    struct why why = {""};
+    struct err err = backend_flush(server->options.backend, &why);
+    if (!err_is(err)) {
+        err = server->options.save_snapshot(server->options.save_snapshot_arg, &job->meta, &why);
+    }
+    if (!err_is(err)) {
+        err = record(server, &job->meta, &why);
+    }
+    if (err_is(err)) {
+        server_fail(server, why.text);
+        free(job);
+        return;
+    }
+    LOG_INFO("saved snapshot", LOG_UINT("snapshot-index", job->meta.index));
+    struct core_snapshot *made = mem_new(sizeof(*made));
+    made->item.kind = CORE_SNAPSHOT;
+    made->meta = job->meta;
+    if (!mailbox_push_always(&server->core_box, &made->item.node)) {
+        free(made);
+    }
+    atomic_store(&server->snapshot_index, job->meta.index);
+    atomic_store(&server->is_snapshotting, false);
+    free(job);
+}
+
+void snapshot_consider(struct server *server)
+{
+    uint64_t applied = apply_index(server->options.apply);
+    if (applied <= atomic_load(&server->snapshot_index) + server->options.snapshot_count ||
+        atomic_exchange(&server->is_snapshotting, true)) {
+        return;
+    }
+    struct snapshot_job *job = mem_new(sizeof(*job));
+    job->server = server;
+    job->job.run = run;
+    job->meta.index = applied;
+    job->meta.term = apply_term(server->options.apply);
+    conf_of(server, &job->meta.conf);
+    LOG_INFO("triggering snapshot", LOG_HEX("local-member-id", server->member_id),
+        LOG_UINT("local-member-applied-index", applied),
+        LOG_UINT("local-member-snapshot-index", atomic_load(&server->snapshot_index)),
+        LOG_UINT("local-member-snapshot-count", server->options.snapshot_count));
+    if (!server_run(server, &job->job)) {
+        free(job);
+    }
+}

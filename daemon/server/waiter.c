@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Proposals in flight, in a table by request id. Core files a proposal and may time it out; whoever
+ * applies takes it. Whoever swaps the pointer out owns the proposal, so each ends exactly once.
+ */
+#include "server/state.h"
+
+static struct slot *slot_of(struct server *server, uint64_t id)
+{
+    return &server->slots[id & (SLOTS - 1)];
+}
+
+bool waiter_file(struct server *server, struct server_proposal *proposal)
+{
+    struct slot *slot = slot_of(server, proposal->id);
+    if (atomic_load(&slot->proposal)) {
+        return false;
+    }
+    slot->deadline_ms = proposal->deadline_ms;
+    atomic_store(&slot->id, proposal->id);
+    atomic_store(&slot->proposal, proposal);
+    return true;
+}
+
+struct apply_result *waiter_find(void *arg, uint64_t request_id)
+{
+    struct server *server = arg;
+    struct slot *slot = slot_of(server, request_id);
+    if (request_id == 0 || atomic_load(&slot->id) != request_id) {
+        return NULL;
+    }
+    struct server_proposal *proposal = atomic_exchange(&slot->proposal, NULL);
+    if (proposal && proposal->id != request_id) {
+        /* Timed out and reused between the two looks. Nothing is known of the other one's fate. */
+        proposal_finish(server, proposal, ERR(TIMEOUT));
+        return NULL;
+    }
+    return proposal ? &proposal->result : NULL;
+}
+
+void proposal_finish(struct server *server, struct server_proposal *proposal, struct err err)
+{
+    proposal->result.err = err;
+    atomic_fetch_sub(&server->in_flight, 1);
+    if (err_is(err)) {
+        metric_inc(server->metrics.proposals_failed);
+    }
+    blob_unref(proposal->data);
+    proposal->data = NULL;
+    proposal->done(proposal);
+}
+
+void waiter_done(void *arg, struct apply_result *result)
+{
+    struct server *server = arg;
+    struct server_proposal *proposal = CONTAINER_OF(result, struct server_proposal, result);
+    atomic_fetch_sub(&server->in_flight, 1);
+    blob_unref(proposal->data);
+    proposal->data = NULL;
+    proposal->done(proposal);
+}
+
+void waiter_expire(struct server *server, int64_t now_ms)
+{
+    for (size_t i = 0; i < SLOTS; i++) {
+        struct slot *slot = &server->slots[i];
+        if (!atomic_load_explicit(&slot->proposal, memory_order_relaxed) ||
+            slot->deadline_ms > now_ms) {
+            continue;
+        }
+        struct server_proposal *proposal = atomic_exchange(&slot->proposal, NULL);
+        if (proposal) {
+            proposal_finish(server, proposal, ERR(TIMEOUT));
+        }
+    }
+}
+
+void waiter_fail_all(struct server *server, struct err err)
+{
+    for (size_t i = 0; i < SLOTS; i++) {
+        struct server_proposal *proposal = atomic_exchange(&server->slots[i].proposal, NULL);
+        if (proposal) {
+            proposal_finish(server, proposal, err);
+        }
+    }
+}
