@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/conn.h"
+
+#include "base/tls.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent_ssl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Pieces of input that wait; more stays in the socket. What is drained of an unwanted body; Go's number. */
+enum { INPUT_MAX = 64 << 10, DRAIN_MAX = 256 << 10, LINGER_MS = 500 };
+
+static void set_deadline(struct conn *conn, int64_t ms)
+{
+    struct timeval at = {ms / 1000, (ms % 1000) * 1000};
+    event_add(conn->timer, &at);
+}
+
+static void no_longer_fresh(struct conn *conn)
+{
+    if (conn->is_fresh) {
+        conn->is_fresh = false;
+        conn->server->fresh_count--;
+        list_remove(&conn->fresh_node);
+    }
+}
+
+void conn_close(struct conn *conn)
+{
+    struct http_request *request = conn->request;
+    no_longer_fresh(conn);
+    list_remove(&conn->node);
+    atomic_fetch_sub(&conn->server->conn_count, 1);
+    if (request) {
+        conn->request = NULL;
+        request->conn = NULL;
+    }
+    if (conn->bev) {
+        bufferevent_setcb(conn->bev, NULL, NULL, NULL, NULL);
+        bufferevent_free(conn->bev);
+    }
+    event_free(conn->timer);
+    head_reader_fini(&conn->reader);
+    free(conn->peer);
+    free(conn->peer_cn);
+    free(conn);
+    if (request) {
+        request_lost(request);
+    }
+}
+
+/* Everything is out: says so, and gives the client a moment to stop, so that a reset does not eat our last words. */
+static void shut(struct conn *conn)
+{
+    SSL *ssl = conn->site->tls ? bufferevent_openssl_get_ssl(conn->bev) : NULL;
+    if (ssl) {
+        SSL_shutdown(ssl);
+    }
+    shutdown(bufferevent_getfd(conn->bev), SHUT_WR);
+    conn->is_shut = true;
+    set_deadline(conn, LINGER_MS);
+}
+
+static bool is_flushed(const struct conn *conn)
+{
+    return evbuffer_get_length(bufferevent_get_output(conn->bev)) == 0;
+}
+
+static void begin_closing(struct conn *conn)
+{
+    conn->state = CONN_CLOSING;
+    event_del(conn->timer);
+    bufferevent_setwatermark(conn->bev, EV_WRITE, 0, 0);
+    bufferevent_trigger(conn->bev, EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS | BEV_OPT_DEFER_CALLBACKS);
+}
+
+static void begin_idle(struct conn *conn)
+{
+    conn->state = CONN_IDLE;
+    set_deadline(conn, conn->server->options.idle_ms);
+}
+
+/* Throws away what is left of a body; false: wait for more. */
+static bool drain(struct conn *conn, struct evbuffer *input)
+{
+    while (!body_is_done(&conn->drained)) {
+        size_t len = evbuffer_get_length(input);
+        struct slice piece;
+        size_t taken = body_take(&conn->drained, slice_of(evbuffer_pullup(input, -1), len), &piece);
+        if (taken > conn->drain_left || conn->drained.state == BODY_BROKEN) {
+            begin_closing(conn);
+            return true;
+        }
+        if (taken == 0) {
+            return false;
+        }
+        conn->drain_left -= taken;
+        evbuffer_drain(input, taken);
+    }
+    begin_idle(conn);
+    return true;
+}
+
+void conn_answered(struct conn *conn)
+{
+    struct http_request *request = conn->request;
+    conn->request = NULL;
+    request->conn = NULL;
+    if (conn->closes) {
+        begin_closing(conn);
+        return;
+    }
+    if (body_is_done(&request->body)) {
+        begin_idle(conn);
+    } else {
+        conn->state = CONN_DRAIN;
+        conn->drained = request->body;
+        conn->drain_left = DRAIN_MAX;
+        set_deadline(conn, conn->server->options.body_ms);
+    }
+    conn_kick(conn);
+}
+
+static void refuse(struct conn *conn, const struct head_refusal *refusal)
+{
+    refusal_add(bufferevent_get_output(conn->bev), refusal);
+    begin_closing(conn);
+}
+
+static void serve(struct conn *conn)
+{
+    struct head_refusal refusal;
+    struct http_request *request = request_new(conn, &conn->reader, &refusal);
+    if (!request) {
+        refuse(conn, &refusal);
+        return;
+    }
+    no_longer_fresh(conn);
+    event_del(conn->timer);
+    conn->state = CONN_SERVING;
+    conn->request = request;
+    conn->closes = !request->head.is_keep_alive;
+    conn->site->serve(request, conn->site->arg);
+}
+
+/* False: wait for more. */
+static bool read_head(struct conn *conn, struct evbuffer *input)
+{
+    size_t len = evbuffer_get_length(input);
+    if (len == 0 && conn->has_ended) {
+        begin_closing(conn);
+        return true;
+    }
+    if (len == 0) {
+        return false;
+    }
+    if (conn->state == CONN_IDLE) {
+        conn->state = CONN_HEAD;
+        set_deadline(conn, conn->server->options.header_ms);
+    }
+    size_t taken = 0;
+    enum head_state state = head_read(&conn->reader, slice_of(evbuffer_pullup(input, -1), len), &taken);
+    if (state == HEAD_TOO_BIG) {
+        refuse(conn, &(struct head_refusal){431, NULL});
+        return true;
+    }
+    evbuffer_drain(input, taken);
+    if (state == HEAD_WHOLE) {
+        serve(conn);
+    }
+    return state == HEAD_WHOLE;
+}
+
+/* "100 Continue" goes out only when the handler asks for the body. */
+static void say_continue(struct conn *conn)
+{
+    struct http_request *request = conn->request;
+    if (request->head.expects_continue && !request->has_continued && !request_is_too_big(request)) {
+        request->has_continued = true;
+        bufferevent_write(conn->bev, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+    }
+}
+
+/* False: wait for more, or for the handler. */
+static bool feed_body(struct conn *conn, struct evbuffer *input)
+{
+    struct http_request *request = conn->request;
+    if (!request_wants_body(request)) {
+        return false;
+    }
+    say_continue(conn);
+    size_t len = evbuffer_get_length(input);
+    size_t taken = request_feed(request, slice_of(len ? evbuffer_pullup(input, -1) : (const uint8_t *)"", len));
+    evbuffer_drain(input, taken);
+    if (request->mode == BODY_GATHERED && !request->is_told) {
+        set_deadline(conn, conn->server->options.body_ms);
+    } else {
+        event_del(conn->timer);
+    }
+    return taken > 0;
+}
+
+static void advance(struct conn *conn)
+{
+    struct evbuffer *input = bufferevent_get_input(conn->bev);
+    bool goes_on = true;
+    while (goes_on) {
+        switch (conn->state) {
+        case CONN_IDLE:
+        case CONN_HEAD:
+            goes_on = read_head(conn, input);
+            break;
+        case CONN_SERVING:
+            goes_on = feed_body(conn, input);
+            break;
+        case CONN_DRAIN:
+            goes_on = drain(conn, input);
+            break;
+        case CONN_CLOSING:
+            evbuffer_drain(input, evbuffer_get_length(input));
+            goes_on = false;
+            break;
+        case CONN_HANDSHAKE:
+            goes_on = false;
+            break;
+        }
+    }
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+    (void)bev;
+    advance(arg);
+}
+
+void conn_kick(struct conn *conn)
+{
+    bufferevent_trigger(conn->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_OPT_DEFER_CALLBACKS);
+}
+
+static void on_write(struct bufferevent *bev, void *arg)
+{
+    struct conn *conn = arg;
+    struct http_request *request = conn->request;
+    (void)bev;
+    if (conn->state == CONN_CLOSING) {
+        if (is_flushed(conn) && !conn->is_shut) {
+            shut(conn);
+        }
+        if (conn->is_shut && conn->has_ended) {
+            conn_close(conn);
+        }
+        return;
+    }
+    if (request && request->mode == BODY_STREAMED && request->stream->writable) {
+        request->stream->writable(request, request->arg);
+    }
+}
+
+/* The TLS handshake is done. False: the peer may not come in. */
+static bool greet(struct conn *conn)
+{
+    SSL *ssl = bufferevent_openssl_get_ssl(conn->bev);
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    if (cert && SSL_get_verify_result(ssl) == X509_V_OK) {
+        conn->peer_cn = tls_cert_cn(cert);
+    }
+    if (conn->site->admit && !conn->site->admit(ssl, conn->site->tls_arg)) {
+        return false;
+    }
+    conn->state = CONN_HEAD;
+    set_deadline(conn, conn->server->options.header_ms);
+    return true;
+}
+
+/* The client will send no more. Whoever waits for an answer that is whole still gets it; a stream is over. */
+static void end_input(struct conn *conn)
+{
+    conn->has_ended = true;
+    if (conn->state == CONN_HANDSHAKE) {
+        conn_close(conn);
+        return;
+    }
+    advance(conn);
+    struct http_request *request = conn->request;
+    if (conn->state == CONN_CLOSING) {
+        on_write(conn->bev, conn);
+    } else if (!request) {
+        begin_closing(conn);
+    } else if (request->mode == BODY_STREAMED) {
+        conn_close(conn);
+    } else if (request->mode == BODY_GATHERED) {
+        request_cut_off(request);
+    }
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+    struct conn *conn = arg;
+    (void)bev;
+    if (what & BEV_EVENT_CONNECTED) {
+        if (!greet(conn)) {
+            conn_close(conn);
+        }
+        return;
+    }
+    if (what & BEV_EVENT_EOF) {
+        end_input(conn);
+        return;
+    }
+    conn_close(conn);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    conn_close(arg);
+}
+
+static struct bufferevent *wrap(struct http_server *server, const struct http_site *site, int fd)
+{
+    if (!site->tls) {
+        return bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    }
+    SSL_CTX *context = site->tls(site->tls_arg);
+    SSL *ssl = context ? SSL_new(context) : NULL;
+    SSL_CTX_free(context);
+    if (!ssl) {
+        return NULL;
+    }
+    struct bufferevent *bev =
+        bufferevent_openssl_socket_new(server->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+    if (!bev) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    return bev;
+}
+
+/* New and silent connections make room by dropping the one that was silent longest: a crowd of them cannot lock out a
+ * client that speaks at once. */
+static void make_room(struct http_server *server)
+{
+    if (server->fresh_count >= server->options.handshakes_max) {
+        conn_close(LIST_ITEM(server->fresh.next, struct conn, fresh_node));
+    }
+}
+
+static void file_conn(struct conn *conn)
+{
+    struct http_server *server = conn->server;
+    list_push(&server->conns, &conn->node);
+    list_push(&server->fresh, &conn->fresh_node);
+    conn->is_fresh = true;
+    server->fresh_count++;
+    atomic_fetch_add(&server->conn_count, 1);
+}
+
+void conn_open(struct http_server *server, const struct http_site *site, int fd, const char *peer)
+{
+    int yes = 1;
+    if (server->is_stopping || atomic_load(&server->conn_count) >= server->options.connections_max) {
+        close(fd);
+        return;
+    }
+    make_room(server);
+    struct bufferevent *bev = evutil_make_socket_nonblocking(fd) == 0 ? wrap(server, site, fd) : NULL;
+    if (!bev) {
+        close(fd);
+        return;
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
+    struct conn *conn = mem_new(sizeof(*conn));
+    conn->server = server;
+    conn->site = site;
+    conn->bev = bev;
+    conn->peer = mem_strdup(peer ? peer : "");
+    conn->timer = evtimer_new(server->base, on_deadline, conn);
+    check(conn->timer);
+    head_reader_init(&conn->reader, server->options.header_bytes_max);
+    conn->state = site->tls ? CONN_HANDSHAKE : CONN_HEAD;
+    file_conn(conn);
+    set_deadline(conn, site->tls ? server->options.handshake_ms : server->options.header_ms);
+    struct timeval write_timeout = {server->options.write_ms / 1000, server->options.write_ms % 1000 * 1000};
+    bufferevent_setcb(bev, on_read, on_write, on_event, conn);
+    bufferevent_set_timeouts(bev, NULL, &write_timeout);
+    bufferevent_setwatermark(bev, EV_READ, 0, INPUT_MAX);
+    bufferevent_setwatermark(bev, EV_WRITE, HTTP_PENDING_LOW, 0);
+    bufferevent_enable(bev, EV_READ | EV_WRITE);
+}

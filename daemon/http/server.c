@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The thread, and how others reach it: a task is queued and an eventfd wakes the loop.
+ */
+#include "http/conn.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { HEADER_BYTES_DEFAULT = (1 << 20) + 4096 };
+
+static int64_t or_default(int64_t given, int64_t otherwise)
+{
+    return given ? given : otherwise;
+}
+
+static void set_defaults(struct http_options *options)
+{
+    options->handshake_ms = or_default(options->handshake_ms, 10000);
+    options->header_ms = or_default(options->header_ms, 30000);
+    options->idle_ms = or_default(options->idle_ms, 300000);
+    options->body_ms = or_default(options->body_ms, 60000);
+    options->write_ms = or_default(options->write_ms, 120000);
+    options->connections_max = options->connections_max ? options->connections_max : 4096;
+    options->handshakes_max = options->handshakes_max ? options->handshakes_max : 512;
+    options->header_bytes_max = options->header_bytes_max ? options->header_bytes_max : HEADER_BYTES_DEFAULT;
+    options->header_count_max = options->header_count_max ? options->header_count_max : 1000;
+}
+
+static void run_tasks(struct http_server *server)
+{
+    struct list tasks;
+    list_init(&tasks);
+    mailbox_take(&server->tasks, &tasks, 0);
+    for (struct list *node; (node = list_pop(&tasks));) {
+        struct http_task *task = LIST_ITEM(node, struct http_task, node);
+        task->run(task);
+    }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    uint64_t count;
+    (void)what;
+    if (read(fd, &count, sizeof(count)) < 0) {
+        check(errno == EAGAIN || errno == EINTR);
+    }
+    run_tasks(arg);
+}
+
+struct http_server *http_server_new(const struct http_options *options)
+{
+    struct http_server *server = mem_new(sizeof(*server));
+    server->options = options ? *options : (struct http_options){0};
+    set_defaults(&server->options);
+    list_init(&server->conns);
+    list_init(&server->fresh);
+    mailbox_init(&server->tasks, SIZE_MAX);
+    server->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    server->base = event_base_new();
+    check(server->wake_fd >= 0 && server->base);
+    server->wake = event_new(server->base, server->wake_fd, EV_READ | EV_PERSIST, on_wake, server);
+    check(server->wake && event_add(server->wake, NULL) == 0);
+    return server;
+}
+
+static void *run(void *arg)
+{
+    struct http_server *server = arg;
+    prctl(PR_SET_NAME, "http");
+    event_base_loop(server->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    while (!list_is_empty(&server->conns)) {
+        conn_close(LIST_ITEM(server->conns.next, struct conn, node));
+    }
+    mailbox_close(&server->tasks);
+    run_tasks(server);
+    event_base_loop(server->base, EVLOOP_NONBLOCK); /* libevent frees connections one turn later */
+    return NULL;
+}
+
+struct err http_server_start(struct http_server *server, struct why *why)
+{
+    int failure = pthread_create(&server->thread, NULL, run, server);
+    if (failure) {
+        return why_set(why, ERR(INTERNAL), "start thread http: %s", strerror(failure));
+    }
+    server->is_started = true;
+    return OK;
+}
+
+void http_run(struct http_server *server, struct http_task *task)
+{
+    if (!mailbox_push_always(&server->tasks, &task->node)) {
+        task->run(task);
+        return;
+    }
+    uint64_t one = 1;
+    while (write(server->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR) {
+    }
+}
+
+struct stop_task {
+    struct http_task task;
+    struct http_server *server;
+};
+
+static void stop(struct http_task *task)
+{
+    struct http_server *server = CONTAINER_OF(task, struct stop_task, task)->server;
+    server->is_stopping = true;
+    event_base_loopbreak(server->base);
+}
+
+void http_server_stop(struct http_server *server)
+{
+    struct stop_task task = {{.run = stop}, server};
+    if (server->is_started) {
+        http_run(server, &task.task);
+        pthread_join(server->thread, NULL);
+        server->is_started = false;
+    }
+}
+
+void http_server_free(struct http_server *server)
+{
+    if (!server) {
+        return;
+    }
+    http_server_stop(server);
+    mailbox_close(&server->tasks);
+    run_tasks(server);
+    mailbox_fini(&server->tasks);
+    event_free(server->wake);
+    event_base_free(server->base);
+    check(atomic_load(&server->request_count) == 0);
+    close(server->wake_fd);
+    free(server);
+}
+
+size_t http_connections(const struct http_server *server)
+{
+    return atomic_load(&server->conn_count);
+}
+
+struct adopt_task {
+    struct http_task task;
+    struct http_server *server;
+    const struct http_site *site;
+    int fd;
+    char *peer;
+};
+
+static void adopt(struct http_task *task)
+{
+    struct adopt_task *adopted = CONTAINER_OF(task, struct adopt_task, task);
+    if (mailbox_is_closed(&adopted->server->tasks)) {
+        close(adopted->fd);
+    } else {
+        conn_open(adopted->server, adopted->site, adopted->fd, adopted->peer);
+    }
+    free(adopted->peer);
+    free(adopted);
+}
+
+void http_adopt(struct http_server *server, const struct http_site *site, int fd, const char *peer)
+{
+    struct adopt_task *task = mem_new(sizeof(*task));
+    *task = (struct adopt_task){{.run = adopt}, server, site, fd, mem_strdup(peer ? peer : "")};
+    http_run(server, &task->task);
+}

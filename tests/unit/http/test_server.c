@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A server on one end of socket pairs. Handlers: /echo gathers up to 16 bytes, /stream answers pieces, /thread answers
+ * from a thread of its own, anything else answers at once. */
+#include "base/mem.h"
+#include "http/http.h"
+
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct http_server *server;
+static struct http_site site;
+static SSL_CTX *server_context;
+static atomic_int closed_streams;
+static atomic_size_t streamed_bytes;
+static char answer[1 << 16];
+
+static void on_gathered(struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+{
+    assert_ptr_equal(arg, &site);
+    if (event == HTTP_BODY_GONE) {
+        http_abort(request);
+    } else if (event == HTTP_BODY_END) {
+        http_set_header(request, "Content-Type", "text/x-echo");
+        http_set_header(request, "Access-Control-A", "first\r\nInjected: x");
+        http_respond(request, 200, bytes);
+    } else if (event == HTTP_BODY_TOO_BIG) {
+        http_respond_error(request, 413, "too big");
+    } else {
+        http_respond(request, 400, bytes);
+    }
+}
+
+static void on_piece(struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+{
+    struct buf out;
+    (void)arg;
+    buf_init(&out, 1 << 20);
+    if (event == HTTP_BODY_BYTES) {
+        buf_add_str(&out, "got ");
+        buf_add_slice(&out, bytes);
+        http_write(request, &out);
+    } else {
+        http_end(request);
+    }
+}
+
+static void on_closed(struct http_request *request, void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&closed_streams, 1);
+    http_end(request);
+}
+
+/* Writes until 8 MiB were written, never holding more than the bound. */
+static void on_writable(struct http_request *request, void *arg)
+{
+    (void)arg;
+    while (http_pending(request) < HTTP_PENDING_HIGH && atomic_load(&streamed_bytes) < 8 << 20) {
+        struct buf out;
+        buf_init(&out, 1 << 20);
+        assert_true(buf_reserve(&out, 65536));
+        memset(out.data, 'x', 65536);
+        out.len = 65536;
+        atomic_fetch_add(&streamed_bytes, out.len);
+        http_write(request, &out);
+    }
+    if (atomic_load(&streamed_bytes) == 8 << 20) {
+        atomic_store(&streamed_bytes, 0);
+        http_end(request);
+    }
+}
+
+static void *respond_later(void *arg)
+{
+    usleep(20000);
+    http_respond(arg, 200, SLICE("later"));
+    return NULL;
+}
+
+static const struct http_stream echo_stream = {.body = on_piece, .closed = on_closed};
+static void ignore_piece(struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+{
+    (void)request;
+    (void)event;
+    (void)bytes;
+    (void)arg;
+}
+static const struct http_stream big_stream = {.body = ignore_piece, .writable = on_writable, .closed = on_closed};
+
+static void serve(struct http_request *request, void *arg)
+{
+    pthread_t thread;
+    if (slice_eq(http_path(request), SLICE("/echo"))) {
+        http_body_gather(request, 16, on_gathered, arg);
+    } else if (slice_eq(http_path(request), SLICE("/stream"))) {
+        http_start(request, 200);
+        http_body_stream(request, &echo_stream, arg);
+    } else if (slice_eq(http_path(request), SLICE("/big"))) {
+        http_body_stream(request, &big_stream, arg);
+        http_start(request, 200);
+        on_writable(request, arg);
+    } else if (slice_eq(http_path(request), SLICE("/thread"))) {
+        assert_int_equal(pthread_create(&thread, NULL, respond_later, request), 0);
+        pthread_detach(thread);
+    } else {
+        http_respond_error(request, 404, "404 page not found");
+    }
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    site = (struct http_site){.serve = serve, .arg = &site};
+    struct http_options options = {.header_ms = 400, .handshake_ms = 300, .idle_ms = 400, .body_ms = 300,
+        .handshakes_max = 3, .connections_max = 8};
+    server = http_server_new(&options);
+    assert_false(err_is(http_server_start(server, NULL)));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    http_server_stop(server);
+    http_server_free(server);
+    return 0;
+}
+
+static int dial(void)
+{
+    int fds[2];
+    struct timeval timeout = {5, 0};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    http_adopt(server, &site, fds[1], "127.0.0.1:5");
+    return fds[0];
+}
+
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* Reads until the end, or until text is in what came; cuts the Date line out. */
+static const char *hear(int fd, const char *until)
+{
+    size_t len = 0;
+    ssize_t got;
+    answer[0] = 0;
+    while ((!until || !strstr(answer, until)) && (got = recv(fd, answer + len, sizeof(answer) - len - 1, 0)) > 0) {
+        len += (size_t)got;
+        answer[len] = 0;
+    }
+    for (char *date; (date = strstr(answer, "Date: "));) {
+        char *end = strstr(date, "\r\n") + 2;
+        memmove(date, end, strlen(end) + 1);
+    }
+    return answer;
+}
+
+static const char *ask(const char *text)
+{
+    int fd = dial();
+    say(fd, text);
+    shutdown(fd, SHUT_WR);
+    hear(fd, NULL);
+    close(fd);
+    return answer;
+}
+
+static void test_answer_has_gos_headers(void **state)
+{
+    (void)state;
+    assert_string_equal(ask("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
+        "Content-Length: 19\r\nConnection: close\r\n\r\n404 page not found\n");
+}
+
+static void test_body_is_gathered_and_headers_cannot_be_split(void **state)
+{
+    (void)state;
+    assert_string_equal(ask("POST /echo HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello"),
+        "HTTP/1.0 200 OK\r\nAccess-Control-A: first  Injected: x\r\nContent-Type: text/x-echo\r\nContent-Length: 5\r\n\r\nhello");
+}
+
+static void test_chunked_body_is_gathered(void **state)
+{
+    (void)state;
+    ask("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+    assert_non_null(strstr(answer, "\r\n\r\nabcde"));
+}
+
+static void test_connection_serves_pipelined_requests_in_order(void **state)
+{
+    (void)state;
+    ask("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1GET /thread HTTP/1.1\r\nHost: a\r\n\r\n"
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n3");
+    const char *second = strstr(answer, "later");
+    assert_non_null(second);
+    assert_non_null(strstr(second, "\r\n\r\n3"));
+    assert_null(strstr(answer, "Connection: close\r\n\r\n1"));
+}
+
+static void test_unwanted_body_is_thrown_away(void **state)
+{
+    (void)state;
+    ask("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nGET POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n3");
+    assert_non_null(strstr(answer, "page not found\nHTTP/1.1 200 OK"));
+}
+
+static void test_too_big_a_body_is_413(void **state)
+{
+    (void)state;
+    ask("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 17\r\n\r\n");
+    assert_non_null(strstr(answer, "413 Request Entity Too Large"));
+    assert_non_null(strstr(answer, "Connection: close"));
+    int fd = dial();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n01234567890123456789");
+    assert_non_null(strstr(hear(fd, NULL), "413 Request Entity Too Large"));
+    close(fd);
+}
+
+static void test_broken_chunks_are_400(void **state)
+{
+    (void)state;
+    int fd = dial();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+    assert_non_null(strstr(hear(fd, NULL), "400 Bad Request"));
+    assert_non_null(strstr(answer, "invalid byte in chunk length"));
+    close(fd);
+}
+
+static void test_bad_request_is_answered_and_closed(void **state)
+{
+    (void)state;
+    assert_string_equal(ask("GET / HTTP/1.1\r\n\r\n"),
+        "HTTP/1.1 400 Bad Request: missing required Host header\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        "Connection: close\r\n\r\n400 Bad Request: missing required Host header");
+}
+
+static void test_expectation_is_met_when_the_body_is_wanted(void **state)
+{
+    (void)state;
+    int fd = dial();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    assert_string_equal(hear(fd, "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    say(fd, "ok");
+    assert_non_null(strstr(hear(fd, "\r\n\r\nok"), "200 OK"));
+    close(fd);
+    ask("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n");
+    assert_null(strstr(answer, "Continue"));
+    ask("POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    assert_non_null(strstr(answer, "Connection: close"));
+}
+
+static void test_head_has_no_body(void **state)
+{
+    (void)state;
+    ask("HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_non_null(strstr(answer, "Content-Length: 19\r\n\r\n"));
+    assert_null(strstr(answer, "page not found"));
+}
+
+static void test_stream_answers_while_the_body_comes(void **state)
+{
+    (void)state;
+    int fd = dial();
+    say(fd, "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
+    assert_string_equal(hear(fd, "got ab\r\n"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ngot ab\r\n");
+    say(fd, "1\r\nc\r\n");
+    assert_string_equal(hear(fd, "got c\r\n"), "5\r\ngot c\r\n");
+    say(fd, "0\r\n\r\n");
+    assert_string_equal(hear(fd, "0\r\n\r\n"), "0\r\n\r\n");
+    say(fd, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_non_null(strstr(hear(fd, "found\n"), "404"));
+    close(fd);
+}
+
+static void test_stream_learns_that_the_client_went_away(void **state)
+{
+    (void)state;
+    int before = atomic_load(&closed_streams);
+    int fd = dial();
+    say(fd, "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
+    hear(fd, "got ab\r\n");
+    close(fd);
+    for (int i = 0; i < 200 && atomic_load(&closed_streams) == before; i++) {
+        usleep(10000);
+    }
+    assert_int_equal(atomic_load(&closed_streams), before + 1);
+}
+
+static void test_stream_is_held_back_by_a_slow_client(void **state)
+{
+    (void)state;
+    int fd = dial();
+    say(fd, "GET /big HTTP/1.0\r\n\r\n");
+    usleep(200000);
+    assert_in_range(atomic_load(&streamed_bytes), 1, 3 << 20);
+    size_t total = 0;
+    ssize_t got;
+    while ((got = recv(fd, answer, sizeof(answer), 0)) > 0) {
+        total += (size_t)got;
+    }
+    assert_in_range(total, 8 << 20, (8 << 20) + 200);
+    close(fd);
+}
+
+static void test_silence_is_cut_off(void **state)
+{
+    (void)state;
+    int silent = dial();
+    int half = dial();
+    say(half, "GET / HTTP/1.1\r\nHo");
+    assert_string_equal(hear(silent, NULL), "");
+    assert_string_equal(hear(half, NULL), "");
+    close(silent);
+    close(half);
+    int body = dial();
+    say(body, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1");
+    assert_string_equal(hear(body, NULL), "");
+    close(body);
+    int idle = dial();
+    say(idle, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_non_null(strstr(hear(idle, NULL), "404"));
+    close(idle);
+}
+
+static void test_the_silent_make_room(void **state)
+{
+    (void)state;
+    int fds[4];
+    for (int i = 0; i < 4; i++) {
+        fds[i] = dial();
+    }
+    assert_string_equal(hear(fds[0], NULL), ""); /* pushed out by the fourth */
+    say(fds[3], "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_non_null(strstr(hear(fds[3], "found\n"), "404"));
+    for (int i = 0; i < 4; i++) {
+        close(fds[i]);
+    }
+}
+
+static void test_connections_are_capped(void **state)
+{
+    (void)state;
+    int fds[9];
+    for (int i = 0; i < 8; i++) {
+        fds[i] = dial();
+        say(fds[i], "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_non_null(strstr(hear(fds[i], "found\n"), "404"));
+    }
+    assert_int_equal(http_connections(server), 8);
+    fds[8] = dial();
+    assert_string_equal(hear(fds[8], NULL), "");
+    for (int i = 0; i < 9; i++) {
+        close(fds[i]);
+    }
+}
+
+static void test_stop_breaks_streams(void **state)
+{
+    (void)state;
+    int before = atomic_load(&closed_streams);
+    int fd = dial();
+    say(fd, "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
+    hear(fd, "got ab\r\n");
+    http_server_stop(server);
+    assert_int_equal(atomic_load(&closed_streams), before + 1);
+    assert_string_equal(hear(fd, NULL), "");
+    close(fd);
+}
+
+/* ---- TLS ---- */
+
+static SSL_CTX *context_ref(void *arg)
+{
+    (void)arg;
+    SSL_CTX_up_ref(server_context);
+    return server_context;
+}
+
+static bool admit_none(SSL *ssl, void *arg)
+{
+    (void)ssl;
+    (void)arg;
+    return false;
+}
+
+static SSL_CTX *make_context(void)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = X509_new();
+    X509_set_pubkey(cert, key);
+    X509_gmtime_adj(X509_getm_notBefore(cert), 0);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_sign(cert, key, EVP_sha256());
+    assert_int_equal(SSL_CTX_use_certificate(context, cert), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(context, key), 1);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    return context;
+}
+
+static void test_tls_serves_and_says_goodbye(void **state)
+{
+    (void)state;
+    server_context = make_context();
+    site.tls = context_ref;
+    int fd = dial();
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(context);
+    SSL_set_fd(ssl, fd);
+    assert_int_equal(SSL_connect(ssl), 1);
+    const char *request = "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\ntls";
+    assert_int_equal(SSL_write(ssl, request, (int)strlen(request)), (int)strlen(request));
+    int got;
+    int len = 0;
+    while ((got = SSL_read(ssl, answer + len, (int)sizeof(answer) - len - 1)) > 0) {
+        len += got;
+    }
+    answer[len] = 0;
+    assert_non_null(strstr(answer, "\r\n\r\ntls"));
+    assert_int_equal(SSL_get_error(ssl, got), SSL_ERROR_ZERO_RETURN); /* a clean close_notify */
+    SSL_free(ssl);
+    close(fd);
+    site.admit = admit_none;
+    fd = dial();
+    ssl = SSL_new(context);
+    SSL_set_fd(ssl, fd);
+    (void)SSL_connect(ssl);
+    assert_true(SSL_read(ssl, answer, 1) <= 0);
+    SSL_free(ssl);
+    close(fd);
+    SSL_CTX_free(context);
+    fd = dial(); /* half a handshake */
+    say(fd, "\x16\x03\x01");
+    assert_string_equal(hear(fd, NULL), "");
+    close(fd);
+    fd = dial(); /* no TLS at all */
+    say(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_null(strstr(hear(fd, NULL), "200"));
+    close(fd);
+    SSL_CTX_free(server_context);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_answer_has_gos_headers),
+        TEST(test_body_is_gathered_and_headers_cannot_be_split),
+        TEST(test_chunked_body_is_gathered),
+        TEST(test_connection_serves_pipelined_requests_in_order),
+        TEST(test_unwanted_body_is_thrown_away),
+        TEST(test_too_big_a_body_is_413),
+        TEST(test_broken_chunks_are_400),
+        TEST(test_bad_request_is_answered_and_closed),
+        TEST(test_expectation_is_met_when_the_body_is_wanted),
+        TEST(test_head_has_no_body),
+        TEST(test_stream_answers_while_the_body_comes),
+        TEST(test_stream_learns_that_the_client_went_away),
+        TEST(test_stream_is_held_back_by_a_slow_client),
+        TEST(test_silence_is_cut_off),
+        TEST(test_the_silent_make_room),
+        TEST(test_connections_are_capped),
+        TEST(test_stop_breaks_streams),
+        TEST(test_tls_serves_and_says_goodbye),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
