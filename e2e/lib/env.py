@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the binaries are, and which ports are free."""
+import os
+import socket
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.path.abspath(os.environ.get("KETCD_BIN", os.path.join(ROOT, "build/release/bin")))
+REFERENCE = os.environ.get("KETCD_REFERENCE", "")
+
+
+def binary(name):
+    """The path of one of our binaries. Absent: the test fails, for nothing was tested."""
+    path = os.path.join(BIN, name)
+    if not os.access(path, os.X_OK):
+        raise AssertionError(f"{path} is missing: build the release preset, or set KETCD_BIN")
+    return path
+
+
+def reference(name):
+    """The path of a reference binary. Absent: the test is skipped, and says so."""
+    path = os.path.join(REFERENCE, name)
+    if not REFERENCE or not os.access(path, os.X_OK):
+        raise unittest.SkipTest(f"no reference {name}: set KETCD_REFERENCE to its folder")
+    return path
+
+
+def free_port():
+    """A port that nobody listens on now. Below the range from which the kernel takes ports for
+    outgoing connections, so that none of those comes to sit on it before the member does."""
+    free_port.next = getattr(free_port, "next", 20000 + os.getpid() % 5000)
+    for _ in range(2000):
+        port = free_port.next
+        free_port.next = 20000 + (free_port.next - 20000 + 1) % 10000
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port between 20000 and 30000")
