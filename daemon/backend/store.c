@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Opening, closing, flushing and measuring the store. Files are RocksDB's; every block carries a
+ * checksum that is verified whenever the block is read, so a flipped bit ends in BAD_CRC.
+ */
+#include "store.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+enum {
+    MIB = 1024 * 1024,
+    CACHE_DEFAULT = 64 * MIB,
+    MEMTABLE_DEFAULT = 64 * MIB,
+    BLOCK_BYTES = 16 * 1024,
+    LOG_LEVEL_WARN = 2,
+};
+
+static struct err code_of(const char *text)
+{
+    if (strstr(text, "No space left")) {
+        return ERR(NO_DISK);
+    }
+    if (strstr(text, "LOCK: ") || strstr(text, "lock hold by")) {
+        return ERR(LOCKED);
+    }
+    if (strncmp(text, "Corruption", 10) == 0 || strstr(text, "checksum mismatch")) {
+        return ERR(BAD_CRC);
+    }
+    return ERR(IO);
+}
+
+struct err store_err(struct backend *backend, const char *doing, char *text, struct why *why)
+{
+    if (!text) {
+        return OK;
+    }
+    struct err err = why_set(why, code_of(text), "%s %s: %s", doing, backend->path, text);
+    rocksdb_free(text);
+    return err;
+}
+
+rocksdb_readoptions_t *store_read_options(const struct backend_snapshot *snapshot)
+{
+    rocksdb_readoptions_t *read = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_verify_checksums(read, 1);
+    if (snapshot) {
+        rocksdb_readoptions_set_snapshot(read, snapshot->rocks);
+    }
+    return read;
+}
+
+static void table_init(struct backend *backend, const struct backend_options *options)
+{
+    size_t bytes = options->block_cache_bytes ? options->block_cache_bytes : CACHE_DEFAULT;
+    backend->cache = rocksdb_cache_create_lru(bytes);
+    backend->table = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_block_cache(backend->table, backend->cache);
+    rocksdb_block_based_options_set_block_size(backend->table, BLOCK_BYTES);
+    rocksdb_block_based_options_set_format_version(backend->table, 5);
+    rocksdb_options_set_block_based_table_factory(backend->options, backend->table);
+}
+
+static struct err options_init(
+    struct backend *backend, const struct backend_options *options, struct why *why)
+{
+    /* Without it, close would flush: what a crash loses and what a stop loses are to be the same. */
+    char *text = NULL;
+    rocksdb_options_t *base = rocksdb_options_create();
+    backend->options = rocksdb_options_create();
+    rocksdb_get_options_from_string(
+        base, "avoid_flush_during_shutdown=true;avoid_flush_during_recovery=true",
+        backend->options, &text);
+    rocksdb_options_destroy(base);
+    TRY(store_err(backend, "set up", text, why));
+    rocksdb_options_t *o = backend->options;
+    size_t memtable = options->memtable_bytes ? options->memtable_bytes : MEMTABLE_DEFAULT;
+    rocksdb_options_set_create_if_missing(o, 1);
+    rocksdb_options_set_paranoid_checks(o, 1);
+    rocksdb_options_set_write_buffer_size(o, memtable);
+    rocksdb_options_set_max_write_buffer_number(o, 3);
+    rocksdb_options_set_compression(o, rocksdb_lz4_compression);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
+    rocksdb_options_set_max_background_jobs(o, 2);
+    rocksdb_options_set_bytes_per_sync(o, MIB);
+    rocksdb_options_set_info_log_level(o, LOG_LEVEL_WARN);
+    rocksdb_options_set_keep_log_file_num(o, 2);
+    rocksdb_options_set_max_log_file_size(o, 4 * MIB);
+    rocksdb_options_set_stats_dump_period_sec(o, 0);
+    rocksdb_options_set_stats_persist_period_sec(o, 0);
+    table_init(backend, options);
+    return OK;
+}
+
+static struct err db_open(struct backend *backend, struct why *why)
+{
+    const char *name = "default";
+    const rocksdb_options_t *family_options = backend->options;
+    char *text = NULL;
+    backend->db = rocksdb_open_column_families(
+        backend->options, backend->path, 1, &name, &family_options, &backend->family, &text);
+    return store_err(backend, "open", text, why);
+}
+
+struct err backend_open(
+    const struct backend_options *options, struct backend **out, struct why *why)
+{
+    struct err err;
+    struct backend *backend = mem_new(sizeof(*backend));
+    backend->path = mem_strdup(options->path);
+    if (mkdir(options->path, 0700) != 0 && errno != EEXIST) {
+        err = why_errno(why, errno, "make %s", options->path);
+        goto out;
+    }
+    err = options_init(backend, options, why);
+    if (err_is(err)) {
+        goto out;
+    }
+    err = db_open(backend, why);
+    if (err_is(err)) {
+        goto out;
+    }
+    backend->write = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(backend->write, 1);
+    backend->read = store_read_options(NULL);
+    *out = backend;
+    return OK;
+out:
+    backend_close(backend);
+    return err;
+}
+
+void backend_close(struct backend *backend)
+{
+    if (!backend) {
+        return;
+    }
+    if (backend->family) {
+        rocksdb_column_family_handle_destroy(backend->family);
+    }
+    if (backend->db) {
+        rocksdb_close(backend->db);
+    }
+    if (backend->write) {
+        rocksdb_writeoptions_destroy(backend->write);
+    }
+    if (backend->read) {
+        rocksdb_readoptions_destroy(backend->read);
+    }
+    if (backend->table) {
+        rocksdb_block_based_options_destroy(backend->table);
+    }
+    if (backend->cache) {
+        rocksdb_cache_destroy(backend->cache);
+    }
+    if (backend->options) {
+        rocksdb_options_destroy(backend->options);
+    }
+    free(backend->path);
+    free(backend);
+}
+
+struct err backend_flush(struct backend *backend, struct why *why)
+{
+    char *text = NULL;
+    rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(flush, 1);
+    rocksdb_flush(backend->db, flush, &text);
+    rocksdb_flushoptions_destroy(flush);
+    return store_err(backend, "flush", text, why);
+}
+
+struct err backend_compact_files(struct backend *backend, struct why *why)
+{
+    TRY(backend_flush(backend, why));
+    rocksdb_compactoptions_t *compact = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(compact, 0);
+    rocksdb_compactoptions_set_bottommost_level_compaction(compact, 1);
+    rocksdb_compact_range_opt(backend->db, compact, NULL, 0, NULL, 0);
+    rocksdb_compactoptions_destroy(compact);
+    return OK;
+}
+
+static uint64_t property(struct backend *backend, const char *name)
+{
+    uint64_t number = 0;
+    return rocksdb_property_int(backend->db, name, &number) == 0 ? number : 0;
+}
+
+/* What waits in memory will be in files soon: counted, so that a quota holds before the flush. */
+uint64_t backend_disk_bytes(struct backend *backend)
+{
+    return property(backend, "rocksdb.total-sst-files-size") +
+           property(backend, "rocksdb.cur-size-all-mem-tables");
+}
+
+uint64_t backend_live_bytes(struct backend *backend)
+{
+    return property(backend, "rocksdb.estimate-live-data-size") +
+           property(backend, "rocksdb.cur-size-all-mem-tables");
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backend/backend.h"
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <ftw.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct place {
+    char path[64];
+    struct backend *backend;
+};
+
+static void place_open(struct place *place)
+{
+    struct why why = {""};
+    struct backend_options options = {.path = place->path};
+    struct err err = backend_open(&options, &place->backend, &why);
+    if (err_is(err)) {
+        fail_msg("%s", why.text);
+    }
+}
+
+static int setup(void **state)
+{
+    struct place *place = mem_new(sizeof(*place));
+    strcpy(place->path, "/tmp/ketcd-backend-XXXXXX");
+    assert_non_null(mkdtemp(place->path));
+    place_open(place);
+    *state = place;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+static int teardown(void **state)
+{
+    struct place *place = *state;
+    backend_close(place->backend);
+    nftw(place->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(place);
+    return 0;
+}
+
+static void reopen(struct place *place)
+{
+    backend_close(place->backend);
+    place->backend = NULL;
+    place_open(place);
+}
+
+static void put(struct place *place, const char *key, const char *value)
+{
+    struct backend_batch *batch = backend_batch_new();
+    backend_batch_put(batch, slice_str(key), slice_str(value));
+    assert_false(err_is(backend_write(place->backend, batch, NULL)));
+    backend_batch_free(batch);
+}
+
+static void assert_value(
+    struct place *place, const struct backend_snapshot *snapshot, const char *key, const char *want)
+{
+    struct blob *value = NULL;
+    assert_false(err_is(backend_get(place->backend, snapshot, slice_str(key), &value, NULL)));
+    if (want) {
+        assert_non_null(value);
+        assert_true(slice_eq(blob_slice(value), slice_str(want)));
+    } else {
+        assert_null(value);
+    }
+    blob_unref(value);
+}
+
+static void test_backend_reads_what_was_written(void **state)
+{
+    struct place *place = *state;
+    put(place, "ma", "1");
+    assert_value(place, NULL, "ma", "1");
+    assert_value(place, NULL, "mb", NULL);
+    struct backend_batch *batch = backend_batch_new();
+    struct slice parts[2] = {SLICE("head"), SLICE("tail")};
+    backend_batch_put_parts(batch, SLICE("mb"), parts, 2);
+    backend_batch_delete(batch, SLICE("ma"));
+    assert_true(backend_batch_bytes(batch) > 12);
+    assert_false(err_is(backend_write(place->backend, batch, NULL)));
+    assert_value(place, NULL, "ma", NULL);
+    assert_value(place, NULL, "mb", "headtail");
+    backend_batch_reset(batch);
+    backend_batch_delete_range(batch, SLICE("ma"), SLICE("mz"));
+    assert_false(err_is(backend_write(place->backend, batch, NULL)));
+    assert_value(place, NULL, "mb", NULL);
+    backend_batch_free(batch);
+}
+
+static void test_backend_keeps_only_what_was_flushed(void **state)
+{
+    struct place *place = *state;
+    put(place, "ma", "1");
+    assert_false(err_is(backend_flush(place->backend, NULL)));
+    put(place, "ma", "2");
+    put(place, "mb", "2");
+    reopen(place);
+    assert_value(place, NULL, "ma", "1");
+    assert_value(place, NULL, "mb", NULL);
+}
+
+static void test_backend_gets_many_in_any_order(void **state)
+{
+    struct place *place = *state;
+    put(place, "ma", "1");
+    put(place, "mb", "");
+    put(place, "mc", "3");
+    struct slice keys[4] = {SLICE("mc"), SLICE("mx"), SLICE("ma"), SLICE("mb")};
+    struct blob *values[4];
+    assert_false(err_is(backend_get_many(place->backend, NULL, keys, 4, values, NULL)));
+    assert_true(slice_eq(blob_slice(values[0]), SLICE("3")));
+    assert_null(values[1]);
+    assert_true(slice_eq(blob_slice(values[2]), SLICE("1")));
+    assert_non_null(values[3]);
+    assert_int_equal(values[3]->len, 0);
+    for (int i = 0; i < 4; i++) {
+        blob_unref(values[i]);
+    }
+}
+
+static void test_backend_snapshot_stands_still(void **state)
+{
+    struct place *place = *state;
+    put(place, "ma", "1");
+    struct backend_snapshot *snapshot = backend_snapshot_take(place->backend);
+    put(place, "ma", "2");
+    assert_value(place, snapshot, "ma", "1");
+    assert_value(place, NULL, "ma", "2");
+    backend_snapshot_release(place->backend, snapshot);
+}
+
+static void test_backend_iter_ends_before_its_bound(void **state)
+{
+    struct place *place = *state;
+    put(place, "ma", "1");
+    put(place, "mb", "2");
+    put(place, "mc", "3");
+    struct slice key;
+    struct slice value;
+    struct backend_iter *iter =
+        backend_iter_open(place->backend, NULL, SLICE("ma"), SLICE("mc"));
+    assert_true(backend_iter_next(iter, &key, &value));
+    assert_true(slice_eq(key, SLICE("ma")) && slice_eq(value, SLICE("1")));
+    assert_true(backend_iter_next(iter, &key, &value));
+    assert_true(slice_eq(key, SLICE("mb")) && slice_eq(value, SLICE("2")));
+    assert_false(backend_iter_next(iter, &key, &value));
+    assert_false(backend_iter_next(iter, &key, &value));
+    assert_false(err_is(backend_iter_err(iter, NULL)));
+    backend_iter_close(iter);
+}
+
+static void test_backend_refuses_a_second_opener(void **state)
+{
+    struct place *place = *state;
+    struct backend *second = NULL;
+    struct why why = {""};
+    struct backend_options options = {.path = place->path};
+    struct err err = backend_open(&options, &second, &why);
+    assert_string_equal(err_name(err), "LOCKED");
+    assert_null(second);
+    assert_non_null(strstr(why.text, place->path));
+}
+
+static void test_backend_refuses_a_path_that_is_a_file(void **state)
+{
+    struct place *place = *state;
+    char path[128];
+    snprintf(path, sizeof(path), "%s/CURRENT", place->path);
+    struct backend *second = NULL;
+    struct backend_options options = {.path = path};
+    assert_true(err_is(backend_open(&options, &second, NULL)));
+    assert_null(second);
+}
+
+/* Flips one bit inside a value, in the first table file. */
+static void flip(const char *folder)
+{
+    char path[512] = "";
+    DIR *dir = opendir(folder);
+    struct dirent *ent;
+    while ((ent = readdir(dir))) {
+        if (strstr(ent->d_name, ".sst")) {
+            snprintf(path, sizeof(path), "%s/%s", folder, ent->d_name);
+        }
+    }
+    closedir(dir);
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    uint8_t byte;
+    assert_int_equal(pread(fd, &byte, 1, 1000), 1);
+    byte ^= 4;
+    assert_int_equal(pwrite(fd, &byte, 1, 1000), 1);
+    close(fd);
+}
+
+static void test_backend_detects_a_flipped_bit(void **state)
+{
+    struct place *place = *state;
+    for (int i = 0; i < 1000; i++) {
+        char key[16];
+        char value[33];
+        snprintf(key, sizeof(key), "m%05d", i);
+        snprintf(value, sizeof(value), "%016x%016x", (unsigned)i * 2654435761u, (unsigned)i * 40503u);
+        put(place, key, value);
+    }
+    assert_false(err_is(backend_flush(place->backend, NULL)));
+    backend_close(place->backend);
+    flip(place->path);
+    place_open(place);
+    struct why why = {""};
+    struct blob *value = NULL;
+    struct slice key = SLICE("m00000");
+    struct slice row;
+    assert_string_equal(err_name(backend_get(place->backend, NULL, key, &value, &why)), "BAD_CRC");
+    assert_null(value);
+    assert_non_null(strstr(why.text, ".sst"));
+    assert_string_equal(
+        err_name(backend_get_many(place->backend, NULL, &key, 1, &value, NULL)), "BAD_CRC");
+    assert_null(value);
+    struct backend_iter *iter =
+        backend_iter_open(place->backend, NULL, SLICE("m"), (struct slice){0});
+    assert_false(backend_iter_next(iter, &key, &row));
+    assert_string_equal(err_name(backend_iter_err(iter, NULL)), "BAD_CRC");
+    backend_iter_close(iter);
+}
+
+static void test_backend_compacts_and_measures(void **state)
+{
+    struct place *place = *state;
+    char value[4096];
+    memset(value, 'x', sizeof(value) - 1);
+    value[sizeof(value) - 1] = 0;
+    for (int i = 0; i < 100; i++) {
+        put(place, "mbig", value);
+    }
+    assert_false(err_is(backend_compact_files(place->backend, NULL)));
+    assert_value(place, NULL, "mbig", value);
+    assert_true(backend_disk_bytes(place->backend) > 0);
+    assert_true(backend_live_bytes(place->backend) > 0);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_backend_reads_what_was_written),
+        T(test_backend_keeps_only_what_was_flushed),
+        T(test_backend_gets_many_in_any_order),
+        T(test_backend_snapshot_stands_still),
+        T(test_backend_iter_ends_before_its_bound),
+        T(test_backend_refuses_a_second_opener),
+        T(test_backend_refuses_a_path_that_is_a_file),
+        T(test_backend_detects_a_flipped_bit),
+        T(test_backend_compacts_and_measures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
