@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * etcd's services without a transport: packed request bytes in, packed response bytes and a status out. rpc (gRPC) and
- * gateway (JSON) are thin edges over this door, so that both check, answer and fail alike.
+ * etcd's services without a transport: packed request bytes in, packed response bytes and a status
+ * out. rpc (gRPC) and gateway (JSON) are thin edges over this door, so that both check, answer and
+ * fail alike.
  *
- * Threads: the functions here are called on the edge's threads; `done` and `wake` are called back on any thread and must
- * only queue.
+ * Threads: the functions here are called on the edge's threads; `done` and `wake` are called back
+ * on any thread and must only queue.
  */
 #ifndef API_API_H
 #define API_API_H
@@ -25,7 +26,7 @@ enum api_kind {
 };
 
 struct api_method {
-    const char *path;    /* "/etcdserverpb.KV/Range" */
+    const char *path; /* "/etcdserverpb.KV/Range" */
     enum api_kind kind;
     const ProtobufCMessageDescriptor *request;
     const ProtobufCMessageDescriptor *response;
@@ -34,21 +35,23 @@ struct api_method {
 
 /* Every method of every service. Static. */
 const struct api_method *api_methods(size_t *out_count);
-/* NULL when there is no such method: gRPC answers UNIMPLEMENTED "unknown service …" / "unknown method …". */
+/* NULL when there is no such method: gRPC answers UNIMPLEMENTED "unknown service …" / "unknown
+ * method …". */
 const struct api_method *api_method_find(struct slice path);
 
 /* ---- who calls ---- */
 
 struct api_caller {
-    const char *address;    /* "127.0.0.1:1234"; may be NULL */
-    const char *cert_cn;    /* common name of the verified client certificate; NULL: none */
-    const char *token;      /* from the metadata "token" or "authorization"; NULL: none */
+    const char *address;        /* "127.0.0.1:1234"; may be NULL */
+    const char *cert_cn;        /* common name of the verified client certificate; NULL: none */
+    const char *token;          /* from the metadata "token" or "authorization"; NULL: none */
     const char *client_version; /* metadata "client-api-version"; NULL: none */
-    bool has_leader;        /* metadata "hasleader: true": refuse and cancel without a leader */
-    bool is_internal;       /* the member's own checks (health): no authentication */
+    bool has_leader;            /* metadata "hasleader: true": refuse and cancel without a leader */
+    bool is_internal;           /* the member's own checks (health): no authentication */
 };
 
-/* How a call ended. text is err_text(err) or, where etcd says more, a text of its own (arena or static). */
+/* How a call ended. text is err_text(err) or, where etcd says more, a text of its own (arena or
+ * static). */
 struct api_status {
     enum grpc_code code;
     const char *text;
@@ -56,7 +59,8 @@ struct api_status {
 
 /* ---- unary ---- */
 
-/* Made by the edge in call->arena; everything in it lives there. The edge frees the arena after api_call_finish. */
+/* Made by the edge in call->arena; everything in it lives there. The edge frees the arena after
+ * api_call_finish. */
 struct api_call {
     struct list node; /* free for whoever holds the call: the edge before and after, api between */
     const struct api_method *method;
@@ -64,9 +68,10 @@ struct api_call {
     struct slice request; /* packed; lives as long as the arena */
     struct api_caller caller;
     int64_t deadline_ns; /* clock_mono_ns(); INT64_MAX: none */
-    /* Called exactly once, on any thread, perhaps before api_call_start returns. Must only queue the call. */
+    /* Called exactly once, on any thread, perhaps before api_call_start returns. Must only queue
+     * the call. */
     void (*done)(struct api_call *call);
-    void *edge;           /* the edge's own */
+    void *edge; /* the edge's own */
     /* private to api */
     struct api *api;
     void *state;
@@ -75,9 +80,10 @@ struct api_call {
 
 /* Starts the call. */
 void api_call_start(struct api *api, struct api_call *call);
-/* After done, on a thread of the edge: encodes the response (real work). *out_payload is the caller's to fini; it is empty
- * when out_status is not OK. */
-void api_call_finish(struct api_call *call, struct payload *out_payload, struct api_status *out_status);
+/* After done, on a thread of the edge: encodes the response (real work). *out_payload is the
+ * caller's to fini; it is empty when out_status is not OK. */
+void api_call_finish(
+    struct api_call *call, struct payload *out_payload, struct api_status *out_status);
 
 /* ---- streams ---- */
 
@@ -85,7 +91,8 @@ struct api_stream {
     const struct api_method *method;
     struct arena *arena; /* the edge's; freed after api_stream_close */
     struct api_caller caller;
-    /* Something to send, or the end, is there: call api_stream_next until it says LATER or END. Any thread. */
+    /* Something to send, or the end, is there: call api_stream_next until it says LATER or END. Any
+     * thread. */
     void (*wake)(struct api_stream *stream);
     void *edge;
     /* private to api */
@@ -101,20 +108,23 @@ enum api_next {
 
 /* Always succeeds; a refusal is an END with a status. */
 void api_stream_open(struct api *api, struct api_stream *stream);
-/* One message came in. For API_SERVER_STREAM call it once, then half_close. Borrows the bytes for the call only. */
+/* One message came in. For API_SERVER_STREAM call it once, then half_close. Borrows the bytes for
+ * the call only. */
 void api_stream_message(struct api_stream *stream, struct slice message);
 /* The client will send no more. */
 void api_stream_half_close(struct api_stream *stream);
-/* The edge asks for one message at a time, when it can send it: what waits, waits in bounded room in api.
- * Messages out of one stream are asked for by one thread at a time. */
-enum api_next api_stream_next(struct api_stream *stream, struct payload *out_payload, struct api_status *out_status);
-/* The end, whoever wanted it (END was given, the client cancelled, the connection broke). wake is not called after this
- * returns. */
+/* The edge asks for one message at a time, when it can send it: what waits, waits in bounded room
+ * in api. Messages out of one stream are asked for by one thread at a time. */
+enum api_next api_stream_next(
+    struct api_stream *stream, struct payload *out_payload, struct api_status *out_status);
+/* The end, whoever wanted it (END was given, the client cancelled, the connection broke). wake is
+ * not called after this returns. */
 void api_stream_close(struct api_stream *stream);
 
 /* ---- for /version and the like ---- */
 
-/* "3.6.x" and the cluster version "3.6.0" ("not_decided" before one is known). Static or lent until the next change. */
+/* "3.6.x" and the cluster version "3.6.0" ("not_decided" before one is known). Static or lent until
+ * the next change. */
 const char *api_server_version(void);
 const char *api_cluster_version(struct api *api);
 

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A unary call: unpack, start, wait for what it needs, execute and pack on the edge's thread.
+ */
+#include "api/state.h"
+
+#include "base/version.h"
+
+enum {
+    FIELD_ALARM = 10,
+    RESPONSE_BYTES_MAX = INT32_MAX, /* what a client may be able to take */
+    HEADER_FIELD = 1,
+};
+
+struct api *api_new_service(const struct api_options *options)
+{
+    const struct server_options *server = server_options_get(options->server);
+    struct server_status status;
+    struct api *api = mem_new(sizeof(*api));
+    server_status_get(options->server, &status);
+    api->options = *options;
+    api->server = options->server;
+    api->mvcc = server->mvcc;
+    api->apply = server->apply;
+    api->cluster_id = status.cluster_id;
+    api->member_id = status.member_id;
+    return api;
+}
+
+void api_free(struct api *api)
+{
+    free(api);
+}
+
+const char *api_server_version(void)
+{
+    return KETCD_ETCD_VERSION;
+}
+
+const char *api_cluster_version(struct api *api)
+{
+    return member_cluster_version(server_options_get(api->server)->members);
+}
+
+struct api_status api_status_of(struct err err)
+{
+    return (struct api_status){err_grpc(err), err_text(err)};
+}
+
+void api_done(struct call_state *state, struct err err)
+{
+    state->err = err;
+    state->call->done(state->call);
+}
+
+static struct err admit(struct api *api, struct api_call *call)
+{
+    struct server_status status;
+    if (!call->caller.has_leader) {
+        return OK;
+    }
+    server_status_get(api->server, &status);
+    return status.leader ? OK : ERR(NO_LEADER);
+}
+
+void api_call_start(struct api *api, struct api_call *call)
+{
+    struct call_state *state = arena_zalloc(call->arena, sizeof(*state));
+    check(state);
+    state->call = call;
+    call->api = api;
+    call->state = state;
+    if (!call->method->ops) {
+        state->text = "not served by this member yet";
+        api_done(state, ERR(UNSUPPORTED));
+        return;
+    }
+    struct err err = admit(api, call);
+    if (err_is(err)) {
+        api_done(state, err);
+        return;
+    }
+    err = pb_unpack(call->method->request, call->arena, call->request, &state->request);
+    if (err_is(err)) {
+        state->text =
+            "grpc: error unmarshalling request: proto: malformed or too deeply nested message";
+        api_done(state, ERR(INTERNAL));
+        return;
+    }
+    call->method->ops->start(api, state);
+}
+
+/* Nearly every response has its header in field 1; those of health have not. */
+static void fill_header(struct api *api, ProtobufCMessage *response)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field(response->descriptor, HEADER_FIELD);
+    if (field && field->descriptor == &etcdserverpb__response_header__descriptor) {
+        Etcdserverpb__ResponseHeader **slot = (void *)((char *)response + field->offset);
+        if (*slot) {
+            api_fill_header(api, *slot);
+        }
+    }
+}
+
+void api_call_finish(
+    struct api_call *call, struct payload *out_payload, struct api_status *out_status)
+{
+    struct call_state *state = call->state;
+    const struct api_ops *ops = call->method->ops;
+    payload_init(out_payload);
+    if (!err_is(state->err) && ops->execute) {
+        state->err = ops->execute(call->api, state);
+    }
+    *out_status = api_status_of(state->err);
+    if (state->text) {
+        out_status->text = state->text;
+    }
+    if (err_is(state->err)) {
+        return;
+    }
+    struct buf packed;
+    buf_init(&packed, RESPONSE_BYTES_MAX);
+    fill_header(call->api, state->response);
+    pb_pack(state->response, &packed);
+    if (packed.is_full) {
+        *out_status = (struct api_status){
+            GRPC_CODE_RESOURCE_EXHAUSTED, "grpc: trying to send message larger than max"};
+        buf_fini(&packed);
+        return;
+    }
+    payload_add_buf(out_payload, &packed);
+}
+
+static void proposal_done(struct server_proposal *proposal)
+{
+    struct call_state *state = CONTAINER_OF(proposal, struct call_state, proposal);
+    state->response = proposal->result.response;
+    api_done(state, proposal->result.err);
+}
+
+void api_propose(struct api *api, struct call_state *state, uint32_t field, struct slice request)
+{
+    state->proposal.field = field;
+    state->proposal.request = request;
+    state->proposal.result.arena = state->call->arena;
+    if (!state->proposal.done) {
+        state->proposal.done = proposal_done;
+    }
+    server_propose(api->server, &state->proposal);
+}
+
+static void read_done(struct server_read *read)
+{
+    api_done(CONTAINER_OF(read, struct call_state, read), read->err);
+}
+
+void api_read(struct api *api, struct call_state *state)
+{
+    if (server_can_read_now(api->server)) {
+        api_done(state, OK);
+        return;
+    }
+    state->read.done = read_done;
+    server_read_index(api->server, &state->read);
+}
+
+void api_run(struct api *api, struct call_state *state, void (*run)(struct server_job *job))
+{
+    state->job.run = run;
+    if (!server_run(api->server, &state->job)) {
+        api_done(state, ERR(STOPPED));
+    }
+}
+
+static void alarm_done(struct server_proposal *proposal)
+{
+    api_done(CONTAINER_OF(proposal, struct call_state, proposal), ERR(NO_SPACE));
+}
+
+bool api_has_space(struct api *api, struct call_state *state)
+{
+    Etcdserverpb__AlarmRequest alarm = ETCDSERVERPB__ALARM_REQUEST__INIT;
+    if (apply_fits_quota(api->apply, state->request)) {
+        return true;
+    }
+    alarm.action = ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE;
+    alarm.memberid = api->member_id;
+    alarm.alarm = ETCDSERVERPB__ALARM_TYPE__NOSPACE;
+    state->proposal.done = alarm_done;
+    api_propose(api, state, FIELD_ALARM, pb_pack_arena(&alarm, state->call->arena));
+    return false;
+}

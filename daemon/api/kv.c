@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/state.h"
+
+enum { FIELD_PUT = 4, FIELD_DELETE_RANGE = 5, FIELD_TXN = 6, FIELD_COMPACTION = 7 };
+
+/* ---- Range ---- */
+
+static void range_start(struct api *api, struct call_state *state)
+{
+    const Etcdserverpb__RangeRequest *request = (const void *)state->request;
+    struct err err = apply_check_range(request);
+    if (err_is(err) || request->serializable) {
+        api_done(state, err);
+    } else {
+        api_read(api, state);
+    }
+}
+
+static struct err range_execute(struct api *api, struct call_state *state)
+{
+    Etcdserverpb__RangeResponse *response;
+    TRY(apply_range(api->mvcc, (const void *)state->request, state->call->arena, &response));
+    state->response = &response->base;
+    return OK;
+}
+
+const struct api_ops api_kv_range = {.start = range_start, .execute = range_execute};
+
+/* ---- Put, DeleteRange ---- */
+
+static void put_start(struct api *api, struct call_state *state)
+{
+    struct err err = apply_check_put((const void *)state->request);
+    if (err_is(err)) {
+        api_done(state, err);
+    } else if (api_has_space(api, state)) {
+        api_propose(api, state, FIELD_PUT, state->call->request);
+    }
+}
+
+const struct api_ops api_kv_put = {.start = put_start};
+
+static void delete_start(struct api *api, struct call_state *state)
+{
+    struct err err = apply_check_delete((const void *)state->request);
+    if (err_is(err)) {
+        api_done(state, err);
+    } else {
+        api_propose(api, state, FIELD_DELETE_RANGE, state->call->request);
+    }
+}
+
+const struct api_ops api_kv_delete = {.start = delete_start};
+
+/* ---- Txn: one that only reads does not go through the log ---- */
+
+static void txn_start(struct api *api, struct call_state *state)
+{
+    const Etcdserverpb__TxnRequest *request = (const void *)state->request;
+    struct err err = apply_check_txn(request, api->options.txn_ops_max);
+    if (err_is(err)) {
+        api_done(state, err);
+    } else if (!api_has_space(api, state)) {
+        return;
+    } else if (!apply_txn_is_read_only(request)) {
+        api_propose(api, state, FIELD_TXN, state->call->request);
+    } else if (apply_txn_is_serializable(request)) {
+        api_done(state, OK);
+    } else {
+        api_read(api, state);
+    }
+}
+
+static struct err txn_execute(struct api *api, struct call_state *state)
+{
+    Etcdserverpb__TxnResponse *response;
+    if (state->response) {
+        return OK; /* it went through the log */
+    }
+    TRY(apply_txn_read(api->mvcc, (const void *)state->request, state->call->arena, &response));
+    state->response = &response->base;
+    return OK;
+}
+
+const struct api_ops api_kv_txn = {.start = txn_start, .execute = txn_execute};
+
+/* ---- Compact ---- */
+
+static void compacted(struct server_job *job)
+{
+    struct call_state *state = CONTAINER_OF(job, struct call_state, job);
+    api_done(state, OK);
+}
+
+/* On the apply thread. physical: the answer waits until the rows are gone. */
+static void compact_applied(struct server_proposal *proposal)
+{
+    struct call_state *state = CONTAINER_OF(proposal, struct call_state, proposal);
+    const Etcdserverpb__CompactionRequest *request = (const void *)state->request;
+    state->response = proposal->result.response;
+    if (err_is(proposal->result.err) || !request->physical) {
+        api_done(state, proposal->result.err);
+        return;
+    }
+    state->job.run = compacted;
+    server_after_compaction(state->call->api->server, &state->job);
+}
+
+static void compact_start(struct api *api, struct call_state *state)
+{
+    state->proposal.done = compact_applied;
+    api_propose(api, state, FIELD_COMPACTION, state->call->request);
+}
+
+static struct err compact_execute(struct api *api, struct call_state *state)
+{
+    ((Etcdserverpb__CompactionResponse *)(void *)state->response)->header->revision =
+        mvcc_revision(api->mvcc);
+    return OK;
+}
+
+const struct api_ops api_kv_compact = {.start = compact_start, .execute = compact_execute};

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/state.h"
+
+#include "base/log.h"
+#include "base/version.h"
+
+#include <inttypes.h>
+
+enum { FIELD_ALARM = 10 };
+
+static void alarm_start(struct api *api, struct call_state *state)
+{
+    api_propose(api, state, FIELD_ALARM, state->call->request);
+}
+
+const struct api_ops api_maintenance_alarm = {.start = alarm_start};
+
+/* ---- Status ---- */
+
+static void status_start(struct api *api, struct call_state *state)
+{
+    (void)api;
+    api_done(state, OK);
+}
+
+static const char *alarm_name(Etcdserverpb__AlarmType type)
+{
+    return type == ETCDSERVERPB__ALARM_TYPE__NOSPACE ? "NOSPACE" : "CORRUPT";
+}
+
+static void add_errors(
+    struct api *api, struct arena *arena, bool has_leader, Etcdserverpb__StatusResponse *out)
+{
+    struct apply_alarm alarms[APPLY_ALARMS_MAX];
+    size_t count = apply_alarms(api->apply, alarms);
+    out->errors = arena_alloc(arena, (count + 1) * sizeof(*out->errors));
+    check(out->errors);
+    if (!has_leader) {
+        out->errors[out->n_errors++] = arena_strdup(arena, err_text(ERR(NO_LEADER)));
+    }
+    for (size_t i = 0; i < count; i++) {
+        out->errors[out->n_errors++] = arena_printf(arena, "memberID:%" PRIu64 " alarm:%s ",
+            alarms[i].member_id, alarm_name(alarms[i].type));
+    }
+}
+
+static struct err status_execute(struct api *api, struct call_state *state)
+{
+    const struct server_options *options = server_options_get(api->server);
+    struct arena *arena = state->call->arena;
+    struct server_status status;
+    Etcdserverpb__StatusResponse *response =
+        api_new(arena, &etcdserverpb__status_response__descriptor);
+    server_status_get(api->server, &status);
+    response->header = api_new_header(api, arena);
+    response->version = arena_strdup(arena, KETCD_ETCD_VERSION);
+    response->storageversion = arena_strdup(arena, KETCD_CLUSTER_VERSION);
+    response->dbsize = (int64_t)backend_disk_bytes(options->backend);
+    response->dbsizeinuse = (int64_t)backend_live_bytes(options->backend);
+    response->dbsizequota = apply_quota_bytes(api->apply);
+    response->leader = status.leader;
+    response->raftindex = status.commit_index;
+    response->raftterm = status.term;
+    response->raftappliedindex = status.applied_index;
+    response->islearner = status.is_learner;
+    response->downgradeinfo = api_new(arena, &etcdserverpb__downgrade_info__descriptor);
+    add_errors(api, arena, status.leader != 0, response);
+    state->response = &response->base;
+    return OK;
+}
+
+const struct api_ops api_maintenance_status = {.start = status_start, .execute = status_execute};
+
+/* ---- work on the back thread: Defragment, Hash, HashKV ---- */
+
+static struct call_state *state_of(struct server_job *job)
+{
+    return CONTAINER_OF(job, struct call_state, job);
+}
+
+static void defragment_run(struct server_job *job)
+{
+    struct call_state *state = state_of(job);
+    struct api *api = state->call->api;
+    struct why why = {""};
+    LOG_INFO("starting defragment");
+    struct err err = backend_compact_files(server_options_get(api->server)->backend, &why);
+    if (err_is(err)) {
+        LOG_WARN("failed to defragment", LOG_ERR(why.text));
+    } else {
+        LOG_INFO("finished defragment");
+        Etcdserverpb__DefragmentResponse *response =
+            api_new(state->call->arena, &etcdserverpb__defragment_response__descriptor);
+        response->header = api_new_header(api, state->call->arena);
+        state->response = &response->base;
+    }
+    api_done(state, err);
+}
+
+static void defragment_start(struct api *api, struct call_state *state)
+{
+    api_run(api, state, defragment_run);
+}
+
+const struct api_ops api_maintenance_defragment = {.start = defragment_start};
+
+static void hash_run(struct server_job *job)
+{
+    struct call_state *state = state_of(job);
+    struct api *api = state->call->api;
+    struct mvcc_hash hash;
+    struct err err = mvcc_hash_kv(api->mvcc, 0, &hash, NULL);
+    if (!err_is(err)) {
+        Etcdserverpb__HashResponse *response =
+            api_new(state->call->arena, &etcdserverpb__hash_response__descriptor);
+        response->header = api_new_header(api, state->call->arena);
+        response->hash = hash.hash;
+        state->response = &response->base;
+    }
+    api_done(state, err);
+}
+
+static void hash_start(struct api *api, struct call_state *state)
+{
+    api_run(api, state, hash_run);
+}
+
+const struct api_ops api_maintenance_hash = {.start = hash_start};
+
+static void hash_kv_run(struct server_job *job)
+{
+    struct call_state *state = state_of(job);
+    struct api *api = state->call->api;
+    const Etcdserverpb__HashKVRequest *request = (const void *)state->request;
+    struct mvcc_hash hash;
+    struct err err = mvcc_hash_kv(api->mvcc, request->revision, &hash, NULL);
+    if (!err_is(err)) {
+        Etcdserverpb__HashKVResponse *response =
+            api_new(state->call->arena, &etcdserverpb__hash_kvresponse__descriptor);
+        response->header = api_new(state->call->arena, &etcdserverpb__response_header__descriptor);
+        response->header->revision = hash.current_rev;
+        response->hash = hash.hash;
+        response->compact_revision = hash.compact_rev;
+        response->hash_revision = hash.rev;
+        state->response = &response->base;
+    }
+    api_done(state, err);
+}
+
+static void hash_kv_start(struct api *api, struct call_state *state)
+{
+    api_run(api, state, hash_kv_run);
+}
+
+const struct api_ops api_maintenance_hash_kv = {.start = hash_kv_start};
+
+/* ---- MoveLeader ---- */
+
+static void move_leader_start(struct api *api, struct call_state *state)
+{
+    const Etcdserverpb__MoveLeaderRequest *request = (const void *)state->request;
+    struct server_status status;
+    struct member member;
+    server_status_get(api->server, &status);
+    if (!status.is_leader) {
+        api_done(state, ERR(NOT_LEADER));
+        return;
+    }
+    bool is_known = member_find(
+        server_options_get(api->server)->members, request->targetid, state->call->arena, &member);
+    if (!is_known || member.is_learner) {
+        api_done(state, ERR(BAD_LEADER_TRANSFEREE));
+        return;
+    }
+    Etcdserverpb__MoveLeaderResponse *response =
+        api_new(state->call->arena, &etcdserverpb__move_leader_response__descriptor);
+    response->header = api_new_header(api, state->call->arena);
+    state->response = &response->base;
+    /* On a group of one the target can only be the leader itself, which leads already. */
+    api_done(state, OK);
+}
+
+const struct api_ops api_maintenance_move_leader = {.start = move_leader_start};
+
+/* ---- AuthStatus: authentication is off ---- */
+
+static void auth_status_start(struct api *api, struct call_state *state)
+{
+    (void)api;
+    api_done(state, OK);
+}
+
+static struct err auth_status_execute(struct api *api, struct call_state *state)
+{
+    Etcdserverpb__AuthStatusResponse *response =
+        api_new(state->call->arena, &etcdserverpb__auth_status_response__descriptor);
+    response->header = api_new_header(api, state->call->arena);
+    response->authrevision = 1;
+    state->response = &response->base;
+    return OK;
+}
+
+const struct api_ops api_auth_status = {.start = auth_status_start, .execute = auth_status_execute};

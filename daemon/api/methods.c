@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every method of every service. A method without ops is known and answered UNIMPLEMENTED.
+ */
+#include "api/state.h"
+
+#define METHOD(service, name, kind, request, response, ops)                                        \
+    {                                                                                              \
+        "/" service "/" name, kind, &request##__descriptor, &response##__descriptor, ops           \
+    }
+#define ETCD(service, name, kind, prefix, ops)                                                     \
+    METHOD("etcdserverpb." service, name, kind, etcdserverpb__##prefix##_request,                  \
+        etcdserverpb__##prefix##_response, ops)
+
+static const struct api_method methods[] = {
+    ETCD("KV", "Range", API_UNARY, range, &api_kv_range),
+    ETCD("KV", "Put", API_UNARY, put, &api_kv_put),
+    ETCD("KV", "DeleteRange", API_UNARY, delete_range, &api_kv_delete),
+    ETCD("KV", "Txn", API_UNARY, txn, &api_kv_txn),
+    ETCD("KV", "Compact", API_UNARY, compaction, &api_kv_compact),
+    METHOD("etcdserverpb.KV", "RangeStream", API_SERVER_STREAM, etcdserverpb__range_request,
+        etcdserverpb__range_stream_response, &api_kv_range_stream),
+    ETCD("Watch", "Watch", API_BIDI, watch, &api_watch_watch),
+    ETCD("Lease", "LeaseGrant", API_UNARY, lease_grant, &api_lease_grant),
+    ETCD("Lease", "LeaseRevoke", API_UNARY, lease_revoke, &api_lease_revoke),
+    ETCD("Lease", "LeaseKeepAlive", API_BIDI, lease_keep_alive, &api_lease_keep_alive),
+    ETCD("Lease", "LeaseTimeToLive", API_UNARY, lease_time_to_live, &api_lease_time_to_live),
+    ETCD("Lease", "LeaseLeases", API_UNARY, lease_leases, &api_lease_leases),
+    ETCD("Cluster", "MemberAdd", API_UNARY, member_add, NULL),
+    ETCD("Cluster", "MemberRemove", API_UNARY, member_remove, NULL),
+    ETCD("Cluster", "MemberUpdate", API_UNARY, member_update, NULL),
+    ETCD("Cluster", "MemberList", API_UNARY, member_list, &api_cluster_member_list),
+    ETCD("Cluster", "MemberPromote", API_UNARY, member_promote, NULL),
+    ETCD("Maintenance", "Alarm", API_UNARY, alarm, &api_maintenance_alarm),
+    ETCD("Maintenance", "Status", API_UNARY, status, &api_maintenance_status),
+    ETCD("Maintenance", "Defragment", API_UNARY, defragment, &api_maintenance_defragment),
+    ETCD("Maintenance", "Hash", API_UNARY, hash, &api_maintenance_hash),
+    METHOD("etcdserverpb.Maintenance", "HashKV", API_UNARY, etcdserverpb__hash_kvrequest,
+        etcdserverpb__hash_kvresponse, &api_maintenance_hash_kv),
+    ETCD("Maintenance", "Snapshot", API_SERVER_STREAM, snapshot, &api_maintenance_snapshot),
+    ETCD("Maintenance", "MoveLeader", API_UNARY, move_leader, &api_maintenance_move_leader),
+    ETCD("Maintenance", "Downgrade", API_UNARY, downgrade, NULL),
+    ETCD("Auth", "AuthEnable", API_UNARY, auth_enable, NULL),
+    ETCD("Auth", "AuthDisable", API_UNARY, auth_disable, NULL),
+    ETCD("Auth", "AuthStatus", API_UNARY, auth_status, &api_auth_status),
+    ETCD("Auth", "Authenticate", API_UNARY, authenticate, NULL),
+    ETCD("Auth", "UserAdd", API_UNARY, auth_user_add, NULL),
+    ETCD("Auth", "UserGet", API_UNARY, auth_user_get, NULL),
+    ETCD("Auth", "UserList", API_UNARY, auth_user_list, NULL),
+    ETCD("Auth", "UserDelete", API_UNARY, auth_user_delete, NULL),
+    ETCD("Auth", "UserChangePassword", API_UNARY, auth_user_change_password, NULL),
+    ETCD("Auth", "UserGrantRole", API_UNARY, auth_user_grant_role, NULL),
+    ETCD("Auth", "UserRevokeRole", API_UNARY, auth_user_revoke_role, NULL),
+    ETCD("Auth", "RoleAdd", API_UNARY, auth_role_add, NULL),
+    ETCD("Auth", "RoleGet", API_UNARY, auth_role_get, NULL),
+    ETCD("Auth", "RoleList", API_UNARY, auth_role_list, NULL),
+    ETCD("Auth", "RoleDelete", API_UNARY, auth_role_delete, NULL),
+    ETCD("Auth", "RoleGrantPermission", API_UNARY, auth_role_grant_permission, NULL),
+    ETCD("Auth", "RoleRevokePermission", API_UNARY, auth_role_revoke_permission, NULL),
+    METHOD("grpc.health.v1.Health", "Check", API_UNARY, grpc__health__v1__health_check_request,
+        grpc__health__v1__health_check_response, &api_health_check),
+    METHOD("grpc.health.v1.Health", "Watch", API_SERVER_STREAM,
+        grpc__health__v1__health_check_request, grpc__health__v1__health_check_response,
+        &api_health_watch),
+};
+
+const struct api_method *api_methods(size_t *out_count)
+{
+    *out_count = COUNT_OF(methods);
+    return methods;
+}
+
+const struct api_method *api_method_find(struct slice path)
+{
+    for (size_t i = 0; i < COUNT_OF(methods); i++) {
+        if (slice_eq(path, slice_str(methods[i].path))) {
+            return &methods[i];
+        }
+    }
+    return NULL;
+}

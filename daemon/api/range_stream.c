@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * KV.RangeStream: the keys of a range in chunks at one revision; the last message has header, more
+ * and count. Chunks begin at ten keys and grow or shrink towards the request limit in bytes. The
+ * bytes of all chunks behind one another are the bytes of the one response that Range would have
+ * given.
+ */
+#include "api/state.h"
+
+#include "base/codec.h"
+
+#include <pthread.h>
+
+enum { FIRST_LIMIT = 10 };
+
+struct streaming {
+    struct api_stream *stream;
+    struct arena *arena; /* the request's */
+    Etcdserverpb__RangeRequest *request;
+    struct server_read read;
+    pthread_mutex_t mutex; /* between the read's answer and close */
+    bool is_asking;        /* under mutex: the answer is on its way */
+    bool is_closed;        /* under mutex: the answer frees */
+    _Atomic int phase;     /* enum phase */
+    struct api_status status;
+    struct slice next_key;
+    int64_t left;  /* of the request's limit; 0: no limit */
+    int64_t chunk; /* keys to ask for */
+    int64_t sent;
+    revision rev; /* pinned */
+    revision header_rev;
+};
+
+enum phase { WAITING, READING, ENDING, ENDED };
+
+static void end(struct streaming *streaming, struct api_status status)
+{
+    streaming->status = status;
+    atomic_store(&streaming->phase, ENDED);
+    streaming->stream->wake(streaming->stream);
+}
+
+static void stream_open(struct api *api, struct api_stream *stream)
+{
+    (void)api;
+    struct streaming *streaming = mem_new(sizeof(*streaming));
+    streaming->stream = stream;
+    streaming->arena = arena_new(0);
+    pthread_mutex_init(&streaming->mutex, NULL);
+    stream->state = streaming;
+}
+
+static bool is_sorted(const Etcdserverpb__RangeRequest *request)
+{
+    bool is_by_key = request->sort_target == ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY;
+    bool is_down = request->sort_order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND;
+    bool is_filtered = request->min_mod_revision || request->max_mod_revision ||
+                       request->min_create_revision || request->max_create_revision;
+    return !is_by_key || is_down || is_filtered;
+}
+
+static void streaming_free(struct streaming *streaming)
+{
+    pthread_mutex_destroy(&streaming->mutex);
+    arena_free(streaming->arena);
+    free(streaming);
+}
+
+static void read_done(struct server_read *read)
+{
+    struct streaming *streaming = CONTAINER_OF(read, struct streaming, read);
+    pthread_mutex_lock(&streaming->mutex);
+    bool is_closed = streaming->is_closed;
+    streaming->is_asking = false;
+    if (!is_closed && err_is(read->err)) {
+        end(streaming, api_status_of(read->err));
+    } else if (!is_closed) {
+        atomic_store(&streaming->phase, READING);
+        streaming->stream->wake(streaming->stream);
+    }
+    pthread_mutex_unlock(&streaming->mutex);
+    if (is_closed) {
+        streaming_free(streaming);
+    }
+}
+
+static void stream_message(struct api_stream *stream, struct slice message)
+{
+    struct streaming *streaming = stream->state;
+    if (streaming->request) {
+        return;
+    }
+    if (err_is(pb_unpack(&etcdserverpb__range_request__descriptor, streaming->arena, message,
+            &streaming->request))) {
+        end(streaming, (struct api_status){
+                           GRPC_CODE_INTERNAL, "grpc: error unmarshalling request: malformed"});
+        return;
+    }
+    struct err err = apply_check_range(streaming->request);
+    if (err_is(err)) {
+        end(streaming, api_status_of(err));
+        return;
+    }
+    if (is_sorted(streaming->request)) {
+        end(streaming, (struct api_status){GRPC_CODE_UNIMPLEMENTED,
+                           "etcdserver: sorted or filtered range stream is not supported"});
+        return;
+    }
+    streaming->next_key = pb_slice(streaming->request->key);
+    streaming->left = streaming->request->limit > 0 ? streaming->request->limit : 0;
+    streaming->chunk = FIRST_LIMIT;
+    if (streaming->request->serializable || server_can_read_now(stream->api->server)) {
+        atomic_store(&streaming->phase, READING);
+        stream->wake(stream);
+        return;
+    }
+    streaming->read.done = read_done;
+    streaming->is_asking = true;
+    server_read_index(stream->api->server, &streaming->read);
+}
+
+static void stream_half_close(struct api_stream *stream)
+{
+    (void)stream;
+}
+
+static struct err read_chunk(
+    struct streaming *streaming, struct arena *arena, Etcdserverpb__RangeResponse **out)
+{
+    Etcdserverpb__RangeRequest request = *streaming->request;
+    request.key = pb_bytes(streaming->next_key);
+    request.revision = streaming->rev ? streaming->rev : request.revision;
+    request.limit =
+        streaming->left && streaming->left < streaming->chunk ? streaming->left : streaming->chunk;
+    TRY(apply_range(streaming->stream->api->mvcc, &request, arena, out));
+    if (streaming->header_rev == 0) {
+        streaming->header_rev = (*out)->header->revision;
+        streaming->rev = request.revision > 0 ? request.revision : streaming->header_rev;
+    }
+    return OK;
+}
+
+static void adapt(struct streaming *streaming, size_t bytes)
+{
+    size_t target = streaming->stream->api->options.request_bytes_max;
+    if (bytes < target / 2) {
+        streaming->chunk *= 2;
+    } else if (bytes > 2 * target && streaming->chunk > 1) {
+        streaming->chunk /= 2;
+    }
+}
+
+/* Whether the chunk is the last. The next one begins right behind its last key. */
+static bool advance(struct streaming *streaming, const Etcdserverpb__RangeResponse *chunk)
+{
+    bool is_limited = streaming->left && chunk->n_kvs >= (size_t)streaming->left;
+    streaming->sent += (int64_t)chunk->n_kvs;
+    if (!chunk->more || is_limited || chunk->n_kvs == 0) {
+        return true;
+    }
+    ProtobufCBinaryData last = chunk->kvs[chunk->n_kvs - 1]->key;
+    uint8_t *next = arena_alloc(streaming->arena, last.len + 1);
+    memcpy(next, last.data, last.len);
+    next[last.len] = 0;
+    streaming->next_key = slice_of(next, last.len + 1);
+    streaming->left -= streaming->left ? (int64_t)chunk->n_kvs : 0;
+    return false;
+}
+
+static void finish_chunk(
+    struct streaming *streaming, Etcdserverpb__RangeResponse *chunk, struct arena *arena)
+{
+    int64_t before = streaming->sent;
+    if (advance(streaming, chunk)) {
+        chunk->header = api_new(arena, &etcdserverpb__response_header__descriptor);
+        chunk->header->revision = streaming->header_rev;
+        api_fill_header(streaming->stream->api, chunk->header);
+        chunk->count += before; /* what was sent before, and all that is left from this chunk on */
+        atomic_store(&streaming->phase, ENDING);
+        return;
+    }
+    chunk->header = NULL;
+    chunk->count = 0;
+    chunk->more = false;
+}
+
+static enum api_next stream_next(
+    struct api_stream *stream, struct payload *out, struct api_status *out_status)
+{
+    struct streaming *streaming = stream->state;
+    Etcdserverpb__RangeStreamResponse message = ETCDSERVERPB__RANGE_STREAM_RESPONSE__INIT;
+    struct buf packed;
+    int phase = atomic_load(&streaming->phase);
+    if (phase == WAITING) {
+        return API_NEXT_LATER;
+    }
+    if (phase != READING) {
+        *out_status = phase == ENDED ? streaming->status : (struct api_status){GRPC_CODE_OK, ""};
+        return API_NEXT_END;
+    }
+    struct arena *arena = arena_new(0);
+    struct err err = read_chunk(streaming, arena, &message.range_response);
+    if (err_is(err)) {
+        arena_free(arena);
+        *out_status = api_status_of(err);
+        return API_NEXT_END;
+    }
+    finish_chunk(streaming, message.range_response, arena);
+    buf_init(&packed, INT32_MAX);
+    pb_pack(&message, &packed);
+    adapt(streaming, packed.len);
+    arena_free(arena);
+    payload_init(out);
+    payload_add_buf(out, &packed);
+    return API_NEXT_MESSAGE;
+}
+
+static void stream_close(struct api_stream *stream)
+{
+    struct streaming *streaming = stream->state;
+    pthread_mutex_lock(&streaming->mutex);
+    bool is_asking = streaming->is_asking;
+    streaming->is_closed = true;
+    pthread_mutex_unlock(&streaming->mutex);
+    if (!is_asking) {
+        streaming_free(streaming);
+    }
+}
+
+const struct api_ops api_kv_range_stream = {
+    .open = stream_open,
+    .message = stream_message,
+    .half_close = stream_half_close,
+    .next = stream_next,
+    .close = stream_close,
+};

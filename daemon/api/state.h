@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of the room share.
+ */
+#ifndef API_STATE_H
+#define API_STATE_H
+
+#include "api/api.h"
+#include "api/service.h"
+#include "base/pb.h"
+#include "server/server.h"
+
+#include <health.pb-c.h>
+
+struct api {
+    struct api_options options;
+    struct server *server;
+    struct mvcc *mvcc;
+    struct apply *apply;
+    uint64_t cluster_id;
+    uint64_t member_id;
+};
+
+/* A unary call between start and finish; in the call's arena. */
+struct call_state {
+    struct api_call *call;
+    struct err err;
+    const char *text; /* instead of the error's */
+    ProtobufCMessage *request;
+    ProtobufCMessage *response; /* in the arena */
+    struct server_proposal proposal;
+    struct server_read read;
+    struct server_job job;
+};
+
+/* A service's part in a method. */
+struct api_ops {
+    /* unary: checks, and ends in api_done, now or later, from any thread */
+    void (*start)(struct api *api, struct call_state *state);
+    /* unary, optional: makes the response on the edge's thread */
+    struct err (*execute)(struct api *api, struct call_state *state);
+    /* streams */
+    void (*open)(struct api *api, struct api_stream *stream);
+    void (*message)(struct api_stream *stream, struct slice message);
+    void (*half_close)(struct api_stream *stream);
+    enum api_next (*next)(
+        struct api_stream *stream, struct payload *out, struct api_status *out_status);
+    void (*close)(struct api_stream *stream);
+};
+
+/* call.c */
+void api_done(struct call_state *state, struct err err);
+/* Proposes the request as that field of InternalRaftRequest; ends the call with its result. */
+void api_propose(struct api *api, struct call_state *state, uint32_t field, struct slice request);
+/* Waits until a linearizable read may be made, then ends the call (execute follows). */
+void api_read(struct api *api, struct call_state *state);
+/* Runs job->run on the back thread, or ends the call with STOPPED. */
+void api_run(struct api *api, struct call_state *state, void (*run)(struct server_job *job));
+/* False when the store is full: then an alarm was proposed and the call will end with NO_SPACE. */
+bool api_has_space(struct api *api, struct call_state *state);
+struct api_status api_status_of(struct err err);
+
+/* header.c */
+void api_fill_header(struct api *api, Etcdserverpb__ResponseHeader *header);
+Etcdserverpb__ResponseHeader *api_new_header(struct api *api, struct arena *arena);
+/* A fresh message of that type in the arena. */
+void *api_new(struct arena *arena, const ProtobufCMessageDescriptor *type);
+/* Appends field 1 of a response: the header, filled. */
+void api_add_header(struct api *api, struct buf *out, revision rev);
+
+extern const struct api_ops api_kv_range, api_kv_put, api_kv_delete, api_kv_txn, api_kv_compact,
+    api_kv_range_stream;
+extern const struct api_ops api_watch_watch;
+extern const struct api_ops api_lease_grant, api_lease_revoke, api_lease_keep_alive,
+    api_lease_time_to_live, api_lease_leases;
+extern const struct api_ops api_maintenance_alarm, api_maintenance_status,
+    api_maintenance_defragment, api_maintenance_hash, api_maintenance_hash_kv,
+    api_maintenance_snapshot, api_maintenance_move_leader;
+extern const struct api_ops api_cluster_member_list;
+extern const struct api_ops api_auth_status;
+extern const struct api_ops api_health_check, api_health_watch;
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Watch: requests to watchers, answers to WatchResponse{header=1, watch_id=2, created=3,
+ * canceled=4, compact_revision=5, cancel_reason=6, fragment=7, events=11}.
+ */
+#include "api/state.h"
+
+#include "base/codec.h"
+
+enum {
+    /* Events up to this size are copied into the message; larger ones go by reference. */
+    COPY_MAX = 4096,
+    MESSAGE_MAX = INT32_MAX,
+};
+
+struct watching {
+    struct api_stream *stream;
+    struct watch_stream *watches;
+    /* An item whose fragments are still being sent. */
+    struct watch_item item;
+    size_t sent;
+    bool has_item;
+    _Atomic(const char *) failure; /* the stream ends with it */
+};
+
+static void wake(void *arg)
+{
+    struct watching *watching = arg;
+    watching->stream->wake(watching->stream);
+}
+
+static void watch_open(struct api *api, struct api_stream *stream)
+{
+    struct server_status status;
+    struct watching *watching = mem_new(sizeof(*watching));
+    watching->stream = stream;
+    watching->watches = watch_stream_new(server_options_get(api->server)->hub, wake, watching);
+    stream->state = watching;
+    server_status_get(api->server, &status);
+    if (stream->caller.has_leader && status.leader == 0) {
+        atomic_store(&watching->failure, err_text(ERR(NO_LEADER)));
+        stream->wake(stream);
+    }
+}
+
+static unsigned filters_of(const Etcdserverpb__WatchCreateRequest *request)
+{
+    unsigned filters = 0;
+    for (size_t i = 0; i < request->n_filters; i++) {
+        if (request->filters[i] == ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NOPUT) {
+            filters |= WATCH_FILTER_NO_PUT;
+        } else if (request->filters[i] ==
+                   ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NODELETE) {
+            filters |= WATCH_FILTER_NO_DELETE;
+        }
+    }
+    return filters;
+}
+
+static void create(struct watching *watching, const Etcdserverpb__WatchCreateRequest *request)
+{
+    struct watch_spec spec = {
+        .id = request->watch_id,
+        .key = pb_slice(request->key),
+        .end = pb_slice(request->range_end),
+        .start = request->start_revision,
+        .filters = filters_of(request),
+        .is_prev_wanted = request->prev_kv,
+        .is_progress_wanted = request->progress_notify,
+        .is_fragmented = request->fragment,
+    };
+    if (spec.key.len == 0) {
+        spec.key = slice_of("\0", 1); /* the smallest key */
+    }
+    if (spec.start < 0) {
+        watch_refuse(watching->watches, err_text(ERR(COMPACTED)));
+        return;
+    }
+    watch_create(watching->watches, &spec);
+}
+
+static void watch_message(struct api_stream *stream, struct slice message)
+{
+    struct watching *watching = stream->state;
+    Etcdserverpb__WatchRequest *request;
+    struct arena *arena = arena_new(0);
+    if (err_is(pb_unpack(&etcdserverpb__watch_request__descriptor, arena, message, &request))) {
+        atomic_store(
+            &watching->failure, "grpc: failed to unmarshal the received message: malformed");
+        stream->wake(stream);
+        arena_free(arena);
+        return;
+    }
+    switch ((int)request->request_union_case) {
+    case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST:
+        create(watching, request->create_request);
+        break;
+    case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CANCEL_REQUEST:
+        watch_cancel(watching->watches, request->cancel_request->watch_id);
+        break;
+    case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST:
+        watch_progress_all(watching->watches);
+        break;
+    default:
+        break; /* as etcd: an unknown request is passed over */
+    }
+    arena_free(arena);
+}
+
+/* etcd leaves the stream open: the client still wants the events. */
+static void watch_half_close(struct api_stream *stream)
+{
+    (void)stream;
+}
+
+static void add_events(
+    struct watching *watching, struct buf *out, struct payload *payload, size_t bytes_max)
+{
+    struct watch_item *item = &watching->item;
+    struct mvcc *mvcc = watching->stream->api->mvcc;
+    size_t bytes = out->len;
+    size_t first = watching->sent;
+    for (; watching->sent < item->events_count; watching->sent++) {
+        struct blob *event =
+            watch_event_encoded(item->events[watching->sent], mvcc, item->is_prev_wanted);
+        if (item->is_fragmented && watching->sent > first && bytes + event->len >= bytes_max) {
+            break;
+        }
+        bytes += event->len;
+        if (event->len <= COPY_MAX) {
+            buf_add_slice(out, blob_slice(event));
+        } else {
+            payload_add_buf(payload, out);
+            payload_add_blob(payload, event);
+        }
+    }
+}
+
+static void add_head(struct watching *watching, struct buf *out)
+{
+    const struct watch_item *item = &watching->item;
+    bool is_created = item->kind == WATCH_ITEM_CREATED || item->kind == WATCH_ITEM_REFUSED;
+    bool is_canceled = item->kind == WATCH_ITEM_REFUSED || item->kind == WATCH_ITEM_CANCELED ||
+                       item->kind == WATCH_ITEM_COMPACTED;
+    api_add_header(watching->stream->api, out, item->rev);
+    wire_add_varint_nz(out, 2, (uint64_t)item->id);
+    wire_add_varint_nz(out, 3, is_created);
+    wire_add_varint_nz(out, 4, is_canceled);
+    wire_add_varint_nz(out, 5, (uint64_t)item->compact_rev);
+    wire_add_bytes_nz(out, 6, slice_str(item->text));
+}
+
+/* fragment (7) stands before the events, but whether there is more is known only behind them: so it
+ * is looked up first. */
+static bool needs_fragment(struct watching *watching, size_t bytes_max)
+{
+    struct watch_item *item = &watching->item;
+    struct mvcc *mvcc = watching->stream->api->mvcc;
+    size_t bytes = 64;
+    if (!item->is_fragmented) {
+        return false;
+    }
+    for (size_t i = watching->sent; i < item->events_count; i++) {
+        bytes += watch_event_encoded(item->events[i], mvcc, item->is_prev_wanted)->len;
+        if (i > watching->sent && bytes >= bytes_max) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum api_next watch_next(
+    struct api_stream *stream, struct payload *out, struct api_status *out_status)
+{
+    struct watching *watching = stream->state;
+    const char *failure = atomic_load(&watching->failure);
+    size_t bytes_max = stream->api->options.request_bytes_max;
+    struct buf head;
+    if (failure) {
+        bool is_leader = failure == err_text(ERR(NO_LEADER));
+        *out_status =
+            (struct api_status){is_leader ? GRPC_CODE_UNAVAILABLE : GRPC_CODE_INTERNAL, failure};
+        return API_NEXT_END;
+    }
+    if (!watching->has_item && !watch_stream_next(watching->watches, &watching->item)) {
+        return API_NEXT_LATER;
+    }
+    watching->has_item = true;
+    payload_init(out);
+    buf_init(&head, MESSAGE_MAX);
+    add_head(watching, &head);
+    bool is_fragment = needs_fragment(watching, bytes_max);
+    wire_add_varint_nz(&head, 7, is_fragment);
+    add_events(watching, &head, out, is_fragment ? bytes_max : SIZE_MAX);
+    payload_add_buf(out, &head);
+    if (watching->sent == watching->item.events_count) {
+        watch_item_fini(&watching->item);
+        watching->has_item = false;
+        watching->sent = 0;
+    }
+    return API_NEXT_MESSAGE;
+}
+
+static void watch_close(struct api_stream *stream)
+{
+    struct watching *watching = stream->state;
+    watch_stream_free(watching->watches);
+    if (watching->has_item) {
+        watch_item_fini(&watching->item);
+    }
+    free(watching);
+}
+
+const struct api_ops api_watch_watch = {
+    .open = watch_open,
+    .message = watch_message,
+    .half_close = watch_half_close,
+    .next = watch_next,
+    .close = watch_close,
+};
