@@ -57,6 +57,9 @@ MUST struct err tls_check_chain(
 MUST struct err tls_check(const struct tls_options *options, int64_t now_s, struct why *why);
 /* Whether name is a cipher suite that can be set. */
 bool tls_cipher_suite_exists(const char *name);
+/* Appends OpenSSL's cipher list for TLS 1.2; nothing when only suites of 1.3 are named. */
+struct buf;
+void tls_cipher_list(const char *const *suites, struct buf *out);
 
 /* ---- contexts ---- */
 

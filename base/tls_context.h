@@ -22,8 +22,6 @@ void tls_material_fini(struct tls_material *material);
 /* Errors: BAD_TLS (half a pair), ABSENT, DENIED, IO. */
 MUST struct err tls_material_read(
     struct tls_material *material, const struct tls_options *options, struct why *why);
-/* Appends OpenSSL's cipher list for TLS 1.2; nothing when only suites of 1.3 are named. */
-void tls_cipher_list(const char *const *suites, struct buf *out);
 /* Gives. Errors: BAD_TLS. */
 MUST struct err tls_context_make(const struct tls_material *material,
     const struct tls_options *options, enum tls_role role, SSL_CTX **out_context, struct why *why);

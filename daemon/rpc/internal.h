@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the parts of rpc share. A lane is one completion queue with its threads; core ties each
+ * connection to a lane, and its calls stay there.
+ */
+#ifndef RPC_INTERNAL_H
+#define RPC_INTERNAL_H
+
+#include "rpc/rpc.h"
+
+#include <grpc/grpc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* What a completion queue gives back: each operation in flight has one. */
+struct rpc_tag {
+    void (*fn)(struct rpc_tag *tag, bool is_ok);
+};
+
+struct rpc_lane {
+    struct rpc *rpc;
+    grpc_completion_queue *cq;
+};
+
+struct rpc_creds;
+
+struct rpc {
+    struct api *api;
+    char *name;
+    size_t message_bytes_max;
+    grpc_server *server;
+    void *plain_handler;
+    void *tls_handler;
+    struct rpc_creds *creds; /* NULL: no TLS */
+    struct rpc_lane *lanes;
+    unsigned lanes_count;
+    pthread_t *threads;
+    unsigned threads_count;
+    struct rpc_method *methods;
+    size_t methods_count;
+    atomic_size_t calls;
+    atomic_bool is_stopping;
+    pthread_rwlock_t adopt_lock; /* adopting (read) against stopping (write) */
+    bool is_open;                /* under adopt_lock */
+    pthread_mutex_t streams_mutex;
+    struct list streams; /* of struct rpc_stream, under streams_mutex */
+    struct rpc_tag shutdown_tag;
+    pthread_mutex_t idle_mutex;
+    pthread_cond_t idle_cond;
+    bool is_shut; /* the server has no call any more; under idle_mutex */
+};
+
+/* A registered method of the table, and how many bytes its last requests used (to size arenas). */
+struct rpc_method {
+    const struct api_method *method;
+    void *handle;
+};
+
+/* What one call brings along, unary or stream. */
+struct rpc_head {
+    struct rpc_lane *lane;
+    const struct rpc_method *method;
+    grpc_call *call;
+    grpc_metadata_array metadata;
+    gpr_timespec deadline;
+    grpc_byte_buffer *first; /* the request of a unary call or server stream */
+};
+
+/* ---- unary.c, stream.c, unknown.c: ask core for one call of the kind; asks again by itself as
+ * calls arrive ---- */
+void rpc_unary_request(struct rpc_lane *lane, const struct rpc_method *method);
+void rpc_stream_request(struct rpc_lane *lane, const struct rpc_method *method);
+void rpc_unknown_request(struct rpc_lane *lane);
+/* Ends every stream with UNAVAILABLE. */
+void rpc_streams_stop(struct rpc *rpc);
+
+/* ---- head.c ---- */
+void rpc_head_fini(struct rpc_head *head);
+/* The caller as the metadata, the connection and its certificate tell, in the arena. */
+void rpc_head_caller(struct rpc_head *head, struct arena *arena, struct api_caller *out_caller);
+int64_t rpc_head_deadline_ns(const struct rpc_head *head);
+
+/* ---- message.c ---- */
+/* The bytes of a message as one run: core's own memory, kept by *keep, or a copy in the arena when
+ * it came in parts. */
+struct slice rpc_message_bytes(grpc_byte_buffer *message, grpc_slice *keep, struct arena *arena);
+/* NULL when the message may be taken; otherwise grpc-go's text of the refusal (in the arena) and
+ * its code. */
+const char *rpc_message_refuse(const struct rpc *rpc, grpc_byte_buffer *message,
+    struct arena *arena, enum grpc_code *out_code);
+/* Gives a message of the payload's parts without copying them; the payload is empty after. */
+grpc_byte_buffer *rpc_message_new(struct payload *payload);
+
+/* ---- creds.c ---- */
+MUST struct err rpc_creds_new(
+    const struct tls_options *options, struct rpc_creds **out_creds, struct why *why);
+void rpc_creds_free(struct rpc_creds *creds);
+grpc_server_credentials *rpc_creds_core(struct rpc_creds *creds);
+/* Around handing a connection to core: takes a changed certificate into use, and has core's
+ * handshake keep the versions and suites of the options. */
+void rpc_creds_enter(struct rpc_creds *creds);
+void rpc_creds_leave(void);
+
+/* ---- rpc.c ---- */
+void rpc_call_began(struct rpc *rpc);
+void rpc_call_ended(struct rpc *rpc);
+
+#endif

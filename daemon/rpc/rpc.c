@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/rpc.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "rpc/internal.h"
+#include "rpc/shim.h"
+
+#include <grpc/grpc_security.h>
+#include <grpc/support/log.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+    OVERHEAD_BYTES = 512 << 10,
+    REQUEST_BYTES_DEFAULT = 3 << 19,
+    HEADERS_BYTES_DEFAULT = 64 << 10,
+    HANDSHAKE_DEFAULT_MS = 10000,
+    KEEPALIVE_MIN_DEFAULT_MS = 5000,
+    KEEPALIVE_INTERVAL_DEFAULT_MS = 2 * 60 * 60 * 1000,
+    KEEPALIVE_TIMEOUT_DEFAULT_MS = 20000,
+    UNARY_WAITING = 8, /* calls of one method asked for ahead, a lane */
+};
+
+/* ---- the server's arguments ---- */
+
+static void *slot_copy(void *slot)
+{
+    return slot;
+}
+
+static void slot_destroy(void *slot)
+{
+    (void)slot;
+}
+
+static int slot_compare(void *a, void *b)
+{
+    return (a > b) - (a < b);
+}
+
+static const grpc_arg_pointer_vtable slot_vtable = {slot_copy, slot_destroy, slot_compare};
+
+static grpc_arg slot_arg(const char *key, void **slot)
+{
+    grpc_arg arg = {.type = GRPC_ARG_POINTER, .key = (char *)(uintptr_t)key};
+    arg.value.pointer.p = slot;
+    arg.value.pointer.vtable = &slot_vtable;
+    return arg;
+}
+
+static grpc_arg int_arg(const char *key, int64_t value)
+{
+    grpc_arg arg = {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key};
+    arg.value.integer = value > INT32_MAX ? INT32_MAX : (int)value;
+    return arg;
+}
+
+static int64_t given(int64_t value, int64_t otherwise)
+{
+    return value > 0 ? value : otherwise;
+}
+
+static grpc_server *server_new(struct rpc *rpc, const struct rpc_options *options)
+{
+    const grpc_arg args[] = {
+        slot_arg("external:plain", &rpc->plain_handler),
+        slot_arg("external:tls", &rpc->tls_handler),
+        /* The size of a request is checked here, for grpc-go's text; core checks no earlier. */
+        int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, -1),
+        int_arg(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, INT32_MAX),
+        int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, given(options->streams_max, INT32_MAX)),
+        int_arg(
+            GRPC_ARG_MAX_METADATA_SIZE, given(options->headers_bytes_max, HEADERS_BYTES_DEFAULT)),
+        int_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+            given(options->handshake_timeout_ms, HANDSHAKE_DEFAULT_MS)),
+        int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+            given(options->keepalive_min_ms, KEEPALIVE_MIN_DEFAULT_MS)),
+        int_arg(GRPC_ARG_KEEPALIVE_TIME_MS,
+            given(options->keepalive_interval_ms, KEEPALIVE_INTERVAL_DEFAULT_MS)),
+        int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+            given(options->keepalive_timeout_ms, KEEPALIVE_TIMEOUT_DEFAULT_MS)),
+        int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0),
+        /* etcd registers no compressor; and a small gzip message may unpack to gigabytes. */
+        int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
+        int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
+    };
+    const grpc_channel_args all = {COUNT_OF(args), (grpc_arg *)(uintptr_t)args};
+    return grpc_server_create(&all, NULL);
+}
+
+static void add_port(struct rpc *rpc, const char *address, grpc_server_credentials *creds)
+{
+    /* Returns no port for an external one, whether it went well or not: rpc_start looks at the
+     * slot. */
+    grpc_server_add_http2_port(rpc->server, address, creds);
+    grpc_server_credentials_release(creds);
+}
+
+/* ---- life ---- */
+
+/* core's own lines, as ours; info and debug of it are of no use to an operator. */
+static void on_core_log(gpr_log_func_args *args)
+{
+    if (args->severity == GPR_LOG_SEVERITY_ERROR) {
+        LOG_WARN("grpc", LOG_STR("file", args->file), LOG_INT("line", args->line),
+            LOG_ERR(args->message));
+    }
+}
+
+static void register_methods(struct rpc *rpc)
+{
+    size_t count;
+    const struct api_method *methods = api_methods(&count);
+    rpc->methods = mem_new((count + 1) * sizeof(*rpc->methods));
+    for (size_t i = 0; i < count; i++) {
+        if (!methods[i].ops) {
+            continue;
+        }
+        struct rpc_method *method = &rpc->methods[rpc->methods_count++];
+        method->method = &methods[i];
+        method->handle = grpc_server_register_method(rpc->server, methods[i].path, NULL,
+            methods[i].kind == API_BIDI ? GRPC_SRM_PAYLOAD_NONE
+                                        : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER,
+            0);
+        check(method->handle);
+    }
+}
+
+static unsigned cores(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (unsigned)count : 1;
+}
+
+struct err rpc_new(const struct rpc_options *options, struct rpc **out_rpc, struct why *why)
+{
+    struct rpc_creds *creds = NULL;
+    gpr_set_log_function(on_core_log);
+    grpc_init();
+    if (options->tls) {
+        struct err e = rpc_creds_new(options->tls, &creds, why);
+        if (err_is(e)) {
+            grpc_shutdown();
+            return e;
+        }
+    }
+    struct rpc *rpc = mem_new(sizeof(*rpc));
+    rpc->api = options->api;
+    rpc->name = mem_strdup(options->name ? options->name : "rpc");
+    rpc->creds = creds;
+    rpc->message_bytes_max =
+        (size_t)given(options->request_bytes_max, REQUEST_BYTES_DEFAULT) + OVERHEAD_BYTES;
+    rpc->threads_count = options->threads ? options->threads : cores();
+    rpc->lanes_count = rpc->threads_count;
+    rpc->shutdown_tag.fn = NULL;
+    list_init(&rpc->streams);
+    pthread_rwlock_init(&rpc->adopt_lock, NULL);
+    pthread_mutex_init(&rpc->streams_mutex, NULL);
+    pthread_mutex_init(&rpc->idle_mutex, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&rpc->idle_cond, &attr);
+    pthread_condattr_destroy(&attr);
+    rpc->server = server_new(rpc, options);
+    rpc->lanes = mem_new(rpc->lanes_count * sizeof(*rpc->lanes));
+    for (unsigned i = 0; i < rpc->lanes_count; i++) {
+        rpc->lanes[i].rpc = rpc;
+        rpc->lanes[i].cq = grpc_completion_queue_create_for_next(NULL);
+        grpc_server_register_completion_queue(rpc->server, rpc->lanes[i].cq, NULL);
+    }
+    register_methods(rpc);
+    add_port(rpc, "external:plain", grpc_insecure_server_credentials_create());
+    if (creds) {
+        add_port(rpc, "external:tls", rpc_creds_core(creds));
+    }
+    *out_rpc = rpc;
+    return OK;
+}
+
+static void *lane_main(void *arg)
+{
+    struct rpc_lane *lane = arg;
+    for (;;) {
+        grpc_event event =
+            grpc_completion_queue_next(lane->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        if (event.type == GRPC_QUEUE_SHUTDOWN) {
+            return NULL;
+        }
+        struct rpc_tag *tag = event.tag;
+        tag->fn(tag, event.success != 0);
+    }
+}
+
+static void ask(struct rpc_lane *lane)
+{
+    for (size_t i = 0; i < lane->rpc->methods_count; i++) {
+        const struct rpc_method *method = &lane->rpc->methods[i];
+        if (method->method->kind != API_UNARY) {
+            rpc_stream_request(lane, method);
+            continue;
+        }
+        for (int n = 0; n < UNARY_WAITING; n++) {
+            rpc_unary_request(lane, method);
+        }
+    }
+    rpc_unknown_request(lane);
+}
+
+void rpc_start(struct rpc *rpc)
+{
+    grpc_server_start(rpc->server);
+    check(rpc->plain_handler && (rpc->tls_handler || !rpc->creds));
+    rpc->threads = mem_new(rpc->threads_count * sizeof(*rpc->threads));
+    for (unsigned i = 0; i < rpc->lanes_count; i++) {
+        ask(&rpc->lanes[i]);
+    }
+    for (unsigned i = 0; i < rpc->threads_count; i++) {
+        char name[16];
+        struct rpc_lane *lane = &rpc->lanes[i % rpc->lanes_count];
+        check(pthread_create(&rpc->threads[i], NULL, lane_main, lane) == 0);
+        snprintf(name, sizeof(name), "%.8s/%u", rpc->name, i % 1000);
+        pthread_setname_np(rpc->threads[i], name);
+    }
+    pthread_rwlock_wrlock(&rpc->adopt_lock);
+    rpc->is_open = true;
+    pthread_rwlock_unlock(&rpc->adopt_lock);
+}
+
+void rpc_adopt(struct rpc *rpc, int fd, bool is_tls)
+{
+    pthread_rwlock_rdlock(&rpc->adopt_lock);
+    void *handler = is_tls ? rpc->tls_handler : rpc->plain_handler;
+    if (rpc->is_open && handler) {
+        if (is_tls) {
+            rpc_creds_enter(rpc->creds);
+        }
+        rpc_shim_handle(handler, fd);
+        if (is_tls) {
+            rpc_creds_leave();
+        }
+    } else {
+        close(fd);
+    }
+    pthread_rwlock_unlock(&rpc->adopt_lock);
+}
+
+/* ---- the end ---- */
+
+void rpc_call_began(struct rpc *rpc)
+{
+    atomic_fetch_add_explicit(&rpc->calls, 1, memory_order_relaxed);
+}
+
+void rpc_call_ended(struct rpc *rpc)
+{
+    if (atomic_fetch_sub(&rpc->calls, 1) == 1 && atomic_load(&rpc->is_stopping)) {
+        pthread_mutex_lock(&rpc->idle_mutex);
+        pthread_cond_broadcast(&rpc->idle_cond);
+        pthread_mutex_unlock(&rpc->idle_mutex);
+    }
+}
+
+size_t rpc_calls(const struct rpc *rpc)
+{
+    return atomic_load(&rpc->calls);
+}
+
+static void on_shut(struct rpc_tag *tag, bool is_ok)
+{
+    struct rpc *rpc = CONTAINER_OF(tag, struct rpc, shutdown_tag);
+    (void)is_ok;
+    pthread_mutex_lock(&rpc->idle_mutex);
+    rpc->is_shut = true;
+    pthread_cond_broadcast(&rpc->idle_cond);
+    pthread_mutex_unlock(&rpc->idle_mutex);
+}
+
+/* True when the server is shut and no call is left; false when until_ns came first (INT64_MAX:
+ * never). */
+static bool wait_idle(struct rpc *rpc, int64_t until_ns)
+{
+    int rc = 0;
+    bool is_idle;
+    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+    pthread_mutex_lock(&rpc->idle_mutex);
+    while (!(is_idle = rpc->is_shut && atomic_load(&rpc->calls) == 0) && rc == 0) {
+        rc = until_ns == INT64_MAX
+                 ? pthread_cond_wait(&rpc->idle_cond, &rpc->idle_mutex)
+                 : pthread_cond_timedwait(&rpc->idle_cond, &rpc->idle_mutex, &until);
+    }
+    pthread_mutex_unlock(&rpc->idle_mutex);
+    return is_idle;
+}
+
+void rpc_stop(struct rpc *rpc, int64_t drain_ms)
+{
+    pthread_rwlock_wrlock(&rpc->adopt_lock);
+    bool was_open = rpc->is_open;
+    rpc->is_open = false;
+    pthread_rwlock_unlock(&rpc->adopt_lock);
+    if (!was_open) {
+        return;
+    }
+    atomic_store(&rpc->is_stopping, true);
+    rpc->shutdown_tag.fn = on_shut;
+    grpc_server_shutdown_and_notify(rpc->server, rpc->lanes[0].cq, &rpc->shutdown_tag);
+    rpc_streams_stop(rpc);
+    if (!wait_idle(rpc, clock_mono_ns() + drain_ms * 1000000)) {
+        grpc_server_cancel_all_calls(rpc->server);
+        wait_idle(rpc, INT64_MAX);
+    }
+    for (unsigned i = 0; i < rpc->lanes_count; i++) {
+        grpc_completion_queue_shutdown(rpc->lanes[i].cq);
+    }
+    for (unsigned i = 0; i < rpc->threads_count; i++) {
+        pthread_join(rpc->threads[i], NULL);
+    }
+    rpc->threads_count = 0;
+}
+
+/* A server that was never started still has to be shut before it is destroyed. */
+static void shut_unstarted(struct rpc *rpc)
+{
+    grpc_completion_queue *cq = rpc->lanes[0].cq;
+    grpc_server_shutdown_and_notify(rpc->server, cq, &rpc->shutdown_tag);
+    grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    for (unsigned i = 0; i < rpc->lanes_count; i++) {
+        grpc_completion_queue_shutdown(rpc->lanes[i].cq);
+        while (
+            grpc_completion_queue_next(rpc->lanes[i].cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL)
+                .type != GRPC_QUEUE_SHUTDOWN) {
+        }
+    }
+}
+
+void rpc_free(struct rpc *rpc)
+{
+    if (!rpc) {
+        return;
+    }
+    if (rpc->threads) {
+        rpc_stop(rpc, 0);
+    } else {
+        shut_unstarted(rpc);
+    }
+    grpc_server_destroy(rpc->server);
+    for (unsigned i = 0; i < rpc->lanes_count; i++) {
+        grpc_completion_queue_destroy(rpc->lanes[i].cq);
+    }
+    rpc_creds_free(rpc->creds);
+    pthread_rwlock_destroy(&rpc->adopt_lock);
+    pthread_mutex_destroy(&rpc->streams_mutex);
+    pthread_mutex_destroy(&rpc->idle_mutex);
+    pthread_cond_destroy(&rpc->idle_cond);
+    free(rpc->threads);
+    free(rpc->methods);
+    free(rpc->lanes);
+    free(rpc->name);
+    free(rpc);
+    grpc_shutdown();
+}
