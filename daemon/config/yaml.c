@@ -8,7 +8,6 @@
 
 #include <ctype.h>
 #include <inttypes.h>
-#include <math.h>
 
 struct anchor {
     const char *name;
@@ -101,6 +100,25 @@ static bool is_float(const char *text)
     return whole && *at == 0;
 }
 
+/* The shortest digits that read back the same, without an exponent below 1e21, as JSON writes them.
+ */
+static const char *real_text(struct arena *arena, double real)
+{
+    char text[48];
+    double size = real < 0 ? -real : real;
+    bool is_whole = size >= 9007199254740992.0 || (double)(int64_t)real == real;
+    if (is_whole && size < 1e21) {
+        return arena_printf(arena, "%.0f", real);
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, real);
+        if (strtod(text, NULL) == real) {
+            break;
+        }
+    }
+    return arena_strdup(arena, text);
+}
+
 static bool resolve_number(struct arena *arena, const char *text, struct yaml_node *node)
 {
     char *plain = arena_strdup(arena, text);
@@ -121,9 +139,7 @@ static bool resolve_number(struct arena *arena, const char *text, struct yaml_no
     } else if (text_parse_uint(plain, 64, &value) == TEXT_NUMBER_OK) {
         node->text = arena_printf(arena, "%" PRIu64, value);
     } else if (is_float(plain)) {
-        double real = strtod(plain, NULL);
-        bool is_short = fabs(real) < 1e21 && real == trunc(real);
-        node->text = arena_printf(arena, is_short ? "%.0f" : "%.17g", real);
+        node->text = real_text(arena, strtod(plain, NULL));
     } else {
         return false;
     }
@@ -323,19 +339,24 @@ static struct err build(struct load *load, const yaml_event_t *event, struct yam
     return e;
 }
 
-/* Up to the first value of the first document. */
-static struct err find_root(struct load *load, struct yaml_node *root)
+static bool is_value(yaml_event_type_t type)
+{
+    return type == YAML_SCALAR_EVENT || type == YAML_SEQUENCE_START_EVENT ||
+           type == YAML_MAPPING_START_EVENT || type == YAML_ALIAS_EVENT;
+}
+
+/* The first document, to its end: what follows its value must still be YAML. */
+static struct err build_document(struct load *load, struct yaml_node *root)
 {
     for (;;) {
         yaml_event_t event;
         TRY(next_event(load, &event));
         yaml_event_type_t type = event.type;
-        bool is_value = type == YAML_SCALAR_EVENT || type == YAML_SEQUENCE_START_EVENT ||
-                        type == YAML_MAPPING_START_EVENT || type == YAML_ALIAS_EVENT;
-        struct err e = is_value ? build(load, &event, root) : OK;
+        struct err e = is_value(type) ? build(load, &event, root) : OK;
         yaml_event_delete(&event);
-        if (is_value || type == YAML_STREAM_END_EVENT) {
-            return e;
+        TRY(e);
+        if (type == YAML_DOCUMENT_END_EVENT || type == YAML_STREAM_END_EVENT) {
+            return OK;
         }
     }
 }
@@ -350,9 +371,10 @@ struct err yaml_parse(
     }
     TRY(node_new(&load, &root));
     check(yaml_parser_initialize(&load.parser));
-    yaml_parser_set_input_string(&load.parser, bytes.data, bytes.len);
+    yaml_parser_set_input_string(
+        &load.parser, bytes.len ? bytes.data : (const uint8_t *)"", bytes.len);
     yaml_parser_set_encoding(&load.parser, YAML_UTF8_ENCODING);
-    struct err e = find_root(&load, root);
+    struct err e = build_document(&load, root);
     yaml_parser_delete(&load.parser);
     if (!err_is(e)) {
         *out_root = root;
