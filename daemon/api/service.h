@@ -6,6 +6,7 @@
 #define API_SERVICE_H
 
 #include "api/api.h"
+#include "snap/snap.h"
 
 struct server;
 
@@ -13,9 +14,8 @@ struct api_options {
     struct server *server; /* borrowed */
     int txn_ops_max;
     size_t request_bytes_max;
-    /* Writes a snapshot of everything as a bbolt file: fills an open, unlinked file's fd (the
-     * caller's to close), its size in bytes. Back thread. */
-    struct err (*snapshot_file)(void *arg, int *out_fd, uint64_t *out_bytes, struct why *why);
+    /* Makes a bbolt file of everything, written and ready to be read. Back thread. Gives. */
+    struct err (*snapshot_open)(void *arg, struct snap_export **out, struct why *why);
     void *snapshot_arg;
 };
 

@@ -10,10 +10,7 @@
 #include "base/log.h"
 #include "base/version.h"
 
-#include <openssl/evp.h>
-#include <unistd.h>
-
-enum { CHUNK = 32 * 1024, HASH_SIZE = 32 };
+enum { CHUNK = 32 * 1024 };
 
 enum phase { MAKING, SENDING, HASHED, FAILED };
 
@@ -25,19 +22,15 @@ struct sending {
     bool is_closed; /* under mutex: the job frees what is left */
     bool is_asked;
     bool is_making; /* under mutex */
-    int fd;
+    struct snap_export *export;
     uint64_t bytes;
     uint64_t at;
-    EVP_MD_CTX *hash;
     struct err err;
 };
 
 static void sending_free(struct sending *sending)
 {
-    if (sending->fd >= 0) {
-        close(sending->fd);
-    }
-    EVP_MD_CTX_free(sending->hash);
+    snap_export_close(sending->export);
     pthread_mutex_destroy(&sending->mutex);
     free(sending);
 }
@@ -47,9 +40,6 @@ static void snapshot_open(struct api *api, struct api_stream *stream)
     (void)api;
     struct sending *sending = mem_new(sizeof(*sending));
     sending->stream = stream;
-    sending->fd = -1;
-    sending->hash = EVP_MD_CTX_new();
-    check(sending->hash && EVP_DigestInit_ex(sending->hash, EVP_sha256(), NULL) == 1);
     pthread_mutex_init(&sending->mutex, NULL);
     stream->state = sending;
 }
@@ -59,17 +49,16 @@ static void make(struct server_job *job)
     struct sending *sending = CONTAINER_OF(job, struct sending, job);
     const struct api_options *options = &sending->stream->api->options;
     struct why why = {""};
-    int fd = -1;
-    uint64_t bytes = 0;
-    struct err err = options->snapshot_file(options->snapshot_arg, &fd, &bytes, &why);
+    struct snap_export *export = NULL;
+    struct err err = options->snapshot_open(options->snapshot_arg, &export, &why);
     if (err_is(err)) {
         LOG_WARN("failed to make a snapshot", LOG_ERR(why.text));
     }
     pthread_mutex_lock(&sending->mutex);
     bool is_closed = sending->is_closed;
     sending->is_making = false;
-    sending->fd = fd;
-    sending->bytes = bytes;
+    sending->export = export;
+    sending->bytes = export ? snap_export_bytes(export) : 0;
     sending->err = err;
     if (!is_closed) {
         atomic_store(&sending->phase, err_is(err) ? FAILED : SENDING);
@@ -122,22 +111,21 @@ static enum api_next send_chunk(
     struct sending *sending, struct payload *out, struct api_status *out_status)
 {
     uint8_t chunk[CHUNK];
-    uint8_t hash[EVP_MAX_MD_SIZE];
-    unsigned hash_len = 0;
+    uint8_t hash[SNAP_SHA_BYTES];
+    size_t got = 0;
     if (sending->at == sending->bytes) {
-        check(EVP_DigestFinal_ex(sending->hash, hash, &hash_len) == 1 && hash_len == HASH_SIZE);
+        snap_export_sha256(sending->export, hash);
         atomic_store(&sending->phase, HASHED);
-        add_message(sending, slice_of(hash, hash_len), out);
+        add_message(sending, slice_of(hash, sizeof(hash)), out);
         return API_NEXT_MESSAGE;
     }
-    ssize_t got = pread(sending->fd, chunk, sizeof(chunk), (off_t)sending->at);
-    if (got <= 0) {
+    struct err err = snap_export_read(sending->export, chunk, sizeof(chunk), &got, NULL);
+    if (err_is(err) || got == 0) {
         *out_status = api_status_of(ERR(IO));
         return API_NEXT_END;
     }
-    sending->at += (uint64_t)got;
-    check(EVP_DigestUpdate(sending->hash, chunk, (size_t)got) == 1);
-    add_message(sending, slice_of(chunk, (size_t)got), out);
+    sending->at += got;
+    add_message(sending, slice_of(chunk, got), out);
     return API_NEXT_MESSAGE;
 }
 

@@ -167,3 +167,10 @@ void *apply_main(void *arg)
     free(done.results);
     return NULL;
 }
+
+void server_between_applies(struct server *server, void (*fn)(void *arg), void *arg)
+{
+    pthread_mutex_lock(&server->apply_turn);
+    fn(arg);
+    pthread_mutex_unlock(&server->apply_turn);
+}

@@ -127,6 +127,10 @@ void server_on_leader(struct server *server, void (*fn)(void *arg, bool has_lead
 
 const struct server_options *server_options_get(const struct server *server);
 
+/* Calls fn while nothing is being applied: what it reads of the store and the tables belongs
+ * together. Keep it short. */
+void server_between_applies(struct server *server, void (*fn)(void *arg), void *arg);
+
 /* ---- work for the back thread ---- */
 
 struct server_job {

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * DATA_DIR/member/{wal,snap,store}, as etcd's with RocksDB beside it, and a lock against a second
+ * member.
+ */
+#include "boot/storage.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DIR_MODE = 0700 };
+
+static void warn_of_mode(const char *path)
+{
+    struct stat st;
+    char mode[16];
+    if (stat(path, &st) == 0 && (st.st_mode & 0777) != DIR_MODE) {
+        snprintf(mode, sizeof(mode), "%04o", (unsigned)(st.st_mode & 0777));
+        LOG_WARN("check file permission", LOG_STR("path", path), LOG_STR("permission", mode),
+            LOG_STR("recommended", "0700"));
+    }
+}
+
+static struct err make_dir(struct storage *storage, const char *path, struct why *why)
+{
+    TRY(disk_mkdir_all(storage->disk, path, DIR_MODE, why));
+    if (access(path, R_OK | W_OK | X_OK) != 0) {
+        return why_errno(why, errno, "cannot use the folder %s (owned by another user?)", path);
+    }
+    return OK;
+}
+
+static struct err take_lock(struct storage *storage, struct why *why)
+{
+    char *path = disk_path(storage->member_dir, "lock");
+    struct err err =
+        disk_open(storage->disk, path, DISK_WRITE | DISK_CREATE, 0600, &storage->lock, why);
+    if (!err_is(err)) {
+        err = disk_lock(storage->lock, why);
+        if (IS(err, LOCKED)) {
+            why_set(why, err,
+                "the data directory %s is in use by another process (it holds the lock on %s)",
+                storage->config->data_dir, path);
+        }
+    }
+    free(path);
+    return err;
+}
+
+/* A directory of etcd's own is never touched. */
+static struct err refuse_foreign(struct storage *storage, struct why *why)
+{
+    char *db = disk_path(storage->snap_dir, "db");
+    struct err err = OK;
+    if (disk_exists(storage->disk, db) && !disk_exists(storage->disk, storage->store_dir)) {
+        err = why_set(why, ERR(BAD_CONFIG),
+            "the data directory %s holds etcd's own store (%s); it is left as it is: restore a "
+            "snapshot of it "
+            "(etcdctl snapshot save, then etcdutl snapshot restore) into another directory",
+            storage->config->data_dir, db);
+    }
+    free(db);
+    return err;
+}
+
+struct err storage_dirs(struct storage *storage, struct why *why)
+{
+    const struct config *config = storage->config;
+    storage->member_dir = disk_path(config->data_dir, "member");
+    storage->snap_dir = disk_path(storage->member_dir, "snap");
+    storage->store_dir = disk_path(storage->member_dir, "store");
+    storage->wal_dir =
+        config->wal_dir[0] ? mem_strdup(config->wal_dir) : disk_path(storage->member_dir, "wal");
+    TRY(make_dir(storage, config->data_dir, why));
+    warn_of_mode(config->data_dir);
+    TRY(make_dir(storage, storage->member_dir, why));
+    TRY(take_lock(storage, why));
+    TRY(refuse_foreign(storage, why));
+    return make_dir(storage, storage->snap_dir, why);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The log and the consensus machine over it: bootstrapped where there is none, else read back.
+ */
+#include "boot/storage.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rand.h"
+
+#include <stdlib.h>
+
+/* What etcd's members use. */
+enum { MESSAGE_BYTES_MAX = 1024 * 1024, INFLIGHT_MAX = 512 };
+
+static struct wal_options wal_options_of(const struct storage *storage)
+{
+    return (struct wal_options){.disk = storage->disk,
+        .dir = storage->wal_dir,
+        .is_unsafe_no_sync = storage->config->unsafe_no_fsync};
+}
+
+static struct raft_options raft_options_of(const struct storage *storage, uint64_t id)
+{
+    const struct config *config = storage->config;
+    uint64_t seed;
+    rand_secret(&seed, sizeof(seed));
+    return (struct raft_options){
+        .id = id,
+        .election_ticks = config->election_ms / config->heartbeat_ms,
+        .heartbeat_ticks = 1,
+        .seed = seed,
+        .pre_vote = config->pre_vote,
+        .check_quorum = true,
+        .message_bytes_max = MESSAGE_BYTES_MAX,
+        .inflight_messages_max = INFLIGHT_MAX,
+    };
+}
+
+static const char *const *texts_of(struct arena *arena, const struct url_list *urls)
+{
+    return url_list_texts(arena, urls);
+}
+
+static int id_cmp(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Ids of a new cluster, from its peer URLs and token. */
+static struct err first_identity(struct storage *storage, struct wal_identity *out, struct why *why)
+{
+    const struct config *config = storage->config;
+    TRY(config_verify_bootstrap(config, why));
+    if (!config->is_new_cluster) {
+        return why_set(why, ERR(BAD_CONFIG),
+            "--initial-cluster-state=existing, but joining a running cluster is not served by this "
+            "version");
+    }
+    if (config->members.count != 1) {
+        return why_set(why, ERR(BAD_CONFIG),
+            "--initial-cluster names %zu members, but this version serves clusters of one",
+            config->members.count);
+    }
+    struct arena *arena = arena_new(0);
+    uint64_t ids[RAFT_MEMBERS_MAX];
+    for (size_t i = 0; i < config->members.count; i++) {
+        const struct url_member *member = &config->members.items[i];
+        ids[i] = member_id_hash(
+            texts_of(arena, &member->urls), member->urls.count, config->initial_cluster_token, 0);
+        if (strcmp(member->name, config->name) == 0) {
+            out->node_id = ids[i];
+        }
+    }
+    qsort(ids, config->members.count, sizeof(ids[0]), id_cmp);
+    out->cluster_id = member_cluster_id_hash(ids, config->members.count);
+    arena_free(arena);
+    return OK;
+}
+
+/* The first entries of the log say who the members are. */
+static struct err bootstrap_raft(
+    struct storage *storage, const struct wal_identity *identity, struct why *why)
+{
+    const struct config *config = storage->config;
+    struct raft_options options = raft_options_of(storage, identity->node_id);
+    struct raft_peer peers[RAFT_MEMBERS_MAX];
+    TRY(raft_new(&options, &storage->raft, why));
+    struct arena *arena = arena_new(0);
+    for (size_t i = 0; i < config->members.count; i++) {
+        const struct url_member *from = &config->members.items[i];
+        struct member member = {
+            .name = from->name,
+            .peer_urls = texts_of(arena, &from->urls),
+            .peer_urls_count = from->urls.count,
+        };
+        member.id = member_id_hash(
+            member.peer_urls, member.peer_urls_count, config->initial_cluster_token, 0);
+        peers[i] = (struct raft_peer){member.id, member_to_json(&member, arena)};
+    }
+    struct err err = raft_bootstrap(storage->raft, peers, config->members.count);
+    arena_free(arena);
+    return err;
+}
+
+static struct err bootstrap(struct storage *storage, struct why *why)
+{
+    struct wal_identity identity = {0};
+    struct wal_options options = wal_options_of(storage);
+    TRY(first_identity(storage, &identity, why));
+    if (disk_exists(storage->disk, storage->store_dir)) {
+        return why_set(why, ERR(BAD_FORMAT),
+            "%s holds no log, but %s holds a store: one of them was lost; restore the member from "
+            "a snapshot",
+            storage->wal_dir, storage->store_dir);
+    }
+    TRY(wal_create(&options, &identity, &storage->wal, why));
+    LOG_INFO("starting local member", LOG_HEX("local-member-id", identity.node_id),
+        LOG_HEX("cluster-id", identity.cluster_id));
+    TRY(storage_store(storage, &identity, why));
+    return bootstrap_raft(storage, &identity, why);
+}
+
+/* The newest snapshot that the log knows and whose file is whole; from the log's beginning when
+ * there is none. */
+static struct err newest_snapshot(
+    struct storage *storage, struct raft_snapshot_meta *out, struct why *why)
+{
+    struct wal_snapshots snapshots = {0};
+    struct snap_file file = {0};
+    TRY(wal_snapshots_read(storage->disk, storage->wal_dir, &snapshots, why));
+    struct snap_point *points = mem_alloc(snapshots.count * sizeof(*points));
+    for (size_t i = 0; i < snapshots.count; i++) {
+        points[i] = (struct snap_point){snapshots.items[i].index, snapshots.items[i].term};
+    }
+    struct err err =
+        snap_load(storage->disk, storage->snap_dir, points, snapshots.count, &file, why);
+    if (!err_is(err)) {
+        *out = file.meta;
+        snap_file_fini(&file);
+    }
+    free(points);
+    wal_snapshots_fini(&snapshots);
+    return IS(err, ABSENT) ? OK : err;
+}
+
+static void conf_of(struct member_table *members, struct raft_conf_state *out)
+{
+    struct arena *arena = arena_new(0);
+    struct member *list;
+    size_t count = member_list(members, arena, &list);
+    *out = (struct raft_conf_state){.voters.count = 0};
+    for (size_t i = 0; i < count; i++) {
+        struct raft_ids *ids = list[i].is_learner ? &out->learners : &out->voters;
+        ids->ids[ids->count++] = list[i].id;
+    }
+    arena_free(arena);
+}
+
+static struct err restart_raft(struct storage *storage, const struct raft_snapshot_meta *snapshot,
+    const struct wal_log *log, struct why *why)
+{
+    uint64_t applied = apply_index(storage->apply);
+    struct raft_options options = raft_options_of(storage, log->identity.node_id);
+    struct raft_conf_state conf;
+    uint64_t last =
+        log->entries_count ? log->entries[log->entries_count - 1].index : snapshot->index;
+    if (applied < snapshot->index) {
+        return why_set(why, ERR(BAD_FORMAT),
+            "%s stands at index %llu, behind the log's snapshot at %llu: it lost data; restore the "
+            "member from a snapshot",
+            storage->store_dir, (unsigned long long)applied, (unsigned long long)snapshot->index);
+    }
+    if (applied > last) {
+        return why_set(why, ERR(BAD_FORMAT),
+            "%s stands at index %llu, but the log in %s ends at %llu: the log lost data; restore "
+            "the member from a snapshot",
+            storage->store_dir, (unsigned long long)applied, storage->wal_dir,
+            (unsigned long long)last);
+    }
+    conf_of(storage->members, &conf);
+    options.snapshot = snapshot->index ? snapshot : NULL;
+    options.conf = applied ? &conf : NULL;
+    options.entries = log->entries;
+    options.entries_count = log->entries_count;
+    options.hard_state = log->hard;
+    options.applied = applied;
+    /* What was applied was committed, though the log may not have been told before the crash. */
+    if (options.hard_state.commit < applied) {
+        options.hard_state.commit = applied;
+    }
+    return raft_new(&options, &storage->raft, why);
+}
+
+static struct err restart(struct storage *storage, struct why *why)
+{
+    struct raft_snapshot_meta snapshot = {0};
+    struct wal_log log = {0};
+    struct wal_options options = wal_options_of(storage);
+    TRY(newest_snapshot(storage, &snapshot, why));
+    TRY(wal_open(&options, snapshot.index, snapshot.term, &storage->wal, &log, why));
+    storage->snapshot_index = snapshot.index;
+    LOG_INFO("restarting local member", LOG_HEX("cluster-id", log.identity.cluster_id),
+        LOG_HEX("local-member-id", log.identity.node_id),
+        LOG_UINT("commit-index", log.hard.commit));
+    if (log.torn_bytes) {
+        LOG_WARN("repaired the end of the log", LOG_UINT("bytes-cut-off", log.torn_bytes));
+    }
+    struct err err = storage_store(storage, &log.identity, why);
+    if (!err_is(err)) {
+        /* A crash between the log's first file and its first entries: begin again, as the same
+         * member. */
+        bool is_empty = log.entries_count == 0 && snapshot.index == 0 && log.hard.term == 0;
+        err = is_empty ? bootstrap_raft(storage, &log.identity, why)
+                       : restart_raft(storage, &snapshot, &log, why);
+    }
+    wal_log_fini(&log);
+    return err;
+}
+
+struct err storage_log(struct storage *storage, struct why *why)
+{
+    return wal_exists(storage->disk, storage->wal_dir) ? restart(storage, why)
+                                                       : bootstrap(storage, why);
+}

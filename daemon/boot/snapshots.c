@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From this member's tables and rows to snapshots in etcd's formats.
+ */
+#include "boot/storage.h"
+
+#include "base/codec.h"
+#include "base/version.h"
+
+/* ---- the members, as snapshots want them ---- */
+
+static void cluster_of(struct storage *storage, struct arena *arena, struct snap_cluster *out)
+{
+    struct member *members;
+    size_t count = member_list(storage->members, arena, &members);
+    struct snap_member *list = arena_alloc(arena, count * sizeof(*list));
+    const char *version = member_cluster_version(storage->members);
+    for (size_t i = 0; i < count; i++) {
+        list[i] = (struct snap_member){
+            .id = members[i].id,
+            .name = members[i].name,
+            .peer_urls = members[i].peer_urls,
+            .peer_urls_count = members[i].peer_urls_count,
+            .client_urls = members[i].client_urls,
+            .client_urls_count = members[i].client_urls_count,
+            .is_learner = members[i].is_learner,
+        };
+    }
+    *out = (struct snap_cluster){
+        .members = list,
+        .members_count = count,
+        .version = strcmp(version, "not_decided") == 0 ? NULL : version,
+    };
+}
+
+struct err storage_save_snapshot(void *arg, const struct raft_snapshot_meta *meta, struct why *why)
+{
+    struct storage *storage = arg;
+    struct arena *arena = arena_new(0);
+    struct snap_cluster cluster;
+    struct buf json;
+    cluster_of(storage, arena, &cluster);
+    buf_init(&json, SNAP_FILE_MAX);
+    snap_v2_json(&cluster, &json);
+    struct err err = snap_save(storage->disk, storage->snap_dir, meta, buf_slice(&json), why);
+    if (!err_is(err)) {
+        err = snap_purge(storage->disk, storage->snap_dir, (size_t)storage->config->snapshots_max,
+            meta->index, why);
+    }
+    buf_fini(&json);
+    arena_free(arena);
+    return err;
+}
+
+/* ---- everything as a bbolt file ---- */
+
+struct exporting {
+    struct storage *storage;
+    struct arena *arena;
+    struct snap_export *export;
+    struct backend_snapshot *view;
+    struct snap_cluster cluster;
+    struct raft_conf_state conf;
+    revision compacted;
+};
+
+/* Between applies: the view of the store and the tables in memory agree. */
+static void capture(void *arg)
+{
+    struct exporting *e = arg;
+    e->view = backend_snapshot_take(e->storage->backend);
+    e->compacted = mvcc_compact_revision(e->storage->mvcc);
+    cluster_of(e->storage, e->arena, &e->cluster);
+    for (size_t i = 0; i < e->cluster.members_count; i++) {
+        const struct snap_member *member = &e->cluster.members[i];
+        struct raft_ids *ids = member->is_learner ? &e->conf.learners : &e->conf.voters;
+        ids->ids[ids->count++] = member->id;
+    }
+}
+
+static void add_row(struct exporting *e, struct slice key, struct slice value)
+{
+    if (slice_has_prefix(key, SLICE("mlease/")) && key.len == 15) {
+        snap_export_row(e->export, SNAP_LEASE, slice_of(key.data + 7, 8), value);
+    } else if (slice_has_prefix(key, SLICE("malarm/")) && key.len == 23) {
+        snap_export_alarm(e->export, get_be64(key.data + 7), (int32_t)get_be64(key.data + 15));
+    } else if (slice_eq(key, SLICE("mconsistent_index")) && value.len == 16) {
+        snap_export_index(e->export, get_be64(value.data), get_be64(value.data + 8));
+    }
+}
+
+static struct err add_rows(struct exporting *e, struct why *why)
+{
+    struct slice key;
+    struct slice value;
+    struct backend_iter *iter =
+        backend_iter_open(e->storage->backend, e->view, SLICE("m"), SLICE("n"));
+    while (backend_iter_next(iter, &key, &value)) {
+        add_row(e, key, value);
+    }
+    struct err err = backend_iter_err(iter, why);
+    backend_iter_close(iter);
+    return err;
+}
+
+struct key_walk {
+    struct snap_export *export;
+    struct err err;
+    struct why *why;
+};
+
+static bool add_key(
+    void *arg, revision main, int64_t sub, bool is_tombstone, const struct mvcc_kv *kv)
+{
+    struct key_walk *walk = arg;
+    struct snap_key key = {
+        .main = main,
+        .sub = sub,
+        .is_tombstone = is_tombstone,
+        .key = kv->key,
+        .value = kv->value,
+        .create = kv->create,
+        .mod = kv->mod,
+        .version = kv->version,
+        .lease = kv->lease,
+    };
+    walk->err = snap_export_key(walk->export, &key, walk->why);
+    return !err_is(walk->err);
+}
+
+static struct err add_keys(void *arg, struct snap_export *export, struct why *why)
+{
+    struct exporting *e = arg;
+    struct key_walk walk = {export, OK, why};
+    TRY(mvcc_export(e->storage->mvcc, e->view, add_key, &walk, why));
+    return walk.err;
+}
+
+struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why *why)
+{
+    struct exporting e = {.storage = arg, .arena = arena_new(0)};
+    struct err err = snap_export_open(e.storage->disk, e.storage->snap_dir, &e.export, why);
+    if (err_is(err)) {
+        arena_free(e.arena);
+        return err;
+    }
+    server_between_applies(e.storage->server, capture, &e);
+    snap_export_cluster(e.export, &e.cluster);
+    snap_export_conf(e.export, &e.conf);
+    snap_export_compacted(e.export, e.compacted, e.compacted);
+    snap_export_storage_version(e.export, KETCD_CLUSTER_VERSION);
+    snap_export_auth(e.export, false, 1);
+    err = add_rows(&e, why);
+    if (!err_is(err)) {
+        err = snap_export_finish(e.export, add_keys, &e, why);
+    }
+    backend_snapshot_release(e.storage->backend, e.view);
+    arena_free(e.arena);
+    if (err_is(err)) {
+        snap_export_close(e.export);
+        return err;
+    }
+    *out = e.export;
+    return OK;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot/storage.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+
+struct err storage_open(struct storage *storage, const struct config *config, struct why *why)
+{
+    *storage = (struct storage){.config = config, .disk = disk_real()};
+    TRY(storage_dirs(storage, why));
+    return storage_log(storage, why);
+}
+
+void storage_close(struct storage *storage, bool is_clean)
+{
+    struct why why = {""};
+    if (is_clean && storage->backend && err_is(backend_flush(storage->backend, &why))) {
+        LOG_WARN("the store was not flushed; the log has what is missing", LOG_ERR(why.text));
+    }
+    apply_close(storage->apply);
+    watch_hub_free(storage->hub);
+    member_table_free(storage->members);
+    lease_table_free(storage->leases);
+    mvcc_close(storage->mvcc);
+    backend_close(storage->backend);
+    raft_free(storage->raft);
+    wal_close(storage->wal);
+    disk_close(storage->lock);
+    free(storage->member_dir);
+    free(storage->wal_dir);
+    free(storage->snap_dir);
+    free(storage->store_dir);
+    *storage = (struct storage){0};
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Everything of a member that is not a thread or an edge: the data directory and what was read from
+ * it.
+ */
+#ifndef BOOT_STORAGE_H
+#define BOOT_STORAGE_H
+
+#include "apply/apply.h"
+#include "config/config.h"
+#include "disk/disk.h"
+#include "server/server.h"
+#include "snap/snap.h"
+#include "wal/wal.h"
+
+struct storage {
+    const struct config *config;
+    struct disk *disk;
+    struct disk_file *lock;
+    char *member_dir;
+    char *wal_dir;
+    char *snap_dir;
+    char *store_dir;
+    struct wal *wal;
+    struct raft *raft;
+    struct backend *backend;
+    struct mvcc *mvcc;
+    struct lease_table *leases;
+    struct member_table *members;
+    struct watch_hub *hub;
+    struct apply *apply;
+    uint64_t snapshot_index;
+    struct server *server; /* set by boot once it runs */
+};
+
+/* Fills *storage as far as it gets; storage_close in every case. Errors: whatever keeps a member
+ * from starting, with why naming the file. */
+MUST struct err storage_open(struct storage *storage, const struct config *config, struct why *why);
+/* Makes the store durable first when is_clean. */
+void storage_close(struct storage *storage, bool is_clean);
+
+/* dirs.c: the folders, their permissions, the lock. */
+MUST struct err storage_dirs(struct storage *storage, struct why *why);
+/* log.c: WAL and raft, new or found. */
+MUST struct err storage_log(struct storage *storage, struct why *why);
+/* store.c: RocksDB and what lives in it. The identity comes from the log. */
+MUST struct err storage_store(
+    struct storage *storage, const struct wal_identity *identity, struct why *why);
+
+/* snapshots.c. For server: writes the snapshot file of the log. */
+struct err storage_save_snapshot(void *arg, const struct raft_snapshot_meta *meta, struct why *why);
+/* For api, arg a struct storage whose server is set: a bbolt file of everything. */
+struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why *why);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Row: "mformat" -> "1", what this store's rows mean. A store that says otherwise is refused.
+ */
+#include "boot/storage.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rand.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static const char format[] = "1";
+
+static struct err check_format(struct storage *storage, struct why *why)
+{
+    struct blob *row = NULL;
+    TRY(backend_get(storage->backend, NULL, SLICE("mformat"), &row, why));
+    struct err err = OK;
+    if (row && !slice_eq(blob_slice(row), slice_str(format))) {
+        err = why_set(why, ERR(BAD_FORMAT),
+            "%s was written by another version (format %.*s, this one knows %s)",
+            storage->store_dir, (int)row->len, row->data, format);
+    }
+    if (!row) {
+        struct backend_batch *batch = backend_batch_new();
+        backend_batch_put(batch, SLICE("mformat"), slice_str(format));
+        err = backend_write(storage->backend, batch, why);
+        backend_batch_free(batch);
+    }
+    blob_unref(row);
+    return err;
+}
+
+static uint64_t read_limit(const char *path)
+{
+    unsigned long long limit = 0;
+    FILE *file = fopen(path, "re");
+    if (file) {
+        if (fscanf(file, "%llu", &limit) != 1) { /* "max" */
+            limit = 0;
+        }
+        fclose(file);
+    }
+    return limit;
+}
+
+/* A quarter of the memory that this process may use: the machine's, or its cgroup's. */
+static size_t value_cache_bytes(const struct config *config)
+{
+    static const char *const files[] = {
+        "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    if (config->value_cache_bytes != UINT64_MAX) {
+        return (size_t)config->value_cache_bytes;
+    }
+    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        uint64_t limit = read_limit(files[i]);
+        bytes = limit && limit < bytes ? limit : bytes;
+    }
+    return (size_t)(bytes / 4);
+}
+
+/* etcd's: one and a half election timeouts, in whole seconds. */
+static int64_t lease_ttl_min_s(const struct config *config)
+{
+    int64_t ms =
+        (int64_t)(3 * (config->election_ms / config->heartbeat_ms) / 2) * config->heartbeat_ms;
+    return (ms + 999) / 1000;
+}
+
+struct err storage_store(
+    struct storage *storage, const struct wal_identity *identity, struct why *why)
+{
+    const struct config *config = storage->config;
+    uint64_t seed;
+    int64_t began_ns = clock_mono_ns();
+    TRY(backend_open(
+        &(struct backend_options){.path = storage->store_dir}, &storage->backend, why));
+    TRY(check_format(storage, why));
+    struct mvcc_options mvcc = {storage->backend, value_cache_bytes(config)};
+    TRY(mvcc_open(&mvcc, &storage->mvcc, why));
+    storage->leases = lease_table_new(lease_ttl_min_s(config));
+    TRY(lease_load(storage->leases, storage->backend, why));
+    storage->members = member_table_new(identity->cluster_id, identity->node_id);
+    TRY(member_load(storage->members, storage->backend, why));
+    rand_secret(&seed, sizeof(seed));
+    storage->hub = watch_hub_new(storage->mvcc, config->watch_progress_ns / 1000000, seed);
+    struct apply_options apply = {
+        .backend = storage->backend,
+        .mvcc = storage->mvcc,
+        .leases = storage->leases,
+        .members = storage->members,
+        .hub = storage->hub,
+        .quota_bytes = config->quota_bytes,
+    };
+    TRY(apply_open(&apply, &storage->apply, why));
+    LOG_INFO("opened backend db", LOG_STR("path", storage->store_dir),
+        LOG_NS("took", clock_mono_ns() - began_ns));
+    LOG_INFO("kvstore restored", LOG_INT("current-rev", mvcc_revision(storage->mvcc)),
+        LOG_INT("keys", mvcc_keys(storage->mvcc)));
+    return OK;
+}
