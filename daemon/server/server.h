@@ -12,6 +12,7 @@
 #define SERVER_SERVER_H
 
 #include "apply/apply.h"
+#include "base/list.h"
 #include "disk/disk.h"
 #include "raft/raft.h"
 #include "wal/wal.h"
