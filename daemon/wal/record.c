@@ -105,6 +105,15 @@ static void add_ids(struct buf *out, uint32_t field, const struct raft_ids *ids)
     }
 }
 
+void wal_conf_encode(const struct raft_conf_state *conf, struct buf *out)
+{
+    add_ids(out, 1, &conf->voters);
+    add_ids(out, 2, &conf->learners);
+    add_ids(out, 3, &conf->voters_outgoing);
+    add_ids(out, 4, &conf->learners_next);
+    wire_add_varint(out, 5, conf->auto_leave);
+}
+
 void record_add_snapshot(struct buf *out, uint32_t *crc, const struct wal_snapshot *snapshot)
 {
     struct buf head;
@@ -114,11 +123,7 @@ void record_add_snapshot(struct buf *out, uint32_t *crc, const struct wal_snapsh
     wire_add_varint(&head, 1, snapshot->index);
     wire_add_varint(&head, 2, snapshot->term);
     if (snapshot->has_conf) {
-        add_ids(&conf, 1, &snapshot->conf.voters);
-        add_ids(&conf, 2, &snapshot->conf.learners);
-        add_ids(&conf, 3, &snapshot->conf.voters_outgoing);
-        add_ids(&conf, 4, &snapshot->conf.learners_next);
-        wire_add_varint(&conf, 5, snapshot->conf.auto_leave);
+        wal_conf_encode(&snapshot->conf, &conf);
         wire_add_head(&head, 3, conf.len);
     }
     check(!head.is_full && !conf.is_full);
@@ -255,6 +260,14 @@ static struct err parse_conf(struct slice bytes, struct raft_conf_state *conf)
             return ERR(BAD_FORMAT);
         }
     }
+    return OK;
+}
+
+struct err wal_conf_decode(struct slice bytes, struct raft_conf_state *out)
+{
+    struct raft_conf_state conf = {0};
+    TRY(parse_conf(bytes, &conf));
+    *out = conf;
     return OK;
 }
 

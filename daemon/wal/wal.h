@@ -10,6 +10,7 @@
 #ifndef WAL_WAL_H
 #define WAL_WAL_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "disk/disk.h"
 #include "raft/raft.h"
@@ -116,7 +117,13 @@ void wal_release_to(struct wal *wal, uint64_t index);
 MUST struct err wal_purge(struct wal *wal, size_t files_max, size_t *out_removed, struct why *why);
 
 /* Makes the next segment ready so that a cut does not wait for it; cheap when it is. For when the
- * queue is empty. */
+ * queue is empty. A failure does not poison: the cut tries again. */
 MUST struct err wal_prepare(struct wal *wal, struct why *why);
+
+/* ---- raftpb.ConfState, for all who write etcd's formats; pure ---- */
+
+void wal_conf_encode(const struct raft_conf_state *conf, struct buf *out);
+/* Ids in any order, packed or not; ascending in *out. Errors: BAD_FORMAT. */
+MUST struct err wal_conf_decode(struct slice bytes, struct raft_conf_state *out);
 
 #endif

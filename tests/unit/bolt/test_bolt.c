@@ -155,17 +155,15 @@ static struct err walk_all(struct bolt *bolt)
     TRY(bolt_root(bolt, &root, NULL));
     struct err e = bolt_next(root, &item, NULL);
     while (!err_is(e) && !item.is_end) {
-        struct bolt_cursor *cursor;
+        struct bolt_cursor *cursor = NULL;
         struct bolt_item inner = {0};
         e = bolt_bucket(bolt, item.key, &cursor, NULL);
         while (!err_is(e) && cursor && !inner.is_end) {
             e = bolt_next(cursor, &inner, NULL);
         }
+        bolt_cursor_close(cursor);
         if (!err_is(e)) {
-            bolt_cursor_close(cursor);
             e = bolt_next(root, &item, NULL);
-        } else if (inner.key.len || inner.is_end) {
-            bolt_cursor_close(cursor);
         }
     }
     bolt_cursor_close(root);

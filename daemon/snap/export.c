@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rows into a bbolt file. Small buckets are collected and sorted, keys stream through. The file has
+ * no name, so nothing is left behind whatever happens. */
+#include "bolt/bolt.h"
+#include "snap/inner.h"
+
+#include <openssl/evp.h>
+
+/* Keys and values of the API are limited to a request's size; this is the limit of what an export
+ * encodes. */
+enum { ROW_MAX = 64 * 1024 * 1024 };
+
+struct row {
+    uint8_t *data; /* key, then value */
+    size_t key_len;
+    size_t value_len;
+};
+
+struct rows {
+    struct row *items;
+    size_t count;
+    size_t cap;
+};
+
+struct snap_export {
+    struct disk_file *file;
+    bool owns_file;
+    struct rows buckets[SNAP_BUCKETS];
+    struct bolt_writer *writer;
+    struct buf kv;
+    uint64_t bytes;
+    uint64_t offset; /* read so far */
+    EVP_MD_CTX *sha;
+};
+
+struct snap_export *snap_export_to(struct disk_file *file)
+{
+    struct snap_export *export = mem_new(sizeof(*export));
+    export->file = file;
+    export->writer = bolt_writer_new(file);
+    buf_init(&export->kv, ROW_MAX);
+    export->sha = EVP_MD_CTX_new();
+    check(export->sha && EVP_DigestInit_ex(export->sha, EVP_sha256(), NULL) == 1);
+    return export;
+}
+
+struct err snap_export_open(
+    struct disk *disk, const char *dir, struct snap_export **out, struct why *why)
+{
+    struct disk_file *file;
+    char *path = disk_path(dir, "db.export");
+    struct err e =
+        disk_open(disk, path, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, 0600, &file, why);
+    if (!err_is(e)) {
+        e = disk_remove(disk, path, why);
+        if (err_is(e)) {
+            disk_close(file);
+        }
+    }
+    free(path);
+    if (!err_is(e)) {
+        *out = snap_export_to(file);
+        (*out)->owns_file = true;
+    }
+    return e;
+}
+
+static void rows_fini(struct rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        free(rows->items[i].data);
+    }
+    free(rows->items);
+    *rows = (struct rows){0};
+}
+
+void snap_export_close(struct snap_export *export)
+{
+    if (!export) {
+        return;
+    }
+    for (size_t i = 0; i < SNAP_BUCKETS; i++) {
+        rows_fini(&export->buckets[i]);
+    }
+    bolt_writer_free(export->writer);
+    buf_fini(&export->kv);
+    EVP_MD_CTX_free(export->sha);
+    if (export->owns_file) {
+        disk_close(export->file);
+    }
+    free(export);
+}
+
+void snap_export_row(
+    struct snap_export *export, enum snap_bucket bucket, struct slice key, struct slice value)
+{
+    struct rows *rows = &export->buckets[bucket];
+    check(bucket != SNAP_KEY);
+    if (rows->count == rows->cap) {
+        rows->cap = rows->cap ? rows->cap * 2 : 16;
+        rows->items = mem_grow(rows->items, rows->cap * sizeof(*rows->items));
+    }
+    struct row row = {mem_alloc(key.len + value.len), key.len, value.len};
+    memcpy(row.data, key.data, key.len);
+    if (value.len) {
+        memcpy(row.data + key.len, value.data, value.len);
+    }
+    rows->items[rows->count++] = row;
+}
+
+static int row_cmp(const void *a, const void *b)
+{
+    const struct row *one = a;
+    const struct row *two = b;
+    return slice_cmp(slice_of(one->data, one->key_len), slice_of(two->data, two->key_len));
+}
+
+static struct err write_rows(struct snap_export *export, struct rows *rows, struct why *why)
+{
+    if (rows->count) {
+        qsort(rows->items, rows->count, sizeof(*rows->items), row_cmp);
+    }
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct row *row = &rows->items[i];
+        TRY(bolt_writer_put(export->writer, slice_of(row->data, row->key_len),
+            slice_of(row->data + row->key_len, row->value_len), why));
+    }
+    rows_fini(rows);
+    return OK;
+}
+
+struct err snap_export_finish(struct snap_export *export,
+    struct err (*keys)(void *arg, struct snap_export *export, struct why *why), void *arg,
+    struct why *why)
+{
+    for (enum snap_bucket bucket = 0; bucket < SNAP_BUCKETS; bucket++) {
+        struct slice name = slice_str(snap_bucket_name(bucket));
+        TRY(bolt_writer_bucket(export->writer, name, why));
+        if (bucket == SNAP_KEY) {
+            TRY(keys(arg, export, why));
+        } else {
+            TRY(write_rows(export, &export->buckets[bucket], why));
+        }
+    }
+    return bolt_writer_end(export->writer, &export->bytes, why);
+}
+
+struct err snap_export_key(struct snap_export *export, const struct snap_key *key, struct why *why)
+{
+    uint8_t rev[REV_MAX];
+    size_t len = rev_put(key->main, key->sub, key->is_tombstone, rev);
+    buf_reset(&export->kv);
+    kv_encode(key, &export->kv);
+    if (export->kv.is_full) {
+        return why_set(why, ERR(TOO_BIG), "a key of more than %d bytes", ROW_MAX);
+    }
+    return bolt_writer_put(export->writer, slice_of(rev, len), buf_slice(&export->kv), why);
+}
+
+uint64_t snap_export_bytes(const struct snap_export *export)
+{
+    return export->bytes;
+}
+
+struct err snap_export_read(
+    struct snap_export *export, void *out, size_t size, size_t *out_got, struct why *why)
+{
+    size_t got;
+    uint64_t left = export->bytes - export->offset;
+    TRY(disk_read(export->file, export->offset, out, size < left ? size : (size_t)left, &got, why));
+    if (!got && left) {
+        return why_set(why, ERR(TORN), "the exported database is shorter than it was written");
+    }
+    check(EVP_DigestUpdate(export->sha, out, got) == 1);
+    export->offset += got;
+    *out_got = got;
+    return OK;
+}
+
+void snap_export_sha256(struct snap_export *export, uint8_t out[SNAP_SHA_BYTES])
+{
+    check(export->offset == export->bytes);
+    check(EVP_DigestFinal_ex(export->sha, out, NULL) == 1);
+}

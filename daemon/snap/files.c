@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * member/snap/<term>-<index>.snap, both as 16 hex digits: snappb.snapshot {1: crc (varint), 2:
+ * data}, crc being CRC-32C of data; data is raftpb.Snapshot {1: the v2 store's JSON, 2: {1:
+ * ConfState, 2: index, 3: term}}.
+ */
+#include "snap/snap.h"
+
+#include "base/codec.h"
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "wal/wal.h"
+
+enum { META_MAX = 8192 };
+
+void snap_encode(const struct raft_snapshot_meta *meta, struct slice data, struct buf *out)
+{
+    struct buf conf;
+    struct buf head;
+    buf_init(&conf, META_MAX);
+    buf_init(&head, META_MAX);
+    wal_conf_encode(&meta->conf, &conf);
+    wire_add_bytes(&head, 1, buf_slice(&conf));
+    wire_add_varint(&head, 2, meta->index);
+    wire_add_varint(&head, 3, meta->term);
+    check(!head.is_full && !conf.is_full);
+    if (data.data) {
+        wire_add_bytes(out, 1, data);
+    }
+    wire_add_bytes(out, 2, buf_slice(&head));
+    buf_fini(&conf);
+    buf_fini(&head);
+}
+
+static struct err decode_meta(struct slice bytes, struct raft_snapshot_meta *meta)
+{
+    struct wire wire;
+    struct wire_field field;
+    wire_init(&wire, bytes);
+    while (wire_more(&wire)) {
+        TRY(wire_next(&wire, &field));
+        if (field.number == 1 && field.type == WIRE_BYTES) {
+            TRY(wal_conf_decode(field.bytes, &meta->conf));
+        } else if (field.number == 2 && field.type == WIRE_VARINT) {
+            meta->index = field.value;
+        } else if (field.number == 3 && field.type == WIRE_VARINT) {
+            meta->term = field.value;
+        }
+    }
+    return OK;
+}
+
+struct err snap_decode(
+    struct slice bytes, struct raft_snapshot_meta *out_meta, struct slice *out_data)
+{
+    struct wire wire;
+    struct wire_field field;
+    struct raft_snapshot_meta meta = {0};
+    struct slice data = {0};
+    wire_init(&wire, bytes);
+    while (wire_more(&wire)) {
+        TRY(wire_next(&wire, &field));
+        if (field.number == 1 && field.type == WIRE_BYTES) {
+            data = field.bytes;
+        } else if (field.number == 2 && field.type == WIRE_BYTES) {
+            TRY(decode_meta(field.bytes, &meta));
+        }
+    }
+    *out_meta = meta;
+    *out_data = data;
+    return OK;
+}
+
+struct err snap_decode_file(
+    struct slice bytes, struct raft_snapshot_meta *out_meta, struct slice *out_data)
+{
+    struct wire wire;
+    struct wire_field field;
+    struct slice data = {0};
+    uint64_t crc = 0;
+    wire_init(&wire, bytes);
+    while (wire_more(&wire)) {
+        TRY(wire_next(&wire, &field));
+        if (field.number == 1 && field.type == WIRE_VARINT) {
+            crc = field.value;
+        } else if (field.number == 2 && field.type == WIRE_BYTES) {
+            data = field.bytes;
+        }
+    }
+    if (!data.len || !crc) {
+        return ERR(BAD_FORMAT);
+    }
+    if (crc32c(0, data) != crc) {
+        return ERR(BAD_CRC);
+    }
+    return snap_decode(data, out_meta, out_data);
+}
+
+struct err snap_save(struct disk *disk, const char *dir, const struct raft_snapshot_meta *meta,
+    struct slice data, struct why *why)
+{
+    struct buf body;
+    struct buf file;
+    char name[64];
+    buf_init(&body, SNAP_FILE_MAX);
+    buf_init(&file, SNAP_FILE_MAX);
+    snprintf(name, sizeof(name), "%016llx-%016llx.snap", (unsigned long long)meta->term,
+        (unsigned long long)meta->index);
+    char *path = disk_path(dir, name);
+    snap_encode(meta, data, &body);
+    wire_add_varint(&file, 1, crc32c(0, buf_slice(&body)));
+    wire_add_bytes(&file, 2, buf_slice(&body));
+    struct err e = body.is_full || file.is_full
+                       ? why_set(why, ERR(TOO_BIG), "%s: more than %d bytes", path, SNAP_FILE_MAX)
+                       : disk_write_file(disk, path, buf_slice(&file), 0600, why);
+    buf_fini(&body);
+    buf_fini(&file);
+    free(path);
+    return e;
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t len = strlen(name);
+    size_t end = strlen(suffix);
+    return len >= end && strcmp(name + len - end, suffix) == 0;
+}
+
+static struct err read_snap(
+    struct disk *disk, const char *path, struct snap_file *out, struct why *why)
+{
+    uint8_t *bytes;
+    size_t len;
+    struct slice data;
+    struct snap_file file;
+    TRY(disk_read_file(disk, path, SNAP_FILE_MAX, &bytes, &len, why));
+    struct err e = snap_decode_file(slice_of(bytes, len), &file.meta, &data);
+    if (err_is(e)) {
+        e = why_set(why, e, "%s: %s", path, err_text(e));
+    } else {
+        file.data = mem_dup(data.data, data.len);
+        file.data_len = data.len;
+        *out = file;
+    }
+    free(bytes);
+    return e;
+}
+
+static bool is_known(
+    const struct raft_snapshot_meta *meta, const struct snap_point *points, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (points[i].index == meta->index && points[i].term == meta->term) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One candidate. ABSENT: not this one. */
+static struct err try_snap(struct disk *disk, const char *path, const struct snap_point *points,
+    size_t count, struct snap_file *out, struct why *why)
+{
+    struct snap_file file;
+    struct err e = read_snap(disk, path, &file, why);
+    if (IS(e, BAD_FORMAT) || IS(e, BAD_CRC) || IS(e, TOO_BIG)) {
+        char *broken = mem_printf("%s.broken", path);
+        e = disk_rename(disk, path, broken, why);
+        free(broken);
+        return err_is(e) ? e : ERR(ABSENT);
+    }
+    if (err_is(e)) {
+        return e;
+    }
+    if (!is_known(&file.meta, points, count)) {
+        snap_file_fini(&file);
+        return ERR(ABSENT);
+    }
+    *out = file;
+    return OK;
+}
+
+struct err snap_load(struct disk *disk, const char *dir, const struct snap_point *points,
+    size_t count, struct snap_file *out, struct why *why)
+{
+    struct disk_names names;
+    struct err e = ERR(ABSENT);
+    TRY(disk_list(disk, dir, &names, why));
+    for (size_t i = names.count; i > 0 && IS(e, ABSENT); i--) {
+        if (has_suffix(names.names[i - 1], ".snap")) {
+            char *path = disk_path(dir, names.names[i - 1]);
+            e = try_snap(disk, path, points, count, out, why);
+            free(path);
+        }
+    }
+    disk_names_fini(&names);
+    return IS(e, ABSENT) ? why_set(why, e, "no usable snapshot file in %s", dir) : e;
+}
+
+void snap_file_fini(struct snap_file *file)
+{
+    free(file->data);
+    *file = (struct snap_file){0};
+}
+
+/* <index>.snap.db: a database that a peer sent. */
+static bool is_old_database(const char *name, uint64_t index)
+{
+    char *end;
+    if (!has_suffix(name, ".snap.db")) {
+        return false;
+    }
+    unsigned long long of = strtoull(name, &end, 16);
+    return strcmp(end, ".snap.db") == 0 && of < index;
+}
+
+static struct err remove_in(struct disk *disk, const char *dir, const char *name, struct why *why)
+{
+    char *path = disk_path(dir, name);
+    struct err e = disk_remove(disk, path, why);
+    free(path);
+    return e;
+}
+
+struct err snap_purge(
+    struct disk *disk, const char *dir, size_t files_max, uint64_t index, struct why *why)
+{
+    struct disk_names names;
+    size_t snaps = 0;
+    struct err e = OK;
+    TRY(disk_list(disk, dir, &names, why));
+    for (size_t i = 0; i < names.count; i++) {
+        snaps += has_suffix(names.names[i], ".snap");
+    }
+    for (size_t i = 0; i < names.count && !err_is(e); i++) {
+        const char *name = names.names[i];
+        if (has_suffix(name, ".snap") && files_max && snaps > files_max) {
+            e = remove_in(disk, dir, name, why);
+            snaps--;
+        } else if (is_old_database(name, index)) {
+            e = remove_in(disk, dir, name, why);
+        }
+    }
+    disk_names_fini(&names);
+    return e;
+}
