@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The command behind "--", run once an event with ETCD_WATCH_* in its environment. */
+#include "watch_exec.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+
+extern char **environ;
+
+static char *variable(struct arena *arena, const char *name, struct slice value)
+{
+    struct buf buf;
+
+    buf_init(&buf, SIZE_MAX);
+    buf_printf(&buf, "%s=", name);
+    gotext_quote(&buf, value);
+    char *text = arena_strdup(arena, buf_text(&buf));
+    buf_fini(&buf);
+    return text;
+}
+
+static char **environment(struct arena *arena, int64_t revision, const Mvccpb__Event *event)
+{
+    bool is_put = event->type == MVCCPB__EVENT__EVENT_TYPE__PUT;
+    size_t count = 0;
+
+    while (environ[count]) {
+        count++;
+    }
+    char **env = arena_zalloc(arena, (count + 5) * sizeof(*env));
+    memcpy(env, environ, count * sizeof(*env));
+    env[count++] = arena_printf(arena, "ETCD_WATCH_REVISION=%lld", (long long)revision);
+    env[count++] = variable(arena, "ETCD_WATCH_EVENT_TYPE", slice_str(is_put ? "PUT" : "DELETE"));
+    env[count++] = variable(arena, "ETCD_WATCH_KEY", pb_slice(event->kv->key));
+    env[count++] = variable(arena, "ETCD_WATCH_VALUE", pb_slice(event->kv->value));
+    return env;
+}
+
+static const char *ending(struct arena *arena, int status)
+{
+    if (WIFSIGNALED(status)) {
+        char *name = arena_strdup(arena, strsignal(WTERMSIG(status)));
+        name[0] = (char)tolower((unsigned char)name[0]);
+        return arena_printf(arena, "signal: %s", name);
+    }
+    return arena_printf(arena, "exit status %d", WEXITSTATUS(status));
+}
+
+static const char *not_started(struct arena *arena, const char *command, int failed)
+{
+    if (failed == ENOENT && !strchr(command, '/')) {
+        return arena_printf(arena, "exec: \"%s\": executable file not found in $PATH", command);
+    }
+    return arena_printf(arena, "fork/exec %s: %s", command,
+        failed == ENOENT   ? "no such file or directory"
+        : failed == EACCES ? "permission denied"
+                           : strerror(failed));
+}
+
+static void explain(char *const *exec, const char *problem)
+{
+    fprintf(stderr, "command [");
+    for (size_t i = 0; exec[i]; i++) {
+        fprintf(stderr, i ? " " : "");
+        gotext_print_quoted(stderr, slice_str(exec[i]));
+    }
+    fprintf(stderr, "] error (%s)\n", problem);
+}
+
+bool watch_exec(char *const *exec, int64_t revision, const Mvccpb__Event *event)
+{
+    struct arena *arena = arena_new(0);
+    const char *problem = NULL;
+    int status = 0;
+    pid_t pid;
+
+    fflush(stdout);
+    int failed = posix_spawnp(&pid, exec[0], NULL, NULL, exec, environment(arena, revision, event));
+    if (failed) {
+        problem = not_started(arena, exec[0], failed);
+    } else {
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        }
+        problem = status ? ending(arena, status) : NULL;
+    }
+    if (problem) {
+        explain(exec, problem);
+    }
+    arena_free(arena);
+    return !problem;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ctl/lib/gojson.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static size_t utf8_width(const uint8_t *at)
+{
+    size_t width = at[0] < 0x80   ? 1
+                   : at[0] < 0xc2 ? 0
+                   : at[0] < 0xe0 ? 2
+                   : at[0] < 0xf0 ? 3
+                   : at[0] < 0xf5 ? 4
+                                  : 0;
+
+    for (size_t i = 1; i < width; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    bool is_overlong = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90);
+    bool is_surrogate = at[0] == 0xed && at[1] >= 0xa0;
+    bool is_beyond = at[0] == 0xf4 && at[1] >= 0x90;
+    return is_overlong || is_surrogate || is_beyond ? 0 : width;
+}
+
+static void add_ascii(struct buf *buf, uint8_t c)
+{
+    static const char names[] = "btn\0fr";
+
+    if (c == '"' || c == '\\') {
+        buf_printf(buf, "\\%c", c);
+    } else if (c >= 8 && c <= 13 && names[c - 8]) {
+        buf_printf(buf, "\\%c", names[c - 8]);
+    } else if (c < 0x20 || c == '<' || c == '>' || c == '&') {
+        buf_printf(buf, "\\u%04x", c);
+    } else {
+        buf_add_byte(buf, c);
+    }
+}
+
+void gojson_string(struct buf *buf, const char *text)
+{
+    const uint8_t *at = (const uint8_t *)text;
+
+    buf_add_byte(buf, '"');
+    while (*at) {
+        size_t width = utf8_width(at);
+        if (width == 1) {
+            add_ascii(buf, *at);
+        } else if (width == 0) {
+            buf_add_str(buf, "\\ufffd");
+        } else if (memcmp(at, "\xe2\x80\xa8", 3) == 0 || memcmp(at, "\xe2\x80\xa9", 3) == 0) {
+            buf_printf(buf, "\\u20%02x", at[2] - 0x80u);
+        } else {
+            buf_add(buf, at, width);
+        }
+        at += width ? width : 1;
+    }
+    buf_add_byte(buf, '"');
+}
+
+void gojson_bytes(struct buf *buf, struct slice bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    buf_add_byte(buf, '"');
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        size_t left = bytes.len - i;
+        uint32_t three = (uint32_t)bytes.data[i] << 16;
+        three |= left > 1 ? (uint32_t)bytes.data[i + 1] << 8 : 0;
+        three |= left > 2 ? bytes.data[i + 2] : 0;
+        char four[4] = {digits[three >> 18], digits[three >> 12 & 63],
+            left > 1 ? digits[three >> 6 & 63] : '=', left > 2 ? digits[three & 63] : '='};
+        buf_add(buf, four, sizeof(four));
+    }
+    buf_add_byte(buf, '"');
+}
+
+static size_t size_of(ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return 8;
+    case PROTOBUF_C_TYPE_BOOL:
+        return sizeof(protobuf_c_boolean);
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return sizeof(void *);
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_FIXED32:
+    case PROTOBUF_C_TYPE_FLOAT:
+    case PROTOBUF_C_TYPE_ENUM:
+        break;
+    }
+    return 4;
+}
+
+static bool is_empty(const ProtobufCFieldDescriptor *field, const void *at)
+{
+    static const uint8_t zeros[8];
+    const ProtobufCBinaryData *bytes = at;
+    char *const *text = at;
+
+    if (field->type == PROTOBUF_C_TYPE_STRING) {
+        return *text == NULL || **text == '\0';
+    }
+    if (field->type == PROTOBUF_C_TYPE_BYTES) {
+        return bytes->len == 0;
+    }
+    return memcmp(at, zeros, size_of(field->type)) == 0;
+}
+
+static void add_number(struct buf *buf, ProtobufCType type, const void *at)
+{
+    if (type == PROTOBUF_C_TYPE_BOOL) {
+        buf_add_str(buf, *(const protobuf_c_boolean *)at ? "true" : "false");
+    } else if (type == PROTOBUF_C_TYPE_UINT64) {
+        buf_printf(buf, "%" PRIu64, *(const uint64_t *)at);
+    } else if (type == PROTOBUF_C_TYPE_INT64) {
+        buf_printf(buf, "%" PRId64, *(const int64_t *)at);
+    } else if (type == PROTOBUF_C_TYPE_UINT32) {
+        buf_printf(buf, "%" PRIu32, *(const uint32_t *)at);
+    } else {
+        buf_printf(buf, "%" PRId32, *(const int32_t *)at);
+    }
+}
+
+static void add_value(struct buf *buf, const ProtobufCFieldDescriptor *field, const void *at)
+{
+    const ProtobufCBinaryData *bytes = at;
+
+    if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
+        gojson_message(buf, *(void *const *)at);
+    } else if (field->type == PROTOBUF_C_TYPE_STRING) {
+        gojson_string(buf, *(char *const *)at);
+    } else if (field->type == PROTOBUF_C_TYPE_BYTES) {
+        gojson_bytes(buf, slice_of(bytes->data, bytes->len));
+    } else {
+        add_number(buf, field->type, at);
+    }
+}
+
+static void add_list(
+    struct buf *buf, const ProtobufCFieldDescriptor *field, const uint8_t *items, size_t count)
+{
+    buf_add_byte(buf, '[');
+    for (size_t i = 0; i < count; i++) {
+        buf_add_str(buf, i ? "," : "");
+        add_value(buf, field, items + i * size_of(field->type));
+    }
+    buf_add_byte(buf, ']');
+}
+
+/* gogo keeps a oneof as an interface that holds a struct of one member; "Response" is the only one
+ * in responses. */
+static void add_oneof(struct buf *buf, const ProtobufCFieldDescriptor *field, const void *at)
+{
+    buf_printf(buf, "\"Response\":{\"%s\":", field->name);
+    add_value(buf, field, at);
+    buf_add_byte(buf, '}');
+}
+
+void gojson_members(struct buf *buf, const void *message)
+{
+    const ProtobufCMessage *base = message;
+    size_t start = buf->len;
+
+    for (unsigned i = 0; base && i < base->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &base->descriptor->fields[i];
+        const uint8_t *at = (const uint8_t *)message + field->offset;
+        const uint8_t *quantifier = (const uint8_t *)message + field->quantifier_offset;
+        bool is_list = field->label == PROTOBUF_C_LABEL_REPEATED;
+        bool is_oneof = (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
+        if (is_oneof  ? *(const uint32_t *)(const void *)quantifier != field->id
+            : is_list ? *(const size_t *)(const void *)quantifier == 0
+                      : is_empty(field, at)) {
+            continue;
+        }
+        buf_add_str(buf, buf->len > start ? "," : "");
+        if (is_oneof) {
+            add_oneof(buf, field, at);
+            continue;
+        }
+        buf_printf(buf, "\"%s\":", field->name);
+        if (is_list) {
+            add_list(buf, field, *(const uint8_t *const *)(const void *)at,
+                *(const size_t *)(const void *)quantifier);
+        } else {
+            add_value(buf, field, at);
+        }
+    }
+}
+
+void gojson_message(struct buf *buf, const void *message)
+{
+    if (!message) {
+        buf_add_str(buf, "null");
+        return;
+    }
+    buf_add_byte(buf, '{');
+    gojson_members(buf, message);
+    buf_add_byte(buf, '}');
+}
