@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Looks into a built package, then installs, removes and purges it in a throwaway copy of this system (an overlay in
-# its own mount and process namespaces; needs root). tests/package/deb.sh PACKAGE.deb; the last line sums up.
+# Looks into a built package, then installs, removes and purges it in a throwaway copy of this
+# system (an overlay in its own mount and process namespaces; needs root).
+# tests/package/deb.sh PACKAGE.deb; the last line sums up.
 set -uo pipefail
 
 deb=$(readlink -f "${1:?usage: deb.sh PACKAGE.deb}")
@@ -37,7 +38,8 @@ field_has() {
 
 man_is_clean() {
     local page
-    page=$(dpkg-deb --fsys-tarfile "$deb" | tar -xO "./usr/share/man/man1/$1.1.gz" | zcat) || return 1
+    page=$(dpkg-deb --fsys-tarfile "$deb" | tar -xO "./usr/share/man/man1/$1.1.gz" | zcat) ||
+        return 1
     [ -z "$(man --warnings -E UTF-8 -l -Tutf8 -Z <(printf '%s\n' "$page") 2>&1 >/dev/null)" ]
 }
 

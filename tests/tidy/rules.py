@@ -12,7 +12,7 @@ README_MAX = 60
 SOURCE_ROOTS = ("base/", "daemon/", "ctl/", "pki/")
 BANNED = ("strcpy stpcpy strcat sprintf vsprintf gets strtok alloca atoi atol atoll atof tmpnam "
           "mktemp rand srand asctime ctime gmtime localtime").split()
-BANNED_IN_SOURCE = "system popen strerror".split()
+BANNED_IN_SOURCE = "system popen".split()
 LATER = re.compile(r"\b(" + "TO" + "DO|FIX" + r"ME)\b")
 MACHINE = re.compile("(?<![A-Za-z0-9_./-])/(?:" + "wo" + "rk|tmp/(?:" + "re" + "f|b-|ba-))/?")
 

@@ -127,9 +127,10 @@ def check_texts(tree):
             continue
         lines = tree.lines(path)
         found = [("words", rules.words(path, lines))]
-        if path.endswith(WITH_SPDX):
+        is_script = bool(lines) and lines[0].startswith("#!")
+        if is_script or path.endswith(WITH_SPDX):
             found.append(("spdx", rules.spdx(path, lines)))
-        if path.endswith(WITH_COLUMNS):
+        if is_script or path.endswith(WITH_COLUMNS):
             found.append(("lines", rules.columns(path, lines)))
         if path.endswith(C):
             found.append(("size", rules.size(path, lines, tree.is_door(path))))
