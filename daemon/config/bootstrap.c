@@ -2,7 +2,7 @@
  *
  * What etcd's ServerConfig.VerifyBootstrap and VerifyJoinExisting refuse; asked only where there is
  * no data yet. */
-#include "config/table.h"
+#include "config/draft.h"
 
 #include "base/mem.h"
 

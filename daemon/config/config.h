@@ -26,19 +26,15 @@ struct config_tls {
     const char *ca_file;
     const char *crl_file;
     bool client_cert_auth; /* a verified client certificate is required */
-    bool is_auto; /* --auto-tls: generate self-signed certificates (only when there is no cert_file)
-                   */
+    bool is_auto;          /* --auto-tls: make a certificate (only when there is no cert_file) */
     bool skip_client_san_verification;
     bool is_detected; /* came from the key directory, not from flags */
     struct text_list allowed_cns;
     struct text_list allowed_hostnames;
 };
 
-enum config_tls_version {
-    CONFIG_TLS_DEFAULT = 0,
-    CONFIG_TLS_1_2 = 0x0303,
-    CONFIG_TLS_1_3 = 0x0304
-};
+/* The numbers of base/tls.h. */
+enum config_tls_version { CONFIG_TLS_DEFAULT, CONFIG_TLS_1_2 = 0x0303, CONFIG_TLS_1_3 = 0x0304 };
 
 struct config_discovery {
     const char *url;   /* --discovery: v2 */

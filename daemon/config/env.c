@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * ETCD_* variables, for every flag that the command line left alone. */
-#include "config/table.h"
+#include "config/draft.h"
 
 #include "base/mem.h"
 #include "base/text.h"

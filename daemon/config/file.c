@@ -3,12 +3,13 @@
  * --config-file. etcd turns YAML into JSON and decodes that into its Config: keys of the wrong type
  * are refused in Go's words, keys it does not know are passed over (with a note here), durations
  * are numbers of nanoseconds. */
-#include "config/table.h"
+#include "config/draft.h"
 #include "config/yaml.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <strings.h>
@@ -334,12 +335,22 @@ static struct err take_second(struct draft *draft, const struct yaml_node *root,
     return OK;
 }
 
+/* Go has Linux's words, without a capital. */
+static struct err file_error(const char *what, const char *path, int sys_errno, struct why *why)
+{
+    const char *text = strerrordesc_np(sys_errno);
+    if (!text) {
+        text = "unknown error";
+    }
+    return why_set(
+        why, ERR(BAD_CONFIG), "%s %s: %c%s", what, path, tolower((unsigned char)*text), text + 1);
+}
+
 static struct err read_file(const char *path, struct buf *out, struct why *why)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return why_set(why, ERR(BAD_CONFIG), "open %s: %s", path,
-            errno == ENOENT ? "no such file or directory" : strerror(errno));
+        return file_error("open", path, errno, why);
     }
     ssize_t got = 1;
     while (got > 0 && !out->is_full) {
@@ -352,12 +363,9 @@ static struct err read_file(const char *path, struct buf *out, struct why *why)
     int sys_errno = errno;
     close(fd);
     if (got < 0) {
-        return why_set(why, ERR(BAD_CONFIG), "read %s: %s", path,
-            sys_errno == EISDIR ? "is a directory" : strerror(sys_errno));
+        return file_error("read", path, sys_errno, why);
     }
-    return out->is_full ? why_set(why, ERR(BAD_CONFIG), "read %s: larger than %d bytes", path,
-                              YAML_BYTES_MAX)
-                        : OK;
+    return out->is_full ? file_error("read", path, EFBIG, why) : OK;
 }
 
 static struct err take_document(struct draft *draft, struct slice bytes, struct why *why)

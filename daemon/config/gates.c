@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Feature gates as etcd 3.6 and 3.7 know them. AllAlpha and AllBeta set what is not set by name. */
-#include "config/table.h"
+#include "config/draft.h"
 
 #include "base/mem.h"
 #include "base/text.h"

@@ -2,7 +2,7 @@
  *
  * What --help and --version print. The shape is etcd's: a usage, then sections of "  --flag
  * 'default'" and a line. */
-#include "config/table.h"
+#include "config/draft.h"
 
 #include "base/version.h"
 

@@ -3,7 +3,7 @@
  * The address that etcd advertises in place of localhost when it listens on 0.0.0.0: the source
  * address of the default route, or else the first address of that route's interface. IPv4 before
  * IPv6; read from /proc and the interfaces. */
-#include "config/table.h"
+#include "config/draft.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>

@@ -2,7 +2,7 @@
  *
  * What the files of the key directory ask for. Sides (client, peer) that flags speak about are left
  * alone. */
-#include "config/table.h"
+#include "config/draft.h"
 
 #include "base/mem.h"
 #include "base/tls.h"
@@ -40,7 +40,8 @@ static struct err find_dir(struct draft *draft, bool *out_found, struct why *why
             *out_found = false;
             return OK;
         }
-        return why_set(why, ERR(BAD_TLS), "key directory %s: %s", path, strerror(errno));
+        (void)why_errno(why, errno, "key directory %s", path);
+        return ERR(BAD_TLS);
     }
     if (!S_ISDIR(info.st_mode)) {
         if (!is_asked) {

@@ -2,7 +2,7 @@
  *
  * The etcd command up to the point where a member could run: load, open the log, say what there is
  * to say. */
-#include "config/table.h"
+#include "config/draft.h"
 
 #include "base/mem.h"
 

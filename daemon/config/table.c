@@ -2,7 +2,7 @@
  *
  * Every flag that etcd 3.4, 3.5 and 3.6 take, and our own, each once. FLAGS.md is made from this
  * table. */
-#include "config/table.h"
+#include "config/draft.h"
 
 #include "base/mem.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What etcd's embed.Config.Validate refuses, in its order and words. */
-#include "config/table.h"
+#include "config/draft.h"
 
 #include "base/mem.h"
 #include "base/tls.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * URLs against certificates: what etcd refuses or warns of when it opens its listeners. */
-#include "config/table.h"
+#include "config/draft.h"
 
 #include "base/mem.h"
 

@@ -16,46 +16,47 @@
 #define ELECTION                                                                                   \
     "--election-timeout[1ms] should be at least as 5 times as --heartbeat-interval[100ms]"
 
+static const char *const everything =
+    "name: 'n1'\n"
+    "data-dir: /d\n"
+    "wal-dir: /w\n"
+    "snapshot-count: 5_000\n"
+    "heartbeat-interval: 0x32\n"
+    "election-timeout: 1e3\n"
+    "quota-backend-bytes: -1\n"
+    "listen-peer-urls: https://10.0.0.1:2380\n"
+    "listen-client-urls: \"https://10.0.0.1:2379, http://127.0.0.1:2379\"\n"
+    "initial-advertise-peer-urls: https://10.0.0.1:2380\n"
+    "advertise-client-urls: https://10.0.0.1:2379\n"
+    "listen-metrics-urls: http://127.0.0.1:2381\n"
+    "initial-cluster: n1=https://10.0.0.1:2380\n"
+    "initial-cluster-state: existing\n"
+    "grpc-keepalive-timeout: 5000000000\n"
+    "pre-vote: no\n"
+    "cors: ''\n"
+    "host-whitelist: b,a\n"
+    "log-outputs: [stderr, /dev/null]\n"
+    "cipher-suites:\n"
+    "- TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\n"
+    "feature-gates: InitialCorruptCheck=true\n"
+    "experimental-enable-lease-checkpoint: true\n"
+    "experimental-snapshot-catch-up-entries: 77\n"
+    "no-such-key: 1\n"
+    "client-transport-security:\n"
+    "  cert-file: s.crt\n"
+    "  key-file: s.key\n"
+    "  client-cert-auth: true\n"
+    "  trusted-ca-file: ca.crt\n"
+    "  no-such-key: 1\n"
+    "peer-transport-security: {cert-file: p.crt, key-file: p.key, allowed-cn: [a, b]}\n"
+    "socket-options: {reuse-port: true}\n"
+    "discovery-config: {client: {dial-timeout: 7, auth: {username: u}}}\n";
+
 static void test_file_fills_everything(void **state)
 {
-    static const char *const text =
-        "name: 'n1'\n"
-        "data-dir: /d\n"
-        "wal-dir: /w\n"
-        "snapshot-count: 5_000\n"
-        "heartbeat-interval: 0x32\n"
-        "election-timeout: 1e3\n"
-        "quota-backend-bytes: -1\n"
-        "listen-peer-urls: https://10.0.0.1:2380\n"
-        "listen-client-urls: \"https://10.0.0.1:2379, http://127.0.0.1:2379\"\n"
-        "initial-advertise-peer-urls: https://10.0.0.1:2380\n"
-        "advertise-client-urls: https://10.0.0.1:2379\n"
-        "listen-metrics-urls: http://127.0.0.1:2381\n"
-        "initial-cluster: n1=https://10.0.0.1:2380\n"
-        "initial-cluster-state: existing\n"
-        "grpc-keepalive-timeout: 5000000000\n"
-        "pre-vote: no\n"
-        "cors: ''\n"
-        "host-whitelist: b,a\n"
-        "log-outputs: [stderr, /dev/null]\n"
-        "cipher-suites:\n"
-        "- TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\n"
-        "feature-gates: InitialCorruptCheck=true\n"
-        "experimental-enable-lease-checkpoint: true\n"
-        "experimental-snapshot-catch-up-entries: 77\n"
-        "no-such-key: 1\n"
-        "client-transport-security:\n"
-        "  cert-file: s.crt\n"
-        "  key-file: s.key\n"
-        "  client-cert-auth: true\n"
-        "  trusted-ca-file: ca.crt\n"
-        "  no-such-key: 1\n"
-        "peer-transport-security: {cert-file: p.crt, key-file: p.key, allowed-cn: [a, b]}\n"
-        "socket-options: {reuse-port: true}\n"
-        "discovery-config: {client: {dial-timeout: 7, auth: {username: u}}}\n";
     struct loaded loaded;
     (void)state;
-    load_file(&loaded, "--name=flag", text);
+    load_file(&loaded, "--name=flag", everything);
     struct config *config = &loaded.config;
     assert_string_equal(loaded.why.text, "");
     assert_string_equal(config->name, "n1");
