@@ -21,6 +21,7 @@ void read_reset(struct raft *raft)
     if (raft->pending_count) {
         drop_pending(raft, raft->pending_count);
     }
+    message_list_fini(&raft->held_reads);
 }
 
 void read_fini(struct raft *raft)
@@ -31,7 +32,6 @@ void read_fini(struct raft *raft)
         blob_unref(raft->reads[i].context);
     }
     free(raft->reads);
-    message_list_fini(&raft->held_reads);
 }
 
 void read_answer_own(struct raft *raft, uint64_t index, struct blob *context)
@@ -85,10 +85,16 @@ static void add_pending(struct raft *raft, uint64_t from, struct blob *context)
     votes_record(&read->acks, raft->id, true);
 }
 
+/* The only voter is its own quorum; a leader that was removed may see only one voter, too. */
+static bool is_alone(const struct raft *raft)
+{
+    return tracker_is_singleton(&raft->tracker) && tracker_is_voter(&raft->tracker, raft->id);
+}
+
 static void serve(struct raft *raft, const struct raft_message *request)
 {
     struct blob *context = request->entries[0].data;
-    if (raft->options.is_lease_read) {
+    if (raft->options.is_lease_read || is_alone(raft)) {
         answer(raft, request->from, raft->log.committed, context);
         return;
     }
@@ -103,12 +109,11 @@ static bool has_committed_in_term(const struct raft *raft)
 
 void read_request(struct raft *raft, const struct raft_message *request)
 {
-    if (tracker_is_singleton(&raft->tracker)) {
-        answer(raft, request->from, raft->log.committed, request->entries[0].data);
-    } else if (has_committed_in_term(raft)) {
+    if (has_committed_in_term(raft)) {
         serve(raft, request);
     } else {
-        /* A new leader does not know the commit index before it commits something itself. */
+        /* A new leader does not know the commit index before it commits something itself; alone
+         * neither: the commit index is not synced, so a crash may have lost the end of it. */
         struct raft_message held;
         message_copy(&held, request);
         message_list_push(&raft->held_reads, &held);

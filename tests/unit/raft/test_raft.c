@@ -60,5 +60,6 @@ int main(void)
 {
     int failures = 0;
     failures += run_single();
+    failures += run_chaos();
     return failures;
 }

@@ -14,6 +14,7 @@
 
 #include "raft/raft.h"
 
+int run_chaos(void);
 int run_single(void);
 
 /* Options of an eager member: election after 10 ticks, heartbeat every tick, no limits. */

@@ -136,6 +136,35 @@ static void test_read_index_needs_no_round(void **state)
     raft_free(raft);
 }
 
+/* The commit index is not synced: after a crash it may be behind what was answered before. */
+static void test_read_waits_until_the_leader_has_committed(void **state)
+{
+    (void)state;
+    struct raft_options options = test_options(1);
+    struct raft_snapshot_meta meta = test_meta(10, 1);
+    struct raft_entry entry = {.term = 1, .index = 11};
+    options.snapshot = &meta;
+    options.entries = &entry;
+    options.entries_count = 1;
+    options.hard_state = (struct raft_hard_state){.term = 1, .vote = 1, .commit = 10};
+    struct raft *raft = test_new(&options);
+    struct raft_update update;
+    raft_update_init(&update);
+    test_step(raft, (struct raft_event){.type = RAFT_CAMPAIGN});
+    test_turn(raft, &update);
+    assert_int_equal(raft_soft_state_get(raft).role, RAFT_LEADER);
+    struct blob *context = blob_new(SLICE("ctx"));
+    test_step(raft, (struct raft_event){.type = RAFT_READ_INDEX, .context = context});
+    test_turn(raft, &update);
+    assert_int_equal(update.reads_count, 0);
+    raft_take_update(raft, &update);
+    assert_int_equal(update.reads_count, 1);
+    assert_int_equal(update.reads[0].index, 12);
+    blob_unref(context);
+    raft_update_fini(&update);
+    raft_free(raft);
+}
+
 static void test_compaction_keeps_what_comes_after(void **state)
 {
     (void)state;
@@ -242,6 +271,7 @@ int run_single(void)
         cmocka_unit_test(test_a_hundred_proposals_make_one_update),
         cmocka_unit_test(test_updates_may_be_on_their_way_together),
         cmocka_unit_test(test_read_index_needs_no_round),
+        cmocka_unit_test(test_read_waits_until_the_leader_has_committed),
         cmocka_unit_test(test_compaction_keeps_what_comes_after),
         cmocka_unit_test(test_bootstrap_commits_the_first_members),
         cmocka_unit_test(test_state_is_restored),
