@@ -59,7 +59,7 @@ void wire_add_bytes_nz(struct buf *buf, uint32_t field, struct slice bytes)
 void wire_init(struct wire *wire, struct slice message)
 {
     wire->at = message.data;
-    wire->end = message.data + message.len;
+    wire->end = message.len ? message.data + message.len : message.data;
 }
 
 struct err varint_take(struct wire *wire, uint64_t *out_number)
