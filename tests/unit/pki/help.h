@@ -6,9 +6,9 @@
 #ifndef TEST_PKI_HELP_H
 #define TEST_PKI_HELP_H
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -50,5 +50,9 @@ void folder_put_wrong(struct folder *folder, const struct wrong *wrong);
 int run_init_tests(void);
 int run_verify_tests(void);
 int run_names_tests(void);
+int run_cli_tests(void);
+
+/* The program, as ctest names it. */
+extern const char *program_path;
 
 #endif

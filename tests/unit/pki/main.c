@@ -144,7 +144,15 @@ void folder_put_wrong(struct folder *folder, const struct wrong *wrong)
     free(names);
 }
 
-int main(void)
+const char *program_path;
+
+int main(int argc, char **argv)
 {
-    return run_init_tests() + run_verify_tests() + run_names_tests() == 0 ? 0 : 1;
+    int failed = run_init_tests() + run_verify_tests() + run_names_tests();
+    if (argc < 2) {
+        fprintf(stderr, "usage: unit_pki PATH-OF-ETCD-PKI\n");
+        return 1;
+    }
+    program_path = argv[1];
+    return failed + run_cli_tests() == 0 ? 0 : 1;
 }

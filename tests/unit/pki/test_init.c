@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const pairs[] = {"server", "peer", "healthcheck-client",
-    "apiserver-etcd-client", "client"};
+static const char *const pairs[] = {
+    "server", "peer", "healthcheck-client", "apiserver-etcd-client", "client"};
 
 static void assert_done(struct folder *folder)
 {
@@ -32,8 +32,8 @@ static void test_init_writes_every_pair_with_its_modes(void **state)
     struct folder *folder = *state;
     assert_done(folder);
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-        assert_string_equal(shell(folder, "stat -c %%a %s.crt %s.key", pairs[i], pairs[i]),
-            "644\n600\n");
+        assert_string_equal(
+            shell(folder, "stat -c %%a %s.crt %s.key", pairs[i], pairs[i]), "644\n600\n");
     }
     assert_string_equal(shell(folder, "stat -c %%a ca.crt ca.key; ls | wc -l"), "644\n600\n12\n");
 }
@@ -61,8 +61,9 @@ static void test_init_names_the_node(void **state)
     static const char *const names[] = {"DNS:node1,", "DNS:localhost,", "IP Address:127.0.0.1,",
         "IP Address:0:0:0:0:0:0:0:1", "IP Address:192.0.2.7", "DNS:etcd.example.com"};
     for (size_t p = 0; p < 2; p++) {
-        const char *text = shell(folder, "openssl x509 -noout -subject -ext subjectAltName -in "
-                                         "%s.crt",
+        const char *text = shell(folder,
+            "openssl x509 -noout -subject -ext subjectAltName -in "
+            "%s.crt",
             pairs[p]);
         assert_non_null(strstr(text, "CN = node1"));
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -21,8 +21,8 @@ static void test_san_reads_addresses_and_names(void **state)
 static void test_san_refuses_what_is_neither(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "a b", "-a", "a..b", "a.", "*", "a.*.b", "http://x",
-        "10.0.0.1:2379", "[::1]", "a,b"};
+    static const char *const bad[] = {
+        "", "a b", "-a", "a..b", "a.", "*", "a.*.b", "http://x", "10.0.0.1:2379", "[::1]", "a,b"};
     struct pki_san san = {.ip_len = 99};
     struct why why;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

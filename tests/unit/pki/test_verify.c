@@ -123,11 +123,10 @@ static void test_verify_finds_one_not_valid_yet(void **state)
 
 static void test_verify_finds_a_server_without_server_auth(void **state)
 {
-    folder_put_wrong(*state,
-        &(struct wrong){.pair = "healthcheck-client", .days = 90, .uses = PKI_USE_SERVER});
+    folder_put_wrong(
+        *state, &(struct wrong){.pair = "healthcheck-client", .days = 90, .uses = PKI_USE_SERVER});
     assert_true(folder_verify(*state));
-    folder_put_wrong(*state, &(struct wrong){.pair = "server", .days = 90,
-                                 .uses = PKI_USE_CLIENT});
+    folder_put_wrong(*state, &(struct wrong){.pair = "server", .days = 90, .uses = PKI_USE_CLIENT});
     assert_false(folder_verify(*state));
     const char *said = ((struct folder *)*state)->said;
     assert_non_null(strstr(said, "server.crt: is not for servers"));
