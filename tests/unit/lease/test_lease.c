@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lease/lease.h"
+
+#include "base/mem.h"
+
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    char dir[64];
+    struct backend *backend;
+    struct backend_batch *batch;
+    struct lease_table *table;
+    struct arena *arena;
+};
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    (void)st;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = mem_new(sizeof(*f));
+    snprintf(f->dir, sizeof(f->dir), "lease-test-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    assert_false(
+        err_is(backend_open(&(struct backend_options){.path = f->dir}, &f->backend, NULL)));
+    f->batch = backend_batch_new();
+    f->table = lease_table_new(2);
+    f->arena = arena_new(0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    arena_free(f->arena);
+    lease_table_free(f->table);
+    backend_batch_free(f->batch);
+    backend_close(f->backend);
+    nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(f);
+    return 0;
+}
+
+static int64_t grant(struct fixture *f, int64_t id, int64_t ttl_s)
+{
+    int64_t granted = 0;
+    assert_false(err_is(lease_grant(f->table, id, ttl_s, f->batch, &granted)));
+    return granted;
+}
+
+static struct lease_info look(struct fixture *f, int64_t id, int64_t now_ms)
+{
+    struct lease_info info;
+    assert_false(err_is(lease_look(f->table, id, now_ms, f->arena, &info, NULL, NULL)));
+    return info;
+}
+
+static void test_grant_refuses_what_etcd_refuses(void **state)
+{
+    struct fixture *f = *state;
+    int64_t granted = -7;
+    assert_true(IS(lease_grant(f->table, 0, 10, f->batch, &granted), LEASE_NOT_FOUND));
+    assert_true(
+        IS(lease_grant(f->table, 1, LEASE_TTL_MAX + 1, f->batch, &granted), LEASE_TTL_TOO_LARGE));
+    assert_int_equal(granted, -7);
+    assert_int_equal(grant(f, 1, 10), 10);
+    assert_true(IS(lease_grant(f->table, 1, 10, f->batch, &granted), LEASE_EXIST));
+    assert_int_equal(lease_count(f->table), 1);
+}
+
+static void test_grant_raises_short_ttls(void **state)
+{
+    assert_int_equal(grant(*state, 5, 1), 2);
+    assert_int_equal(grant(*state, 6, -3), 2);
+}
+
+static void test_nothing_expires_without_promotion(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ids[4];
+    grant(f, 1, 2);
+    assert_int_equal(lease_expired(f->table, 1000000, 100, ids, 4), 0);
+    assert_int_equal(look(f, 1, 1000000).remaining_s, -1);
+    assert_true(IS(lease_renew(f->table, 1, 0, ids), NOT_LEADER));
+}
+
+static void test_expiry_comes_at_its_time_and_again_after_the_retry(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ids[4];
+    lease_promote(f->table, 1000, 0);
+    grant(f, 7, 2);
+    grant(f, 8, 5);
+    assert_int_equal(lease_expired(f->table, 2999, 100, ids, 4), 0);
+    assert_int_equal(lease_expired(f->table, 3000, 100, ids, 4), 1);
+    assert_int_equal(ids[0], 7);
+    assert_int_equal(lease_expired(f->table, 3050, 100, ids, 4), 0);
+    assert_int_equal(lease_expired(f->table, 3100, 100, ids, 4), 1);
+    assert_int_equal(lease_expired(f->table, 10000, 100, ids, 1), 1);
+}
+
+static void test_an_expired_lease_is_not_renewed(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ttl_s = 0;
+    lease_promote(f->table, 0, 0);
+    grant(f, 7, 2);
+    assert_false(err_is(lease_renew(f->table, 7, 1999, &ttl_s)));
+    assert_int_equal(ttl_s, 2);
+    assert_true(IS(lease_renew(f->table, 7, 3999, &ttl_s), LEASE_NOT_FOUND));
+    assert_true(IS(lease_renew(f->table, 9, 0, &ttl_s), LEASE_NOT_FOUND));
+}
+
+static void test_promotion_extends_and_demotion_stops(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ids[4];
+    grant(f, 7, 10);
+    lease_promote(f->table, 5000, 1000);
+    assert_int_equal(look(f, 7, 5000).remaining_s, 11);
+    lease_demote(f->table);
+    assert_int_equal(lease_expired(f->table, 100000, 100, ids, 4), 0);
+}
+
+static void test_a_checkpoint_shortens_the_next_promotion(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ttl_s;
+    grant(f, 7, 100);
+    lease_checkpoint(f->table, 7, 30, f->batch);
+    lease_checkpoint(f->table, 99, 30, f->batch); /* unknown: passed over */
+    lease_promote(f->table, 0, 0);
+    assert_int_equal(look(f, 7, 0).remaining_s, 30);
+    assert_false(err_is(lease_renew(f->table, 7, 0, &ttl_s)));
+    assert_int_equal(look(f, 7, 0).remaining_s, 100);
+}
+
+static void test_revoke_hands_out_keys_in_order(void **state)
+{
+    static const char *const names[] = {"b", "a", "c", "ab"};
+    static const char *const sorted[] = {"a", "ab", "c"};
+    struct fixture *f = *state;
+    struct blob **keys;
+    size_t count;
+    grant(f, 7, 10);
+    grant(f, 8, 10);
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        struct blob *key = blob_new(slice_str(names[i]));
+        lease_change(f->table, key, 0, 7);
+        blob_unref(key);
+    }
+    struct blob *moved = blob_new(SLICE("b"));
+    lease_change(f->table, moved, 7, 8);
+    blob_unref(moved);
+    assert_false(err_is(lease_revoke(f->table, 7, f->batch, f->arena, &keys, &count)));
+    assert_int_equal(count, 3);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(slice_eq(blob_slice(keys[i]), slice_str(sorted[i])));
+    }
+    assert_false(lease_exists(f->table, 7));
+    assert_true(IS(lease_revoke(f->table, 7, f->batch, f->arena, &keys, &count), LEASE_NOT_FOUND));
+    assert_false(err_is(lease_revoke(f->table, 8, f->batch, f->arena, &keys, &count)));
+    assert_int_equal(count, 1);
+}
+
+static void test_rows_bring_leases_back(void **state)
+{
+    struct fixture *f = *state;
+    struct blob **keys;
+    size_t count;
+    grant(f, 7, 100);
+    grant(f, INT64_MAX, 50);
+    grant(f, 9, 10);
+    lease_checkpoint(f->table, 7, 30, f->batch);
+    assert_false(err_is(lease_revoke(f->table, 9, f->batch, f->arena, &keys, &count)));
+    assert_false(err_is(backend_write(f->backend, f->batch, NULL)));
+    struct lease_table *again = lease_table_new(2);
+    assert_false(err_is(lease_load(again, f->backend, NULL)));
+    assert_int_equal(lease_count(again), 2);
+    lease_table_free(f->table);
+    f->table = again;
+    lease_promote(again, 0, 0);
+    assert_int_equal(look(f, 7, 0).remaining_s, 30);
+    assert_int_equal(look(f, INT64_MAX, 0).granted_s, 50);
+}
+
+static void test_a_malformed_row_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct why why = {""};
+    backend_batch_put(f->batch, SLICE("mlease/12345678"), SLICE("\xff\xff"));
+    assert_false(err_is(backend_write(f->backend, f->batch, NULL)));
+    assert_true(IS(lease_load(f->table, f->backend, &why), BAD_FORMAT));
+    assert_non_null(strstr(why.text, "lease row"));
+}
+
+static void test_list_begins_with_the_soonest(void **state)
+{
+    struct fixture *f = *state;
+    struct lease_info *list;
+    lease_promote(f->table, 0, 0);
+    grant(f, 1, 30);
+    grant(f, 2, 10);
+    grant(f, 3, 20);
+    assert_int_equal(lease_list(f->table, f->arena, &list), 3);
+    assert_int_equal(list[0].id, 2);
+    assert_int_equal(list[1].id, 3);
+    assert_int_equal(list[2].id, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_grant_refuses_what_etcd_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_grant_raises_short_ttls, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nothing_expires_without_promotion, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_expiry_comes_at_its_time_and_again_after_the_retry, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_expired_lease_is_not_renewed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_promotion_extends_and_demotion_stops, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_checkpoint_shortens_the_next_promotion, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_revoke_hands_out_keys_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rows_bring_leases_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_malformed_row_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_list_begins_with_the_soonest, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

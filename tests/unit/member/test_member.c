@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "member/member.h"
+
+#include "base/mem.h"
+
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    char dir[64];
+    struct backend *backend;
+    struct backend_batch *batch;
+    struct member_table *table;
+    struct arena *arena;
+};
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    (void)st;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = mem_new(sizeof(*f));
+    snprintf(f->dir, sizeof(f->dir), "member-test-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    assert_false(
+        err_is(backend_open(&(struct backend_options){.path = f->dir}, &f->backend, NULL)));
+    f->batch = backend_batch_new();
+    f->table = member_table_new(77, 1);
+    f->arena = arena_new(0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    arena_free(f->arena);
+    member_table_free(f->table);
+    backend_batch_free(f->batch);
+    backend_close(f->backend);
+    nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(f);
+    return 0;
+}
+
+static struct err add(struct fixture *f, uint64_t id, const char *url, bool is_learner)
+{
+    struct member member = {
+        .id = id, .name = "", .peer_urls = &url, .peer_urls_count = 1, .is_learner = is_learner};
+    return member_add(f->table, &member, f->batch);
+}
+
+/* Numbers that a reference member printed for this name, URL and token. */
+static void test_ids_are_etcds(void **state)
+{
+    (void)state;
+    const char *url = "http://127.0.0.1:21701";
+    uint64_t id = member_id_hash(&url, 1, "token-01", 0);
+    assert_true(id == 0x38e2e80a6b2fd4da);
+    assert_true(member_cluster_id_hash(&id, 1) == 0x8cb9f9d30029f1c6);
+}
+
+static void test_ids_do_not_depend_on_the_order_of_urls(void **state)
+{
+    (void)state;
+    const char *one[] = {"http://a:1", "http://b:1"};
+    const char *two[] = {"http://b:1", "http://a:1"};
+    assert_true(member_id_hash(one, 2, "t", 5) == member_id_hash(two, 2, "t", 5));
+    assert_false(member_id_hash(one, 2, "t", 5) == member_id_hash(one, 2, "t", 6));
+}
+
+static void test_add_refuses_what_clashes(void **state)
+{
+    struct fixture *f = *state;
+    assert_false(err_is(add(f, 1, "http://a:1", false)));
+    assert_true(IS(add(f, 1, "http://b:1", false), MEMBER_EXIST));
+    assert_true(IS(add(f, 2, "http://a:1", false), PEER_URL_EXIST));
+    assert_false(err_is(add(f, 2, "http://b:1", true)));
+    assert_true(IS(add(f, 3, "http://c:1", true), TOO_MANY_LEARNERS));
+}
+
+static void test_a_removed_id_never_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(IS(member_remove(f->table, 1, f->batch), MEMBER_NOT_FOUND));
+    assert_false(err_is(add(f, 1, "http://a:1", false)));
+    assert_false(err_is(member_remove(f->table, 1, f->batch)));
+    assert_true(member_is_removed(f->table, 1));
+    assert_true(IS(add(f, 1, "http://a:1", false), MEMBER_NOT_FOUND));
+    assert_false(err_is(add(f, 2, "http://a:1", false)));
+}
+
+static void test_promote_and_update_keep_the_rest(void **state)
+{
+    struct fixture *f = *state;
+    const char *url = "http://z:1";
+    struct member out;
+    assert_true(IS(member_promote(f->table, 1, f->batch), MEMBER_NOT_FOUND));
+    assert_false(err_is(add(f, 1, "http://a:1", true)));
+    struct member update = {.id = 1, .name = "", .peer_urls = &url, .peer_urls_count = 1};
+    assert_false(err_is(member_update_peers(f->table, &update, f->batch)));
+    assert_true(member_find(f->table, 1, f->arena, &out));
+    assert_true(out.is_learner); /* an update of URLs does not promote */
+    assert_string_equal(out.peer_urls[0], url);
+    assert_false(err_is(member_promote(f->table, 1, f->batch)));
+    assert_true(IS(member_promote(f->table, 1, f->batch), MEMBER_NOT_LEARNER));
+}
+
+static void test_rows_bring_members_back(void **state)
+{
+    struct fixture *f = *state;
+    const char *client = "http://c:2379";
+    struct member said = {.name = "n1", .client_urls = &client, .client_urls_count = 1};
+    struct member *list;
+    assert_false(err_is(add(f, 9, "http://b:1", true)));
+    assert_false(err_is(add(f, 1, "http://a:1", false)));
+    assert_false(err_is(add(f, 5, "http://e:1", false)));
+    assert_false(err_is(member_remove(f->table, 5, f->batch)));
+    member_set_attributes(f->table, 1, &said, f->batch);
+    member_set_attributes(f->table, 4, &said, f->batch); /* unknown: passed over */
+    assert_string_equal(member_cluster_version(f->table), "not_decided");
+    member_set_cluster_version(f->table, "3.6.0", f->batch);
+    assert_false(err_is(backend_write(f->backend, f->batch, NULL)));
+
+    struct member_table *again = member_table_new(77, 1);
+    assert_false(err_is(member_load(again, f->backend, NULL)));
+    assert_int_equal(member_list(again, f->arena, &list), 2);
+    assert_true(list[0].id == 1 && list[1].id == 9);
+    assert_string_equal(list[0].name, "n1");
+    assert_string_equal(list[0].client_urls[0], client);
+    assert_true(list[1].is_learner);
+    assert_true(member_is_removed(again, 5));
+    assert_string_equal(member_cluster_version(again), "3.6.0");
+    member_table_free(again);
+}
+
+static void test_malformed_rows_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct why why = {""};
+    backend_batch_put(f->batch, SLICE("mmember/12345678"), SLICE("\xff"));
+    assert_false(err_is(backend_write(f->backend, f->batch, NULL)));
+    assert_true(IS(member_load(f->table, f->backend, &why), BAD_FORMAT));
+}
+
+static void test_json_is_etcds(void **state)
+{
+    struct fixture *f = *state;
+    const char *url = "http://a:1/x";
+    struct member member = {
+        .id = UINT64_MAX, .name = "q\"", .peer_urls = &url, .peer_urls_count = 1};
+    struct member back;
+    bool is_promote = true;
+    struct slice json = member_to_json(&member, f->arena);
+    assert_true(slice_eq(json,
+        SLICE("{\"id\":18446744073709551615,\"peerURLs\":[\"http://a:1/x\"],\"name\":\"q\\\"\"}")));
+    assert_false(err_is(member_from_json(json, f->arena, &back, &is_promote)));
+    assert_true(back.id == UINT64_MAX && !is_promote);
+    assert_string_equal(back.peer_urls[0], url);
+    assert_false(err_is(member_from_json(
+        SLICE("{\"id\":3,\"peerURLs\":null,\"isLearner\":true,\"isPromote\":true}"), f->arena,
+        &back, &is_promote)));
+    assert_true(is_promote && back.is_learner);
+}
+
+static void test_bad_json_is_refused(void **state)
+{
+    static const char *const bad[] = {"", "[]", "{\"id\":1,\"peerURLs\":\"x\"}",
+        "{\"peerURLs\":[1]}", "{\"id\":", "{\"name\":3}", "[[[[[[[[[[[[[[[[[[[[[[[[[[[["};
+    struct fixture *f = *state;
+    struct member out;
+    bool is_promote;
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        assert_true(
+            IS(member_from_json(slice_str(bad[i]), f->arena, &out, &is_promote), BAD_FORMAT));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_ids_are_etcds, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_ids_do_not_depend_on_the_order_of_urls, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_add_refuses_what_clashes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_removed_id_never_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_promote_and_update_keep_the_rest, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rows_bring_members_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_malformed_rows_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_json_is_etcds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_json_is_refused, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
