@@ -80,7 +80,8 @@ struct err storage_store(
     TRY(backend_open(
         &(struct backend_options){.path = storage->store_dir}, &storage->backend, why));
     TRY(check_format(storage, why));
-    struct mvcc_options mvcc = {storage->backend, value_cache_bytes(config)};
+    struct mvcc_options mvcc = {
+        .backend = storage->backend, .value_cache_bytes = value_cache_bytes(config)};
     TRY(mvcc_open(&mvcc, &storage->mvcc, why));
     storage->leases = lease_table_new(lease_ttl_min_s(config));
     TRY(lease_load(storage->leases, storage->backend, why));

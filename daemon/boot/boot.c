@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot/boot.h"
+
+#include "api/service.h"
+#include "base/log.h"
+#include "boot/edges.h"
+#include "boot/notify.h"
+#include "boot/storage.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { DRAIN_MS = 2000, READY_WAIT_MS = 60000 };
+
+struct member_run {
+    const struct config *config;
+    struct storage storage;
+    struct server *server;
+    struct api *api;
+    struct edges *edges;
+};
+
+/* The disk or the store failed: what was acknowledged is safe in the log, and going on could break
+ * that. */
+static void on_fatal(void *arg, const char *what)
+{
+    (void)arg;
+    LOG_AT_(
+        LOG_LEVEL_FATAL, "stopping at once: the member's disk or store failed", LOG_ERR(what), {0});
+    _exit(1);
+}
+
+static int64_t compaction_retention(const struct config *config)
+{
+    return config->compaction_mode == CONFIG_COMPACTION_PERIODIC
+               ? config->compaction_retention / 1000000
+               : config->compaction_retention;
+}
+
+static void start_server(struct member_run *run)
+{
+    const struct config *config = run->config;
+    struct storage *storage = &run->storage;
+    struct server_options options = {
+        .disk = storage->disk,
+        .raft = storage->raft,
+        .wal = storage->wal,
+        .backend = storage->backend,
+        .mvcc = storage->mvcc,
+        .leases = storage->leases,
+        .members = storage->members,
+        .hub = storage->hub,
+        .apply = storage->apply,
+        .save_snapshot = storage_save_snapshot,
+        .save_snapshot_arg = storage,
+        .snapshot_index = storage->snapshot_index,
+        .snapshot_count = config->snapshot_count,
+        .catch_up_entries = config->snapshot_catchup_entries,
+        .wals_max = (size_t)config->wals_max,
+        .tick_ms = config->heartbeat_ms,
+        .election_ticks = config->election_ms / config->heartbeat_ms,
+        .max_request_bytes = (size_t)config->request_bytes_max,
+        .warning_apply_ms = config->warning_apply_ns / 1000000,
+        .name = config->name,
+        .client_urls = url_list_texts(config->arena, &config->advertise_client),
+        .client_urls_count = config->advertise_client.count,
+        .compaction_mode = config->compaction_mode == CONFIG_COMPACTION_PERIODIC
+                               ? SERVER_COMPACTION_PERIODIC
+                               : SERVER_COMPACTION_REVISION,
+        .compaction_retention = compaction_retention(config),
+        .on_fatal = on_fatal,
+    };
+    run->server = server_start(&options);
+    storage->server = run->server;
+    run->api = api_new_service(&(struct api_options){
+        .server = run->server,
+        .txn_ops_max = (int)config->txn_ops_max,
+        .request_bytes_max = (size_t)config->request_bytes_max,
+        .snapshot_open = storage_snapshot_open,
+        .snapshot_arg = storage,
+    });
+}
+
+static bool is_alive(void *arg)
+{
+    struct member_run *run = arg;
+    struct server_status status;
+    server_status_get(run->server, &status);
+    return status.leader != 0;
+}
+
+static void reload(void *arg)
+{
+    struct member_run *run = arg;
+    edges_reload(run->edges);
+}
+
+static void tell_ready(struct member_run *run)
+{
+    struct server_status status;
+    char text[256];
+    server_status_get(run->server, &status);
+    snprintf(text, sizeof(text), "serving %s; member %llx, term %llu",
+        url_list_text(run->config->arena, &run->config->listen_client),
+        (unsigned long long)status.member_id, (unsigned long long)status.term);
+    notify_ready(text);
+}
+
+static int refuse(const char *what, const struct why *why)
+{
+    LOG_AT_(LOG_LEVEL_FATAL, what, LOG_ERR(why->text), {0});
+    return 1;
+}
+
+static int serve(struct member_run *run)
+{
+    if (!server_wait_ready(run->server, READY_WAIT_MS)) {
+        LOG_WARN("no leader yet; serving what needs none");
+    }
+    edges_start(run->edges);
+    tell_ready(run);
+    int signal = notify_wait(is_alive, reload, run);
+    LOG_INFO("received signal; shutting down", LOG_STR("signal", strsignal(signal)));
+    notify_stopping();
+    edges_stop(run->edges, DRAIN_MS);
+    return 0;
+}
+
+int boot_run(const struct config *config)
+{
+    struct member_run run = {.config = config};
+    struct why why = {""};
+    int status;
+    notify_block_signals();
+    if (err_is(storage_open(&run.storage, config, &why))) {
+        status = refuse("failed to start etcd", &why);
+        storage_close(&run.storage, false);
+        return status;
+    }
+    start_server(&run);
+    if (err_is(edges_open(config, run.api, &run.edges, &why))) {
+        status = refuse("failed to start etcd", &why);
+    } else {
+        status = serve(&run);
+    }
+    server_stop(run.server);
+    edges_free(run.edges);
+    api_free(run.api);
+    server_free(run.server);
+    storage_close(&run.storage, status == 0);
+    if (status == 0) {
+        LOG_INFO("closed etcd server", LOG_STR("name", config->name),
+            LOG_STR("data-dir", config->data_dir));
+    }
+    return status;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot/edges.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/tls.h"
+#include "front/front.h"
+#include "gateway/gateway.h"
+#include "rpc/rpc.h"
+
+#include <unistd.h>
+
+enum { LISTENERS_MAX = 64, DRAIN_NONE = 0 };
+
+/* One side's TLS: the clients' or the peers'. */
+struct side {
+    struct tls_options options;
+    struct tls_source *source; /* NULL: plain only */
+    struct tls_rules *rules;
+    const char *name;
+};
+
+struct edges {
+    const struct config *config;
+    struct side clients;
+    struct side peers;
+    struct rpc *rpc;
+    struct http_server *http;
+    struct gateway *gateway;
+    struct front *front;
+    struct front_listener listeners[LISTENERS_MAX];
+    size_t listeners_count;
+};
+
+/* ---- TLS ---- */
+
+static void options_of(
+    const struct config *config, const struct config_tls *tls, struct tls_options *out)
+{
+    *out = (struct tls_options){
+        .cert_file = tls->cert_file,
+        .key_file = tls->key_file,
+        .trusted_ca_file = tls->ca_file,
+        .client_cert_auth = tls->client_cert_auth,
+        .crl_file = tls->crl_file,
+        .allowed_cns = tls->allowed_cns.items,
+        .allowed_hostnames = tls->allowed_hostnames.items,
+        .cipher_suites = config->cipher_suites.items,
+        .min_version = (enum tls_version)config->tls_min,
+        .max_version = (enum tls_version)config->tls_max,
+    };
+}
+
+static bool has_tls(const struct url_list *urls)
+{
+    for (size_t i = 0; i < urls->count; i++) {
+        if (url_is_tls(&urls->items[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct err side_open(
+    struct side *side, const struct config *config, const struct config_tls *tls, struct why *why)
+{
+    if (tls->is_auto && !tls->cert_file[0]) {
+        return why_set(why, ERR(BAD_CONFIG),
+            "self-signed certificates (--auto-tls, --peer-auto-tls) are not made by this version; "
+            "use etcd-pki and --key-dir");
+    }
+    options_of(config, tls, &side->options);
+    TRY(tls_source_new(&side->options, TLS_SERVER, &side->source, why));
+    side->rules = tls_rules_new(&side->options);
+    return OK;
+}
+
+static void side_close(struct side *side)
+{
+    tls_source_free(side->source);
+    tls_rules_free(side->rules);
+}
+
+static void side_poll(struct side *side)
+{
+    struct why why = {""};
+    enum tls_news news = side->source ? tls_source_poll(side->source, &why) : TLS_NEWS_NONE;
+    if (news == TLS_NEWS_RELOADED) {
+        LOG_INFO("certificates reloaded", LOG_STR("side", side->name));
+    } else if (news == TLS_NEWS_BROKEN) {
+        LOG_WARN("certificates changed but cannot be used; the old ones stay",
+            LOG_STR("side", side->name), LOG_ERR(why.text));
+    }
+}
+
+static SSL_CTX *context_of(void *arg)
+{
+    struct side *side = arg;
+    side_poll(side);
+    return tls_source_context(side->source);
+}
+
+static bool admit(SSL *ssl, void *arg)
+{
+    struct side *side = arg;
+    struct why why = {""};
+    X509 *leaf = SSL_get1_peer_certificate(ssl);
+    bool is_allowed =
+        !err_is(tls_rules_allow(side->rules, leaf, SSL_get_peer_cert_chain(ssl), &why));
+    X509_free(leaf);
+    if (!is_allowed) {
+        LOG_WARN("rejected connection", LOG_STR("side", side->name), LOG_ERR(why.text));
+    }
+    return is_allowed;
+}
+
+/* ---- listeners ---- */
+
+static struct http_site *site_of(
+    struct edges *edges, struct side *side, unsigned serves, bool is_tls)
+{
+    struct http_site *site = gateway_site(edges->gateway, serves);
+    if (is_tls) {
+        site->tls = context_of;
+        site->admit = admit;
+        site->tls_arg = side;
+    }
+    return site;
+}
+
+static struct err listen_on(struct edges *edges, const struct url_list *urls, struct side *side,
+    enum front_serves serves, unsigned pages)
+{
+    for (size_t i = 0; i < urls->count; i++) {
+        if (edges->listeners_count == LISTENERS_MAX) {
+            return ERR(BAD_CONFIG);
+        }
+        edges->listeners[edges->listeners_count++] = (struct front_listener){
+            .url = &urls->items[i],
+            .serves = serves,
+            .tag = site_of(edges, side, pages, url_is_tls(&urls->items[i])),
+        };
+    }
+    return OK;
+}
+
+static struct err listen_all(struct edges *edges, struct why *why)
+{
+    const struct config *config = edges->config;
+    bool is_split = config->listen_client_http.count > 0;
+    unsigned pages =
+        config->enable_grpc_gateway ? GATEWAY_CLIENT : GATEWAY_CLIENT & ~(unsigned)GATEWAY_JSON;
+    struct err err = listen_on(
+        edges, &config->listen_client, &edges->clients, is_split ? FRONT_GRPC : FRONT_BOTH, pages);
+    if (!err_is(err)) {
+        err = listen_on(edges, &config->listen_client_http, &edges->clients, FRONT_HTTP, pages);
+    }
+    if (!err_is(err)) {
+        err = listen_on(
+            edges, &config->listen_metrics, &edges->clients, FRONT_HTTP, GATEWAY_METRICS_ONLY);
+    }
+    if (!err_is(err)) {
+        err = listen_on(edges, &config->listen_peer, &edges->peers, FRONT_HTTP, GATEWAY_VERSION);
+    }
+    return err_is(err) ? why_set(why, err, "more than %d URLs to listen on", LISTENERS_MAX) : OK;
+}
+
+static void adopt_grpc(void *arg, int fd, const struct front_peer *peer)
+{
+    struct edges *edges = arg;
+    rpc_adopt(edges->rpc, fd, peer->is_tls);
+}
+
+static void adopt_http(void *arg, int fd, const struct front_peer *peer)
+{
+    struct edges *edges = arg;
+    http_adopt(edges->http, peer->tag, fd, peer->address);
+}
+
+static struct err open_front(struct edges *edges, struct why *why)
+{
+    struct front_options options = {
+        .listeners = edges->listeners,
+        .listeners_count = edges->listeners_count,
+        .adopt_grpc = adopt_grpc,
+        .adopt_http = adopt_http,
+        .arg = edges,
+        .reuse_port = edges->config->socket_reuse_port,
+    };
+    return front_open(&options, &edges->front, why);
+}
+
+/* ---- what stands behind them ---- */
+
+static struct err open_rpc(struct edges *edges, struct api *api, struct why *why)
+{
+    const struct config *config = edges->config;
+    struct rpc_options options = {
+        .api = api,
+        .tls = edges->clients.source ? &edges->clients.options : NULL,
+        .request_bytes_max = (uint32_t)config->request_bytes_max,
+        .streams_max = config->concurrent_streams_max,
+        .keepalive_min_ms = config->keepalive_min_time_ns / 1000000,
+        .keepalive_interval_ms = config->keepalive_interval_ns / 1000000,
+        .keepalive_timeout_ms = config->keepalive_timeout_ns / 1000000,
+    };
+    return rpc_new(&options, &edges->rpc, why);
+}
+
+static struct err open_http(struct edges *edges, struct api *api, struct why *why)
+{
+    const struct config *config = edges->config;
+    struct gateway_options options = {
+        .api = api,
+        .cors = config->cors.items,
+        .host_whitelist = config->host_whitelist.items,
+        .request_bytes_max = (size_t)config->request_bytes_max + 512 * 1024,
+        .health_ms = 5000 + 2 * (int64_t)config->election_ms,
+    };
+    edges->gateway = gateway_new(&options);
+    edges->http = http_server_new(&(struct http_options){0});
+    return http_server_start(edges->http, why);
+}
+
+static struct err open_all(struct edges *edges, struct api *api, struct why *why)
+{
+    const struct config *config = edges->config;
+    if (has_tls(&config->listen_client) || has_tls(&config->listen_client_http) ||
+        has_tls(&config->listen_metrics)) {
+        TRY(side_open(&edges->clients, config, &config->client, why));
+    }
+    if (has_tls(&config->listen_peer)) {
+        TRY(side_open(&edges->peers, config, &config->peer, why));
+    }
+    TRY(open_rpc(edges, api, why));
+    TRY(open_http(edges, api, why));
+    TRY(listen_all(edges, why));
+    return open_front(edges, why);
+}
+
+struct err edges_open(
+    const struct config *config, struct api *api, struct edges **out, struct why *why)
+{
+    struct edges *edges = mem_new(sizeof(*edges));
+    edges->config = config;
+    edges->clients.name = "client";
+    edges->peers.name = "peer";
+    struct err err = open_all(edges, api, why);
+    if (err_is(err)) {
+        edges_stop(edges, DRAIN_NONE);
+        edges_free(edges);
+        return err;
+    }
+    *out = edges;
+    return OK;
+}
+
+static void log_serving(const struct edges *edges)
+{
+    const struct config *config = edges->config;
+    for (size_t i = 0; i < config->listen_client.count; i++) {
+        const char *traffic = config->listen_client_http.count ? "grpc" : "grpc+http";
+        const char *address = front_address(edges->front, i);
+        if (url_is_tls(&config->listen_client.items[i])) {
+            LOG_INFO("serving client traffic securely", LOG_STR("traffic", traffic),
+                LOG_STR("address", address));
+        } else {
+            LOG_INFO("serving client traffic insecurely; this is strongly discouraged!",
+                LOG_STR("traffic", traffic), LOG_STR("address", address));
+        }
+    }
+    for (size_t i = 0; i < config->listen_metrics.count; i++) {
+        LOG_INFO("serving metrics", LOG_STR("address", config->listen_metrics.items[i].text));
+    }
+}
+
+void edges_start(struct edges *edges)
+{
+    rpc_start(edges->rpc);
+    front_start(edges->front);
+    LOG_INFO("ready to serve client requests");
+    log_serving(edges);
+}
+
+void edges_stop(struct edges *edges, int64_t drain_ms)
+{
+    if (edges->front) {
+        front_stop(edges->front);
+    }
+    if (edges->rpc) {
+        rpc_stop(edges->rpc, drain_ms);
+    }
+    if (edges->http) {
+        http_server_stop(edges->http);
+    }
+}
+
+void edges_free(struct edges *edges)
+{
+    if (!edges) {
+        return;
+    }
+    front_close(edges->front);
+    rpc_free(edges->rpc);
+    http_server_free(edges->http);
+    gateway_free(edges->gateway);
+    side_close(&edges->clients);
+    side_close(&edges->peers);
+    free(edges);
+}
+
+void edges_reload(struct edges *edges)
+{
+    side_poll(&edges->clients);
+    side_poll(&edges->peers);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The doors to the outside: the listeners and what stands behind them. Main thread.
+ */
+#ifndef BOOT_EDGES_H
+#define BOOT_EDGES_H
+
+#include "api/api.h"
+#include "config/config.h"
+
+struct edges;
+
+/* Binds every listener and checks every certificate; nobody is let in yet. Errors: BAD_TLS,
+ * BAD_CONFIG, IO. */
+MUST struct err edges_open(
+    const struct config *config, struct api *api, struct edges **out, struct why *why);
+/* Lets clients in. */
+void edges_start(struct edges *edges);
+/* No new connections; what is under way may finish until drain_ms have passed. */
+void edges_stop(struct edges *edges, int64_t drain_ms);
+/* After the server has ended every call. NULL is fine. */
+void edges_free(struct edges *edges);
+/* Looks at the certificate files now. */
+void edges_reload(struct edges *edges);
+
+#endif
