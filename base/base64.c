@@ -57,7 +57,8 @@ static bool is_break(uint8_t c)
     return c == '\n' || c == '\r';
 }
 
-/* After the first '=': pads digits in all must make a whole group, and nothing but line breaks may follow. */
+/* After the first '=': pads digits in all must make a whole group, and nothing but line breaks may
+ * follow. */
 static bool padding_ends(struct slice text, size_t at, size_t digits)
 {
     size_t pads = 0;
@@ -73,7 +74,8 @@ static bool padding_ends(struct slice text, size_t at, size_t digits)
 
 bool base64_take(struct slice text, struct buf *out)
 {
-    bool is_url = text.len && (memchr(text.data, '-', text.len) || memchr(text.data, '_', text.len));
+    bool is_url =
+        text.len && (memchr(text.data, '-', text.len) || memchr(text.data, '_', text.len));
     bool is_padded = text.len % 4 == 0; /* counted with line breaks, as Go's protobuf does */
     size_t start = out->len;
     size_t digits = 0;

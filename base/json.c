@@ -146,7 +146,8 @@ void json_add_bytes(struct json *json, struct slice bytes)
     buf_add_byte(json->buf, '"');
 }
 
-/* Shortest digits that read back the same; %e below 1e-6 and from 1e21 on, its exponent without a leading zero. */
+/* Shortest digits that read back the same; %e below 1e-6 and from 1e21 on, its exponent without a
+ * leading zero. */
 void json_add_double(struct json *json, double number)
 {
     char text[40];
@@ -157,7 +158,7 @@ void json_add_double(struct json *json, double number)
         snprintf(text, sizeof(text), "%.*e", digits, number);
     } while (strtod(text, NULL) != number && ++digits < 17);
     char *mark = strchr(text, 'e');
-    int exponent = atoi(mark + 1);
+    int exponent = (int)strtol(mark + 1, NULL, 10);
     if (number != 0 && (exponent < -6 || exponent >= 21)) {
         bool is_padded = mark[2] == '0' && exponent < 0;
         buf_add(json->buf, text, (size_t)(mark + 2 - text));
@@ -178,15 +179,19 @@ static bool is_space(uint8_t c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-struct err json_parse(struct slice text, size_t bytes_max, struct json_object **out_value, struct why *why)
+struct err json_parse(
+    struct slice text, size_t bytes_max, struct json_object **out_value, struct why *why)
 {
     if (text.len > bytes_max || text.len > INT32_MAX) {
-        return why_set(why, ERR(TOO_BIG), "JSON of %zu bytes is longer than %zu", text.len, bytes_max);
+        return why_set(
+            why, ERR(TOO_BIG), "JSON of %zu bytes is longer than %zu", text.len, bytes_max);
     }
     struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
     check(tokener);
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_ALLOW_TRAILING_CHARS);
-    struct json_object *value = json_tokener_parse_ex(tokener, (const char *)text.data, (int)text.len);
+    json_tokener_set_flags(tokener,
+        JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+    struct json_object *value =
+        json_tokener_parse_ex(tokener, (const char *)text.data, (int)text.len);
     enum json_tokener_error failure = json_tokener_get_error(tokener);
     size_t end = json_tokener_get_parse_end(tokener);
     if (failure == json_tokener_continue) {
@@ -201,7 +206,8 @@ struct err json_parse(struct slice text, size_t bytes_max, struct json_object **
     }
     if (failure != json_tokener_success || end < text.len) {
         json_object_put(value);
-        const char *what = failure == json_tokener_success ? "more after the value" : json_tokener_error_desc(failure);
+        const char *what = failure == json_tokener_success ? "more after the value"
+                                                           : json_tokener_error_desc(failure);
         return why_set(why, ERR(BAD_INPUT), "JSON at byte %zu: %s", end, what);
     }
     *out_value = value;

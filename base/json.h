@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JSON out, byte for byte in the shapes of Go's encoding/json and of protobuf's protojson, and JSON in through json-c
- * (which keeps unsigned 64-bit numbers) behind limits. Pure.
+ * JSON out, byte for byte in the shapes of Go's encoding/json and of protobuf's protojson, and JSON
+ * in through json-c (which keeps unsigned 64-bit numbers) behind limits. Pure.
  *
  *   struct json json;
  *   json_init(&json, buf, JSON_PLAIN);
@@ -56,8 +56,10 @@ void json_add_double(struct json *json, double number);
 /* JSON text that is complete already. */
 void json_add_raw(struct json *json, struct slice text);
 
-/* Parses one value that fills text (white space around it is fine). Gives; free with json_object_put.
- * Errors: TOO_BIG (longer than bytes_max), BAD_INPUT (not JSON, deeper than JSON_DEPTH_MAX, bad UTF-8, more after it). */
-MUST struct err json_parse(struct slice text, size_t bytes_max, struct json_object **out_value, struct why *why);
+/* Parses one value that fills text (white space around it is fine). Gives; free with
+ * json_object_put. Errors: TOO_BIG (longer than bytes_max), BAD_INPUT (not JSON, deeper than
+ * JSON_DEPTH_MAX, bad UTF-8, more after it). */
+MUST struct err json_parse(
+    struct slice text, size_t bytes_max, struct json_object **out_value, struct why *why);
 
 #endif

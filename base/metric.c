@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A family is a name with its help, type and label names; its children are the label values seen. Families and children
- * are only ever added, so a pointer handed out stays good; adding takes the one mutex, updating takes none.
+ * A family is a name with its help, type and label names; its children are the label values seen.
+ * Families and children are only ever added, so a pointer handed out stays good; adding takes the
+ * one mutex, updating takes none.
  */
 #include "base/metric.h"
 
@@ -34,7 +35,7 @@ struct family {
 struct metric {
     struct family *family;
     char *labels[LABELS_MAX];
-    _Atomic uint64_t value; /* the bits of a double; a histogram's sum */
+    _Atomic uint64_t value;    /* the bits of a double; a histogram's sum */
     _Atomic uint64_t *buckets; /* not cumulative; the last is +Inf */
 };
 
@@ -90,29 +91,37 @@ static struct metric *family_add(const struct family *template)
 
 struct metric *metric_counter(const char *name, const char *help, const char *const *label_names)
 {
-    return family_add(&(struct family){.name = name, .help = help, .kind = KIND_COUNTER, .label_names = label_names});
+    return family_add(&(struct family){
+        .name = name, .help = help, .kind = KIND_COUNTER, .label_names = label_names});
 }
 
 struct metric *metric_gauge(const char *name, const char *help, const char *const *label_names)
 {
-    return family_add(&(struct family){.name = name, .help = help, .kind = KIND_GAUGE, .label_names = label_names});
+    return family_add(&(struct family){
+        .name = name, .help = help, .kind = KIND_GAUGE, .label_names = label_names});
 }
 
-struct metric *metric_histogram(const char *name, const char *help, const double *bounds, size_t bounds_count,
-    const char *const *label_names)
+struct metric *metric_histogram(const char *name, const char *help, const double *bounds,
+    size_t bounds_count, const char *const *label_names)
 {
-    return family_add(&(struct family){.name = name, .help = help, .kind = KIND_HISTOGRAM, .label_names = label_names,
-        .bounds = bounds, .bound_count = bounds_count});
+    return family_add(&(struct family){.name = name,
+        .help = help,
+        .kind = KIND_HISTOGRAM,
+        .label_names = label_names,
+        .bounds = bounds,
+        .bound_count = bounds_count});
 }
 
 void metric_gauge_fn(const char *name, const char *help, double (*read)(void *arg), void *arg)
 {
-    family_add(&(struct family){.name = name, .help = help, .kind = KIND_GAUGE, .read = read, .arg = arg});
+    family_add(
+        &(struct family){.name = name, .help = help, .kind = KIND_GAUGE, .read = read, .arg = arg});
 }
 
 void metric_counter_fn(const char *name, const char *help, double (*read)(void *arg), void *arg)
 {
-    family_add(&(struct family){.name = name, .help = help, .kind = KIND_COUNTER, .read = read, .arg = arg});
+    family_add(&(struct family){
+        .name = name, .help = help, .kind = KIND_COUNTER, .read = read, .arg = arg});
 }
 
 struct metric *metric_with(struct metric *metric, const char *const *label_values)
@@ -144,8 +153,8 @@ void metric_add(struct metric *metric, double by)
     double number;
     do {
         memcpy(&number, &old, sizeof(number));
-    } while (!atomic_compare_exchange_weak_explicit(&metric->value, &old, bits_of(number + by), memory_order_relaxed,
-        memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(
+        &metric->value, &old, bits_of(number + by), memory_order_relaxed, memory_order_relaxed));
 }
 
 void metric_inc(struct metric *metric)
@@ -186,7 +195,8 @@ void metric_buckets_exponential(double start, double factor, size_t count, doubl
 
 /* ---- the text format ---- */
 
-/* Go's strconv 'g' with the shortest digits that read back the same: 100000 stays plain, 1000000 is 1e+06. */
+/* Go's strconv 'g' with the shortest digits that read back the same: 100000 stays plain, 1000000 is
+ * 1e+06. */
 static void add_number(struct buf *out, double number)
 {
     if (isnan(number)) {
@@ -202,7 +212,7 @@ static void add_number(struct buf *out, double number)
     do {
         snprintf(text, sizeof(text), "%.*e", digits, number);
     } while (strtod(text, NULL) != number && ++digits < 17);
-    int exponent = atoi(strchr(text, 'e') + 1);
+    int exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
     if (exponent < -4 || exponent >= EXPONENT_PLAIN_MAX) {
         buf_add_str(out, text);
         return;
@@ -230,7 +240,8 @@ static void label_order(const struct family *family, size_t *out_order)
 {
     for (size_t i = 0; i < family->label_count; i++) {
         size_t at = i;
-        for (; at > 0 && strcmp(family->label_names[out_order[at - 1]], family->label_names[i]) > 0; at--) {
+        for (; at > 0 && strcmp(family->label_names[out_order[at - 1]], family->label_names[i]) > 0;
+             at--) {
             out_order[at] = out_order[at - 1];
         }
         out_order[at] = i;
@@ -238,7 +249,8 @@ static void label_order(const struct family *family, size_t *out_order)
 }
 
 /* name{labels…, le} and a space. bound NULL: no le label. */
-static void add_series(struct buf *out, const struct metric *metric, const char *suffix, const double *bound)
+static void add_series(
+    struct buf *out, const struct metric *metric, const char *suffix, const double *bound)
 {
     const struct family *family = metric->family;
     size_t order[LABELS_MAX];
@@ -270,7 +282,8 @@ static void add_histogram(struct buf *out, struct metric *metric)
     uint64_t count = 0;
     for (size_t i = 0; i <= family->bound_count; i++) {
         count += atomic_load_explicit(&metric->buckets[i], memory_order_relaxed);
-        add_series(out, metric, "_bucket", i < family->bound_count ? &family->bounds[i] : &infinity);
+        add_series(
+            out, metric, "_bucket", i < family->bound_count ? &family->bounds[i] : &infinity);
         buf_printf(out, "%llu\n", (unsigned long long)count);
     }
     add_series(out, metric, "_sum", NULL);

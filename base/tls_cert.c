@@ -101,8 +101,9 @@ char **tls_cert_sans(X509 *cert)
     kept = 0;
     for (int i = 0; i < count; i++) {
         if (san_text(sk_GENERAL_NAME_value(names, i), text, sizeof(text))) {
-            out[kept++] = strcpy(at, text);
-            at += strlen(text) + 1;
+            size_t size = strlen(text) + 1;
+            out[kept++] = memcpy(at, text, size);
+            at += size;
         }
     }
     GENERAL_NAMES_free(names);

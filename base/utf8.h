@@ -7,7 +7,8 @@
 
 #include "base/buf.h"
 
-/* Bytes of the first character, or 0 when there is none that is valid (*out_rune is then untouched). */
+/* Bytes of the first character, or 0 when there is none that is valid (*out_rune is then
+ * untouched). */
 size_t utf8_take(struct slice text, uint32_t *out_rune);
 /* Appends the character; what is no character is appended as U+FFFD. */
 void utf8_add(struct buf *buf, uint32_t rune);

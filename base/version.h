@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The etcd release that this member stands in for. Clients switch features on by it; it is said here and nowhere else.
+ * The etcd release that this member stands in for. Clients switch features on by it; it is said
+ * here and nowhere else.
  */
 #ifndef BASE_VERSION_H
 #define BASE_VERSION_H
