@@ -59,6 +59,9 @@ void test_turn(struct raft *raft, struct raft_update *update)
 int main(void)
 {
     int failures = 0;
+    failures += run_log();
+    failures += run_progress();
+    failures += run_conf();
     failures += run_single();
     failures += run_chaos();
     return failures;

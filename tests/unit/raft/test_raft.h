@@ -15,6 +15,9 @@
 #include "raft/raft.h"
 
 int run_chaos(void);
+int run_conf(void);
+int run_log(void);
+int run_progress(void);
 int run_single(void);
 
 /* Options of an eager member: election after 10 ticks, heartbeat every tick, no limits. */
