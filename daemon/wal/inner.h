@@ -48,13 +48,13 @@ struct scan {
     size_t window_segment;
 };
 
-MUST struct err scan_init(struct scan *scan, const struct segments *segments, struct why *why);
-void scan_fini(struct scan *scan);
+MUST struct err wal_scan_init(struct scan *scan, const struct segments *segments, struct why *why);
+void wal_scan_fini(struct scan *scan);
 /* The next record, lent until the next call; is_end at the end. Errors: TORN (a tail that a crash
  * explains, in the last segment only; offset is where it begins), BAD_CRC, BAD_FORMAT, IO. */
-MUST struct err scan_next(struct scan *scan, struct record *out, struct why *why);
+MUST struct err wal_scan_next(struct scan *scan, struct record *out, struct why *why);
 /* why about the record behind the last good one. */
-struct err scan_why(const struct scan *scan, struct err e, struct why *why, const char *what);
+struct err wal_scan_why(const struct scan *scan, struct err e, struct why *why, const char *what);
 
 struct wal {
     struct disk *disk;

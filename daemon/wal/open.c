@@ -161,7 +161,7 @@ static struct err read_record(struct reader *reader, const struct record *record
     case RECORD_CRC:
         break;
     }
-    return err_is(e) ? scan_why(&reader->scan, e, why, what) : OK;
+    return err_is(e) ? wal_scan_why(&reader->scan, e, why, what) : OK;
 }
 
 /* Everything up to the end or to a torn tail, which is no error here: the scan stands before it. */
@@ -171,7 +171,7 @@ static struct err read_all(struct reader *reader, struct why *why)
     struct scan *scan = &reader->scan;
     struct why torn;
     for (;;) {
-        struct err e = scan_next(scan, &record, why ? why : &torn);
+        struct err e = wal_scan_next(scan, &record, why ? why : &torn);
         if (IS(e, TORN)) {
             reader->log.torn_bytes = scan->bytes - scan->offset;
             break;
@@ -186,10 +186,10 @@ static struct err read_all(struct reader *reader, struct why *why)
     }
     reader->log.tail_offset = scan->offset;
     if (!reader->has_identity) {
-        return scan_why(scan, ERR(BAD_FORMAT), why, "the log does not say whose it is");
+        return wal_scan_why(scan, ERR(BAD_FORMAT), why, "the log does not say whose it is");
     }
     if (reader->log.hard.commit > reader->last_index) {
-        return scan_why(scan, ERR(BAD_FORMAT), why, "committed entries are missing");
+        return wal_scan_why(scan, ERR(BAD_FORMAT), why, "committed entries are missing");
     }
     if (!reader->has_start) {
         return why_set(why, ERR(ABSENT), "%s: no record of the snapshot at index %llu",
@@ -202,11 +202,11 @@ static struct err reader_run(struct reader *reader, const struct segments *segme
     uint64_t term, struct why *why)
 {
     *reader = (struct reader){.start_index = index, .start_term = term, .last_index = index};
-    struct err e = scan_init(&reader->scan, segments, why);
+    struct err e = wal_scan_init(&reader->scan, segments, why);
     if (!err_is(e)) {
         e = read_all(reader, why);
     }
-    scan_fini(&reader->scan);
+    wal_scan_fini(&reader->scan);
     if (err_is(e)) {
         wal_log_fini(&reader->log);
     }
@@ -343,7 +343,7 @@ static struct err collect(struct scan *scan, struct wal_snapshots *out, struct w
     struct raft_hard_state hard = {0};
     struct err e = OK;
     while (!err_is(e) && !scan->is_end) {
-        e = scan_next(scan, &record, why);
+        e = wal_scan_next(scan, &record, why);
         if (IS(e, TORN) || (!err_is(e) && scan->is_end)) {
             e = OK;
             break;
@@ -351,7 +351,7 @@ static struct err collect(struct scan *scan, struct wal_snapshots *out, struct w
         if (!err_is(e) && record.type == RECORD_SNAPSHOT) {
             e = record_snapshot(record.data, &snapshot);
             if (err_is(e)) {
-                return scan_why(scan, e, why, "not a snapshot record");
+                return wal_scan_why(scan, e, why, "not a snapshot record");
             }
             snapshots_add(out, &snapshot);
         } else if (!err_is(e) && record.type == RECORD_STATE) {
@@ -371,7 +371,7 @@ struct err wal_snapshots_read(
     TRY(segments_list(disk, dir, &segments, why));
     struct err e = segments_open(&segments, disk, false, why);
     if (!err_is(e)) {
-        e = scan_init(&scan, &segments, why);
+        e = wal_scan_init(&scan, &segments, why);
     }
     if (!err_is(e)) {
         e = collect(&scan, &snapshots, why);
@@ -381,7 +381,7 @@ struct err wal_snapshots_read(
     } else {
         wal_snapshots_fini(&snapshots);
     }
-    scan_fini(&scan);
+    wal_scan_fini(&scan);
     segments_fini(&segments);
     return e;
 }

@@ -23,19 +23,19 @@ static const struct segment *here(const struct scan *scan)
     return &scan->segments->items[scan->at];
 }
 
-struct err scan_why(const struct scan *scan, struct err e, struct why *why, const char *what)
+struct err wal_scan_why(const struct scan *scan, struct err e, struct why *why, const char *what)
 {
     return why_set(
         why, e, "%s at offset %llu: %s", here(scan)->path, (unsigned long long)scan->offset, what);
 }
 
-struct err scan_init(struct scan *scan, const struct segments *segments, struct why *why)
+struct err wal_scan_init(struct scan *scan, const struct segments *segments, struct why *why)
 {
     *scan = (struct scan){.segments = segments, .window_segment = SIZE_MAX};
     return disk_size(here(scan)->file, &scan->bytes, why);
 }
 
-void scan_fini(struct scan *scan)
+void wal_scan_fini(struct scan *scan)
 {
     free(scan->window);
     scan->window = NULL;
@@ -189,12 +189,12 @@ static bool may_be_torn(struct scan *scan, uint64_t bytes, struct why *why)
 static struct err too_long(struct scan *scan, uint64_t bytes, struct why *why)
 {
     if (!may_be_torn(scan, bytes, why)) {
-        return scan_why(scan, ERR(BAD_FORMAT), why, "the record's length is damaged");
+        return wal_scan_why(scan, ERR(BAD_FORMAT), why, "the record's length is damaged");
     }
     if (has_chain_behind(scan)) {
-        return scan_why(scan, ERR(BAD_FORMAT), why, "damaged length, good records follow");
+        return wal_scan_why(scan, ERR(BAD_FORMAT), why, "damaged length, good records follow");
     }
-    return scan_why(scan, ERR(TORN), why, "the record is cut off");
+    return wal_scan_why(scan, ERR(TORN), why, "the record is cut off");
 }
 
 /* Parses the record and advances the chain. */
@@ -226,8 +226,8 @@ static struct err take(
         return OK;
     }
     bool is_torn = has_zero_sector(at, data, len) && may_be_torn(scan, bytes, why);
-    return is_torn ? scan_why(scan, ERR(TORN), why, "the record is torn")
-                   : scan_why(scan, e, why, err_text(e));
+    return is_torn ? wal_scan_why(scan, ERR(TORN), why, "the record is torn")
+                   : wal_scan_why(scan, e, why, err_text(e));
 }
 
 /* Moves to the next segment, or to the end, keeping offset for the writer. */
@@ -250,13 +250,13 @@ static struct err take_length(struct scan *scan, uint64_t left, uint64_t *out, s
     TRY(look(scan, scan->offset, sector, &data, why));
     uint64_t field = get_le64(data);
     if (!field && !is_zero(data, sector)) {
-        return scan_why(scan, ERR(BAD_FORMAT), why, "a record without a length");
+        return wal_scan_why(scan, ERR(BAD_FORMAT), why, "a record without a length");
     }
     *out = field;
     return OK;
 }
 
-struct err scan_next(struct scan *scan, struct record *out, struct why *why)
+struct err wal_scan_next(struct scan *scan, struct record *out, struct why *why)
 {
     while (!scan->is_end) {
         uint64_t bytes;
@@ -273,7 +273,7 @@ struct err scan_next(struct scan *scan, struct record *out, struct why *why)
             continue;
         }
         if (err_is(frame_head(field, &bytes, &pad))) {
-            return scan_why(scan, ERR(BAD_FORMAT), why, "not a record length");
+            return wal_scan_why(scan, ERR(BAD_FORMAT), why, "not a record length");
         }
         if (bytes + pad > left - FRAME_HEAD) {
             return too_long(scan, bytes, why);
