@@ -4,6 +4,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/json.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -83,72 +85,17 @@ void log_level_set(enum log_level level)
     __atomic_store_n(&logger.level, level, __ATOMIC_RELAXED);
 }
 
-/* JSON as Go's encoders write it: control bytes escaped, invalid UTF-8 kept out. */
 static void add_quoted(struct buf *line, struct slice text)
 {
-    buf_add_byte(line, '"');
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t byte = text.data[i];
-        if (byte == '"' || byte == '\\') {
-            buf_add_byte(line, '\\');
-            buf_add_byte(line, byte);
-        } else if (byte == '\n') {
-            buf_add_str(line, "\\n");
-        } else if (byte == '\t') {
-            buf_add_str(line, "\\t");
-        } else if (byte == '\r') {
-            buf_add_str(line, "\\r");
-        } else if (byte < 0x20 || byte == 0x7f) {
-            buf_printf(line, "\\u%04x", byte);
-        } else {
-            buf_add_byte(line, byte);
-        }
-    }
-    buf_add_byte(line, '"');
+    struct json json;
+    json_init(&json, line, JSON_PLAIN);
+    json_add_string(&json, text);
 }
 
-/* Trims "1.500000" to "1.5". */
-static void add_decimal(struct buf *line, double number, const char *unit)
-{
-    char text[64];
-    int len = snprintf(text, sizeof(text), "%.6f", number);
-    while (len > 0 && text[len - 1] == '0') {
-        len--;
-    }
-    if (len > 0 && text[len - 1] == '.') {
-        len--;
-    }
-    buf_add(line, text, (size_t)len);
-    buf_add_str(line, unit);
-}
-
-/* As Go prints a time.Duration. */
 static void add_duration(struct buf *line, int64_t ns)
 {
-    buf_add_byte(line, '"');
-    if (ns < 0) {
-        buf_add_byte(line, '-');
-        ns = -ns;
-    }
-    if (ns == 0) {
-        buf_add_str(line, "0s");
-    } else if (ns < 1000) {
-        buf_printf(line, "%" PRId64 "ns", ns);
-    } else if (ns < 1000000) {
-        add_decimal(line, (double)ns / 1e3, "µs");
-    } else if (ns < 1000000000) {
-        add_decimal(line, (double)ns / 1e6, "ms");
-    } else {
-        int64_t seconds = ns / 1000000000;
-        if (seconds >= 3600) {
-            buf_printf(line, "%" PRId64 "h", seconds / 3600);
-        }
-        if (seconds >= 60) {
-            buf_printf(line, "%" PRId64 "m", seconds / 60 % 60);
-        }
-        add_decimal(line, (double)(seconds % 60) + (double)(ns % 1000000000) / 1e9, "s");
-    }
-    buf_add_byte(line, '"');
+    char text[TEXT_DURATION_SIZE];
+    add_quoted(line, slice_str(text_format_duration(ns, text)));
 }
 
 static void add_texts(struct buf *line, const char *const *texts)
@@ -241,19 +188,30 @@ static void add_console(struct buf *line, enum log_level level, const char *call
     buf_add_str(line, "\n");
 }
 
+static void add_line(struct buf *line, enum log_level level, const char *caller,
+    const char *message, const struct log_field *fields)
+{
+    char stamp[48];
+    clock_format_log(clock_wall_ns(), stamp, sizeof(stamp));
+    if (logger.format == LOG_FORMAT_JSON) {
+        add_json(line, level, caller, stamp, message, fields);
+    } else {
+        add_console(line, level, caller, stamp, message, fields);
+    }
+}
+
 void log_write(enum log_level level, const char *file, int line_number, const char *message,
     const struct log_field *fields)
 {
+    static const struct log_field cut[] = {{"truncated", LOG_KIND_BOOL, {.number = 1}}, {0}};
     struct buf line;
     char caller[256];
-    char stamp[48];
     buf_init(&line, LOG_LINE_MAX);
     snprintf(caller, sizeof(caller), "%s:%d", short_file(file), line_number);
-    clock_format_log(clock_wall_ns(), stamp, sizeof(stamp));
-    if (logger.format == LOG_FORMAT_JSON) {
-        add_json(&line, level, caller, stamp, message, fields);
-    } else {
-        add_console(&line, level, caller, stamp, message, fields);
+    add_line(&line, level, caller, message, fields);
+    if (line.is_full) {
+        buf_reset(&line);
+        add_line(&line, level, caller, message, cut);
     }
     for (int i = 0; i < logger.fd_count; i++) {
         /* A log that cannot be written must not stop the member. */

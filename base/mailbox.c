@@ -68,7 +68,7 @@ static struct timespec deadline_after(int64_t timeout_ms)
 size_t mailbox_take(struct mailbox *box, struct list *out, int64_t timeout_ms)
 {
     pthread_mutex_lock(&box->mutex);
-    if (box->count == 0 && !box->is_closed && timeout_ms != 0) {
+    if (box->count == 0 && !box->is_closed && !box->is_woken && timeout_ms != 0) {
         struct timespec deadline = deadline_after(timeout_ms > 0 ? timeout_ms : 0);
         int rc = 0;
         box->is_waiting = true;
@@ -78,6 +78,7 @@ size_t mailbox_take(struct mailbox *box, struct list *out, int64_t timeout_ms)
         }
         box->is_waiting = false;
     }
+    box->is_woken = false;
     size_t taken = box->count;
     list_splice(out, &box->items);
     box->count = 0;
@@ -88,6 +89,7 @@ size_t mailbox_take(struct mailbox *box, struct list *out, int64_t timeout_ms)
 void mailbox_wake(struct mailbox *box)
 {
     pthread_mutex_lock(&box->mutex);
+    box->is_woken = true;
     box->is_waiting = false;
     pthread_mutex_unlock(&box->mutex);
     pthread_cond_signal(&box->cond);

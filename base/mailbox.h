@@ -20,6 +20,7 @@ struct mailbox {
     size_t items_max;
     bool is_closed;
     bool is_waiting;
+    bool is_woken; /* by mailbox_wake, since the last take */
 };
 
 void mailbox_init(struct mailbox *box, size_t items_max);
@@ -33,7 +34,8 @@ bool mailbox_push_always(struct mailbox *box, struct list *item);
 /* Moves all waiting items to the end of out, in order; waits up to timeout_ms (-1: for ever, 0: not
  * at all) for the first. Returns how many. 0 with a closed box means: nothing more will come. */
 size_t mailbox_take(struct mailbox *box, struct list *out, int64_t timeout_ms);
-/* Wakes the taker though nothing was pushed. */
+/* Wakes the taker though nothing was pushed: the take that waits, or else the next one, does not
+ * wait. */
 void mailbox_wake(struct mailbox *box);
 void mailbox_close(struct mailbox *box);
 bool mailbox_is_closed(struct mailbox *box);

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * codec, crc32c, pb. */
+#include "base/codec.h"
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "base/pb.h"
+
+#include <rpc.pb-c.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static void test_varint_goes_there_and_back(void **state)
+{
+    static const uint64_t numbers[] = {
+        0, 1, 127, 128, 300, 16383, 16384, UINT32_MAX, (1ULL << 63) - 1, 1ULL << 63, UINT64_MAX};
+    uint8_t bytes[10];
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        size_t len = varint_put(bytes, numbers[i]);
+        uint64_t back = 0;
+        struct wire wire;
+        assert_int_equal(len, varint_size(numbers[i]));
+        wire_init(&wire, slice_of(bytes, len));
+        assert_false(err_is(varint_take(&wire, &back)));
+        assert_true(back == numbers[i]);
+        assert_false(wire_more(&wire));
+        wire_init(&wire, slice_of(bytes, len - 1));
+        assert_true(IS(varint_take(&wire, &back), BAD_FORMAT));
+    }
+}
+
+static void test_fixed_numbers_have_their_order(void **state)
+{
+    uint8_t bytes[8];
+    (void)state;
+    put_be64(bytes, 0x0102030405060708);
+    assert_memory_equal(bytes, "\1\2\3\4\5\6\7\10", 8);
+    assert_true(get_be64(bytes) == 0x0102030405060708);
+    assert_true(get_le64(bytes) == 0x0807060504030201);
+    put_le32(bytes, 0xa1b2c3d4);
+    assert_int_equal(bytes[0], 0xd4);
+    assert_true(get_le32(bytes) == 0xa1b2c3d4);
+}
+
+static void test_wire_writes_what_protobuf_reads(void **state)
+{
+    struct arena *arena = arena_new(0);
+    struct buf buf;
+    Etcdserverpb__RangeRequest *request = NULL;
+    (void)state;
+    buf_init(&buf, 1000);
+    wire_add_bytes(&buf, 1, SLICE("key"));
+    wire_add_bytes_nz(&buf, 2, SLICE(""));
+    wire_add_varint(&buf, 3, 300);
+    wire_add_varint_nz(&buf, 4, 0);
+    assert_false(err_is(
+        pb_unpack(&etcdserverpb__range_request__descriptor, arena, buf_slice(&buf), &request)));
+    assert_true(slice_eq(pb_slice(request->key), SLICE("key")));
+    assert_int_equal(request->limit, 300);
+    struct buf again;
+    buf_init(&again, 1000);
+    pb_pack(request, &again);
+    assert_true(slice_eq(buf_slice(&buf), buf_slice(&again)));
+    assert_true(slice_eq(pb_pack_arena(request, arena), buf_slice(&buf)));
+    buf_fini(&again);
+    buf_fini(&buf);
+    arena_free(arena);
+}
+
+static void expect_field_refused(struct slice bytes)
+{
+    struct wire wire;
+    struct wire_field field = {.number = 77};
+    wire_init(&wire, bytes);
+    assert_true(IS(wire_next(&wire, &field), BAD_FORMAT));
+    assert_int_equal(field.number, 77);
+}
+
+static void test_wire_refuses_what_is_malformed(void **state)
+{
+    (void)state;
+    expect_field_refused(SLICE("\x00\x00"));  /* field number 0 */
+    expect_field_refused(SLICE("\x0a"));      /* no length */
+    expect_field_refused(SLICE("\x0a\x02x")); /* shorter than said */
+    expect_field_refused(SLICE("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")); /* 2^64 - 1 */
+    expect_field_refused(SLICE("\x0b"));                                         /* group */
+    expect_field_refused(SLICE("\x0c"));                                         /* end of group */
+    expect_field_refused(SLICE("\x09\1\2\3\4\5\6\7")); /* seven of eight bytes */
+    expect_field_refused(SLICE("\x0d\1\2\3"));         /* three of four */
+    expect_field_refused(SLICE("\x08\x80"));           /* torn varint */
+    expect_field_refused(SLICE("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02")); /* 65 bits */
+    expect_field_refused(SLICE("\x80\x80\x80\x80\x80\x01\x00")); /* tag past 32 bits */
+}
+
+static void test_wire_reads_every_type(void **state)
+{
+    struct wire wire;
+    struct wire_field field;
+    (void)state;
+    wire_init(&wire, SLICE("\x08\x96\x01\x12\x01z\x1d\1\0\0\0\x21\2\0\0\0\0\0\0\0"));
+    assert_false(err_is(wire_next(&wire, &field)));
+    assert_int_equal(field.value, 150);
+    assert_false(err_is(wire_next(&wire, &field)));
+    assert_true(slice_eq(field.bytes, SLICE("z")));
+    assert_false(err_is(wire_next(&wire, &field)));
+    assert_int_equal(field.number * 10 + field.value, 31);
+    assert_false(err_is(wire_next(&wire, &field)));
+    assert_int_equal(field.number * 10 + field.value, 42);
+    assert_false(wire_more(&wire));
+}
+
+/* A transaction within a transaction, levels deep; each level is two messages on the wire. */
+static struct slice nested_txn(struct arena *arena, int levels)
+{
+    struct slice inner = {0};
+    for (int i = 0; i < levels; i++) {
+        struct buf op;
+        struct buf txn;
+        buf_init(&op, 1 << 20);
+        buf_init(&txn, 1 << 20);
+        wire_add_bytes(&op, 4, inner);           /* RequestOp.request_txn */
+        wire_add_bytes(&txn, 2, buf_slice(&op)); /* TxnRequest.success */
+        inner = arena_dup(arena, buf_slice(&txn));
+        buf_fini(&op);
+        buf_fini(&txn);
+    }
+    return inner;
+}
+
+static void test_pb_bounds_nesting(void **state)
+{
+    const ProtobufCMessageDescriptor *type = &etcdserverpb__txn_request__descriptor;
+    struct arena *arena = arena_new(0);
+    void *message = NULL;
+    (void)state;
+    assert_false(err_is(pb_unpack(type, arena, nested_txn(arena, 128), &message)));
+    message = NULL;
+    assert_true(IS(pb_unpack(type, arena, nested_txn(arena, 150), &message), TOO_BIG));
+    assert_null(message);
+    assert_false(err_is(pb_unpack_log(type, arena, nested_txn(arena, 152), &message)));
+    assert_true(IS(pb_unpack_log(type, arena, nested_txn(arena, 20000 / 16), &message), TOO_BIG));
+    arena_free(arena);
+}
+
+static void test_pb_refuses_bytes_of_another_kind(void **state)
+{
+    struct arena *arena = arena_new(0);
+    Etcdserverpb__RangeRequest *request = NULL;
+    (void)state;
+    assert_true(
+        IS(pb_unpack(&etcdserverpb__range_request__descriptor, arena, SLICE("\x0a\xff"), &request),
+            BAD_FORMAT));
+    assert_null(request);
+    arena_free(arena);
+}
+
+static void test_crc32c_is_castagnolis(void **state)
+{
+    uint8_t bytes[300];
+    (void)state;
+    assert_true(crc32c(0, SLICE("123456789")) == 0xe3069283);
+    assert_int_equal(crc32c(0, SLICE("")), 0);
+    memset(bytes, 0, 32);
+    assert_true(crc32c(0, slice_of(bytes, 32)) == 0x8a9136aa); /* RFC 3720, B.4 */
+    memset(bytes, 0xff, 32);
+    assert_true(crc32c(0, slice_of(bytes, 32)) == 0x62a8ab43);
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)(i * 7);
+    }
+    uint32_t whole = crc32c(0, slice_of(bytes, sizeof(bytes)));
+    for (size_t cut = 0; cut <= sizeof(bytes); cut++) {
+        uint32_t crc = crc32c(0, slice_of(bytes, cut));
+        assert_true(crc32c(crc, slice_of(bytes + cut, sizeof(bytes) - cut)) == whole);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_varint_goes_there_and_back),
+        cmocka_unit_test(test_fixed_numbers_have_their_order),
+        cmocka_unit_test(test_wire_writes_what_protobuf_reads),
+        cmocka_unit_test(test_wire_refuses_what_is_malformed),
+        cmocka_unit_test(test_wire_reads_every_type),
+        cmocka_unit_test(test_pb_bounds_nesting),
+        cmocka_unit_test(test_pb_refuses_bytes_of_another_kind),
+        cmocka_unit_test(test_crc32c_is_castagnolis),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Log lines as tools parse them: zap's field layout, one JSON object a line. */
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <json-c/json.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char path[] = "/tmp/ketcd-log-XXXXXX";
+static char text[1 << 18];
+
+static int setup(void **state)
+{
+    (void)state;
+    memcpy(path + sizeof(path) - 7, "XXXXXX", 6);
+    int fd = mkstemp(path);
+    close(fd);
+    return fd < 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    log_close();
+    unlink(path);
+    return 0;
+}
+
+static void open_log(enum log_level level, enum log_format format)
+{
+    const char *const outputs[] = {path, NULL};
+    struct log_options options = {level, format, outputs};
+    assert_false(err_is(log_open(&options, NULL)));
+}
+
+static const char *written(void)
+{
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    size_t len = fread(text, 1, sizeof(text) - 1, file);
+    fclose(file);
+    text[len] = 0;
+    return text;
+}
+
+/* Behind "ts":"…", which the clock decides. */
+static const char *after_stamp(const char *line)
+{
+    static const char *const begin = "{\"level\":\"info\",\"ts\":\"";
+    assert_int_equal(strncmp(line, begin, strlen(begin)), 0);
+    const char *end = strchr(line + strlen(begin), '"');
+    assert_non_null(end);
+    return end;
+}
+
+static void test_log_line_has_zaps_layout(void **state)
+{
+    static const char *const list[] = {"a", "b\"", NULL};
+    (void)state;
+    open_log(LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    log_write(LOG_LEVEL_INFO, "/x/y/server/pump.c", 42, "hello",
+        (const struct log_field[]){LOG_STR("s", "q\"\\\n\t\x01é"), LOG_STRS("l", list),
+            LOG_INT("i", -5), LOG_UINT("u", UINT64_MAX), LOG_BOOL("b", true),
+            LOG_NS("d", 1234567891), LOG_MS("m", 250), LOG_HEX("h", 0xab),
+            LOG_BYTES("y", SLICE("z")), LOG_ERR("why"), {0}});
+    assert_string_equal(after_stamp(written()),
+        "\",\"caller\":\"server/pump.c:42\",\"msg\":\"hello\",\"s\":\"q\\\"\\\\\\n\\t\\u0001é\","
+        "\"l\":[\"a\",\"b\\\"\"],\"i\":-5,\"u\":18446744073709551615,\"b\":true,"
+        "\"d\":\"1.234567891s\",\"m\":\"250ms\",\"h\":\"ab\",\"y\":\"z\",\"error\":\"why\"}\n");
+}
+
+static void test_log_console_is_tabbed(void **state)
+{
+    (void)state;
+    open_log(LOG_LEVEL_INFO, LOG_FORMAT_CONSOLE);
+    log_write(LOG_LEVEL_WARN, "a.c", 1, "hi", (const struct log_field[]){LOG_INT("n", 1), {0}});
+    const char *line = strchr(written(), '\t');
+    assert_non_null(line);
+    assert_string_equal(line, "\twarn\ta.c:1\thi\t{\"n\":1}\n");
+}
+
+static void test_log_keeps_lines_json_whatever_comes(void **state)
+{
+    char *big = mem_new(200000);
+    (void)state;
+    memset(big, 'x', 199999);
+    open_log(LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    LOG_INFO("bad utf-8", LOG_STR("v", "a\xff\xc3"));
+    LOG_INFO("too long", LOG_STR("v", big));
+    char *line = (char *)(uintptr_t)written();
+    for (int i = 0; i < 2; i++) {
+        char *end = strchr(line, '\n');
+        assert_non_null(end);
+        *end = 0;
+        struct json_object *object = json_tokener_parse(line);
+        assert_non_null(object);
+        json_object_put(object);
+        assert_non_null(
+            strstr(line, i ? "\"truncated\":true" : "\"v\":\"a\xef\xbf\xbd\xef\xbf\xbd\""));
+        line = end + 1;
+    }
+    assert_int_equal(*line, 0);
+    free(big);
+}
+
+static void test_log_drops_what_is_below_its_level(void **state)
+{
+    (void)state;
+    open_log(LOG_LEVEL_WARN, LOG_FORMAT_JSON);
+    LOG_INFO("no");
+    LOG_DEBUG("no");
+    LOG_ERROR("yes");
+    log_level_set(LOG_LEVEL_DEBUG);
+    LOG_DEBUG("and this");
+    assert_null(strstr(written(), "\"no\""));
+    assert_non_null(strstr(text, "\"msg\":\"yes\"}\n{\"level\":\"debug\""));
+}
+
+static void test_log_refuses_an_output_that_cannot_open(void **state)
+{
+    static const char *const outputs[] = {"/nonexistent/dir/log", NULL};
+    struct log_options options = {LOG_LEVEL_INFO, LOG_FORMAT_JSON, outputs};
+    struct why why = {""};
+    (void)state;
+    assert_true(IS(log_open(&options, &why), ABSENT));
+    assert_non_null(strstr(why.text, "/nonexistent/dir/log"));
+}
+
+static void test_clock_stamps_as_zap(void **state)
+{
+    char stamp[40];
+    (void)state;
+    setenv("TZ", "UTC", 1);
+    tzset();
+    clock_format_log(1769850611123456789, stamp, sizeof(stamp));
+    assert_string_equal(stamp, "2026-01-31T09:10:11.123456Z");
+    setenv("TZ", "XYZ-5:30", 1);
+    tzset();
+    clock_format_log(1769850611000000999, stamp, sizeof(stamp));
+    assert_string_equal(stamp, "2026-01-31T14:40:11.000000+0530");
+    unsetenv("TZ");
+    tzset();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_log_line_has_zaps_layout, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_console_is_tabbed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_keeps_lines_json_whatever_comes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_drops_what_is_below_its_level, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_log_refuses_an_output_that_cannot_open, setup, teardown),
+        cmocka_unit_test(test_clock_stamps_as_zap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
