@@ -69,6 +69,18 @@ static void take_persisted(struct server *server, struct persist_job *job)
     list_push(&server->jobs_free, &job->item.node);
 }
 
+/* Nobody else can win: no need to wait out an election timeout. */
+static void campaign_if_alone(struct server *server)
+{
+    struct raft_event event = {.type = RAFT_CAMPAIGN};
+    if (atomic_load(&server->is_alone) && raft_soft_state_get(server->options.raft).lead == 0) {
+        struct err err = raft_step(server->options.raft, &event);
+        if (err_is(err)) {
+            LOG_DEBUG("did not campaign", LOG_ERR(err_text(err)));
+        }
+    }
+}
+
 static void take_conf(struct server *server, struct core_conf *conf)
 {
     struct raft_conf_state state;
@@ -273,6 +285,9 @@ void *core_main(void *arg)
     struct list *node;
     list_init(&items);
     server->next_tick_ms = clock_mono_ms() + server->options.tick_ms;
+    pump_update(server);
+    campaign_if_alone(server);
+    pump_update(server);
     while (!mailbox_is_closed(&server->core_box)) {
         int64_t wait_ms = server->next_tick_ms - clock_mono_ms();
         mailbox_take(&server->core_box, &items, wait_ms > 0 ? wait_ms : 0);
