@@ -54,9 +54,16 @@ static bool is_acceptable(const struct raft_message *message)
     return has_sender || is_bare(type) || is_response(type);
 }
 
+/* Requests may come back to where they began, by way of others; promises and orders may not. */
+static bool is_forged(const struct raft *raft, const struct raft_message *message)
+{
+    bool is_handed_back = is_response(message->type) && raft->options.keep_self_messages;
+    return message->from == raft->id && !is_bare(message->type) && !is_handed_back;
+}
+
 static struct err receive(struct raft *raft, const struct raft_message *message)
 {
-    if (!is_acceptable(message)) {
+    if (!is_acceptable(message) || is_forged(raft, message)) {
         return ERR(BAD_INPUT);
     }
     if (is_response(message->type) && !tracker_find(&raft->tracker, message->from)) {

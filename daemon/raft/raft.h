@@ -120,8 +120,9 @@ struct raft_event {
 };
 
 /* Errors: PROPOSAL_DROPPED (no leader, transfer under way, too much uncommitted), NO_LEADER (read
- * index, transfer), PEER_UNKNOWN (a response from a stranger), BAD_INPUT (a malformed or local
- * message); the machine is unchanged then. */
+ * index, transfer), PEER_UNKNOWN (a response from a stranger), BAD_INPUT (a malformed, local or
+ * forged message, an index out of range), CORRUPT (the leader contradicts what is committed here,
+ * or this log has lost entries: stop). Nothing is appended, committed or promised then. */
 MUST struct err raft_step(struct raft *raft, const struct raft_event *event);
 
 struct raft_read_state {

@@ -63,6 +63,8 @@ int main(void)
     failures += run_progress();
     failures += run_conf();
     failures += run_single();
+    failures += run_peers();
+    failures += run_hostile();
     failures += run_chaos();
     return failures;
 }

@@ -16,7 +16,9 @@
 
 int run_chaos(void);
 int run_conf(void);
+int run_hostile(void);
 int run_log(void);
+int run_peers(void);
 int run_progress(void);
 int run_single(void);
 
