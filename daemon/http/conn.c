@@ -255,7 +255,8 @@ static void on_write(struct bufferevent *bev, void *arg)
         }
         return;
     }
-    if (request && request->mode == BODY_STREAMED && request->stream->writable) {
+    bool is_served = request && request->mode == BODY_STREAMED && !atomic_load(&request->is_given_back);
+    if (is_served && request->stream->writable) {
         request->stream->writable(request, request->arg);
     }
 }
@@ -290,7 +291,7 @@ static void end_input(struct conn *conn)
         on_write(conn->bev, conn);
     } else if (!request) {
         begin_closing(conn);
-    } else if (request->mode == BODY_STREAMED) {
+    } else if (request->mode == BODY_STREAMED && !atomic_load(&request->is_given_back)) {
         conn_close(conn);
     } else if (request->mode == BODY_GATHERED) {
         request_cut_off(request);

@@ -77,6 +77,7 @@ struct http_request {
     bool is_paused;
     bool is_told; /* the end of the body, whichever */
     bool has_continued;
+    atomic_bool is_given_back; /* no callback starts after this */
     struct field_set *fields;
     size_t field_count;
     bool is_chunked;

@@ -4,7 +4,7 @@
  * is held before memory is taken. Requests of one connection are served one after the other.
  *
  * A request belongs to the handler from `serve` until http_respond, http_end or http_abort, each of which gives it back.
- * Callbacks run on the server's thread; functions may be called from any thread unless they say "server's thread", but
+ * No callback starts after that. Callbacks run on the server's thread; functions may be called from any thread unless they say "server's thread", but
  * for one request from one thread at a time.
  */
 #ifndef HTTP_HTTP_H

@@ -155,6 +155,9 @@ bool request_wants_body(const struct http_request *request)
 static void tell(struct http_request *request, enum http_body_event event, struct slice bytes)
 {
     request->is_told = event != HTTP_BODY_BYTES;
+    if (atomic_load(&request->is_given_back)) {
+        return;
+    }
     bytes = bytes.data ? bytes : SLICE("");
     http_body_fn *fn = request->mode == BODY_GATHERED ? request->done : request->stream->body;
     fn(request, event, bytes, request->arg);
@@ -213,7 +216,7 @@ void request_lost(struct http_request *request)
 {
     if (request->mode == BODY_GATHERED && !request->is_told) {
         tell(request, HTTP_BODY_GONE, SLICE(""));
-    } else if (request->mode == BODY_STREAMED && request->stream->closed) {
+    } else if (request->mode == BODY_STREAMED && request->stream->closed && !atomic_load(&request->is_given_back)) {
         request->is_told = true;
         request->stream->closed(request, request->arg);
     }

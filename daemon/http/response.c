@@ -225,6 +225,9 @@ static struct out *out_new(struct http_request *request, unsigned what)
 
 static void post(struct out *out)
 {
+    if (out->what & (OUT_LAST | OUT_ABORT)) {
+        check(!atomic_exchange(&out->request->is_given_back, true));
+    }
     if (out->body.len) {
         out->is_counted = true;
         atomic_fetch_add(&out->request->pending, out->body.len);

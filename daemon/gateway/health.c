@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * /health, /livez and /readyz. Each is a list of checks, each check one call through api as the member itself; they run
+ * one after the other. Go prints the checks of one answer in a random order; here it is the table's.
+ */
+#include "gateway/room.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/pb.h"
+
+#include <rpc.pb-c.h>
+
+enum probe { PROBE_ALARMS, PROBE_CORRUPT, PROBE_LEADER, PROBE_LEARNER, PROBE_READ_LOCAL, PROBE_READ };
+
+struct check {
+    const char *name;
+    enum probe probe;
+};
+
+static const struct check health_checks[] = {{"alarms", PROBE_ALARMS}, {"leader", PROBE_LEADER}, {"read", PROBE_READ}};
+static const struct check livez_checks[] = {{"serializable_read", PROBE_READ_LOCAL}};
+static const struct check readyz_checks[] = {{"data_corruption", PROBE_CORRUPT}, {"serializable_read", PROBE_READ_LOCAL},
+    {"linearizable_read", PROBE_READ}, {"non_learner", PROBE_LEARNER}};
+
+static const struct page {
+    const char *path;
+    const char *type;
+    const struct check *checks;
+    size_t check_count;
+} pages[] = {
+    {"/health", "health", health_checks, COUNT_OF(health_checks)},
+    {"/livez", "livez", livez_checks, COUNT_OF(livez_checks)},
+    {"/readyz", "readyz", readyz_checks, COUNT_OF(readyz_checks)},
+};
+
+struct run {
+    struct api_call call;
+    struct http_task task;
+    struct http_request *request;
+    struct gateway *gateway;
+    struct arena *arena;
+    const struct page *page;
+    const struct check *only; /* a path of its own; NULL: all that are not excluded */
+    size_t next;
+    bool is_serializable;
+    bool is_verbose;
+    bool has_failed;
+    struct buf excluded; /* names, each with a NUL behind */
+    struct buf report;
+    const char *reason; /* of /health; in the arena */
+};
+
+static void step(struct run *run);
+
+void health_metrics(struct gateway *gateway)
+{
+    static const char *const gauge_labels[] = {"type", "name", NULL};
+    static const char *const counter_labels[] = {"type", "name", "status", NULL};
+    gateway->health_success =
+        metric_counter("etcd_server_health_success", "The total number of successful health checks", NULL);
+    gateway->health_failures =
+        metric_counter("etcd_server_health_failures", "The total number of failed health checks", NULL);
+    gateway->check_gauge =
+        metric_gauge("etcd_server_healthcheck", "The result of each kind of healthcheck.", gauge_labels);
+    gateway->check_counter = metric_counter("etcd_server_healthchecks_total",
+        "The total number of each kind of healthcheck.", counter_labels);
+}
+
+static bool is_excluded(const struct run *run, const char *name)
+{
+    size_t at = 0;
+    while (at < run->excluded.len) {
+        const char *one = (const char *)run->excluded.data + at;
+        if (strcmp(one, name) == 0) {
+            return true;
+        }
+        at += strlen(one) + 1;
+    }
+    return false;
+}
+
+static void run_free(struct run *run)
+{
+    buf_fini(&run->excluded);
+    buf_fini(&run->report);
+    arena_free(run->arena);
+}
+
+/* ---- one probe ---- */
+
+static const char *alarm_name(Etcdserverpb__AlarmType type)
+{
+    const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(&etcdserverpb__alarm_type__descriptor, (int)type);
+    return value ? value->name : "UNKNOWN";
+}
+
+/* The name of the first alarm that counts; NULL: none. only: this one. */
+static const char *find_alarm(const struct run *run, struct slice packed, const char *only)
+{
+    Etcdserverpb__AlarmResponse *response;
+    if (err_is(pb_unpack(&etcdserverpb__alarm_response__descriptor, run->call.arena, packed, &response))) {
+        return NULL;
+    }
+    for (size_t i = 0; i < response->n_alarms; i++) {
+        const char *name = alarm_name(response->alarms[i]->alarm);
+        if (only ? strcmp(name, only) == 0 : !is_excluded(run, name)) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
+static const Etcdserverpb__StatusResponse *status_of(const struct run *run, struct slice packed)
+{
+    Etcdserverpb__StatusResponse *response;
+    struct err e = pb_unpack(&etcdserverpb__status_response__descriptor, run->call.arena, packed, &response);
+    return err_is(e) ? NULL : response;
+}
+
+/* What is wrong, as /livez and /readyz say it; NULL: nothing. */
+static const char *judge(struct run *run, enum probe probe, struct slice packed, const struct api_status *status)
+{
+    const Etcdserverpb__StatusResponse *member;
+    const char *alarm;
+    bool is_good = status->code == GRPC_CODE_OK;
+    switch (probe) {
+    case PROBE_ALARMS:
+        alarm = is_good ? find_alarm(run, packed, NULL) : NULL;
+        return alarm ? arena_printf(run->arena, "ALARM %s", alarm) : NULL;
+    case PROBE_CORRUPT:
+        return is_good && find_alarm(run, packed, "CORRUPT") ? "alarm activated: CORRUPT" : NULL;
+    case PROBE_LEADER:
+        member = is_good ? status_of(run, packed) : NULL;
+        return member && member->leader ? NULL : "RAFT NO LEADER";
+    case PROBE_LEARNER:
+        member = is_good ? status_of(run, packed) : NULL;
+        return member && member->islearner ? "not supported for learner" : NULL;
+    case PROBE_READ_LOCAL:
+    case PROBE_READ:
+        break;
+    }
+    if (is_good) {
+        return NULL;
+    }
+    const char *prefix = run->page->checks == health_checks ? "RANGE ERROR:" : "";
+    return arena_printf(run->arena, "%s%s", prefix, status->text ? status->text : "");
+}
+
+static void record(struct run *run, const char *name, bool is_good)
+{
+    const char *type = run->page->type;
+    metric_set(metric_with(run->gateway->check_gauge, (const char *const[]){type, name, NULL}), is_good);
+    metric_inc(metric_with(run->gateway->check_counter,
+        (const char *const[]){type, name, is_good ? "success" : "error", NULL}));
+}
+
+static void note(struct run *run, const struct check *check, const char *wrong)
+{
+    run->has_failed = run->has_failed || wrong;
+    if (run->page->checks == health_checks) {
+        run->reason = wrong;
+        return;
+    }
+    record(run, check->name, !wrong);
+    if (wrong) {
+        buf_printf(&run->report, "[-]%s failed: %s\n", check->name, wrong);
+    } else {
+        buf_printf(&run->report, "[+]%s ok\n", check->name);
+    }
+}
+
+static void finish_probe(struct http_task *task)
+{
+    struct run *run = CONTAINER_OF(task, struct run, task);
+    const struct check *check = run->only ? run->only : &run->page->checks[run->next];
+    struct payload payload;
+    struct api_status status;
+    struct buf packed;
+    payload_init(&payload);
+    buf_init(&packed, JSON_BYTES_MAX);
+    api_call_finish(&run->call, &payload, &status);
+    for (size_t i = 0; i < payload.count; i++) {
+        buf_add_slice(&packed, payload.parts[i].bytes);
+    }
+    note(run, check, judge(run, check->probe, buf_slice(&packed), &status));
+    payload_fini(&payload);
+    buf_fini(&packed);
+    arena_free(run->call.arena);
+    run->next = run->only ? run->page->check_count : run->next + 1;
+    step(run);
+}
+
+/* Any thread. */
+static void on_done(struct api_call *call)
+{
+    struct run *run = CONTAINER_OF(call, struct run, call);
+    http_run(http_request_server(run->request), &run->task);
+}
+
+static struct slice read_request(struct arena *arena, bool is_local)
+{
+    Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
+    range.key = pb_bytes(SLICE("health"));
+    range.limit = 1;
+    range.keys_only = true;
+    range.serializable = is_local;
+    return pb_pack_arena(&range, arena);
+}
+
+static void start_probe(struct run *run, enum probe probe)
+{
+    struct arena *arena = arena_new(0);
+    const char *path = "/etcdserverpb.KV/Range";
+    struct slice packed = {0}; /* Status and Alarm GET are messages with nothing set */
+    if (probe == PROBE_READ_LOCAL || probe == PROBE_READ) {
+        packed = read_request(arena, probe == PROBE_READ_LOCAL || run->is_serializable);
+    } else if (probe == PROBE_ALARMS || probe == PROBE_CORRUPT) {
+        path = "/etcdserverpb.Maintenance/Alarm";
+    } else {
+        path = "/etcdserverpb.Maintenance/Status";
+    }
+    run->call = (struct api_call){.method = api_method_find(slice_str(path)), .arena = arena, .request = packed,
+        .caller = {.is_internal = true, .address = http_peer(run->request)},
+        .deadline_ns = clock_mono_ns() + run->gateway->options.health_ms * 1000000, .done = on_done};
+    api_call_start(run->gateway->options.api, &run->call);
+}
+
+/* ---- the answer ---- */
+
+static void answer_health(struct run *run)
+{
+    struct buf body;
+    struct json json;
+    bool is_good = !run->has_failed;
+    buf_init(&body, ERROR_BYTES_MAX);
+    json_init(&json, &body, JSON_HTML_SAFE);
+    json_open(&json, '{');
+    json_add_key(&json, "health");
+    json_add_str(&json, is_good ? "true" : "false");
+    json_add_key(&json, "reason");
+    json_add_str(&json, run->reason ? run->reason : "");
+    json_close(&json, '}');
+    metric_inc(is_good ? run->gateway->health_success : run->gateway->health_failures);
+    if (is_good) {
+        http_respond(run->request, 200, buf_slice(&body));
+    } else {
+        LOG_WARN("/health error", LOG_STR("output", buf_text(&body)), LOG_INT("status-code", 503));
+        http_respond_error(run->request, 503, buf_text(&body));
+    }
+    buf_fini(&body);
+}
+
+static void answer_checks(struct run *run)
+{
+    const char *report = buf_text(&run->report);
+    if (run->has_failed) {
+        LOG_ERROR("Health check error", LOG_BYTES("path", http_path(run->request)), LOG_STR("reason", report),
+            LOG_INT("status-code", 503));
+        http_respond_error(run->request, 503, report);
+        return;
+    }
+    http_set_header(run->request, "Content-Type", "text/plain; charset=utf-8");
+    http_set_header(run->request, "X-Content-Type-Options", "nosniff");
+    if (!run->is_verbose) {
+        buf_reset(&run->report);
+    }
+    buf_add_str(&run->report, "ok\n");
+    http_respond(run->request, 200, buf_slice(&run->report));
+}
+
+static bool is_skipped(const struct run *run, const struct check *check)
+{
+    if (run->page->checks == health_checks) {
+        return run->has_failed || (check->probe == PROBE_LEADER && run->is_serializable);
+    }
+    return is_excluded(run, check->name);
+}
+
+static void step(struct run *run)
+{
+    while (!run->only && run->next < run->page->check_count && is_skipped(run, &run->page->checks[run->next])) {
+        run->next++;
+    }
+    if (run->next < run->page->check_count) {
+        start_probe(run, run->only ? run->only->probe : run->page->checks[run->next].probe);
+        return;
+    }
+    if (run->page->checks == health_checks) {
+        answer_health(run);
+    } else {
+        answer_checks(run);
+    }
+    run_free(run);
+}
+
+static void read_query(struct run *run)
+{
+    struct slice query = http_query(run->request);
+    struct slice name;
+    struct slice value;
+    struct buf pair;
+    size_t cursor = 0;
+    bool has_serializable = false;
+    buf_init(&pair, query.len + 1);
+    while (http_query_next(query, &cursor, &pair, &name, &value)) {
+        if (slice_eq(name, SLICE("exclude")) && value.len) {
+            buf_add_slice(&run->excluded, value);
+            buf_add_byte(&run->excluded, 0);
+        } else if (slice_eq(name, SLICE("serializable")) && !has_serializable) {
+            has_serializable = true; /* Go takes the first */
+            run->is_serializable = slice_eq(value, SLICE("true")) && run->page->checks == health_checks;
+        } else if (slice_eq(name, SLICE("verbose"))) {
+            run->is_verbose = true;
+        }
+    }
+    buf_fini(&pair);
+}
+
+static bool has_check(const struct page *page, const char *name)
+{
+    for (size_t i = 0; i < page->check_count; i++) {
+        if (strcmp(page->checks[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void warn_unknown(const struct run *run)
+{
+    for (size_t at = 0; at < run->excluded.len && !run->only && run->page->checks != health_checks;) {
+        const char *name = (const char *)run->excluded.data + at;
+        if (!has_check(run->page, name)) {
+            LOG_WARN("some health checks cannot be excluded", LOG_STR("missing-health-checks", name));
+        }
+        at += strlen(name) + 1;
+    }
+}
+
+static void run_start(struct gateway *gateway, struct http_request *request, const struct page *page,
+    const struct check *only)
+{
+    struct arena *arena = arena_new(0);
+    struct run *run = arena_zalloc(arena, sizeof(*run));
+    run->arena = arena;
+    run->task.run = finish_probe;
+    run->request = request;
+    run->gateway = gateway;
+    run->page = page;
+    run->only = only;
+    buf_init(&run->excluded, 2 << 20);
+    buf_init(&run->report, ERROR_BYTES_MAX);
+    read_query(run);
+    warn_unknown(run);
+    step(run);
+}
+
+/* "/readyz" or "/readyz/data_corruption"; /health has no parts. */
+static bool find(struct slice path, const struct page **out_page, const struct check **out_only)
+{
+    for (size_t i = 0; i < COUNT_OF(pages); i++) {
+        *out_page = &pages[i];
+        *out_only = NULL;
+        struct slice root = slice_str(pages[i].path);
+        if (slice_eq(path, root)) {
+            return true;
+        }
+        for (size_t j = 0; j < pages[i].check_count && pages[i].checks != health_checks; j++) {
+            *out_only = &pages[i].checks[j];
+            struct slice name = slice_str((*out_only)->name);
+            bool is_under = path.len == root.len + 1 + name.len && slice_has_prefix(path, root);
+            if (is_under && path.data[root.len] == '/'
+                && memcmp(path.data + root.len + 1, name.data, name.len) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool health_serve(struct gateway *gateway, struct http_request *request)
+{
+    const struct page *page;
+    const struct check *only;
+    if (!find(http_path(request), &page, &only)) {
+        return false;
+    }
+    if (allow_get(request)) {
+        run_start(gateway, request, page, only);
+    }
+    return true;
+}
