@@ -43,8 +43,8 @@ const char *rpc_message_refuse(
     if (message->data.raw.compression != GRPC_COMPRESS_NONE) {
         grpc_compression_algorithm_name(message->data.raw.compression, &encoding);
         *out_code = GRPC_CODE_UNIMPLEMENTED;
-        return arena_printf(arena,
-            "grpc: Decompressor is not installed for grpc-encoding \"%s\"", encoding);
+        return arena_printf(
+            arena, "grpc: Decompressor is not installed for grpc-encoding \"%s\"", encoding);
     }
     if (len > rpc->message_bytes_max) {
         *out_code = GRPC_CODE_RESOURCE_EXHAUSTED;

@@ -27,7 +27,7 @@ struct rpc_options {
     int64_t keepalive_interval_ms; /* ping a silent client; 0: 2 h */
     int64_t keepalive_timeout_ms;  /* and drop it when it does not answer; 0: 20 s */
     int64_t handshake_timeout_ms;  /* TLS and the HTTP/2 preface; 0: 10 s */
-    unsigned threads;              /* 0: one a core */
+    unsigned threads;              /* 0: one a core, at least two */
 };
 
 /* Borrows options for the call, the api for life. Errors: BAD_TLS and those of reading files (why

@@ -4,6 +4,8 @@
  * interface. */
 #include "rpc/shim.h"
 
+#include <absl/synchronization/mutex.h>
+
 struct grpc_byte_buffer;
 
 namespace grpc_core
@@ -15,6 +17,11 @@ class TcpServerFdHandler
     virtual void Handle(int listener_fd, int fd, grpc_byte_buffer *pending) = 0;
 };
 } // namespace grpc_core
+
+void rpc_shim_init(void)
+{
+    absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+}
 
 void rpc_shim_handle(void *handler, int fd)
 {

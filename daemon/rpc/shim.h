@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The one thing that C core offers to C++ only: handing over an accepted socket.
+ * What is offered to C++ only: handing an accepted socket to C core, and a switch of abseil's.
  */
 #ifndef RPC_SHIM_H
 #define RPC_SHIM_H
@@ -9,6 +9,9 @@
 extern "C" {
 #endif
 
+/* Debian builds abseil without NDEBUG, so each of core's mutexes looks for deadlocks in a graph
+ * behind one process-wide spinlock. Switches that off. */
+void rpc_shim_init(void);
 /* handler: what grpc_server_start left in the slot of the channel argument "external:<name>". Takes
  * fd. */
 void rpc_shim_handle(void *handler, int fd);
