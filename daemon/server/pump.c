@@ -286,8 +286,6 @@ void *core_main(void *arg)
     list_init(&items);
     server->next_tick_ms = clock_mono_ms() + server->options.tick_ms;
     pump_update(server);
-    campaign_if_alone(server);
-    pump_update(server);
     while (!mailbox_is_closed(&server->core_box)) {
         int64_t wait_ms = server->next_tick_ms - clock_mono_ms();
         mailbox_take(&server->core_box, &items, wait_ms > 0 ? wait_ms : 0);
@@ -301,6 +299,7 @@ void *core_main(void *arg)
         propose_turn(server, turn);
         read_ask(server);
         note_applied(server);
+        campaign_if_alone(server);
         tick(server, now_ms);
         pump_update(server);
     }
