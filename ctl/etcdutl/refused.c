@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Commands that work on etcd's own database file in place. A ketcd member has none: it says so
+ * instead of touching what it does not understand. */
+#include "etcdutl.h"
+
+static int refuse_defrag(struct cmd_run *run)
+{
+    const char *dir = cmd_text(run, "data-dir");
+    if (!*dir) {
+        fprintf(stderr, "Error: required flag(s) \"data-dir\" not set\n");
+        usage_print(run, stderr);
+        fprintf(stderr, "\n");
+        return cmd_fail(CMD_EXIT_ERROR, "required flag(s) \"data-dir\" not set");
+    }
+    return cmd_fail(CMD_EXIT_BAD_FEATURE,
+        "Failed to defragment etcd data[%s] (a ketcd member's store compacts its own files; use "
+        "`etcdctl defrag` on the running member)",
+        dir);
+}
+
+static int refuse_backup(struct cmd_run *run)
+{
+    (void)run;
+    return cmd_fail(CMD_EXIT_BAD_FEATURE,
+        "offline backup is not supported; use `etcdctl snapshot save` on the running member");
+}
+
+static int refuse_migrate(struct cmd_run *run)
+{
+    (void)run;
+    return cmd_fail(CMD_EXIT_BAD_FEATURE,
+        "storage schema migration is not supported; move data with `etcdctl snapshot save` and "
+        "`etcdutl snapshot restore`");
+}
+
+static const struct cmd_option defrag_options[] = {
+    {"data-dir", CMD_STRING, "", "Required. Defragments a data directory not in use by etcd.", 0,
+        false},
+    {0},
+};
+
+static const struct cmd_option backup_options[] = {
+    {"data-dir", CMD_STRING, "", "Path to the etcd data dir", 0, false},
+    {"wal-dir", CMD_STRING, "", "Path to the etcd wal dir", 0, false},
+    {"backup-dir", CMD_STRING, "", "Path to the backup dir", 0, false},
+    {"backup-wal-dir", CMD_STRING, "", "Path to the backup wal dir", 0, false},
+    {"with-v3", CMD_BOOL, "false", "Backup v3 backend data", 0, false},
+    {0},
+};
+
+static const struct cmd_option migrate_options[] = {
+    {"data-dir", CMD_STRING, "", "Path to the etcd data dir", 0, false},
+    {"target-version", CMD_STRING, "",
+        "Target etcd version to migrate contents of data dir. Minimal value 3.5. Format \"X.Y\" "
+        "for "
+        "example 3.6.",
+        0, false},
+    {"force", CMD_BOOL, "false",
+        "Ignore migration failure and forcefully override storage version. Not recommended.", 0,
+        false},
+    {0},
+};
+
+const struct cmd cmd_defrag = {
+    .use = "defrag",
+    .brief = "Defragments the storage of the etcd",
+    .options = defrag_options,
+    .run = refuse_defrag,
+};
+
+const struct cmd cmd_backup = {
+    .use = "backup",
+    .brief = "[legacy] offline backup of etcd directory",
+    .options = backup_options,
+    .run = refuse_backup,
+};
+
+const struct cmd cmd_migrate = {
+    .use = "migrate",
+    .brief = "Migrates schema of etcd data dir files to make them compatible with different etcd "
+             "version",
+    .options = migrate_options,
+    .run = refuse_migrate,
+};

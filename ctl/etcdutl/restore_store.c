@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The snapshot's rows as a member's store. Members are the new cluster's, the log begins anew,
+ * everything else is taken over. A compaction that the snapshot had begun, or that --mark-compacted
+ * asks for, is done while rows pass. */
+#include "base/codec.h"
+#include "base/log.h"
+#include "mvcc/mvcc.h"
+#include "restore.h"
+
+struct taking {
+    struct restore *restore;
+    struct snap_import *import;
+    struct backend *backend;
+    struct backend_batch *batch;
+    struct mvcc_import *rows;
+    int64_t finished;  /* compacted in the snapshot */
+    int64_t compacted; /* in the store */
+    int64_t latest;
+    struct newest *newest;
+};
+
+static struct err parse_key(
+    struct slice key, struct slice value, struct snap_key *out, struct why *why)
+{
+    return err_is(snap_key_parse(key, value, out))
+               ? why_set(why, ERR(BAD_FORMAT), "malformed row in the key bucket")
+               : OK;
+}
+
+static struct err see_latest(void *arg, struct slice key, struct slice value, struct why *why)
+{
+    struct taking *t = arg;
+    struct snap_key row;
+    TRY(parse_key(key, value, &row, why));
+    t->latest = row.main;
+    return OK;
+}
+
+static struct err see_newest(void *arg, struct slice key, struct slice value, struct why *why)
+{
+    struct taking *t = arg;
+    struct snap_key row;
+    TRY(parse_key(key, value, &row, why));
+    if (row.main <= t->compacted && row.key.len) {
+        newest_add(t->newest, &row);
+    }
+    return OK;
+}
+
+/* What a compaction leaves: of each key the newest, no tombstone but one exactly at the revision.
+ */
+static bool is_kept(const struct taking *t, const struct snap_key *row)
+{
+    if (row->main > t->compacted) {
+        return true;
+    }
+    return newest_has(t->newest, row) && (!row->is_tombstone || row->main == t->compacted);
+}
+
+static struct err take_key(void *arg, struct slice key, struct slice value, struct why *why)
+{
+    struct taking *t = arg;
+    struct snap_key row;
+    TRY(parse_key(key, value, &row, why));
+    /* A row without a key only says how far revisions had been pushed: the compaction mark says it
+     * too. */
+    if (!row.key.len || (t->newest && !is_kept(t, &row))) {
+        return OK;
+    }
+    struct mvcc_kv kv = {
+        .key = row.key,
+        .value = row.value,
+        .create = row.create,
+        .mod = row.mod,
+        .version = row.version,
+        .lease = row.lease,
+    };
+    return mvcc_import_row(t->rows, row.main, row.sub, row.is_tombstone, &kv, why);
+}
+
+/* Which revision the store counts as compacted, and whether rows still have to go for it. */
+static struct err plan(struct taking *t, struct why *why)
+{
+    int64_t scheduled;
+    TRY(compact_revs(t->import, &scheduled, &t->finished, why));
+    TRY(snap_import_rows(t->import, SNAP_KEY, see_latest, t, why));
+    t->compacted = scheduled > t->finished ? scheduled : t->finished;
+    if (t->restore->bump) {
+        LOG_INFO("bumping latest revision", LOG_INT("latest-revision", t->latest),
+            LOG_INT("bump-amount", t->restore->bump),
+            LOG_INT("new-latest-revision", t->latest + t->restore->bump));
+        t->compacted = t->latest + t->restore->bump;
+        LOG_INFO("marking revision compacted", LOG_INT("revision", t->compacted));
+    }
+    if (t->compacted > t->finished) {
+        t->newest = newest_new();
+        TRY(snap_import_rows(t->import, SNAP_KEY, see_newest, t, why));
+    }
+    return OK;
+}
+
+static struct err take_keys(struct taking *t, struct why *why)
+{
+    struct why ignored;
+    t->rows = mvcc_import_new(t->backend);
+    struct err e = snap_import_rows(t->import, SNAP_KEY, take_key, t, why);
+    struct err ended = mvcc_import_end(t->rows, t->compacted, err_is(e) ? &ignored : why);
+    return err_is(e) ? e : ended;
+}
+
+static struct err take_lease(void *arg, struct slice key, struct slice value, struct why *why)
+{
+    struct taking *t = arg;
+    uint8_t raw[15] = {'m', 'l', 'e', 'a', 's', 'e', '/'};
+    if (key.len != 8) {
+        return why_set(why, ERR(BAD_FORMAT), "malformed row in the lease bucket");
+    }
+    memcpy(raw + 7, key.data, 8);
+    backend_batch_put(t->batch, slice_of(raw, sizeof(raw)), value);
+    return OK;
+}
+
+static struct err take_alarm(void *arg, struct slice key, struct slice value, struct why *why)
+{
+    struct taking *t = arg;
+    struct wire wire;
+    struct wire_field field;
+    uint8_t raw[23] = {'m', 'a', 'l', 'a', 'r', 'm', '/'};
+    (void)value;
+    wire_init(&wire, key);
+    while (wire_more(&wire)) {
+        if (err_is(wire_next(&wire, &field))) {
+            return why_set(why, ERR(BAD_FORMAT), "malformed row in the alarm bucket");
+        }
+        if (field.number == 1 || field.number == 2) {
+            put_be64(raw + 7 + 8 * (field.number - 1), field.value);
+        }
+    }
+    backend_batch_put(t->batch, slice_of(raw, sizeof(raw)), (struct slice){0});
+    return OK;
+}
+
+static struct err take_cluster(void *arg, struct slice key, struct slice value, struct why *why)
+{
+    struct taking *t = arg;
+    (void)why;
+    if (slice_eq(key, SLICE("clusterVersion"))) {
+        backend_batch_put(t->batch, SLICE("mcluster_version"), value);
+    }
+    return OK;
+}
+
+/* To drop the users of a store that asks for passwords would open it to everybody. */
+static struct err check_auth(void *arg, struct slice key, struct slice value, struct why *why)
+{
+    (void)arg;
+    if (slice_eq(key, SLICE("authEnabled")) && value.len == 1 && value.data[0]) {
+        return why_set(why, ERR(UNSUPPORTED),
+            "the snapshot has authentication enabled, which this release cannot restore");
+    }
+    return OK;
+}
+
+static struct err add_members(struct taking *t, struct why *why)
+{
+    const struct restore *restore = t->restore;
+    struct member_table *table = member_table_new(restore->cluster_id, restore->member_id);
+    struct err e = OK;
+    for (size_t i = 0; i < restore->members_count && !err_is(e); i++) {
+        e = member_add(table, &restore->members[i], t->batch);
+        if (err_is(e)) {
+            e = why_set(why, e, "member %s: %s", restore->members[i].name, err_text(e));
+        }
+    }
+    member_table_free(table);
+    return e;
+}
+
+static struct err take_rest(struct taking *t, struct why *why)
+{
+    uint8_t index[16];
+    TRY(snap_import_rows(t->import, SNAP_LEASE, take_lease, t, why));
+    TRY(snap_import_rows(t->import, SNAP_ALARM, take_alarm, t, why));
+    TRY(snap_import_rows(t->import, SNAP_CLUSTER, take_cluster, t, why));
+    TRY(add_members(t, why));
+    put_be64(index, t->restore->members_count);
+    put_be64(index + 8, 1);
+    backend_batch_put(t->batch, SLICE("mconsistent_index"), slice_of(index, sizeof(index)));
+    TRY(backend_write(t->backend, t->batch, why));
+    return backend_flush(t->backend, why);
+}
+
+static struct err take_all(struct taking *t, struct why *why)
+{
+    TRY(snap_import_rows(t->import, SNAP_AUTH, check_auth, t, why));
+    TRY(plan(t, why));
+    TRY(take_keys(t, why));
+    return take_rest(t, why);
+}
+
+struct err restore_store(struct restore *restore, struct why *why)
+{
+    struct taking t = {.restore = restore};
+    struct backend_options options = {.path = restore->store_dir};
+    enum snap_hash hash = restore->skips_hash ? SNAP_HASH_SKIPPED : SNAP_HASH_REQUIRED;
+    TRY(snap_import_open(disk_real(), restore->path, hash, &t.import, why));
+    t.batch = backend_batch_new();
+    struct err e = backend_open(&options, &t.backend, why);
+    if (!err_is(e)) {
+        e = take_all(&t, why);
+    }
+    newest_free(t.newest);
+    backend_batch_free(t.batch);
+    backend_close(t.backend);
+    snap_import_close(t.import);
+    return e;
+}
