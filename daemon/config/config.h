@@ -163,7 +163,6 @@ struct config {
     uint32_t auth_token_ttl_s;
 
     /* monitoring and logging */
-    bool enable_pprof;
     bool metrics_extensive;
     enum log_level log_level;
     enum log_format log_format;
