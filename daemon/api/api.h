@@ -17,6 +17,23 @@
 
 struct api;
 
+/* ---- making one: for boot ---- */
+
+struct server;
+struct snap_export;
+
+struct api_options {
+    struct server *server; /* borrowed */
+    int txn_ops_max;
+    size_t request_bytes_max;
+    /* Makes a bbolt file of everything, written and ready to be read. Back thread. Gives. */
+    struct err (*snapshot_open)(void *arg, struct snap_export **out, struct why *why);
+    void *snapshot_arg;
+};
+
+struct api *api_new_service(const struct api_options *options);
+void api_free(struct api *api);
+
 /* ---- the table of methods ---- */
 
 enum api_kind {

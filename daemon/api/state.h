@@ -6,9 +6,9 @@
 #define API_STATE_H
 
 #include "api/api.h"
-#include "api/service.h"
 #include "base/pb.h"
 #include "server/server.h"
+#include "snap/snap.h"
 
 #include <health.pb-c.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "boot/boot.h"
 
-#include "api/service.h"
+#include "api/api.h"
 #include "base/log.h"
 #include "boot/edges.h"
 #include "boot/notify.h"
