@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "etcdctl.h"
 
+#include "base/url.h"
+
 #include <inttypes.h>
 #include <strings.h>
 
-/* Go's strings.Split at commas, as protobuf-c wants it. */
-static void set_urls(struct arena *arena, const char *text, char ***out_urls, size_t *out_count)
+/* Go's strings.Split at commas, as protobuf-c wants it; clientv3 refuses what is no URL. Gives an
+ * exit code. */
+static int set_urls(struct arena *arena, const char *text, char ***out_urls, size_t *out_count)
 {
     struct text_list list = text_split(arena, text, ',');
+    struct url_list urls;
+    struct why why;
 
+    if (err_is(url_list_parse(arena, text, &urls, &why))) {
+        return cmd_fail(CMD_EXIT_ERROR, "%s", why.text);
+    }
     *out_urls = (char **)(uintptr_t)list.items;
     *out_count = list.count;
+    return CMD_EXIT_OK;
 }
 
 static int member_id(const struct cmd_run *run, uint64_t *out_id)
@@ -93,10 +102,13 @@ static int add(struct cmd_run *run)
         return cmd_fail(CMD_EXIT_BAD_ARGS, "member peer urls not provided");
     }
     REQUEST(MemberAddRequest, member_add_request, request);
-    set_urls(run->arena, cmd_text(run, "peer-urls"), &request.peerurls, &request.n_peerurls);
+    int code =
+        set_urls(run->arena, cmd_text(run, "peer-urls"), &request.peerurls, &request.n_peerurls);
     request.islearner = cmd_bool(run, "learner");
     client_deadline deadline = ctl_deadline(run);
-    int code = ctl_connect(run, &client, &printer);
+    if (code == CMD_EXIT_OK) {
+        code = ctl_connect(run, &client, &printer);
+    }
     if (code == CMD_EXIT_OK) {
         code = ctl_call(client, &client_member_add, &request, deadline, &response);
     }
@@ -148,8 +160,10 @@ static int update(struct cmd_run *run)
     if (!*cmd_text(run, "peer-urls")) {
         return cmd_fail(CMD_EXIT_BAD_ARGS, "member peer urls not provided");
     }
-    set_urls(run->arena, cmd_text(run, "peer-urls"), &request.peerurls, &request.n_peerurls);
-    return change(run, &client_member_update, &request, request.id, "updated in");
+    code = set_urls(run->arena, cmd_text(run, "peer-urls"), &request.peerurls, &request.n_peerurls);
+    return code == CMD_EXIT_OK
+               ? change(run, &client_member_update, &request, request.id, "updated in")
+               : code;
 }
 
 static int promote(struct cmd_run *run)

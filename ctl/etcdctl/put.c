@@ -26,8 +26,11 @@ int ctl_put_request(struct cmd_run *run, Etcdserverpb__PutRequest *out)
     }
     out->key = ctl_bytes(run->args[0]);
     if (!ignores_value) {
-        out->value =
-            run->args_count > 1 ? ctl_bytes(run->args[1]) : pb_bytes(ctl_read_stdin(run->arena));
+        /* A txn's lines are stdin's; there is no value behind them. */
+        bool has_stdin = run->path[0] == &cmd_root;
+        out->value = run->args_count > 1 ? ctl_bytes(run->args[1])
+                     : has_stdin         ? pb_bytes(ctl_read_stdin(run->arena))
+                                         : ctl_bytes("");
         if (run->args_count == 1 && out->value.len == 0) {
             return cmd_fail(CMD_EXIT_BAD_ARGS, "%s", usage);
         }
