@@ -175,7 +175,10 @@ struct err keydir_apply(struct draft *draft, struct why *why)
     const char *client = "";
     const char *peer = "";
     bool is_found = false;
-    TRY(find_dir(draft, &is_found, why));
+    bool is_off = row_is_set(draft, "key-dir") && *config->key_dir == 0;
+    if (!is_off) {
+        TRY(find_dir(draft, &is_found, why));
+    }
     if (!is_found) {
         config->key_dir = "";
         return OK;

@@ -392,7 +392,7 @@ static const struct row rows[] = {
         .shown = "/key, if it exists",
         .help = "Directory whose files switch TLS on: server.crt and server.key for clients, with "
                 "ca.crt client certificates are required; ca.crt, peer.crt and peer.key between "
-                "members. Flags for certificates go before."},
+                "members. Flags for certificates go before. Empty looks nowhere."},
     {{"value-cache-bytes", FLAG_UINT, C(value_cache_bytes)}, SECTION_OWN, "ketcd", "uint64",
         .value = "18446744073709551615", .shown = "a share of the memory limit",
         .help = "Bytes of newest values kept in memory."},

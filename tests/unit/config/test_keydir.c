@@ -159,6 +159,16 @@ static void test_keydir_without_files_leaves_tls_off(void **state)
     assert_non_null(strstr(loaded.config.detected, "TLS stays off"));
 }
 
+static void test_keydir_can_be_switched_off(void **state)
+{
+    (void)state;
+    make("server");
+    load("--key-dir=");
+    assert_string_equal(loaded.why.text, "");
+    assert_false(loaded.config.client.is_detected);
+    assert_string_equal(loaded.config.detected, "");
+}
+
 static void test_keydir_asked_for_must_be_there(void **state)
 {
     static const char *const environ_[] = {"ETCD_KEY_DIR=/nonexistent/dir", NULL};
@@ -248,6 +258,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_keydir_given_plain_urls_stay_and_are_warned_of, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keydir_without_files_leaves_tls_off, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_keydir_can_be_switched_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keydir_asked_for_must_be_there, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keydir_half_a_pair_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keydir_half_a_peer_pair_is_refused, setup, teardown),
