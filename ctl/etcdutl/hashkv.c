@@ -9,7 +9,7 @@ struct hashing {
     int64_t rev; /* up to here; 0: the newest */
     int64_t compacted;
     int64_t current;
-    struct newest *newest; /* at the compacted revision */
+    struct newest *newest; /* at rev: etcd asks there, not at the compacted revision */
     bool keeps_any;
     uint32_t hash;
 };
@@ -19,7 +19,7 @@ static struct err bad_row(struct why *why)
     return why_set(why, ERR(BAD_FORMAT), "malformed row in the key bucket");
 }
 
-static struct err see_newest(void *arg, struct slice key, struct slice value, struct why *why)
+static struct err see_current(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct hashing *h = arg;
     struct snap_key row;
@@ -27,7 +27,17 @@ static struct err see_newest(void *arg, struct slice key, struct slice value, st
         return bad_row(why);
     }
     h->current = row.main;
-    if (row.main <= h->compacted) {
+    return OK;
+}
+
+static struct err see_newest(void *arg, struct slice key, struct slice value, struct why *why)
+{
+    struct hashing *h = arg;
+    struct snap_key row;
+    if (err_is(snap_key_parse(key, value, &row))) {
+        return bad_row(why);
+    }
+    if (row.main <= h->rev) {
         newest_add(h->newest, &row);
     }
     return OK;
@@ -87,7 +97,7 @@ static struct err hash_file(struct hashing *h, struct snap_import *import, struc
     TRY(compact_revs(import, &scheduled, &h->compacted, why));
     h->compacted = scheduled > h->compacted ? scheduled : h->compacted;
     h->current = 1;
-    TRY(snap_import_rows(import, SNAP_KEY, see_newest, h, why));
+    TRY(snap_import_rows(import, SNAP_KEY, see_current, h, why));
     h->current = h->current < h->compacted ? h->compacted : h->current;
     if (h->rev && h->rev < h->compacted) {
         return why_set(why, ERR(COMPACTED), "mvcc: required revision has been compacted");
@@ -96,6 +106,7 @@ static struct err hash_file(struct hashing *h, struct snap_import *import, struc
         return why_set(why, ERR(FUTURE_REV), "mvcc: required revision is a future revision");
     }
     h->rev = h->rev ? h->rev : h->current;
+    TRY(snap_import_rows(import, SNAP_KEY, see_newest, h, why));
     h->keeps_any = newest_alive(h->newest) > 0;
     h->hash = crc32c(0, slice_str(snap_bucket_name(SNAP_KEY)));
     return snap_import_rows(import, SNAP_KEY, see_hash, h, why);
