@@ -4,7 +4,7 @@
  * applied by core, which saves a hand-off where it matters: when there is little to do. The turn
  * makes sure that only one applies at a time and in order.
  */
-#include "server/state.h"
+#include "server/parts.h"
 
 #include "base/clock.h"
 #include "base/log.h"

@@ -4,7 +4,7 @@
  * of the log, hashes, exports) and goes on with compaction between them in slices; `sync` moves
  * watchers that catch up, and keeps the time.
  */
-#include "server/state.h"
+#include "server/parts.h"
 
 #include "base/clock.h"
 #include "base/log.h"

@@ -4,7 +4,7 @@
  * revisions that were current a retention ago, every retention or hour, whichever is shorter, as
  * etcd does.
  */
-#include "server/state.h"
+#include "server/parts.h"
 
 #include "base/clock.h"
 #include "base/log.h"

@@ -3,7 +3,7 @@
  * What comes with leading: time for leases, their revocation, publishing this member, the cluster
  * version.
  */
-#include "server/state.h"
+#include "server/parts.h"
 
 #include "base/clock.h"
 #include "base/log.h"

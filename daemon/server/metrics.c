@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/state.h"
+#include "server/parts.h"
 
 static double read_has_leader(void *arg)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/state.h"
+#include "server/parts.h"
 
 #include "base/log.h"
 

@@ -3,7 +3,7 @@
  * The core thread: events into raft, its updates out to the log, to apply and to the readers. A
  * turn takes everything that waits, so that all proposals that came during one sync share the next.
  */
-#include "server/state.h"
+#include "server/parts.h"
 
 #include "base/clock.h"
 #include "base/log.h"

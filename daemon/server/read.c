@@ -3,7 +3,7 @@
  * Linearizable reads: all that came during a turn share one read index; when raft confirms it, they
  * wait until that index is applied.
  */
-#include "server/state.h"
+#include "server/parts.h"
 
 #include "base/clock.h"
 

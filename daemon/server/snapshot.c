@@ -4,7 +4,7 @@
  * snapshot file, record it in the log, let go of the log's old segments. In that order, so that a
  * crash anywhere leaves a state that replays.
  */
-#include "server/state.h"
+#include "server/parts.h"
 
 #include "base/log.h"
 

@@ -1,74 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the files of the room share. Comments name the one thread that owns a field; atomics are
- * read by all.
+ * The server. Comments name the one thread that owns a field; atomics are read by all.
  */
 #ifndef SERVER_STATE_H
 #define SERVER_STATE_H
 
-#include "base/mailbox.h"
 #include "base/metric.h"
-#include "server/server.h"
+#include "server/items.h"
 
 #include <stdatomic.h>
+
 
 enum {
     SLOTS = 16384, /* proposals in flight, a power of two */
     CORE_BOX_MAX = 65536,
     UNAPPLIED_MAX = 5000,   /* etcd's bound: past it, too many requests */
     INLINE_ENTRIES_MAX = 8, /* applied by the core thread itself when apply is idle */
-};
-
-/* What arrives at core. */
-enum core_kind { CORE_PROPOSAL, CORE_READ, CORE_PERSISTED, CORE_CONF, CORE_SNAPSHOT };
-
-struct core_item {
-    struct list node;
-    enum core_kind kind;
-};
-
-/* A proposal and a read are filed through an envelope of their own, as their nodes are the
- * caller's. */
-struct core_proposal {
-    struct core_item item;
-    struct server_proposal *proposal;
-};
-
-struct core_read {
-    struct core_item item;
-    struct server_read *read;
-};
-
-struct core_conf {
-    struct core_item item;
-    struct raft_conf_change change;
-    bool is_void;
-};
-
-/* The log is covered by a snapshot. */
-struct core_snapshot {
-    struct core_item item;
-    struct raft_snapshot_meta meta;
-};
-
-/* Reads that one read index speaks for. */
-struct read_group {
-    struct list node;
-    struct list reads;
-    uint64_t id;
-};
-
-/* One update on its way through the log. */
-struct persist_job {
-    struct core_item item;
-    struct raft_update update;
-};
-
-/* Committed entries on their way to apply. */
-struct apply_job {
-    struct list node;
-    struct raft_entry *entries;
-    size_t count;
 };
 
 struct slot {
@@ -108,7 +55,6 @@ struct server {
     atomic_bool is_published;
     atomic_bool is_publishing;
     struct raft_soft_state soft;
-    uint64_t log_snapshot_index;
 
     /* whoever holds the turn: the apply thread, or core when it applies a small batch itself */
     pthread_mutex_t apply_turn;
@@ -138,7 +84,6 @@ struct server {
     bool is_compacting; /* under compact_mutex */
 
     struct {
-        struct metric *proposals_pending;
         struct metric *proposals_failed;
         struct metric *proposals_committed;
         struct metric *proposals_applied;
@@ -151,61 +96,5 @@ struct server {
         struct metric *lease_expired;
     } metrics;
 };
-
-/* waiter.c: core files, apply takes, core times out. */
-bool waiter_file(struct server *server, struct server_proposal *proposal);
-struct apply_result *waiter_find(void *arg, uint64_t request_id);
-void waiter_done(void *arg, struct apply_result *result);
-void waiter_expire(struct server *server, int64_t now_ms);
-void waiter_fail_all(struct server *server, struct err err);
-void proposal_finish(struct server *server, struct server_proposal *proposal, struct err err);
-
-/* pump.c */
-void *core_main(void *arg);
-void pump_update(struct server *server);
-
-/* persist.c */
-void *wal_main(void *arg);
-/* Writes the jobs' updates as one batch; false: the member has failed. */
-bool persist_jobs(struct server *server, struct list *jobs);
-
-/* applier.c */
-void *apply_main(void *arg);
-/* Hands the entries to apply: the thread, or at once when that is idle and they are few. Core. */
-void applier_submit(struct server *server, const struct raft_entry *entries, size_t count);
-
-/* read.c */
-void read_arrived(struct server *server, struct server_read *read);
-/* Asks raft for one read index for all that came since the last. */
-void read_ask(struct server *server);
-void read_states(struct server *server, const struct raft_update *update);
-void read_complete_applied(struct server *server);
-void read_expire(struct server *server, int64_t now_ms, struct err err);
-
-/* leader.c: core, each tick and on changes. */
-void leader_changed(struct server *server, struct raft_soft_state soft);
-/* Samples and proposes compactions; sync thread. */
-struct compactor *compactor_new(const struct server_options *options);
-void compactor_free(struct compactor *compactor);
-void compactor_tick(struct server *server, struct compactor *compactor, int64_t now_ms);
-void leader_tick(struct server *server, int64_t now_ms);
-/* A request of the member's own. message is packed now. */
-void leader_propose(struct server *server, uint32_t field, const ProtobufCMessage *message);
-
-/* snapshot.c: whether the log has grown enough; queues the job. Whoever has the apply turn. */
-void snapshot_consider(struct server *server);
-
-/* back.c */
-void *back_main(void *arg);
-void *sync_main(void *arg);
-/* A compaction was begun by apply: get to work. */
-void back_compact(struct server *server);
-void sync_wake(void *arg);
-
-/* metrics.c */
-void server_metrics_init(struct server *server);
-
-/* The end, once; logs and tells the owner. */
-void server_fail(struct server *server, const char *what);
 
 #endif

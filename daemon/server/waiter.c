@@ -3,7 +3,7 @@
  * Proposals in flight, in a table by request id. Core files a proposal and may time it out; whoever
  * applies takes it. Whoever swaps the pointer out owns the proposal, so each ends exactly once.
  */
-#include "server/state.h"
+#include "server/parts.h"
 
 static struct slot *slot_of(struct server *server, uint64_t id)
 {

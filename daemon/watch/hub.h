@@ -83,8 +83,7 @@ struct watch_stream {
 struct queued *stream_queue(
     struct watch_stream *stream, enum watch_item_kind kind, int64_t id, revision rev);
 bool stream_has_room(const struct watch_stream *stream);
-/* Adds the event to the watcher's tail or a new item; is_first of its revision decides whether room
- * is asked for. False: no room, nothing added. */
+/* Adds the event to the watcher's tail or a new item. False: no room, nothing added. */
 bool watcher_push(struct watcher *watcher, struct watch_event *event, revision rev);
 /* No more events join what it has queued. */
 void watcher_cut_tail(struct watcher *watcher);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of the room call each other for.
+ */
+#ifndef SERVER_PARTS_H
+#define SERVER_PARTS_H
+
+#include "server/state.h"
+
+/* waiter.c: core files, apply takes, core times out. */
+bool waiter_file(struct server *server, struct server_proposal *proposal);
+struct apply_result *waiter_find(void *arg, uint64_t request_id);
+void waiter_done(void *arg, struct apply_result *result);
+void waiter_expire(struct server *server, int64_t now_ms);
+void waiter_fail_all(struct server *server, struct err err);
+void proposal_finish(struct server *server, struct server_proposal *proposal, struct err err);
+
+/* pump.c */
+void *core_main(void *arg);
+void pump_update(struct server *server);
+
+/* persist.c */
+void *wal_main(void *arg);
+/* Writes the jobs' updates as one batch; false: the member has failed. */
+bool persist_jobs(struct server *server, struct list *jobs);
+
+/* applier.c */
+void *apply_main(void *arg);
+/* Hands the entries to apply: the thread, or at once when that is idle and they are few. Core. */
+void applier_submit(struct server *server, const struct raft_entry *entries, size_t count);
+
+/* read.c */
+void read_arrived(struct server *server, struct server_read *read);
+/* Asks raft for one read index for all that came since the last. */
+void read_ask(struct server *server);
+void read_states(struct server *server, const struct raft_update *update);
+void read_complete_applied(struct server *server);
+void read_expire(struct server *server, int64_t now_ms, struct err err);
+
+/* leader.c: core, each tick and on changes. */
+void leader_changed(struct server *server, struct raft_soft_state soft);
+/* Samples and proposes compactions; sync thread. */
+struct compactor *compactor_new(const struct server_options *options);
+void compactor_free(struct compactor *compactor);
+void compactor_tick(struct server *server, struct compactor *compactor, int64_t now_ms);
+void leader_tick(struct server *server, int64_t now_ms);
+/* A request of the member's own. message is packed now. */
+void leader_propose(struct server *server, uint32_t field, const ProtobufCMessage *message);
+
+/* snapshot.c: whether the log has grown enough; queues the job. Whoever has the apply turn. */
+void snapshot_consider(struct server *server);
+
+/* back.c */
+void *back_main(void *arg);
+void *sync_main(void *arg);
+/* A compaction was begun by apply: get to work. */
+void back_compact(struct server *server);
+void sync_wake(void *arg);
+
+/* metrics.c */
+void server_metrics_init(struct server *server);
+
+/* The end, once; logs and tells the owner. */
+void server_fail(struct server *server, const char *what);
+
+#endif
