@@ -45,6 +45,9 @@ static size_t parse(struct slice text, struct parts *out)
 {
     size_t at = 0;
     *out = (struct parts){0};
+    if (text.len == 0) {
+        return 0;
+    }
     if (at < text.len && text.data[at] == '-') {
         out->is_negative = true;
         at++;

@@ -74,7 +74,7 @@ static bool is_digit(uint8_t c)
 
 static enum step go(struct scan *scan, enum state state)
 {
-    scan->state = state;
+    scan->state = (int)state;
     return STEP_TAKEN;
 }
 
