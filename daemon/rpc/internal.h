@@ -81,13 +81,15 @@ void rpc_head_caller(struct rpc_head *head, struct arena *arena, struct api_call
 int64_t rpc_head_deadline_ns(const struct rpc_head *head);
 
 /* ---- message.c ---- */
-/* The bytes of a message as one run: core's own memory, kept by *keep, or a copy in the arena when
- * it came in parts. */
-struct slice rpc_message_bytes(grpc_byte_buffer *message, grpc_slice *keep, struct arena *arena);
-/* NULL when the message may be taken; otherwise grpc-go's text of the refusal (in the arena) and
- * its code. */
-const char *rpc_message_refuse(const struct rpc *rpc, grpc_byte_buffer *message,
-    struct arena *arena, enum grpc_code *out_code);
+struct rpc_message {
+    struct slice bytes;
+    grpc_slice
+        keep; /* what bytes may point into; grpc_slice_unref when they are no longer needed */
+};
+/* The bytes of a message, unpacked if it was compressed. What is longer than allowed is refused in
+ * grpc-go's words (false), before and while it is unpacked. keep is set in both cases. */
+bool rpc_message_take(const struct rpc *rpc, grpc_byte_buffer *message, struct arena *arena,
+    struct rpc_message *out, struct api_status *out_refusal);
 /* Gives a message of the payload's parts without copying them; the payload is empty after. */
 grpc_byte_buffer *rpc_message_new(struct payload *payload);
 

@@ -7,15 +7,17 @@
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/compression.h>
 #include <grpc/slice.h>
+#include <zlib.h>
 
-struct slice rpc_message_bytes(grpc_byte_buffer *message, grpc_slice *keep, struct arena *arena)
+/* The bytes as one run: core's own memory, kept by *keep, or a copy in the arena when they came in
+ * parts. */
+static struct slice bytes_of(grpc_byte_buffer *message, grpc_slice *keep, struct arena *arena)
 {
     grpc_byte_buffer_reader reader;
     grpc_slice part;
     size_t len = grpc_byte_buffer_length(message);
     size_t at = 0;
     uint8_t *bytes = NULL;
-    *keep = grpc_empty_slice();
     if (len == 0 || !grpc_byte_buffer_reader_init(&reader, message)) {
         return (struct slice){0};
     }
@@ -35,23 +37,77 @@ struct slice rpc_message_bytes(grpc_byte_buffer *message, grpc_slice *keep, stru
     return bytes ? slice_of(bytes, at) : slice_of(GRPC_SLICE_START_PTR(*keep), len);
 }
 
-const char *rpc_message_refuse(
-    const struct rpc *rpc, grpc_byte_buffer *message, struct arena *arena, enum grpc_code *out_code)
+/* Inflates into the arena, at most bytes_max. Errors: TOO_BIG, BAD_FORMAT. */
+MUST static struct err inflate_bytes(
+    struct slice packed, size_t bytes_max, struct arena *arena, struct slice *out)
+{
+    struct buf buf;
+    uint8_t chunk[16384];
+    int rc = Z_OK;
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)packed.data, .avail_in = (uInt)packed.len};
+    check(inflateInit2(&z, 16 + MAX_WBITS) == Z_OK); /* 16: a gzip header */
+    buf_init(&buf, bytes_max);
+    while (rc == Z_OK && !buf.is_full) {
+        z.next_out = chunk;
+        z.avail_out = sizeof(chunk);
+        rc = inflate(&z, Z_NO_FLUSH);
+        buf_add(&buf, chunk, sizeof(chunk) - z.avail_out);
+    }
+    inflateEnd(&z);
+    struct err e = buf.is_full ? ERR(TOO_BIG) : rc == Z_STREAM_END ? OK : ERR(BAD_FORMAT);
+    if (!err_is(e)) {
+        *out = arena_dup(arena, buf_slice(&buf));
+    }
+    buf_fini(&buf);
+    return e;
+}
+
+static bool refuse(struct api_status *out, enum grpc_code code, const char *text)
+{
+    *out = (struct api_status){code, text};
+    return false;
+}
+
+static bool unpack(const struct rpc *rpc, struct slice packed, struct rpc_message *out,
+    struct arena *arena, struct api_status *out_refusal)
+{
+    struct err e = inflate_bytes(packed, rpc->message_bytes_max, arena, &out->bytes);
+    if (IS(e, TOO_BIG)) {
+        return refuse(out_refusal, GRPC_CODE_RESOURCE_EXHAUSTED,
+            arena_printf(arena, "grpc: received message after decompression larger than max %zu",
+                rpc->message_bytes_max));
+    }
+    if (err_is(e)) {
+        return refuse(out_refusal, GRPC_CODE_INTERNAL,
+            "grpc: failed to decompress the received message: gzip: invalid header");
+    }
+    return true;
+}
+
+bool rpc_message_take(const struct rpc *rpc, grpc_byte_buffer *message, struct arena *arena,
+    struct rpc_message *out, struct api_status *out_refusal)
 {
     size_t len = grpc_byte_buffer_length(message);
+    grpc_compression_algorithm packing = message->data.raw.compression;
     const char *encoding = NULL;
-    if (message->data.raw.compression != GRPC_COMPRESS_NONE) {
-        grpc_compression_algorithm_name(message->data.raw.compression, &encoding);
-        *out_code = GRPC_CODE_UNIMPLEMENTED;
-        return arena_printf(
-            arena, "grpc: Decompressor is not installed for grpc-encoding \"%s\"", encoding);
-    }
+    *out = (struct rpc_message){.keep = grpc_empty_slice()};
     if (len > rpc->message_bytes_max) {
-        *out_code = GRPC_CODE_RESOURCE_EXHAUSTED;
-        return arena_printf(arena, "grpc: received message larger than max (%zu vs. %zu)", len,
-            rpc->message_bytes_max);
+        return refuse(out_refusal, GRPC_CODE_RESOURCE_EXHAUSTED,
+            arena_printf(arena, "grpc: received message larger than max (%zu vs. %zu)", len,
+                rpc->message_bytes_max));
     }
-    return NULL;
+    if (packing != GRPC_COMPRESS_NONE && packing != GRPC_COMPRESS_GZIP) {
+        grpc_compression_algorithm_name(packing, &encoding);
+        return refuse(out_refusal, GRPC_CODE_UNIMPLEMENTED,
+            arena_printf(
+                arena, "grpc: Decompressor is not installed for grpc-encoding \"%s\"", encoding));
+    }
+    struct slice bytes = bytes_of(message, &out->keep, arena);
+    if (packing == GRPC_COMPRESS_GZIP) {
+        return unpack(rpc, bytes, out, arena, out_refusal);
+    }
+    out->bytes = bytes;
+    return true;
 }
 
 grpc_byte_buffer *rpc_message_new(struct payload *payload)

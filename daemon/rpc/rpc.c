@@ -82,7 +82,7 @@ static grpc_server *server_new(struct rpc *rpc, const struct rpc_options *option
         int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
             given(options->keepalive_timeout_ms, KEEPALIVE_TIMEOUT_DEFAULT_MS)),
         int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0),
-        /* etcd registers no compressor; and a small gzip message may unpack to gigabytes. */
+        /* A small gzip message may unpack to gigabytes; message.c does it within bounds. */
         int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
         int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),

@@ -150,18 +150,17 @@ static void end_with(struct rpc_stream *stream, struct api_status status)
 /* Hands one message to the api, or ends the stream because of it. */
 static void take_message(struct rpc_stream *stream, grpc_byte_buffer *message)
 {
-    struct arena *arena = stream->api.arena;
-    struct api_status refusal = {.code = GRPC_CODE_INTERNAL};
-    refusal.text = rpc_message_refuse(stream->head.lane->rpc, message, arena, &refusal.code);
-    if (refusal.text) {
+    struct rpc_message taken;
+    struct api_status refusal;
+    struct arena *arena = arena_new(0);
+    if (rpc_message_take(stream->head.lane->rpc, message, arena, &taken, &refusal)) {
+        api_stream_message(&stream->api, taken.bytes);
+    } else {
+        refusal.text = arena_strdup(stream->api.arena, refusal.text);
         end_with(stream, refusal);
-        return;
     }
-    grpc_slice keep;
-    struct arena *passing = arena_new(0);
-    api_stream_message(&stream->api, rpc_message_bytes(message, &keep, passing));
-    grpc_slice_unref(keep);
-    arena_free(passing);
+    grpc_slice_unref(taken.keep);
+    arena_free(arena);
 }
 
 static void half_close(struct rpc_stream *stream)

@@ -26,7 +26,7 @@ struct rpc_unary {
     struct rpc_tag ended;
     struct rpc_tag sent;
     atomic_int state;
-    grpc_slice request;
+    struct rpc_message request;
     grpc_byte_buffer *response;
     int is_cancelled;
     struct api_call api;
@@ -58,7 +58,7 @@ static void unary_free(struct rpc_unary *unary)
     if (unary->response) {
         grpc_byte_buffer_destroy(unary->response);
     }
-    grpc_slice_unref(unary->request);
+    grpc_slice_unref(unary->request.keep);
     rpc_head_fini(&unary->head);
     if (unary->api.arena) {
         arena_free(unary->api.arena);
@@ -117,17 +117,15 @@ static void start(struct rpc_unary *unary)
 {
     struct rpc *rpc = unary->head.lane->rpc;
     struct api_call *call = &unary->api;
-    struct api_status refusal = {.code = GRPC_CODE_INTERNAL};
+    struct api_status refusal = {GRPC_CODE_INTERNAL, "unary request without a message"};
     call->arena = arena_new(0);
-    refusal.text = unary->head.first
-                       ? rpc_message_refuse(rpc, unary->head.first, call->arena, &refusal.code)
-                       : "unary request without a message";
-    if (refusal.text) {
+    if (!unary->head.first ||
+        !rpc_message_take(rpc, unary->head.first, call->arena, &unary->request, &refusal)) {
         send_reply(unary, &refusal);
         return;
     }
     call->method = unary->head.method->method;
-    call->request = rpc_message_bytes(unary->head.first, &unary->request, call->arena);
+    call->request = unary->request.bytes;
     call->deadline_ns = rpc_head_deadline_ns(&unary->head);
     call->done = on_done;
     call->edge = unary;

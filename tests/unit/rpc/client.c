@@ -111,8 +111,8 @@ static grpc_call *call_new(struct client *client, const char *method)
     gpr_timespec deadline =
         gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(5, GPR_TIMESPAN));
     grpc_slice path = grpc_slice_from_copied_string(method);
-    grpc_call *call = grpc_channel_create_call(
-        client->channel, NULL, 0, client->cq, path, NULL, deadline, NULL);
+    grpc_call *call =
+        grpc_channel_create_call(client->channel, NULL, 0, client->cq, path, NULL, deadline, NULL);
     grpc_slice_unref(path);
     return call;
 }
