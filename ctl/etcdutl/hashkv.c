@@ -3,7 +3,7 @@
  * would have. */
 #include "base/codec.h"
 #include "base/crc32c.h"
-#include "etcdutl.h"
+#include "ctl/etcdutl/command.h"
 
 struct hashing {
     int64_t rev; /* up to here; 0: the newest */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/map.h"
 #include "base/mem.h"
-#include "etcdutl.h"
+#include "ctl/etcdutl/command.h"
 
 struct version {
     int64_t main;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Commands that work on etcd's own database file in place. A ketcd member has none: it says so
  * instead of touching what it does not understand. */
-#include "etcdutl.h"
+#include "ctl/etcdutl/command.h"
 
 static int refuse_defrag(struct cmd_run *run)
 {

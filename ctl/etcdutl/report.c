@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One result in the formats of -w, and Go's words for system errors. */
-#include "etcdutl.h"
+#include "ctl/etcdutl/command.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * snapshot restore: a data directory that a member starts from, made of a snapshot of etcd's or
  * ketcd's. */
-#include "restore.h"
+#include "ctl/etcdutl/restore.h"
 #include "base/log.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
 #ifndef ETCDUTL_RESTORE_H
 #define ETCDUTL_RESTORE_H
 
-#include "etcdutl.h"
+#include "ctl/etcdutl/command.h"
 #include "member/member.h"
 #include "raft/raft.h"
 

@@ -2,7 +2,7 @@
  * Who the members of the restored cluster are, with etcd's checks and words. */
 #include "base/mem.h"
 #include "base/url.h"
-#include "restore.h"
+#include "ctl/etcdutl/restore.h"
 
 /* "name=url" of each URL of one list that the other has not; NULL when there is none. */
 static const char *missing(

@@ -3,7 +3,7 @@
  * all committed, and the snapshot at their end. Every member that is restored from the same
  * snapshot writes the same. */
 #include "base/codec.h"
-#include "restore.h"
+#include "ctl/etcdutl/restore.h"
 #include "wal/wal.h"
 
 enum { ENTRY_MAX = 1024 * 1024 };

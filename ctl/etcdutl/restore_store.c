@@ -4,8 +4,8 @@
  * asks for, is done while rows pass. */
 #include "base/codec.h"
 #include "base/log.h"
+#include "ctl/etcdutl/restore.h"
 #include "mvcc/mvcc.h"
-#include "restore.h"
 
 struct taking {
     struct restore *restore;

@@ -3,7 +3,7 @@
 #include "base/crc32c.h"
 #include "base/json.h"
 #include "bolt/bolt.h"
-#include "etcdutl.h"
+#include "ctl/etcdutl/command.h"
 
 struct status {
     uint32_t hash;

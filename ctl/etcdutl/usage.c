@@ -2,7 +2,7 @@
  * The usage text of cobra and pflag: columns of spaces, a type's name behind a flag, defaults in
  * brackets. */
 #include "base/mem.h"
-#include "etcdutl.h"
+#include "ctl/etcdutl/command.h"
 
 enum { NAME_WIDTH_MIN = 11 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/version.h"
-#include "etcdutl.h"
+#include "ctl/etcdutl/command.h"
 
 static int version(struct cmd_run *run)
 {

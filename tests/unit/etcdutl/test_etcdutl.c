@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Snapshots made here, looked at and restored by the commands; what they print is the reference's
+ * form. */
+#include "base/mem.h"
+#include "ctl/etcdutl/etcdutl.h"
+#include "member/member.h"
+#include "mvcc/mvcc.h"
+#include "snap/snap.h"
+#include "wal/wal.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { WORDS_MAX = 16, PRINTED_MAX = 4096 };
+
+static char dir[64];
+static char printed[PRINTED_MAX];
+
+static void expect(struct err e, enum err_code code)
+{
+    assert_string_equal(err_name(e), err_name((struct err){code}));
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/ketcd-utl-XXXXXX");
+    return mkdtemp(dir) && chdir(dir) == 0 ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    struct err e = disk_remove_all(disk_real(), dir, NULL);
+    return err_is(e) ? -1 : 0;
+}
+
+/* Runs "etcdutl <words>" with stdout and stderr in printed. */
+static int run(const char *line)
+{
+    char *words = mem_strdup(line);
+    char *argv[WORDS_MAX] = {(char[]){"etcdutl"}};
+    int argc = 1;
+    for (char *word = strtok(words, " "); word && argc < WORDS_MAX - 1; word = strtok(NULL, " ")) {
+        argv[argc++] = word;
+    }
+    fflush(stdout);
+    fflush(stderr);
+    int out = dup(1);
+    int err = dup(2);
+    int file = open("printed", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    dup2(file, 1);
+    dup2(file, 2);
+    int code = etcdutl_run(argc, argv);
+    fflush(stdout);
+    fflush(stderr);
+    dup2(out, 1);
+    dup2(err, 2);
+    ssize_t len = pread(file, printed, sizeof(printed) - 1, 0);
+    printed[len > 0 ? len : 0] = 0;
+    close(out);
+    close(err);
+    close(file);
+    free(words);
+    return code;
+}
+
+/* Revisions 2 to 7: a=1, b=1, a=2, b deleted, c=1 with a lease, a=3. */
+static struct err add_keys(void *arg, struct snap_export *export, struct why *why)
+{
+    struct slice a = SLICE("a");
+    struct slice b = SLICE("b");
+    struct slice c = SLICE("c");
+    const struct snap_key keys[] = {
+        {.main = 2, .key = a, .value = SLICE("1"), .create = 2, .mod = 2, .version = 1},
+        {.main = 3, .key = b, .value = SLICE("1"), .create = 3, .mod = 3, .version = 1},
+        {.main = 4, .key = a, .value = SLICE("2"), .create = 2, .mod = 4, .version = 2},
+        {.main = 5, .key = b, .is_tombstone = true},
+        {.main = 6,
+            .key = c,
+            .value = SLICE("1"),
+            .create = 6,
+            .mod = 6,
+            .version = 1,
+            .lease = 77},
+        {.main = 7, .key = a, .value = SLICE("3"), .create = 2, .mod = 7, .version = 3},
+    };
+    (void)arg;
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        TRY(snap_export_key(export, &keys[i], why));
+    }
+    return OK;
+}
+
+static void make(const char *path, bool has_hash, bool is_auth_enabled)
+{
+    struct snap_export *export;
+    struct buf all;
+    uint8_t chunk[4096];
+    uint8_t sha[SNAP_SHA_BYTES];
+    size_t got = 1;
+    expect(snap_export_open(disk_real(), dir, &export, NULL), ERR_OK);
+    snap_export_index(export, 42, 3);
+    snap_export_lease(export, 77, 100, 0);
+    snap_export_auth(export, is_auth_enabled, 1);
+    snap_export_storage_version(export, "3.6.0");
+    expect(snap_export_finish(export, add_keys, NULL, NULL), ERR_OK);
+    buf_init(&all, SIZE_MAX / 2);
+    while (got) {
+        expect(snap_export_read(export, chunk, sizeof(chunk), &got, NULL), ERR_OK);
+        buf_add(&all, chunk, got);
+    }
+    snap_export_sha256(export, sha);
+    buf_add(&all, sha, has_hash ? sizeof(sha) : 0);
+    expect(disk_write_file(disk_real(), path, buf_slice(&all), 0600, NULL), ERR_OK);
+    buf_fini(&all);
+    snap_export_close(export);
+}
+
+static void test_status_counts_living_keys(void **state)
+{
+    (void)state;
+    make("s.db", true, false);
+    assert_int_equal(run("snapshot status s.db"), 0);
+    assert_non_null(strstr(printed, ", 7, 2, "));
+    assert_non_null(strstr(printed, " kB, 3.6.0\n"));
+    assert_int_equal(run("snapshot status s.db -w json"), 0);
+    assert_non_null(strstr(printed, ",\"revision\":7,\"totalKey\":2,\"totalSize\":"));
+    assert_non_null(strstr(printed, ",\"version\":\"3.6.0\"}\n"));
+    assert_int_equal(run("snapshot status s.db -w table"), 0);
+    assert_non_null(strstr(printed, "| REVISION | TOTAL KEYS | TOTAL SIZE | VERSION |\n"));
+    assert_int_equal(run("snapshot status s.db -w protobuf"), 4);
+    assert_string_equal(printed, "Error: protobuf not supported as output format\n");
+}
+
+static void test_status_refuses_bad_input(void **state)
+{
+    (void)state;
+    assert_int_equal(run("snapshot status"), 128);
+    assert_string_equal(printed, "Error: snapshot status requires exactly one argument\n");
+    assert_int_equal(run("snapshot status none.db"), 1);
+    assert_string_equal(printed, "Error: stat none.db: no such file or directory\n");
+    assert_int_equal(run("snapshot status printed"), 1);
+    assert_string_equal(printed, "Error: invalid database\n");
+    assert_int_equal(run("nothing"), 1);
+    assert_string_equal(printed, "Error: unknown command \"nothing\" for \"etcdutl\"\nRun 'etcdutl "
+                                 "--help' for usage.\nError: unknown command \"nothing\" for "
+                                 "\"etcdutl\"\n");
+    assert_int_equal(run("defrag --data-dir x"), 4);
+}
+
+static void test_hashkv_hides_what_is_to_be_compacted(void **state)
+{
+    (void)state;
+    make("s.db", true, false);
+    assert_int_equal(run("hashkv s.db"), 0);
+    assert_non_null(strstr(printed, ", 7, -1\n"));
+    assert_int_equal(run("hashkv s.db --rev 8"), 1);
+    assert_string_equal(printed, "Error: mvcc: required revision is a future revision\n");
+}
+
+/* Opens the restored store and reads all of it at a revision. */
+static size_t read_store(const char *path, struct arena *arena, struct mvcc_range_result *out)
+{
+    struct backend *backend;
+    struct mvcc *mvcc;
+    struct backend_options options = {.path = path};
+    struct mvcc_range_options range = {.key = SLICE("\0"), .end = SLICE("\0")};
+    expect(backend_open(&options, &backend, NULL), ERR_OK);
+    struct mvcc_options opened = {.backend = backend, .value_cache_bytes = 1 << 20};
+    expect(mvcc_open(&opened, &mvcc, NULL), ERR_OK);
+    expect(mvcc_range(mvcc, &range, arena, out), ERR_OK);
+    struct blob *index = NULL;
+    expect(backend_get(backend, NULL, SLICE("mconsistent_index"), &index, NULL), ERR_OK);
+    assert_true(slice_eq(blob_slice(index), SLICE("\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1")));
+    blob_unref(index);
+    mvcc_close(mvcc);
+    backend_close(backend);
+    return out->kvs_count;
+}
+
+static void test_restore_makes_a_data_directory(void **state)
+{
+    static const struct snap_point points[] = {{1, 1}};
+    struct arena *arena = arena_new(0);
+    struct mvcc_range_result result;
+    struct wal_log log;
+    struct snap_file file;
+    (void)state;
+    make("s.db", true, false);
+    assert_int_equal(run("snapshot restore s.db --data-dir d"), 0);
+    assert_int_equal(read_store("d/member/store", arena, &result), 2);
+    assert_int_equal(result.rev, 7);
+    assert_true(slice_eq(result.kvs[0].value, SLICE("3")));
+    assert_int_equal(result.kvs[0].version, 3);
+    assert_int_equal(result.kvs[1].lease, 77);
+    expect(wal_read(disk_real(), "d/member/wal", 1, 1, &log, NULL), ERR_OK);
+    assert_int_equal(log.identity.node_id, 0x8e9e05c52164694d);
+    assert_int_equal(log.identity.cluster_id, 0xcdf818194e3a8c32);
+    assert_int_equal(log.hard.commit, 1);
+    wal_log_fini(&log);
+    expect(snap_load(disk_real(), "d/member/snap", points, 1, &file, NULL), ERR_OK);
+    assert_int_equal(file.meta.conf.voters.ids[0], 0x8e9e05c52164694d);
+    snap_file_fini(&file);
+    assert_int_equal(run("snapshot restore s.db --data-dir d"), 1);
+    assert_string_equal(printed, "Error: data-dir \"d\" not empty or could not be read\n");
+    arena_free(arena);
+}
+
+static void test_restore_bumps_and_compacts(void **state)
+{
+    struct arena *arena = arena_new(0);
+    struct mvcc_range_result result;
+    (void)state;
+    make("s.db", true, false);
+    assert_int_equal(run("snapshot restore s.db --data-dir d --bump-revision 1000"), 128);
+    assert_int_equal(
+        run("snapshot restore s.db --data-dir d --bump-revision 1000 --mark-compacted"), 0);
+    assert_int_equal(read_store("d/member/store", arena, &result), 2);
+    assert_int_equal(result.rev, 1007);
+    assert_int_equal(result.kvs[0].mod, 7);
+    arena_free(arena);
+}
+
+static void test_restore_refuses(void **state)
+{
+    (void)state;
+    make("plain.db", false, false);
+    make("auth.db", true, true);
+    assert_int_equal(run("snapshot restore plain.db --data-dir a"), 1);
+    assert_non_null(strstr(printed, "Error: snapshot missing hash but --skip-hash-check=false\n"));
+    assert_int_equal(run("snapshot restore plain.db --data-dir b --skip-hash-check"), 0);
+    assert_int_equal(run("snapshot restore auth.db --data-dir c"), 1);
+    assert_non_null(strstr(printed, "authentication enabled"));
+    assert_int_equal(run("snapshot restore none.db --data-dir e"), 1);
+    assert_non_null(strstr(printed, "Error: open none.db: no such file or directory\n"));
+    assert_false(disk_exists(disk_real(), "e"));
+    assert_int_equal(run("snapshot restore plain.db --data-dir f --name m1"), 1);
+    assert_string_equal(
+        printed, "Error: couldn't find local name \"m1\" in the initial cluster configuration\n");
+    assert_int_equal(run("snapshot restore plain.db --data-dir f --initial-cluster "
+                         "default=http://localhost:2380,x=http://localhost:2380"),
+        1);
+    assert_non_null(strstr(printed, " has duplicate url\n"));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_status_counts_living_keys),
+        T(test_status_refuses_bad_input),
+        T(test_hashkv_hides_what_is_to_be_compacted),
+        T(test_restore_makes_a_data_directory),
+        T(test_restore_bumps_and_compacts),
+        T(test_restore_refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
