@@ -29,6 +29,7 @@ struct mvcc_kv {
 struct mvcc_options {
     struct backend *backend; /* borrowed; outlives the mvcc */
     size_t value_cache_bytes; /* newest values kept in memory; 0: none */
+    size_t history_bytes;     /* newest changes kept in memory; 0: a default */
 };
 
 /* Rebuilds the index from the rows. An empty store starts at revision 1, as etcd's. Errors: IO, BAD_CRC, BAD_FORMAT. */
@@ -41,6 +42,15 @@ revision mvcc_compact_revision(const struct mvcc *mvcc);
 /* Keys alive now. */
 int64_t mvcc_keys(const struct mvcc *mvcc);
 size_t mvcc_memory_bytes(const struct mvcc *mvcc);
+/* Since the open, for metrics. Any thread. */
+struct mvcc_counts {
+    uint64_t puts;
+    uint64_t deletes; /* keys */
+    uint64_t ranges;
+    uint64_t txns; /* that wrote */
+    uint64_t compacted_rows;
+};
+struct mvcc_counts mvcc_counts(const struct mvcc *mvcc);
 /* Calls fn for each living key that hangs on a lease, in no order, until it returns false. Before the first write. */
 void mvcc_each_leased(
     struct mvcc *mvcc, bool (*fn)(void *arg, struct blob *key, lease_id lease), void *arg);

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The history in slices: from the ring where it reaches, else from the rows (which then are all in the backend up to
+ * where the ring begins). Values of single revisions.
+ */
+#include "state.h"
+
+void log_slice_fini(struct log_slice *slice)
+{
+    for (size_t i = 0; i < slice->count; i++) {
+        mvcc_change_fini(&slice->items[i].change);
+    }
+    slice->count = 0;
+}
+
+static bool is_behind(revision main, int64_t sub, struct log_place place)
+{
+    return main > place.main || (main == place.main && sub > place.sub);
+}
+
+static void add_item(struct log_slice *out, const struct ring_item *item, bool is_light)
+{
+    struct ring_item *slot = &out->items[out->count++];
+    *slot = *item;
+    if (is_light) {
+        slot->change.value = NULL;
+        slot->change.prev_value = NULL;
+    }
+    struct mvcc_change own = slot->change;
+    mvcc_change_copy(&slot->change, &own);
+    out->next = (struct log_place){item->change.main, item->change.sub + 1};
+}
+
+/* Under the read lock; the ring covers from. */
+static void ring_read(const struct ring *ring, struct log_place from, struct log_place to,
+    bool is_light, struct log_slice *out)
+{
+    size_t i = ring_seek(ring, from.main, from.sub);
+    for (; i < ring->count && out->count < LOG_SLICE; i++) {
+        const struct ring_item *item = ring_at(ring, i);
+        if (is_behind(item->change.main, item->change.sub, to)) {
+            break;
+        }
+        add_item(out, item, is_light);
+    }
+    out->is_end = out->count < LOG_SLICE;
+}
+
+static struct ring_item item_of(const struct row *row)
+{
+    struct ring_item item = {.link_main = row->link_main, .link_sub = row->link_sub};
+    item.change = (struct mvcc_change){
+        .kind = row->is_tombstone ? MVCC_DELETE : MVCC_PUT,
+        .main = row->main,
+        .sub = row->sub,
+        .create = row->create,
+        .version = row->version,
+        .lease = row->lease,
+    };
+    if (row->is_tombstone || row->version > 1) {
+        item.change.prev_mod = row->link_main;
+        item.change.prev_sub = row->link_sub;
+    }
+    return item;
+}
+
+static struct err value_get(
+    struct mvcc *mvcc, revision main, int64_t sub, struct blob **out, struct why *why)
+{
+    struct row_key key = row_key('v', main, sub);
+    return backend_get(mvcc->backend, NULL, row_key_slice(&key), out, why);
+}
+
+static struct err rows_read(struct mvcc *mvcc, struct log_place from, struct log_place to,
+    struct log_slice *out, struct why *why)
+{
+    struct err err = OK;
+    struct slice key;
+    struct slice value;
+    struct row_key first = row_key('l', from.main, from.sub);
+    struct row_key last = row_key('l', to.sub < INT64_MAX ? to.main : to.main + 1,
+        to.sub < INT64_MAX ? to.sub + 1 : 0);
+    struct backend_iter *iter = backend_iter_open(
+        mvcc->backend, NULL, row_key_slice(&first), row_key_slice(&last));
+    while (out->count < LOG_SLICE && backend_iter_next(iter, &key, &value)) {
+        struct row row;
+        err = row_take(key, value, &row, why);
+        if (err_is(err)) {
+            break;
+        }
+        struct ring_item *item = &out->items[out->count++];
+        *item = item_of(&row);
+        item->change.key = blob_new(row.key);
+        out->next = (struct log_place){row.main, row.sub + 1};
+    }
+    if (!err_is(err)) {
+        err = backend_iter_err(iter, why);
+    }
+    backend_iter_close(iter);
+    return err;
+}
+
+/* The values of what rows_read found. One that is gone was compacted meanwhile, or the store is damaged. */
+static struct err values_read(struct mvcc *mvcc, struct log_slice *out, struct why *why)
+{
+    struct row_key keys[LOG_SLICE];
+    struct slice slices[LOG_SLICE];
+    struct blob *values[LOG_SLICE] = {0};
+    size_t chosen[LOG_SLICE];
+    size_t count = 0;
+    for (size_t i = 0; i < out->count; i++) {
+        const struct mvcc_change *change = &out->items[i].change;
+        if (change->kind == MVCC_PUT) {
+            keys[count] = row_key('v', change->main, change->sub);
+            slices[count] = row_key_slice(&keys[count]);
+            chosen[count++] = i;
+        }
+    }
+    TRY(backend_get_many(mvcc->backend, NULL, slices, count, values, why));
+    for (size_t i = 0; i < count; i++) {
+        out->items[chosen[i]].change.value = values[i];
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!values[i]) {
+            revision main = out->items[chosen[i]].change.main;
+            return main <= atomic_load(&mvcc->compacted)
+                       ? ERR(COMPACTED)
+                       : why_set(why, ERR(BAD_FORMAT), "no value at revision %lld", (long long)main);
+        }
+    }
+    return OK;
+}
+
+static struct err rows_slice(struct mvcc *mvcc, struct log_place from, struct log_place to,
+    bool is_light, struct log_slice *out, struct why *why)
+{
+    struct err err = rows_read(mvcc, from, to, out, why);
+    if (!err_is(err) && !is_light) {
+        err = values_read(mvcc, out, why);
+    }
+    if (err_is(err)) {
+        log_slice_fini(out);
+    }
+    return err;
+}
+
+struct err log_read(struct mvcc *mvcc, struct log_place from, struct log_place to, bool is_light,
+    struct log_slice *out, struct why *why)
+{
+    out->count = 0;
+    out->next = from;
+    out->is_end = false;
+    struct log_place rows_to = to;
+    lock_read(mvcc);
+    bool is_covered = ring_covers(&mvcc->ring, from.main, from.sub);
+    if (is_covered) {
+        ring_read(&mvcc->ring, from, to, is_light, out);
+    } else if (mvcc->ring.count > 0) {
+        const struct mvcc_change *oldest = &ring_at(&mvcc->ring, 0)->change;
+        if (!is_behind(oldest->main, oldest->sub, to)) {
+            rows_to = oldest->sub > 0 ? (struct log_place){oldest->main, oldest->sub - 1}
+                                      : (struct log_place){oldest->main - 1, INT64_MAX};
+        }
+    }
+    unlock(mvcc);
+    if (is_covered) {
+        return OK;
+    }
+    TRY(rows_slice(mvcc, from, rows_to, is_light, out, why));
+    if (out->count < LOG_SLICE) {
+        out->is_end = rows_to.main == to.main && rows_to.sub == to.sub;
+        out->next = rows_to.sub < INT64_MAX ? (struct log_place){rows_to.main, rows_to.sub + 1}
+                                            : (struct log_place){rows_to.main + 1, 0};
+    }
+    return OK;
+}
+
+struct err mvcc_value(
+    struct mvcc *mvcc, revision main, int64_t sub, struct blob **out, struct why *why)
+{
+    lock_read(mvcc);
+    const struct ring_item *item = ring_find(&mvcc->ring, main, sub);
+    struct blob *value = item ? blob_ref(item->change.value) : NULL;
+    unlock(mvcc);
+    if (!value) {
+        return value_get(mvcc, main, sub, out, why);
+    }
+    *out = value;
+    return OK;
+}
+
+/* Completes what a row alone does not say about the version that was replaced. */
+static struct err prev_fill(struct mvcc *mvcc, struct mvcc_change *change, struct why *why)
+{
+    if (change->prev_mod == 0 || change->prev_value) {
+        return OK;
+    }
+    TRY(mvcc_value(mvcc, change->prev_mod, change->prev_sub, &change->prev_value, why));
+    if (change->prev_version > 0 && change->prev_value) {
+        return OK;
+    }
+    struct blob *bytes = NULL;
+    struct row row = {0};
+    struct row_key key = row_key('l', change->prev_mod, change->prev_sub);
+    TRY(backend_get(mvcc->backend, NULL, row_key_slice(&key), &bytes, why));
+    struct err err =
+        bytes ? row_read(change->prev_mod, change->prev_sub, blob_slice(bytes), &row) : OK;
+    if (!err_is(err) && row.version > 0 && change->prev_value) {
+        change->prev_create = row.create;
+        change->prev_version = row.version;
+        change->prev_lease = row.lease;
+    } else if (!err_is(err)) {
+        change->prev_mod = 0; /* compacted away */
+        change->prev_sub = 0;
+        blob_unref(change->prev_value);
+        change->prev_value = NULL;
+    }
+    blob_unref(bytes);
+    return err;
+}
+
+struct history {
+    bool needs_prev;
+    bool (*fn)(void *arg, const struct mvcc_change *change);
+    void *arg;
+    bool is_done;
+};
+
+static struct err slice_tell(
+    struct mvcc *mvcc, struct log_slice *slice, struct history *history, struct why *why)
+{
+    for (size_t i = 0; i < slice->count && !history->is_done; i++) {
+        struct mvcc_change *change = &slice->items[i].change;
+        if (history->needs_prev) {
+            TRY(prev_fill(mvcc, change, why));
+        }
+        history->is_done = !history->fn(history->arg, change);
+    }
+    return OK;
+}
+
+static struct err history_read(struct mvcc *mvcc, struct log_place from, struct log_place to,
+    struct history *history, struct why *why)
+{
+    struct log_slice slice = {.next = from};
+    do {
+        revision first = slice.next.main;
+        struct err err = log_read(mvcc, slice.next, to, false, &slice, why);
+        if (!err_is(err) && first < atomic_load(&mvcc->compacted)) {
+            err = ERR(COMPACTED);
+        }
+        if (!err_is(err)) {
+            err = slice_tell(mvcc, &slice, history, why);
+        }
+        log_slice_fini(&slice);
+        TRY(err);
+    } while (!slice.is_end && !history->is_done);
+    return OK;
+}
+
+struct err mvcc_history(struct mvcc *mvcc, revision from, revision to, bool needs_prev,
+    bool (*fn)(void *arg, const struct mvcc_change *change), void *arg, struct why *why)
+{
+    revision published = atomic_load(&mvcc->published);
+    to = to < published ? to : published;
+    from = from > 0 ? from : 1;
+    if (from < atomic_load(&mvcc->compacted)) {
+        return ERR(COMPACTED);
+    }
+    if (from > to) {
+        return OK;
+    }
+    struct history history = {needs_prev, fn, arg, false};
+    return history_read(mvcc, (struct log_place){from, 0},
+        (struct log_place){to, INT64_MAX}, &history, why);
+}

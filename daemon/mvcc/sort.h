@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sorting the rows of a store by key, for the bulk build at open. */
+#ifndef MVCC_SORT_H
+#define MVCC_SORT_H
+
+#include "base/slice.h"
+
+struct sort_item {
+    uint64_t chunk; /* scratch: eight bytes of the key, as a number */
+    struct slice key;
+    uint64_t order; /* among equal keys */
+};
+
+/* By key, then by order. */
+void sort_items(struct sort_item *items, size_t count);
+
+#endif
