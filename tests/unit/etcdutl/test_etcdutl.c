@@ -46,8 +46,10 @@ static int run(const char *line)
 {
     char *words = mem_strdup(line);
     char *argv[WORDS_MAX] = {(char[]){"etcdutl"}};
+    char *rest = NULL;
     int argc = 1;
-    for (char *word = strtok(words, " "); word && argc < WORDS_MAX - 1; word = strtok(NULL, " ")) {
+    for (char *word = strtok_r(words, " ", &rest); word && argc < WORDS_MAX - 1;
+         word = strtok_r(NULL, " ", &rest)) {
         argv[argc++] = word;
     }
     fflush(stdout);
