@@ -3,6 +3,7 @@
  * Whole groups under a bad network and slow disks, with crashes, conf changes, snapshots and reads,
  * all from a seed: what one member applies at an index, every member applies there; a term has one
  * leader; a read never misses what was applied before it was asked; in the end all agree.
+ * RAFT_CHAOS_SEED and RAFT_CHAOS_COUNT choose other seeds.
  */
 #include "base/mem.h"
 #include "base/rand.h"
@@ -17,6 +18,7 @@ struct node {
     struct raft_log disk;
     struct raft_conf_state disk_conf; /* at the base of the log */
     struct raft_hard_state hard;
+    uint64_t synced_commit; /* a commit index alone is not synced, but with what comes next */
     /* On their way to it. */
     struct raft_update flight[FLIGHT_MAX];
     size_t flight_count;
@@ -47,6 +49,7 @@ struct world {
     uint64_t value;
     struct raft_options options;
     bool is_healed;
+    bool has_conf_changes;
 };
 
 static uint64_t value_of(const struct raft_entry *entry)
@@ -81,6 +84,14 @@ static void start(struct world *world, uint64_t id)
     node->raft = test_new(&options);
 }
 
+/* What a snapshot holds is committed, whatever the last hard state on disk says. */
+static void lift_commit(struct node *node)
+{
+    if (node->hard.commit < node->disk.base_index) {
+        node->hard.commit = node->disk.base_index;
+    }
+}
+
 static void crash(struct world *world, uint64_t id)
 {
     struct node *node = &world->nodes[id];
@@ -90,9 +101,9 @@ static void crash(struct world *world, uint64_t id)
     node->flight_count = 0;
     raft_update_fini(&node->todo);
     raft_free(node->raft);
-    /* The commit index alone is not synced. */
-    if (rand_below(&world->rand, 2) == 0 && node->hard.commit > node->disk.base_index) {
-        node->hard.commit = node->disk.base_index;
+    if (rand_below(&world->rand, 2) == 0) {
+        node->hard.commit = node->synced_commit;
+        lift_commit(node);
     }
     start(world, id);
 }
@@ -181,6 +192,8 @@ static void persist(struct world *world, uint64_t id)
         raft_update_reset(&node->todo);
     }
     raft_log_append(&node->disk, update.entries, update.entries_count);
+    lift_commit(node);
+    node->synced_commit = update.must_sync ? node->hard.commit : node->synced_commit;
     net_add_all(world, update.after, &update.after_count);
     test_step(node->raft, (struct raft_event){.type = RAFT_PERSISTED, .ticket = &update.ticket});
     raft_update_fini(&update);
@@ -239,9 +252,7 @@ static void compact(struct world *world, uint64_t id)
     node->disk.applied = meta.index;
     raft_log_compact(&node->disk, meta.index);
     node->disk_conf = meta.conf;
-    if (node->hard.commit < meta.index) {
-        node->hard.commit = meta.index;
-    }
+    lift_commit(node);
 }
 
 /* A snapshot's fate is always known to its sender; nothing else is sent until then. */
@@ -369,7 +380,7 @@ static void act(struct world *world)
         propose(world, id);
     } else if (luck < 970) {
         read_index(world, id);
-    } else if (luck < 980) {
+    } else if (luck < 980 && world->has_conf_changes) {
         change_conf(world, id);
     } else if (luck < 990) {
         compact(world, id);
@@ -426,6 +437,11 @@ static void heal(struct world *world)
         run_all_to_rest(world);
     }
     uint64_t leader = leader_of(world);
+    if (world->has_conf_changes) {
+        /* Members that forgot the commit of a change, and removed ones with a longer log, may well
+         * keep each other from leading (as in etcd); nothing is promised then but safety. */
+        return;
+    }
     assert_int_not_equal(leader, 0);
     propose(world, leader);
     run_all_to_rest(world);
@@ -464,6 +480,7 @@ static void run_world(uint64_t seed, struct totals *totals)
     world->options.step_down_on_removal = seed % 3 == 1;
     world->options.message_bytes_max = seed % 2 ? 40 : UINT64_MAX;
     world->options.inflight_messages_max = 1 + seed % 7;
+    world->has_conf_changes = seed % 4 != 0;
     world->applied_max = 10;
     struct raft_snapshot_meta meta = test_meta(10, 3);
     for (uint64_t id = 1; id <= NODES; id++) {
@@ -475,9 +492,7 @@ static void run_world(uint64_t seed, struct totals *totals)
     for (int i = 0; i < 30000; i++) {
         act(world);
     }
-    if (world->options.pre_vote) {
-        heal(world);
-    }
+    heal(world);
     count_totals(world, totals);
     for (uint64_t id = 1; id <= NODES; id++) {
         crash(world, id);
@@ -494,12 +509,17 @@ static void run_world(uint64_t seed, struct totals *totals)
     free(world);
 }
 
+static uint64_t from_env(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text ? strtoull(text, NULL, 10) : otherwise;
+}
+
 static void test_groups_stay_safe_whatever_happens(void **state)
 {
     (void)state;
-    const char *only = getenv("RAFT_CHAOS_SEED");
-    uint64_t first = only ? strtoull(only, NULL, 10) : 1;
-    uint64_t seeds = only ? 1 : 100;
+    uint64_t first = from_env("RAFT_CHAOS_SEED", 1);
+    uint64_t seeds = from_env("RAFT_CHAOS_COUNT", 100);
     struct totals totals = {0};
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         print_message("seed %llu\n", (unsigned long long)seed);

@@ -27,7 +27,9 @@ struct raft *test_new(const struct raft_options *options)
 {
     struct raft *raft = NULL;
     struct why why;
-    assert_int_equal(raft_new(options, &raft, &why).code, ERR_OK);
+    if (err_is(raft_new(options, &raft, &why))) {
+        fail_msg("%s", why.text);
+    }
     return raft;
 }
 
