@@ -20,7 +20,8 @@ enum {
     TRIES_MAX = 100,
     BACKOFF_MS = 25,
     KEEPALIVE_MS_MIN = 10000,
-    PICK_MS = 20
+    PICK_MS = 20,
+    PROBE_MS = 50
 };
 
 static const char *const code_names[] = {"OK", "Canceled", "Unknown", "InvalidArgument",
@@ -179,23 +180,30 @@ static void reply_fini(struct reply *reply)
     gpr_free(reply->peer);
 }
 
-static void call_once(struct client *client, const struct client_method *method,
-    grpc_byte_buffer *request, client_deadline deadline, struct reply *out)
+/* One try: over this channel, and whether it waits for it to be connected. */
+struct attempt {
+    const struct client_method *method;
+    grpc_byte_buffer *request;
+    grpc_channel *channel;
+    client_deadline deadline;
+    bool waits;
+};
+
+static void call_once(struct client *client, const struct attempt *attempt, struct reply *out)
 {
-    struct client_lane *lane = client_pick(client, deadline);
-    grpc_slice path = grpc_slice_from_static_string(method->path);
+    grpc_slice path = grpc_slice_from_static_string(attempt->method->path);
     grpc_metadata sent[4];
     grpc_metadata_array received, trailing;
-    grpc_call *call = grpc_channel_create_call(lane->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
-        client->queue, path, NULL, client_time(deadline), NULL);
+    grpc_call *call = grpc_channel_create_call(attempt->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+        client->queue, path, NULL, client_time(attempt->deadline), NULL);
 
     *out = (struct reply){.details = grpc_empty_slice()};
     grpc_metadata_array_init(&received);
     grpc_metadata_array_init(&trailing);
     grpc_op ops[6] = {
         {.op = GRPC_OP_SEND_INITIAL_METADATA,
-            .flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
-                     GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET},
+            .flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET |
+                     (attempt->waits ? GRPC_INITIAL_METADATA_WAIT_FOR_READY : 0)},
         {.op = GRPC_OP_SEND_MESSAGE},
         {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
         {.op = GRPC_OP_RECV_INITIAL_METADATA},
@@ -204,7 +212,7 @@ static void call_once(struct client *client, const struct client_method *method,
     };
     ops[0].data.send_initial_metadata.count = client_metadata(client, false, sent);
     ops[0].data.send_initial_metadata.metadata = sent;
-    ops[1].data.send_message.send_message = request;
+    ops[1].data.send_message.send_message = attempt->request;
     ops[3].data.recv_initial_metadata.recv_initial_metadata = &received;
     ops[4].data.recv_message.recv_message = &out->bytes;
     ops[5].data.recv_status_on_client.trailing_metadata = &trailing;
@@ -215,6 +223,36 @@ static void call_once(struct client *client, const struct client_method *method,
     grpc_metadata_array_destroy(&received);
     grpc_metadata_array_destroy(&trailing);
     grpc_call_unref(call);
+}
+
+/* A try that ran out of time says nothing about why there was no connection; one that does not wait
+ * does. Only where the channel is known to be broken, so that nothing is sent. */
+static void explain_deadline(
+    struct client *client, const struct attempt *attempt, struct reply *reply)
+{
+    static const char head[] = "latest balancer error: connection error: desc = \"";
+    struct attempt probe = *attempt;
+    struct reply answer;
+
+    if (reply->code != GRPC_STATUS_DEADLINE_EXCEEDED ||
+        grpc_channel_check_connectivity_state(attempt->channel, 0) !=
+            GRPC_CHANNEL_TRANSIENT_FAILURE) {
+        return;
+    }
+    probe.waits = false;
+    probe.deadline = clock_mono_ns() + PROBE_MS * 1000000;
+    call_once(client, &probe, &answer);
+    if (answer.code == GRPC_STATUS_UNAVAILABLE) {
+        size_t len = GRPC_SLICE_LENGTH(answer.details);
+        grpc_slice text = grpc_slice_malloc(sizeof(head) + len);
+        memcpy(GRPC_SLICE_START_PTR(text), head, sizeof(head) - 1);
+        memcpy(GRPC_SLICE_START_PTR(text) + sizeof(head) - 1, GRPC_SLICE_START_PTR(answer.details),
+            len);
+        GRPC_SLICE_START_PTR(text)[sizeof(head) - 1 + len] = '"';
+        grpc_slice_unref(reply->details);
+        reply->details = text;
+    }
+    reply_fini(&answer);
 }
 
 /* clientv3 says each failed try; tools look for the line. */
@@ -298,10 +336,13 @@ static struct err try_calls(struct client *client, const struct client_method *m
         if (attempt > 0 && !back_off(client, attempt, deadline)) {
             return why_set(why, ERR(DEADLINE_EXCEEDED), "context deadline exceeded");
         }
-        call_once(client, method, request, deadline, out_reply);
+        struct attempt one = {
+            method, request, client_pick(client, deadline)->channel, deadline, true};
+        call_once(client, &one, out_reply);
         if (out_reply->code == GRPC_STATUS_OK) {
             return OK;
         }
+        explain_deadline(client, &one, out_reply);
         reword(out_reply);
         log_retry(client, method, attempt, out_reply);
         err = client_error(out_reply->code, out_reply->details, deadline, why);
