@@ -21,7 +21,8 @@
 #ifndef RAFT_RAFT_H
 #define RAFT_RAFT_H
 
-#include "raft/values.h"
+#include "raft/change.h"
+#include "raft/message.h"
 
 struct raft;
 
