@@ -11,6 +11,8 @@
 
 enum { CALL_BODY_FACTOR = 4 }; /* JSON over packed bytes: base 64, escapes and names */
 
+static const int64_t TIMEOUT_NS_MAX = INT64_MAX / 4;
+
 struct call {
     struct api_call api;
     struct http_task task;
@@ -76,26 +78,31 @@ struct api_caller caller_of(const struct http_request *request, struct arena *ar
     return caller;
 }
 
-/* Up to eight digits and a unit, as gRPC has it. */
+/* A number and a unit, as gRPC has it; longer and with a sign, as grpc-gateway takes it. */
 bool parse_timeout(struct slice text, int64_t *out_ns)
 {
     static const char units[] = "HMSmun";
     static const int64_t unit_ns[] = {3600000000000, 60000000000, 1000000000, 1000000, 1000, 1};
     int64_t number = 0;
-    if (text.len < 2 || text.len > 9) {
+    size_t at = text.len && (text.data[0] == '-' || text.data[0] == '+') ? 1 : 0;
+    bool is_negative = at && text.data[0] == '-';
+    if (text.len < at + 2 || text.len > at + 19) {
         return false;
     }
-    for (size_t i = 0; i + 1 < text.len; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9') {
+    for (; at + 1 < text.len; at++) {
+        if (text.data[at] < '0' || text.data[at] > '9') {
             return false;
         }
-        number = number * 10 + (text.data[i] - '0');
+        number = number * 10 + (text.data[at] - '0');
     }
-    const char *unit = text.data[text.len - 1] ? strchr(units, text.data[text.len - 1]) : NULL;
+    const char *unit = text.data[at] ? strchr(units, text.data[at]) : NULL;
     if (!unit) {
         return false;
     }
-    *out_ns = number * unit_ns[unit - units];
+    if (__builtin_mul_overflow(number, unit_ns[unit - units], &number) || number > TIMEOUT_NS_MAX) {
+        number = TIMEOUT_NS_MAX;
+    }
+    *out_ns = is_negative ? -number : number;
     return true;
 }
 

@@ -162,9 +162,17 @@ static bool goes_on(uint8_t c)
     return is_digit(c) || (low >= 'a' && low <= 'z') || c == '-' || c == '+' || c == '.' || c == '_';
 }
 
+static bool is_space(uint8_t c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 struct slice number_in_text(struct slice text)
 {
     struct parts parts;
+    if (text.len && (is_space(text.data[0]) || is_space(text.data[text.len - 1]))) {
+        return (struct slice){0};
+    }
     size_t len = parse(text, &parts);
     return len && (len == text.len || !goes_on(text.data[len])) ? slice_of(text.data, len) : (struct slice){0};
 }

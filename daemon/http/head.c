@@ -186,7 +186,8 @@ static bool parse_field(struct slice line, struct head *head, struct head_refusa
     field.name = slice_of(line.data, (size_t)(colon - line.data));
     field.value = trim(slice_of(colon + 1, line.len - field.name.len - 1));
     if (!is_token(field.name)) {
-        return refuse(out, 400, field.name.len ? "invalid header name" : NULL);
+        bool ends_in_space = field.name.len && field.name.data[field.name.len - 1] == ' ';
+        return refuse(out, 400, ends_in_space ? "invalid header name" : NULL);
     }
     for (size_t i = 0; i < field.value.len; i++) {
         uint8_t c = field.value.data[i];

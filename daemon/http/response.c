@@ -102,7 +102,8 @@ static void add_head(struct http_request *request, int status, int64_t length, s
     if (!is_set(request, "Date")) {
         add_date(head);
     }
-    if (length >= 0 && !has_no_body(status)) {
+    bool is_unsaid = length == 0 && slice_eq(request->head.method, SLICE("HEAD"));
+    if (length >= 0 && !has_no_body(status) && !is_unsaid) {
         buf_printf(head, "Content-Length: %lld\r\n", (long long)length);
         if (length > 0 && !is_set(request, "Content-Type")) {
             buf_add_str(head, "Content-Type: text/plain; charset=utf-8\r\n");
@@ -294,6 +295,10 @@ void refusal_add(struct evbuffer *out, const struct head_refusal *refusal)
     if (refusal->status == 501) {
         evbuffer_add_printf(out, "HTTP/1.1 501 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%s",
             text, refusal->detail);
+        return;
+    }
+    if (refusal->status == 417) {
+        evbuffer_add_printf(out, "HTTP/1.1 417 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", text);
         return;
     }
     const char *colon = refusal->detail ? ": " : "";

@@ -256,7 +256,7 @@ enum api_next api_stream_next(struct api_stream *stream, struct payload *out_pay
         next_message(stream, is_snapshot ? 0 : state->ids[at], out_payload);
         return API_NEXT_MESSAGE;
     }
-    if (fake.end_code || (state->is_closed && !is_watch)) {
+    if (state->is_closed && !is_watch) {
         *out_status = (struct api_status){fake.end_code, fake.end_text};
         return API_NEXT_END;
     }

@@ -168,6 +168,8 @@ static void test_errors_answer_as_the_reference(void **state)
     ask_at(client_site, "POST", "/v3/kv/range",
         "Content-Type: application/x-www-form-urlencoded\r\nX-HTTP-Method-Override: GET\r\n", "{\"key\":\"Zm9v\"}");
     assert_refused("501 Not Implemented", "{\"code\":12, \"message\":\"Method Not Allowed\"}");
+    ask_at(client_site, "POST", "/v3/kv/put", "Grpc-Timeout: 1234567890123H\r\n", "{}");
+    assert_answer(OK_HEAD, "{\"header\":" HEADER "}");
     ask_at(client_site, "POST", "/v3/kv/range", "Grpc-Timeout: 1x\r\n", "{}");
     assert_refused("400 Bad Request", "{\"code\":3, \"message\":\"invalid grpc-timeout: 1x\"}");
 }
@@ -237,6 +239,9 @@ static void test_paths_are_cleaned_as_gos_mux_does(void **state)
     ask("GET", "/v3", NULL);
     assert_answer("HTTP/1.1 301 Moved Permanently\r\nContent-Type: text/html; charset=utf-8\r\nLocation: /v3/\r\n",
         "<a href=\"/v3/\">Moved Permanently</a>.\n\n");
+    ask("HEAD", "/v3", NULL);
+    assert_string_equal(answer,
+        "HTTP/1.1 301 Moved Permanently\r\nContent-Type: text/html; charset=utf-8\r\nLocation: /v3/\r\n\r\n");
     ask("GET", "//health?a=b&c", NULL);
     assert_answer("HTTP/1.1 301 Moved Permanently\r\nContent-Type: text/html; charset=utf-8\r\nLocation: /health?a=b&c\r\n",
         "<a href=\"/health?a=b&amp;c\">Moved Permanently</a>.\n\n");
@@ -451,13 +456,12 @@ static void test_stream_errors_are_lines(void **state)
         "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         "41\r\n{\"error\":{\"code\":16,\"message\":\"etcdserver: invalid auth token\"}}\n\r\n0\r\n\r\n");
     close(fd);
-    fake_reset();
+    fake.end_code = GRPC_CODE_UNAVAILABLE;
+    fake.end_text = "etcdserver: no leader";
     fd = dial(client_site);
     say(fd, "POST /v3/lease/keepalive HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
             "b\r\n{\"ID\":\"77\"}\r\n");
     hear(fd, "}}\n\r\n");
-    fake.end_code = GRPC_CODE_UNAVAILABLE;
-    fake.end_text = "etcdserver: no leader";
     say(fd, "0\r\n\r\n");
     assert_string_equal(hear(fd, "0\r\n\r\n"),
         "38\r\n{\"error\":{\"code\":14,\"message\":\"etcdserver: no leader\"}}\n\r\n0\r\n\r\n");

@@ -124,6 +124,7 @@ static void test_range_bodies(void **state)
         {"{\"limit\":9223372036854775808}", P "(line 1:10): invalid value for int64 field limit: 9223372036854775808"},
         {"{\"limit\":1e400}", P "(line 1:10): invalid value for int64 field limit: 1e400"},
         {"{\"limit\":\" 10\"}", P "(line 1:10): invalid value for int64 field limit: \" 10\""},
+        {"{\"limit\":\"1\\u0020\"}", P "(line 1:10): invalid value for int64 field limit: \"1\\u0020\""},
         {"{\"limit\":\"\"}", P "(line 1:10): invalid value for int64 field limit: \"\""},
         {"{\"limit\":\"NaN\"}", P "(line 1:10): invalid value for int64 field limit: \"NaN\""},
         {"{\"limit\":{}}", P "(line 1:10): invalid value for int64 field limit: {"},

@@ -91,6 +91,7 @@ static void test_bad_heads_are_refused(void **state)
         {"", 400, NULL},
         {"GET / HTTP/1.1\r\n" HOST "A b\r\n\r\n", 400, NULL},
         {"GET / HTTP/1.1\r\n" HOST "A : b\r\n\r\n", 400, "invalid header name"},
+        {"GET / HTTP/1.1\r\n" HOST "A(: b\r\n\r\n", 400, NULL},
         {"GET / HTTP/1.1\r\n" HOST ": b\r\n\r\n", 400, NULL},
         {"GET / HTTP/1.1\r\n" HOST "A: b\x01\r\n\r\n", 400, NULL},
         {"GET / HTTP/1.1\r\n" HOST "A: b\rC: d\r\n\r\n", 400, NULL},

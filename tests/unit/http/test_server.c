@@ -250,6 +250,13 @@ static void test_bad_request_is_answered_and_closed(void **state)
         "Connection: close\r\n\r\n400 Bad Request: missing required Host header");
 }
 
+static void test_other_expectations_are_417(void **state)
+{
+    (void)state;
+    assert_string_equal(ask("GET / HTTP/1.1\r\nHost: a\r\nExpect: foo\r\n\r\n"),
+        "HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+}
+
 static void test_expectation_is_met_when_the_body_is_wanted(void **state)
 {
     (void)state;
@@ -469,6 +476,7 @@ int main(void)
         TEST(test_too_big_a_body_is_413),
         TEST(test_broken_chunks_are_400),
         TEST(test_bad_request_is_answered_and_closed),
+        TEST(test_other_expectations_are_417),
         TEST(test_expectation_is_met_when_the_body_is_wanted),
         TEST(test_head_has_no_body),
         TEST(test_stream_answers_while_the_body_comes),
