@@ -32,7 +32,7 @@ static char *address_of(grpc_call *call, struct arena *arena)
         return out + 5;
     }
     if (strncmp(out, "ipv6:", 5) != 0) {
-        return out;
+        return strncmp(out, "unix:", 5) == 0 ? arena_strdup(arena, "@") : out; /* as Go says it */
     }
     char *to = out;
     for (const char *from = out + 5; *from; from++) {

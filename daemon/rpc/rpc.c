@@ -10,6 +10,7 @@
 #include <grpc/grpc_security.h>
 #include <grpc/support/log.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -20,6 +21,8 @@ enum {
     KEEPALIVE_MIN_DEFAULT_MS = 5000,
     KEEPALIVE_INTERVAL_DEFAULT_MS = 2 * 60 * 60 * 1000,
     KEEPALIVE_TIMEOUT_DEFAULT_MS = 20000,
+    LOG_EVERY_MS = 1000,
+    MEMORY_DEFAULT = 512 << 20,
     UNARY_WAITING = 8, /* calls of one method asked for ahead, a lane */
 };
 
@@ -62,8 +65,19 @@ static int64_t given(int64_t value, int64_t otherwise)
     return value > 0 ? value : otherwise;
 }
 
+static grpc_arg quota_arg(grpc_resource_quota *quota)
+{
+    grpc_arg arg = {.type = GRPC_ARG_POINTER, .key = (char *)(uintptr_t)GRPC_ARG_RESOURCE_QUOTA};
+    arg.value.pointer.p = quota;
+    arg.value.pointer.vtable = grpc_resource_quota_arg_vtable();
+    return arg;
+}
+
 static grpc_server *server_new(struct rpc *rpc, const struct rpc_options *options)
 {
+    grpc_resource_quota *quota = grpc_resource_quota_create("rpc");
+    grpc_resource_quota_resize(
+        quota, (size_t)given((int64_t)options->memory_bytes_max, MEMORY_DEFAULT));
     const grpc_arg args[] = {
         slot_arg("external:plain", &rpc->plain_handler),
         slot_arg("external:tls", &rpc->tls_handler),
@@ -86,9 +100,12 @@ static grpc_server *server_new(struct rpc *rpc, const struct rpc_options *option
         int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
         int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
+        quota_arg(quota),
     };
     const grpc_channel_args all = {COUNT_OF(args), (grpc_arg *)(uintptr_t)args};
-    return grpc_server_create(&all, NULL);
+    grpc_server *server = grpc_server_create(&all, NULL);
+    grpc_resource_quota_unref(quota);
+    return server;
 }
 
 static void add_port(struct rpc *rpc, const char *address, grpc_server_credentials *creds)
@@ -101,12 +118,22 @@ static void add_port(struct rpc *rpc, const char *address, grpc_server_credentia
 
 /* ---- life ---- */
 
-/* core's own lines, as ours; info and debug of it are of no use to an operator. */
+/* core's own errors, as lines of ours: failed handshakes mostly, hence etcd's words, and one a
+ * second, for whoever fills the log fills the disk. */
 static void on_core_log(gpr_log_func_args *args)
 {
-    if (args->severity == GPR_LOG_SEVERITY_ERROR) {
-        LOG_WARN("grpc", LOG_STR("file", args->file), LOG_INT("line", args->line),
-            LOG_ERR(args->message));
+    static _Atomic int64_t logged_ms;
+    int64_t last_ms = atomic_load(&logged_ms);
+    int64_t now_ms = clock_mono_ms();
+    bool is_due = last_ms == 0 || now_ms - last_ms >= LOG_EVERY_MS;
+    if (args->severity != GPR_LOG_SEVERITY_ERROR || !is_due ||
+        !atomic_compare_exchange_strong(&logged_ms, &last_ms, now_ms)) {
+        return;
+    }
+    if (strstr(args->message, "andshake")) {
+        LOG_WARN("rejected connection on client endpoint", LOG_ERR(args->message));
+    } else {
+        LOG_WARN("grpc", LOG_STR("file", args->file), LOG_ERR(args->message));
     }
 }
 

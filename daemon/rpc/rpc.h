@@ -23,7 +23,8 @@ struct rpc_options {
                                    0: 1.5 MiB */
     uint32_t streams_max;       /* concurrent streams a connection; 0: no limit */
     uint32_t headers_bytes_max; /* 0: 64 KiB */
-    int64_t keepalive_min_ms;   /* clients that ping more often are told to go away; 0: 5 s */
+    size_t memory_bytes_max;  /* of what core reads and was not handed to the api yet; 0: 512 MiB */
+    int64_t keepalive_min_ms; /* clients that ping more often are told to go away; 0: 5 s */
     int64_t keepalive_interval_ms; /* ping a silent client; 0: 2 h */
     int64_t keepalive_timeout_ms;  /* and drop it when it does not answer; 0: 20 s */
     int64_t handshake_timeout_ms;  /* TLS and the HTTP/2 preface; 0: 10 s */

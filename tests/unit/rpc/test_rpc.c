@@ -25,13 +25,17 @@ struct world {
     struct rpc *rpc;
     struct listener listener;
     struct client client;
+    size_t memory_bytes_max;
 };
 
 static void world_open(struct world *world, const struct tls_options *tls)
 {
     struct why why = {0};
     world->api = fake_api_new();
-    struct rpc_options options = {.api = world->api, .tls = tls, .request_bytes_max = 1 << 20};
+    struct rpc_options options = {.api = world->api,
+        .tls = tls,
+        .request_bytes_max = 1 << 20,
+        .memory_bytes_max = world->memory_bytes_max};
     if (err_is(rpc_new(&options, &world->rpc, &why))) {
         fail_msg("%s", why.text);
     }
@@ -193,6 +197,26 @@ static void test_message_size_is_limited(void **state)
     assert_int_equal(reply.code, GRPC_STATUS_RESOURCE_EXHAUSTED);
     assert_string_equal(reply.text, "grpc: received message larger than max (1572865 vs. 1572864)");
     reply_fini(&reply);
+    free(bytes);
+}
+
+static void test_memory_for_messages_is_limited(void **state)
+{
+    struct world world = {0};
+    struct reply reply;
+    size_t size = 128 << 20;
+    uint8_t *bytes = mem_new(size);
+    (void)state;
+    world.memory_bytes_max = 16 << 20;
+    world_open(&world, NULL);
+    client_call(&world.client, "/etcdserverpb.KV/Put", slice_of(bytes, size), NULL, &reply);
+    assert_int_equal(reply.code, GRPC_STATUS_RESOURCE_EXHAUSTED);
+    assert_null(strstr(reply.text, "larger than max")); /* it never was there as a whole */
+    reply_fini(&reply);
+    range(&world.client, "now", &reply);
+    assert_int_equal(reply.code, GRPC_STATUS_OK);
+    reply_fini(&reply);
+    world_close(&world);
     free(bytes);
 }
 
@@ -628,6 +652,7 @@ int main(void)
         IN_WORLD(test_stream_closes_with_its_connection),
         IN_WORLD(test_server_stream_sends_all),
         IN_WORLD(test_adopt_closes_when_it_cannot_serve),
+        cmocka_unit_test(test_memory_for_messages_is_limited),
         cmocka_unit_test(test_stop_lets_unary_calls_finish_and_ends_streams),
         cmocka_unit_test(test_stop_cancels_at_the_deadline),
         cmocka_unit_test(test_tls_serves_without_client_certificates),
