@@ -123,10 +123,82 @@ static void test_acked_survives_any_failing_operation(void **state)
     }
 }
 
+/* A log of ten acknowledged entries and a torn eleventh. */
+static struct disk *make_torn(uint64_t seed)
+{
+    static const uint8_t zeros[512];
+    struct disk *disk = disk_faulty_new(seed);
+    struct wal_log log;
+    expect_err(disk_mkdir(disk, DIR, 0700, NULL), ERR_OK, "");
+    expect_err(disk_sync_folder(disk, "/", NULL), ERR_OK, "");
+    struct wal *wal = create(disk, 16384);
+    for (uint64_t i = 1; i <= 10; i++) {
+        expect_err(append_one(wal, i, 1, 150), ERR_OK, "");
+    }
+    expect_err(wal_read(disk, DIR, 0, 0, &log, NULL), ERR_OK, "");
+    uint64_t tail = log.tail_offset;
+    wal_log_fini(&log);
+    expect_err(append_one(wal, 11, 1, 1500), ERR_OK, "");
+    wal_close(wal);
+    disk_faulty_poke(disk, FIRST, (tail + 1023) / 512 * 512, slice_of(zeros, sizeof(zeros)));
+    return disk;
+}
+
+/* The repair itself may be stopped anywhere, and is done by the next start. */
+static void test_stopped_repair_is_done_again(void **state)
+{
+    (void)state;
+    bool was_stopped = true;
+    for (uint64_t op = 1; was_stopped; op++) {
+        for (int how = DISK_CRASH_LOSE; how <= DISK_CRASH_KEEP; how++) {
+            struct disk *disk = make_torn(op * 3 + (uint64_t)how);
+            struct wal_options options = options_of(disk, 16384);
+            struct wal_log log;
+            struct wal *wal;
+            struct why why = {""};
+            disk_faulty_fail(disk, op, ERR(IO), true);
+            struct err e = wal_open(&options, 0, 0, &wal, &log, &why);
+            was_stopped = err_is(e);
+            if (!was_stopped) {
+                assert_true(log.torn_bytes > 0);
+                wal_log_fini(&log);
+                wal_close(wal);
+            }
+            disk_faulty_crash(disk, (enum disk_crash)how);
+            e = wal_open(&options, 0, 0, &wal, &log, &why);
+            expect_err(e, ERR_OK, why.text);
+            expect_entries(&log, 1, 10, 150);
+            wal_log_fini(&log);
+            wal_close(wal);
+            disk_faulty_free(disk);
+        }
+        assert_true(op < 20);
+    }
+}
+
+/* The harness can see a loss: without syncs there is one. */
+static void test_without_sync_acked_is_lost(void **state)
+{
+    (void)state;
+    struct disk *disk = disk_faulty_new(1);
+    struct wal_options options = options_of(disk, 16384);
+    struct wal_identity identity = {1, 2};
+    struct wal *wal;
+    options.is_unsafe_no_sync = true;
+    expect_err(wal_create(&options, &identity, &wal, NULL), ERR_OK, "");
+    expect_err(append_one(wal, 1, 1, 150), ERR_OK, "");
+    wal_close(wal);
+    disk_faulty_crash(disk, DISK_CRASH_LOSE);
+    assert_false(wal_exists(disk, DIR));
+    disk_faulty_free(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_acked_survives_any_failing_operation),
+        cmocka_unit_test(test_stopped_repair_is_done_again),
+        cmocka_unit_test(test_without_sync_acked_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
