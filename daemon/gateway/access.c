@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who may ask at all: the Host header against DNS rebinding (CVE-2018-5702), the Origin header for browsers.
+ * Who may ask at all: the Host header against DNS rebinding (CVE-2018-5702), the Origin header for
+ * browsers.
  */
 #include "gateway/room.h"
 
@@ -29,7 +30,8 @@ static struct slice host_name(struct slice host)
     if (is_bracketed && memchr(host.data, ']', host.len) == colon - 1) {
         return slice_of(host.data + 1, len - 2);
     }
-    bool has_more = memchr(host.data, ':', len) || memchr(host.data, '[', host.len) || memchr(host.data, ']', host.len);
+    bool has_more = memchr(host.data, ':', len) || memchr(host.data, '[', host.len) ||
+                    memchr(host.data, ']', host.len);
     return has_more ? host : slice_of(host.data, len);
 }
 
@@ -44,7 +46,8 @@ static void refuse_host(struct http_request *request, struct slice host)
                        "  - e.g. etcd --host-whitelist \"");
     buf_add_slice(&text, host);
     buf_add_str(&text, "\"\n"
-                       "\nThis requirement has been added to help prevent \"DNS Rebinding\" attacks (CVE-2018-5702).\n");
+                       "\nThis requirement has been added to help prevent \"DNS Rebinding\" "
+                       "attacks (CVE-2018-5702).\n");
     http_respond_error(request, 421, buf_text(&text));
     buf_fini(&text);
 }
@@ -65,13 +68,14 @@ static void add_cors(const struct gateway *gateway, struct http_request *request
     buf_fini(&text);
 }
 
-/* The gateway would call in its own name; a client that thinks its certificate's name counts is told so. */
+/* The gateway would call in its own name; a client that thinks its certificate's name counts is
+ * told so. */
 static bool ignores_name(const struct gateway *gateway, const struct http_request *request)
 {
     const struct gateway_options *options = &gateway->options;
-    return http_is_tls(request) && http_peer_cn(request) && *http_peer_cn(request)
-           && slice_has_prefix(http_path(request), SLICE("/v3/")) && options->is_auth_enabled
-           && options->is_auth_enabled(options->arg);
+    return http_is_tls(request) && http_peer_cn(request) && *http_peer_cn(request) &&
+           slice_has_prefix(http_path(request), SLICE("/v3/")) && options->is_auth_enabled &&
+           options->is_auth_enabled(options->arg);
 }
 
 bool access_check(const struct gateway *gateway, struct http_request *request)
@@ -83,7 +87,8 @@ bool access_check(const struct gateway *gateway, struct http_request *request)
     }
     if (ignores_name(gateway, request)) {
         http_respond_error(request, 400,
-            "CommonName of client sending a request against gateway will be ignored and not used as expected");
+            "CommonName of client sending a request against gateway will be ignored and not used "
+            "as expected");
         return false;
     }
     add_cors(gateway, request);

@@ -22,7 +22,8 @@ struct call {
 
 int http_status_of(enum grpc_code code)
 {
-    static const int statuses[] = {200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401};
+    static const int statuses[] = {
+        200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401};
     return (size_t)code < COUNT_OF(statuses) ? statuses[code] : 500;
 }
 
@@ -64,16 +65,18 @@ static const char *text_in(struct arena *arena, struct slice bytes)
     return bytes.data ? (const char *)arena_dup(arena, bytes).data : NULL;
 }
 
-/* The token travels as "Authorization: TOKEN", the rest of gRPC's metadata as "Grpc-Metadata-…". The common name of a
- * certificate is not passed on, as in the reference. */
+/* The token travels as "Authorization: TOKEN", the rest of gRPC's metadata as "Grpc-Metadata-…".
+ * The common name of a certificate is not passed on, as in the reference. */
 struct api_caller caller_of(const struct http_request *request, struct arena *arena)
 {
-    static const char *const tokens[] = {"Grpc-Metadata-Token", "Authorization", "Grpc-Metadata-Authorization"};
+    static const char *const tokens[] = {
+        "Grpc-Metadata-Token", "Authorization", "Grpc-Metadata-Authorization"};
     struct api_caller caller = {.address = arena_strdup(arena, http_peer(request))};
     for (size_t i = 0; i < COUNT_OF(tokens) && !caller.token; i++) {
         caller.token = text_in(arena, http_header(request, tokens[i]));
     }
-    caller.client_version = text_in(arena, http_header(request, "Grpc-Metadata-Client-Api-Version"));
+    caller.client_version =
+        text_in(arena, http_header(request, "Grpc-Metadata-Client-Api-Version"));
     caller.has_leader = slice_eq(http_header(request, "Grpc-Metadata-Hasleader"), SLICE("true"));
     return caller;
 }
@@ -124,8 +127,10 @@ static void finish(struct call *call)
     }
     if (status.code != GRPC_CODE_OK) {
         respond_status(call->request, status.code, status.text);
-    } else if (err_is(encode_json(call->api.method->response, buf_slice(&packed), arena, &json)) || body.is_full) {
-        respond_status(call->request, GRPC_CODE_INTERNAL, "gateway: the answer cannot be written as JSON");
+    } else if (err_is(encode_json(call->api.method->response, buf_slice(&packed), arena, &json)) ||
+               body.is_full) {
+        respond_status(
+            call->request, GRPC_CODE_INTERNAL, "gateway: the answer cannot be written as JSON");
     } else {
         set_good_headers(call->request);
         http_respond(call->request, 200, buf_slice(&body));
@@ -161,8 +166,10 @@ static void refuse_size(struct call *call, size_t bytes)
             call->gateway->options.request_bytes_max));
 }
 
-/* The first JSON value of the body; what stands behind it is not looked at, and nothing is a message with nothing set. */
-static bool decode_body(struct call *call, struct slice body, struct buf *out, const char **out_text)
+/* The first JSON value of the body; what stands behind it is not looked at, and nothing is a
+ * message with nothing set. */
+static bool decode_body(
+    struct call *call, struct slice body, struct buf *out, const char **out_text)
 {
     struct scan scan;
     size_t taken = 0;
@@ -176,7 +183,8 @@ static bool decode_body(struct call *call, struct slice body, struct buf *out, c
     if (result == SCAN_NONE) {
         return true;
     }
-    struct err e = decode_json(call->api.method->request, slice_of(body.data, taken), call->api.arena, out, out_text);
+    struct err e = decode_json(
+        call->api.method->request, slice_of(body.data, taken), call->api.arena, out, out_text);
     return !IS(e, BAD_INPUT);
 }
 
@@ -197,7 +205,8 @@ static void start(struct call *call, struct slice body)
     buf_fini(&packed);
 }
 
-static void on_body(struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+static void on_body(
+    struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
 {
     struct call *call = arg;
     switch (event) {
@@ -208,7 +217,8 @@ static void on_body(struct http_request *request, enum http_body_event event, st
         refuse_size(call, call->gateway->options.request_bytes_max * CALL_BODY_FACTOR);
         break;
     case HTTP_BODY_BROKEN:
-        refuse(call, GRPC_CODE_INVALID_ARGUMENT, arena_printf(call->api.arena, "%.*s", (int)bytes.len, bytes.data));
+        refuse(call, GRPC_CODE_INVALID_ARGUMENT,
+            arena_printf(call->api.arena, "%.*s", (int)bytes.len, bytes.data));
         break;
     case HTTP_BODY_GONE:
     case HTTP_BODY_BYTES:
@@ -218,7 +228,8 @@ static void on_body(struct http_request *request, enum http_body_event event, st
     }
 }
 
-void call_start(struct gateway *gateway, struct http_request *request, const struct api_method *method)
+void call_start(
+    struct gateway *gateway, struct http_request *request, const struct api_method *method)
 {
     struct arena *arena = arena_new(0);
     struct call *call = arena_zalloc(arena, sizeof(*call));

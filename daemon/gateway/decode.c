@@ -25,7 +25,8 @@ struct seen {
     size_t case_count;
 };
 
-static bool decode_message(struct tokens *tokens, const ProtobufCMessageDescriptor *type, struct buf *out);
+static bool decode_message(
+    struct tokens *tokens, const ProtobufCMessageDescriptor *type, struct buf *out);
 
 static const char *oneof_name(const ProtobufCMessageDescriptor *type)
 {
@@ -53,7 +54,8 @@ static void camel_case(const char *name, char *out, size_t size)
     out[len] = 0;
 }
 
-static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *type, struct slice name)
+static const ProtobufCFieldDescriptor *find_field(
+    const ProtobufCMessageDescriptor *type, struct slice name)
 {
     for (unsigned i = 0; i < type->n_fields; i++) {
         char camel[64];
@@ -68,28 +70,40 @@ static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescript
 static const char *kind_name(ProtobufCType type)
 {
     static const char *const names[] = {
-        [PROTOBUF_C_TYPE_INT32] = "int32", [PROTOBUF_C_TYPE_SINT32] = "sint32", [PROTOBUF_C_TYPE_SFIXED32] = "sfixed32",
-        [PROTOBUF_C_TYPE_INT64] = "int64", [PROTOBUF_C_TYPE_SINT64] = "sint64", [PROTOBUF_C_TYPE_SFIXED64] = "sfixed64",
-        [PROTOBUF_C_TYPE_UINT32] = "uint32", [PROTOBUF_C_TYPE_FIXED32] = "fixed32", [PROTOBUF_C_TYPE_UINT64] = "uint64",
-        [PROTOBUF_C_TYPE_FIXED64] = "fixed64", [PROTOBUF_C_TYPE_FLOAT] = "float", [PROTOBUF_C_TYPE_DOUBLE] = "double",
-        [PROTOBUF_C_TYPE_BOOL] = "bool", [PROTOBUF_C_TYPE_ENUM] = "enum", [PROTOBUF_C_TYPE_STRING] = "string",
-        [PROTOBUF_C_TYPE_BYTES] = "bytes", [PROTOBUF_C_TYPE_MESSAGE] = "message",
+        [PROTOBUF_C_TYPE_INT32] = "int32",
+        [PROTOBUF_C_TYPE_SINT32] = "sint32",
+        [PROTOBUF_C_TYPE_SFIXED32] = "sfixed32",
+        [PROTOBUF_C_TYPE_INT64] = "int64",
+        [PROTOBUF_C_TYPE_SINT64] = "sint64",
+        [PROTOBUF_C_TYPE_SFIXED64] = "sfixed64",
+        [PROTOBUF_C_TYPE_UINT32] = "uint32",
+        [PROTOBUF_C_TYPE_FIXED32] = "fixed32",
+        [PROTOBUF_C_TYPE_UINT64] = "uint64",
+        [PROTOBUF_C_TYPE_FIXED64] = "fixed64",
+        [PROTOBUF_C_TYPE_FLOAT] = "float",
+        [PROTOBUF_C_TYPE_DOUBLE] = "double",
+        [PROTOBUF_C_TYPE_BOOL] = "bool",
+        [PROTOBUF_C_TYPE_ENUM] = "enum",
+        [PROTOBUF_C_TYPE_STRING] = "string",
+        [PROTOBUF_C_TYPE_BYTES] = "bytes",
+        [PROTOBUF_C_TYPE_MESSAGE] = "message",
     };
     return names[type];
 }
 
-static bool fail_value(struct tokens *tokens, const ProtobufCFieldDescriptor *field, const struct token *token)
+static bool fail_value(
+    struct tokens *tokens, const ProtobufCFieldDescriptor *field, const struct token *token)
 {
     char camel[64];
     camel_case(field->name, camel, sizeof(camel));
-    return token_fail(tokens, "", token->at, "invalid value for %s field %s: %.*s", kind_name(field->type), camel,
-        (int)token->raw.len, (const char *)token->raw.data);
+    return token_fail(tokens, "", token->at, "invalid value for %s field %s: %.*s",
+        kind_name(field->type), camel, (int)token->raw.len, (const char *)token->raw.data);
 }
 
 static bool fail_token(struct tokens *tokens, const struct token *token)
 {
-    return token_fail(tokens, "syntax error ", token->at, "unexpected token %.*s", (int)token->raw.len,
-        (const char *)token->raw.data);
+    return token_fail(tokens, "syntax error ", token->at, "unexpected token %.*s",
+        (int)token->raw.len, (const char *)token->raw.data);
 }
 
 /* An unknown member's value, whatever it holds. */
@@ -113,7 +127,8 @@ static bool skip_value(struct tokens *tokens)
 /* Implicit presence: a zero is not written, except in a oneof or a list. */
 static void add_number(struct buf *out, const ProtobufCFieldDescriptor *field, uint64_t number)
 {
-    bool is_always = field->label == PROTOBUF_C_LABEL_REPEATED || field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
+    bool is_always =
+        field->label == PROTOBUF_C_LABEL_REPEATED || field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
     if (is_always) {
         wire_add_varint(out, field->id, number);
     } else {
@@ -123,7 +138,8 @@ static void add_number(struct buf *out, const ProtobufCFieldDescriptor *field, u
 
 static void add_bytes(struct buf *out, const ProtobufCFieldDescriptor *field, struct slice bytes)
 {
-    bool is_always = field->label == PROTOBUF_C_LABEL_REPEATED || field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
+    bool is_always =
+        field->label == PROTOBUF_C_LABEL_REPEATED || field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
     if (is_always) {
         wire_add_bytes(out, field->id, bytes);
     } else {
@@ -131,8 +147,8 @@ static void add_bytes(struct buf *out, const ProtobufCFieldDescriptor *field, st
     }
 }
 
-static bool decode_bytes(struct tokens *tokens, const ProtobufCFieldDescriptor *field, const struct token *token,
-    struct buf *out)
+static bool decode_bytes(struct tokens *tokens, const ProtobufCFieldDescriptor *field,
+    const struct token *token, struct buf *out)
 {
     struct buf bytes;
     buf_init(&bytes, token->string.len + 4);
@@ -145,8 +161,8 @@ static bool decode_bytes(struct tokens *tokens, const ProtobufCFieldDescriptor *
 }
 
 /* A name that is no value of the enum is skipped, as unknown members are. */
-static bool decode_enum(struct tokens *tokens, const ProtobufCFieldDescriptor *field, const struct token *token,
-    struct buf *out)
+static bool decode_enum(struct tokens *tokens, const ProtobufCFieldDescriptor *field,
+    const struct token *token, struct buf *out)
 {
     const ProtobufCEnumDescriptor *type = field->descriptor;
     int64_t number;
@@ -165,11 +181,12 @@ static bool decode_enum(struct tokens *tokens, const ProtobufCFieldDescriptor *f
     return true;
 }
 
-static bool decode_integer(struct tokens *tokens, const ProtobufCFieldDescriptor *field, const struct token *token,
-    struct buf *out)
+static bool decode_integer(struct tokens *tokens, const ProtobufCFieldDescriptor *field,
+    const struct token *token, struct buf *out)
 {
     bool is_wide = field->type == PROTOBUF_C_TYPE_INT64 || field->type == PROTOBUF_C_TYPE_UINT64;
-    bool is_unsigned = field->type == PROTOBUF_C_TYPE_UINT64 || field->type == PROTOBUF_C_TYPE_UINT32;
+    bool is_unsigned =
+        field->type == PROTOBUF_C_TYPE_UINT64 || field->type == PROTOBUF_C_TYPE_UINT32;
     struct slice text = token->kind == TOKEN_STRING ? number_in_text(token->string) : token->raw;
     uint64_t number = 0;
     bool is_good = token->kind == TOKEN_STRING || token->kind == TOKEN_NUMBER;
@@ -187,7 +204,8 @@ static bool decode_integer(struct tokens *tokens, const ProtobufCFieldDescriptor
     return true;
 }
 
-static bool decode_scalar(struct tokens *tokens, const ProtobufCFieldDescriptor *field, struct buf *out)
+static bool decode_scalar(
+    struct tokens *tokens, const ProtobufCFieldDescriptor *field, struct buf *out)
 {
     struct token token;
     if (!token_next(tokens, &token)) {
@@ -211,13 +229,14 @@ static bool decode_scalar(struct tokens *tokens, const ProtobufCFieldDescriptor 
         add_number(out, field, token.raw.data[0] == 't');
         return true;
     default:
-        check(field->type == PROTOBUF_C_TYPE_INT64 || field->type == PROTOBUF_C_TYPE_UINT64
-              || field->type == PROTOBUF_C_TYPE_INT32 || field->type == PROTOBUF_C_TYPE_UINT32);
+        check(field->type == PROTOBUF_C_TYPE_INT64 || field->type == PROTOBUF_C_TYPE_UINT64 ||
+              field->type == PROTOBUF_C_TYPE_INT32 || field->type == PROTOBUF_C_TYPE_UINT32);
         return decode_integer(tokens, field, &token, out);
     }
 }
 
-static bool decode_one(struct tokens *tokens, const ProtobufCFieldDescriptor *field, struct buf *out)
+static bool decode_one(
+    struct tokens *tokens, const ProtobufCFieldDescriptor *field, struct buf *out)
 {
     if (field->type != PROTOBUF_C_TYPE_MESSAGE) {
         return decode_scalar(tokens, field, out);
@@ -233,7 +252,8 @@ static bool decode_one(struct tokens *tokens, const ProtobufCFieldDescriptor *fi
     return is_good;
 }
 
-static bool decode_list(struct tokens *tokens, const ProtobufCFieldDescriptor *field, struct buf *out)
+static bool decode_list(
+    struct tokens *tokens, const ProtobufCFieldDescriptor *field, struct buf *out)
 {
     struct token token;
     if (!token_next(tokens, &token)) {
@@ -266,8 +286,8 @@ static bool note_oneof(struct seen *seen, const ProtobufCFieldDescriptor *field)
     return true;
 }
 
-static bool decode_member(struct tokens *tokens, const ProtobufCMessageDescriptor *type, const struct token *name,
-    struct seen *seen, struct buf *out)
+static bool decode_member(struct tokens *tokens, const ProtobufCMessageDescriptor *type,
+    const struct token *name, struct seen *seen, struct buf *out)
 {
     const ProtobufCFieldDescriptor *field = find_field(type, name->string);
     struct token value;
@@ -276,7 +296,8 @@ static bool decode_member(struct tokens *tokens, const ProtobufCMessageDescripto
     }
     uint64_t bit = UINT64_C(1) << (field - type->fields);
     if (seen->fields & bit) {
-        return token_fail(tokens, "", name->at, "duplicate field %.*s", (int)name->raw.len, (const char *)name->raw.data);
+        return token_fail(tokens, "", name->at, "duplicate field %.*s", (int)name->raw.len,
+            (const char *)name->raw.data);
     }
     seen->fields |= bit;
     if (!token_peek(tokens, &value)) {
@@ -289,13 +310,14 @@ static bool decode_member(struct tokens *tokens, const ProtobufCMessageDescripto
         return decode_list(tokens, field, out);
     }
     if (!note_oneof(seen, field)) {
-        return token_fail(tokens, "", name->at, "error parsing %.*s, oneof %s.%s is already set", (int)name->raw.len,
-            (const char *)name->raw.data, type->name, oneof_name(type));
+        return token_fail(tokens, "", name->at, "error parsing %.*s, oneof %s.%s is already set",
+            (int)name->raw.len, (const char *)name->raw.data, type->name, oneof_name(type));
     }
     return decode_one(tokens, field, out);
 }
 
-static bool decode_message(struct tokens *tokens, const ProtobufCMessageDescriptor *type, struct buf *out)
+static bool decode_message(
+    struct tokens *tokens, const ProtobufCMessageDescriptor *type, struct buf *out)
 {
     struct seen seen = {0};
     struct token token;
@@ -314,8 +336,8 @@ static bool decode_message(struct tokens *tokens, const ProtobufCMessageDescript
     return !tokens->error;
 }
 
-struct err decode_json(const ProtobufCMessageDescriptor *type, struct slice json, struct arena *arena, struct buf *out,
-    const char **out_text)
+struct err decode_json(const ProtobufCMessageDescriptor *type, struct slice json,
+    struct arena *arena, struct buf *out, const char **out_text)
 {
     struct tokens tokens;
     while (json.len && strchr(" \t\r\n", json.data[0])) {

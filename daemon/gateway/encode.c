@@ -107,7 +107,8 @@ static bool is_zero(const ProtobufCFieldDescriptor *field, const void *at)
     }
 }
 
-static void encode_list(const ProtobufCFieldDescriptor *field, const uint8_t *message, struct json *json)
+static void encode_list(
+    const ProtobufCFieldDescriptor *field, const uint8_t *message, struct json *json)
 {
     size_t count = *(const size_t *)(const void *)(message + field->quantifier_offset);
     const uint8_t *items = *(const uint8_t *const *)(const void *)(message + field->offset);
@@ -147,8 +148,8 @@ static void encode_message(const ProtobufCMessage *message, struct json *json)
     json_close(json, '}');
 }
 
-struct err encode_json(const ProtobufCMessageDescriptor *type, struct slice packed, struct arena *arena,
-    struct json *json)
+struct err encode_json(const ProtobufCMessageDescriptor *type, struct slice packed,
+    struct arena *arena, struct json *json)
 {
     ProtobufCMessage *message;
     TRY(pb_unpack(type, arena, packed, &message));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From a request's path to what serves it, in the order of etcd's handlers: old prefixes, host and CORS, Go's cleaning of
- * the path, pages, the gateway.
+ * From a request's path to what serves it, in the order of etcd's handlers: old prefixes, host and
+ * CORS, Go's cleaning of the path, pages, the gateway.
  */
 #include "gateway/gateway.h"
 
@@ -126,7 +126,8 @@ static void json_serve(struct gateway *gateway, struct http_request *request, st
     }
 }
 
-static void serve_path(const struct gateway_site *site, struct http_request *request, struct slice path)
+static void serve_path(
+    const struct gateway_site *site, struct http_request *request, struct slice path)
 {
     struct gateway *gateway = site->gateway;
     if (site->serves & GATEWAY_JSON && slice_has_prefix(path, SLICE("/v3/"))) {

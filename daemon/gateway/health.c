@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * /health, /livez and /readyz. Each is a list of checks, each check one call through api as the member itself; they run
- * one after the other. Go prints the checks of one answer in a random order; here it is the table's.
+ * /health, /livez and /readyz. Each is a list of checks, each check one call through api as the
+ * member itself; they run one after the other. Go prints the checks of one answer in a random
+ * order; here it is the table's.
  */
 #include "gateway/room.h"
 
@@ -11,17 +12,26 @@
 
 #include <rpc.pb-c.h>
 
-enum probe { PROBE_ALARMS, PROBE_CORRUPT, PROBE_LEADER, PROBE_LEARNER, PROBE_READ_LOCAL, PROBE_READ };
+enum probe {
+    PROBE_ALARMS,
+    PROBE_CORRUPT,
+    PROBE_LEADER,
+    PROBE_LEARNER,
+    PROBE_READ_LOCAL,
+    PROBE_READ
+};
 
 struct check {
     const char *name;
     enum probe probe;
 };
 
-static const struct check health_checks[] = {{"alarms", PROBE_ALARMS}, {"leader", PROBE_LEADER}, {"read", PROBE_READ}};
+static const struct check health_checks[] = {
+    {"alarms", PROBE_ALARMS}, {"leader", PROBE_LEADER}, {"read", PROBE_READ}};
 static const struct check livez_checks[] = {{"serializable_read", PROBE_READ_LOCAL}};
-static const struct check readyz_checks[] = {{"data_corruption", PROBE_CORRUPT}, {"serializable_read", PROBE_READ_LOCAL},
-    {"linearizable_read", PROBE_READ}, {"non_learner", PROBE_LEARNER}};
+static const struct check readyz_checks[] = {{"data_corruption", PROBE_CORRUPT},
+    {"serializable_read", PROBE_READ_LOCAL}, {"linearizable_read", PROBE_READ},
+    {"non_learner", PROBE_LEARNER}};
 
 static const struct page {
     const char *path;
@@ -57,12 +67,12 @@ void health_metrics(struct gateway *gateway)
 {
     static const char *const gauge_labels[] = {"type", "name", NULL};
     static const char *const counter_labels[] = {"type", "name", "status", NULL};
-    gateway->health_success =
-        metric_counter("etcd_server_health_success", "The total number of successful health checks", NULL);
-    gateway->health_failures =
-        metric_counter("etcd_server_health_failures", "The total number of failed health checks", NULL);
-    gateway->check_gauge =
-        metric_gauge("etcd_server_healthcheck", "The result of each kind of healthcheck.", gauge_labels);
+    gateway->health_success = metric_counter(
+        "etcd_server_health_success", "The total number of successful health checks", NULL);
+    gateway->health_failures = metric_counter(
+        "etcd_server_health_failures", "The total number of failed health checks", NULL);
+    gateway->check_gauge = metric_gauge(
+        "etcd_server_healthcheck", "The result of each kind of healthcheck.", gauge_labels);
     gateway->check_counter = metric_counter("etcd_server_healthchecks_total",
         "The total number of each kind of healthcheck.", counter_labels);
 }
@@ -91,7 +101,8 @@ static void run_free(struct run *run)
 
 static const char *alarm_name(Etcdserverpb__AlarmType type)
 {
-    const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(&etcdserverpb__alarm_type__descriptor, (int)type);
+    const ProtobufCEnumValue *value =
+        protobuf_c_enum_descriptor_get_value(&etcdserverpb__alarm_type__descriptor, (int)type);
     return value ? value->name : "UNKNOWN";
 }
 
@@ -99,7 +110,8 @@ static const char *alarm_name(Etcdserverpb__AlarmType type)
 static const char *find_alarm(const struct run *run, struct slice packed, const char *only)
 {
     Etcdserverpb__AlarmResponse *response;
-    if (err_is(pb_unpack(&etcdserverpb__alarm_response__descriptor, run->call.arena, packed, &response))) {
+    if (err_is(pb_unpack(
+            &etcdserverpb__alarm_response__descriptor, run->call.arena, packed, &response))) {
         return NULL;
     }
     for (size_t i = 0; i < response->n_alarms; i++) {
@@ -114,12 +126,14 @@ static const char *find_alarm(const struct run *run, struct slice packed, const 
 static const Etcdserverpb__StatusResponse *status_of(const struct run *run, struct slice packed)
 {
     Etcdserverpb__StatusResponse *response;
-    struct err e = pb_unpack(&etcdserverpb__status_response__descriptor, run->call.arena, packed, &response);
+    struct err e =
+        pb_unpack(&etcdserverpb__status_response__descriptor, run->call.arena, packed, &response);
     return err_is(e) ? NULL : response;
 }
 
 /* What is wrong, as /livez and /readyz say it; NULL: nothing. */
-static const char *judge(struct run *run, enum probe probe, struct slice packed, const struct api_status *status)
+static const char *judge(
+    struct run *run, enum probe probe, struct slice packed, const struct api_status *status)
 {
     const Etcdserverpb__StatusResponse *member;
     const char *alarm;
@@ -150,7 +164,8 @@ static const char *judge(struct run *run, enum probe probe, struct slice packed,
 static void record(struct run *run, const char *name, bool is_good)
 {
     const char *type = run->page->type;
-    metric_set(metric_with(run->gateway->check_gauge, (const char *const[]){type, name, NULL}), is_good);
+    metric_set(
+        metric_with(run->gateway->check_gauge, (const char *const[]){type, name, NULL}), is_good);
     metric_inc(metric_with(run->gateway->check_counter,
         (const char *const[]){type, name, is_good ? "success" : "error", NULL}));
 }
@@ -220,9 +235,12 @@ static void start_probe(struct run *run, enum probe probe)
     } else {
         path = "/etcdserverpb.Maintenance/Status";
     }
-    run->call = (struct api_call){.method = api_method_find(slice_str(path)), .arena = arena, .request = packed,
+    run->call = (struct api_call){.method = api_method_find(slice_str(path)),
+        .arena = arena,
+        .request = packed,
         .caller = {.is_internal = true, .address = http_peer(run->request)},
-        .deadline_ns = clock_mono_ns() + run->gateway->options.health_ms * 1000000, .done = on_done};
+        .deadline_ns = clock_mono_ns() + run->gateway->options.health_ms * 1000000,
+        .done = on_done};
     api_call_start(run->gateway->options.api, &run->call);
 }
 
@@ -255,8 +273,8 @@ static void answer_checks(struct run *run)
 {
     const char *report = buf_text(&run->report);
     if (run->has_failed) {
-        LOG_ERROR("Health check error", LOG_BYTES("path", http_path(run->request)), LOG_STR("reason", report),
-            LOG_INT("status-code", 503));
+        LOG_ERROR("Health check error", LOG_BYTES("path", http_path(run->request)),
+            LOG_STR("reason", report), LOG_INT("status-code", 503));
         http_respond_error(run->request, 503, report);
         return;
     }
@@ -279,7 +297,8 @@ static bool is_skipped(const struct run *run, const struct check *check)
 
 static void step(struct run *run)
 {
-    while (!run->only && run->next < run->page->check_count && is_skipped(run, &run->page->checks[run->next])) {
+    while (!run->only && run->next < run->page->check_count &&
+           is_skipped(run, &run->page->checks[run->next])) {
         run->next++;
     }
     if (run->next < run->page->check_count) {
@@ -309,7 +328,8 @@ static void read_query(struct run *run)
             buf_add_byte(&run->excluded, 0);
         } else if (slice_eq(name, SLICE("serializable")) && !has_serializable) {
             has_serializable = true; /* Go takes the first */
-            run->is_serializable = slice_eq(value, SLICE("true")) && run->page->checks == health_checks;
+            run->is_serializable =
+                slice_eq(value, SLICE("true")) && run->page->checks == health_checks;
         } else if (slice_eq(name, SLICE("verbose"))) {
             run->is_verbose = true;
         }
@@ -329,17 +349,19 @@ static bool has_check(const struct page *page, const char *name)
 
 static void warn_unknown(const struct run *run)
 {
-    for (size_t at = 0; at < run->excluded.len && !run->only && run->page->checks != health_checks;) {
+    for (size_t at = 0;
+         at < run->excluded.len && !run->only && run->page->checks != health_checks;) {
         const char *name = (const char *)run->excluded.data + at;
         if (!has_check(run->page, name)) {
-            LOG_WARN("some health checks cannot be excluded", LOG_STR("missing-health-checks", name));
+            LOG_WARN(
+                "some health checks cannot be excluded", LOG_STR("missing-health-checks", name));
         }
         at += strlen(name) + 1;
     }
 }
 
-static void run_start(struct gateway *gateway, struct http_request *request, const struct page *page,
-    const struct check *only)
+static void run_start(struct gateway *gateway, struct http_request *request,
+    const struct page *page, const struct check *only)
 {
     struct arena *arena = arena_new(0);
     struct run *run = arena_zalloc(arena, sizeof(*run));
@@ -370,8 +392,8 @@ static bool find(struct slice path, const struct page **out_page, const struct c
             *out_only = &pages[i].checks[j];
             struct slice name = slice_str((*out_only)->name);
             bool is_under = path.len == root.len + 1 + name.len && slice_has_prefix(path, root);
-            if (is_under && path.data[root.len] == '/'
-                && memcmp(path.data + root.len + 1, name.data, name.len) == 0) {
+            if (is_under && path.data[root.len] == '/' &&
+                memcmp(path.data + root.len + 1, name.data, name.len) == 0) {
                 return true;
             }
         }

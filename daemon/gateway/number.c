@@ -33,7 +33,8 @@ static bool parse_exponent(struct slice text, size_t *at, struct parts *out)
     }
     struct slice digits = digits_at(text, *at);
     for (size_t i = 0; i < digits.len; i++) {
-        out->exponent = out->exponent < EXPONENT_MAX ? out->exponent * 10 + digits.data[i] - '0' : EXPONENT_MAX;
+        out->exponent =
+            out->exponent < EXPONENT_MAX ? out->exponent * 10 + digits.data[i] - '0' : EXPONENT_MAX;
     }
     out->exponent = is_negative ? -out->exponent : out->exponent;
     *at += digits.len;
@@ -123,8 +124,8 @@ static bool magnitude(struct slice text, bool *out_negative, uint64_t *out)
         return false;
     }
     for (size_t i = 0; i < len; i++) {
-        if (__builtin_mul_overflow(number, 10, &number)
-            || __builtin_add_overflow(number, (uint64_t)(digits[i] - '0'), &number)) {
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, (uint64_t)(digits[i] - '0'), &number)) {
             return false;
         }
     }
@@ -149,7 +150,8 @@ bool number_unsigned(struct slice text, unsigned bits, uint64_t *out)
 {
     bool is_negative;
     uint64_t number;
-    if (!magnitude(text, &is_negative, &number) || (is_negative && number) || (bits < 64 && number >> bits)) {
+    if (!magnitude(text, &is_negative, &number) || (is_negative && number) ||
+        (bits < 64 && number >> bits)) {
         return false;
     }
     *out = number;
@@ -159,7 +161,8 @@ bool number_unsigned(struct slice text, unsigned bits, uint64_t *out)
 static bool goes_on(uint8_t c)
 {
     uint8_t low = c | 0x20;
-    return is_digit(c) || (low >= 'a' && low <= 'z') || c == '-' || c == '+' || c == '.' || c == '_';
+    return is_digit(c) || (low >= 'a' && low <= 'z') || c == '-' || c == '+' || c == '.' ||
+           c == '_';
 }
 
 static bool is_space(uint8_t c)
@@ -174,5 +177,6 @@ struct slice number_in_text(struct slice text)
         return (struct slice){0};
     }
     size_t len = parse(text, &parts);
-    return len && (len == text.len || !goes_on(text.data[len])) ? slice_of(text.data, len) : (struct slice){0};
+    return len && (len == text.len || !goes_on(text.data[len])) ? slice_of(text.data, len)
+                                                                : (struct slice){0};
 }

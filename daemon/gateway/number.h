@@ -10,7 +10,8 @@
 /* text is a JSON number. False: not an integer of so many bits. */
 bool number_signed(struct slice text, unsigned bits, int64_t *out);
 bool number_unsigned(struct slice text, unsigned bits, uint64_t *out);
-/* The number that a string holds; empty when it holds none. Go looks at the first token only, so "1,2" is 1. */
+/* The number that a string holds; empty when it holds none. Go looks at the first token only, so
+ * "1,2" is 1. */
 struct slice number_in_text(struct slice text);
 
 #endif

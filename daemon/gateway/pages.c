@@ -46,7 +46,8 @@ void metrics_serve(struct gateway *gateway, struct http_request *request)
     buf_init(&body, METRICS_BYTES_MAX);
     metric_expose(&body);
     metric_inc(gateway->scrapes);
-    http_set_header(request, "Content-Type", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
+    http_set_header(
+        request, "Content-Type", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
     http_respond(request, 200, buf_slice(&body));
     buf_fini(&body);
 }
@@ -92,7 +93,8 @@ void vars_serve(struct gateway *gateway, struct http_request *request)
     json_init(&json, &body, JSON_HTML_SAFE);
     buf_add_str(&body, "{\n\"cmdline\": ");
     add_cmdline(&json);
-    buf_printf(&body, ",\n\"file_descriptor_limit\": %llu,\n\"memstats\": ", (unsigned long long)files.rlim_cur);
+    buf_printf(&body,
+        ",\n\"file_descriptor_limit\": %llu,\n\"memstats\": ", (unsigned long long)files.rlim_cur);
     json.wants_comma = false;
     add_memory(&json);
     buf_add_str(&body, "\n}\n");

@@ -90,14 +90,16 @@ static double read_start(void *arg)
     char text[4 * PROC_BYTES_MAX];
     const char *boot = read_file("/proc/stat", text, sizeof(text)) ? strstr(text, "btime ") : NULL;
     (void)arg;
-    return (boot ? strtod(boot + 6, NULL) : 0) + stat_field(STAT_START) / (double)sysconf(_SC_CLK_TCK);
+    return (boot ? strtod(boot + 6, NULL) : 0) +
+           stat_field(STAT_START) / (double)sysconf(_SC_CLK_TCK);
 }
 
 /* "IpExt: name name …" above "IpExt: number number …". arg: the name. */
 static double read_network(void *arg)
 {
     char text[PROC_BYTES_MAX];
-    char *names = read_file("/proc/self/net/netstat", text, sizeof(text)) ? strstr(text, "IpExt: ") : NULL;
+    char *names =
+        read_file("/proc/self/net/netstat", text, sizeof(text)) ? strstr(text, "IpExt: ") : NULL;
     char *numbers = names ? strstr(names + 1, "IpExt: ") : NULL;
     char *save_name;
     char *save_number;
@@ -120,17 +122,21 @@ void process_metrics(void)
     static __rlimit_resource_t space = RLIMIT_AS;
     static char in[] = "InOctets";
     static char out[] = "OutOctets";
-    metric_counter_fn("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", read_cpu, NULL);
-    metric_gauge_fn("process_max_fds", "Maximum number of open file descriptors.", read_limit, &files);
-    metric_counter_fn("process_network_receive_bytes_total", "Number of bytes received by the process over the network.",
-        read_network, in);
-    metric_counter_fn("process_network_transmit_bytes_total", "Number of bytes sent by the process over the network.",
-        read_network, out);
+    metric_counter_fn("process_cpu_seconds_total",
+        "Total user and system CPU time spent in seconds.", read_cpu, NULL);
+    metric_gauge_fn(
+        "process_max_fds", "Maximum number of open file descriptors.", read_limit, &files);
+    metric_counter_fn("process_network_receive_bytes_total",
+        "Number of bytes received by the process over the network.", read_network, in);
+    metric_counter_fn("process_network_transmit_bytes_total",
+        "Number of bytes sent by the process over the network.", read_network, out);
     metric_gauge_fn("process_open_fds", "Number of open file descriptors.", read_open_fds, NULL);
-    metric_gauge_fn("process_resident_memory_bytes", "Resident memory size in bytes.", read_resident, NULL);
-    metric_gauge_fn("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", read_start,
-        NULL);
-    metric_gauge_fn("process_virtual_memory_bytes", "Virtual memory size in bytes.", read_virtual, NULL);
-    metric_gauge_fn("process_virtual_memory_max_bytes", "Maximum amount of virtual memory available in bytes.",
-        read_limit, &space);
+    metric_gauge_fn(
+        "process_resident_memory_bytes", "Resident memory size in bytes.", read_resident, NULL);
+    metric_gauge_fn("process_start_time_seconds",
+        "Start time of the process since unix epoch in seconds.", read_start, NULL);
+    metric_gauge_fn(
+        "process_virtual_memory_bytes", "Virtual memory size in bytes.", read_virtual, NULL);
+    metric_gauge_fn("process_virtual_memory_max_bytes",
+        "Maximum amount of virtual memory available in bytes.", read_limit, &space);
 }

@@ -29,8 +29,10 @@ struct gateway {
 };
 
 /* ---- call.c, stream.c: the JSON gateway ---- */
-void call_start(struct gateway *gateway, struct http_request *request, const struct api_method *method);
-void stream_start(struct gateway *gateway, struct http_request *request, const struct api_method *method);
+void call_start(
+    struct gateway *gateway, struct http_request *request, const struct api_method *method);
+void stream_start(
+    struct gateway *gateway, struct http_request *request, const struct api_method *method);
 
 /* Who calls, by the request's headers; texts in the arena. */
 struct api_caller caller_of(const struct http_request *request, struct arena *arena);

@@ -167,7 +167,8 @@ static enum step begin_key(struct scan *scan, uint8_t c)
     if (c == '}' && scan->state == BEGIN_KEY_OR_END) {
         return pop(scan);
     }
-    return c == '"' ? go(scan, STRING) : fail(scan, c, "looking for beginning of object key string");
+    return c == '"' ? go(scan, STRING)
+                    : fail(scan, c, "looking for beginning of object key string");
 }
 
 static enum step in_string(struct scan *scan, uint8_t c)
@@ -177,7 +178,8 @@ static enum step in_string(struct scan *scan, uint8_t c)
             scan->hex_len = 0;
             return go(scan, HEX);
         }
-        return c && strchr("bfnrt\\/\"", c) ? go(scan, STRING) : fail(scan, c, "in string escape code");
+        return c && strchr("bfnrt\\/\"", c) ? go(scan, STRING)
+                                            : fail(scan, c, "in string escape code");
     }
     if (scan->state == HEX) {
         uint8_t low = c | 0x20;
@@ -203,16 +205,19 @@ static enum step in_exponent(struct scan *scan, uint8_t c)
     if (scan->state == EXPONENT && (c == '+' || c == '-')) {
         return go(scan, EXPONENT_SIGN);
     }
-    return scan->state == EXPONENT_DIGITS ? end_value(scan, c) : fail(scan, c, "in exponent of numeric literal");
+    return scan->state == EXPONENT_DIGITS ? end_value(scan, c)
+                                          : fail(scan, c, "in exponent of numeric literal");
 }
 
 static enum step in_number(struct scan *scan, uint8_t c)
 {
     if (scan->state == MINUS) {
-        return is_digit(c) ? go(scan, c == '0' ? ZERO : DIGITS) : fail(scan, c, "in numeric literal");
+        return is_digit(c) ? go(scan, c == '0' ? ZERO : DIGITS)
+                           : fail(scan, c, "in numeric literal");
     }
     if (scan->state == DOT) {
-        return is_digit(c) ? go(scan, FRACTION) : fail(scan, c, "after decimal point in numeric literal");
+        return is_digit(c) ? go(scan, FRACTION)
+                           : fail(scan, c, "after decimal point in numeric literal");
     }
     if (is_digit(c) && scan->state != ZERO) {
         return STEP_TAKEN;
@@ -290,8 +295,8 @@ enum scan_result scan_feed(struct scan *scan, struct slice data, size_t *out_tak
 
 enum scan_result scan_end(struct scan *scan)
 {
-    bool is_number = scan->state == ZERO || scan->state == DIGITS || scan->state == FRACTION
-                     || scan->state == EXPONENT_DIGITS;
+    bool is_number = scan->state == ZERO || scan->state == DIGITS || scan->state == FRACTION ||
+                     scan->state == EXPONENT_DIGITS;
     if (!scan->has_begun) {
         return SCAN_NONE;
     }

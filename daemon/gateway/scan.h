@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where a JSON value ends, fed piece by piece; what is wrong with one, in the words of Go's encoding/json. Pure.
+ * Where a JSON value ends, fed piece by piece; what is wrong with one, in the words of Go's
+ * encoding/json. Pure.
  */
 #ifndef GATEWAY_SCAN_H
 #define GATEWAY_SCAN_H
@@ -28,8 +29,8 @@ struct scan {
 };
 
 void scan_init(struct scan *scan);
-/* Takes from data up to the end of the value; with SCAN_VALUE, *out_taken bytes of data belong to it (and to the white
- * space before it). */
+/* Takes from data up to the end of the value; with SCAN_VALUE, *out_taken bytes of data belong to
+ * it (and to the white space before it). */
 enum scan_result scan_feed(struct scan *scan, struct slice data, size_t *out_taken);
 /* The input ends here. */
 enum scan_result scan_end(struct scan *scan);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A call whose answers (and, for some, requests) are many: JSON values in the body one behind the other, answers as lines
+ * A call whose answers (and, for some, requests) are many: JSON values in the body one behind the
+ * other, answers as lines
  * {"result":…}, an error as a last line {"error":…}. Requests are read while answers go out.
  *
- * As in the reference a request that does not decode ends the requests quietly where there can be many, and is
- * answered as an error where there is one.
+ * As in the reference a request that does not decode ends the requests quietly where there can be
+ * many, and is answered as an error where there is one.
  */
 #include "gateway/decode.h"
 #include "gateway/encode.h"
@@ -96,7 +97,8 @@ static bool send_message(struct stream *stream, const struct payload *payload)
     json_init(&json, &line, JSON_HTML_SAFE);
     json_open(&json, '{');
     json_add_key(&json, "result");
-    bool is_good = !err_is(encode_json(stream->api.method->response, buf_slice(&packed), arena, &json));
+    bool is_good =
+        !err_is(encode_json(stream->api.method->response, buf_slice(&packed), arena, &json));
     json_close(&json, '}');
     buf_add_byte(&line, '\n');
     is_good = is_good && !line.is_full;
@@ -127,7 +129,8 @@ static void pump(struct stream *stream)
         bool is_good = next == API_NEXT_END || send_message(stream, &payload);
         payload_fini(&payload);
         if (!is_good) {
-            status = (struct api_status){GRPC_CODE_INTERNAL, "gateway: the answer cannot be written as JSON"};
+            status = (struct api_status){
+                GRPC_CODE_INTERNAL, "gateway: the answer cannot be written as JSON"};
         }
         if (next == API_NEXT_END || !is_good) {
             end(stream, &status);
@@ -211,9 +214,11 @@ static bool take_value(struct stream *stream)
     const char *text = NULL;
     bool goes_on = stream->api.method->kind == API_BIDI;
     buf_init(&packed, stream->gateway->options.request_bytes_max);
-    struct err e = decode_json(stream->api.method->request, buf_slice(&stream->input), arena, &packed, &text);
+    struct err e =
+        decode_json(stream->api.method->request, buf_slice(&stream->input), arena, &packed, &text);
     if (IS(e, TOO_BIG)) {
-        goes_on = take_bad(stream, GRPC_CODE_RESOURCE_EXHAUSTED, "grpc: received message larger than max");
+        goes_on = take_bad(
+            stream, GRPC_CODE_RESOURCE_EXHAUSTED, "grpc: received message larger than max");
     } else if (err_is(e)) {
         goes_on = take_bad(stream, GRPC_CODE_INVALID_ARGUMENT, text);
     } else {
@@ -240,7 +245,8 @@ static bool take_piece(struct stream *stream, struct slice piece)
         }
         piece = slice_of(piece.data + taken, piece.len - taken);
         if (stream->input.is_full) {
-            return take_bad(stream, GRPC_CODE_RESOURCE_EXHAUSTED, "grpc: received message larger than max");
+            return take_bad(
+                stream, GRPC_CODE_RESOURCE_EXHAUSTED, "grpc: received message larger than max");
         }
         if (result == SCAN_VALUE && !take_value(stream)) {
             return false;
@@ -258,7 +264,8 @@ static void take_end(struct stream *stream, struct slice broken)
 {
     enum scan_result result = scan_end(&stream->scan);
     if (broken.len) {
-        take_bad(stream, GRPC_CODE_INVALID_ARGUMENT, arena_printf(stream->api.arena, "%.*s", (int)broken.len, broken.data));
+        take_bad(stream, GRPC_CODE_INVALID_ARGUMENT,
+            arena_printf(stream->api.arena, "%.*s", (int)broken.len, broken.data));
     } else if (result == SCAN_BROKEN) {
         take_bad(stream, GRPC_CODE_INVALID_ARGUMENT, stream->scan.error);
     } else if (result == SCAN_VALUE && !take_value(stream)) {
@@ -270,7 +277,8 @@ static void take_end(struct stream *stream, struct slice broken)
     }
 }
 
-static void on_body(struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+static void on_body(
+    struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
 {
     struct stream *stream = arg;
     (void)request;
@@ -296,9 +304,11 @@ static void on_closed(struct http_request *request, void *arg)
     stream_close(arg);
 }
 
-static const struct http_stream handlers = {.body = on_body, .writable = on_writable, .closed = on_closed};
+static const struct http_stream handlers = {
+    .body = on_body, .writable = on_writable, .closed = on_closed};
 
-void stream_start(struct gateway *gateway, struct http_request *request, const struct api_method *method)
+void stream_start(
+    struct gateway *gateway, struct http_request *request, const struct api_method *method)
 {
     struct arena *arena = arena_new(0);
     struct stream *stream = arena_zalloc(arena, sizeof(*stream));

@@ -6,7 +6,8 @@
 
 #include <stdarg.h>
 
-/* protojson writes a space here that is no plain space, so that nobody compares the text. The reference build's is kept. */
+/* protojson writes a space here that is no plain space, so that nobody compares the text. The
+ * reference build's is kept. */
 #define PREFIX "proto:\xc2\xa0"
 
 void tokens_init(struct tokens *tokens, struct slice text, struct arena *arena)
@@ -30,7 +31,8 @@ bool token_fail(struct tokens *tokens, const char *kind, size_t at, const char *
     vsnprintf(what, sizeof(what), format, args);
     va_end(args);
     if (!tokens->error) {
-        tokens->error = arena_printf(tokens->arena, PREFIX "%s(line %zu:%zu): %s", kind, line, column, what);
+        tokens->error =
+            arena_printf(tokens->arena, PREFIX "%s(line %zu:%zu): %s", kind, line, column, what);
     }
     return false;
 }
@@ -91,10 +93,11 @@ static size_t add_unicode(struct tokens *tokens, size_t start, struct slice rest
         return 0;
     }
     const uint8_t *low = rest.data + 6;
-    bool is_pair = rune < 0xdc00 && low[0] == '\\' && low[1] == 'u' && is_hex4(low + 2) && hex4(low + 2) >= 0xdc00
-                   && hex4(low + 2) <= 0xdfff;
+    bool is_pair = rune < 0xdc00 && low[0] == '\\' && low[1] == 'u' && is_hex4(low + 2) &&
+                   hex4(low + 2) >= 0xdc00 && hex4(low + 2) <= 0xdfff;
     if (!is_pair) {
-        token_fail(tokens, "syntax error ", start, "invalid escape code %s in string", quoted(tokens, slice_of(low, 6)));
+        token_fail(tokens, "syntax error ", start, "invalid escape code %s in string",
+            quoted(tokens, slice_of(low, 6)));
         return 0;
     }
     utf8_add(out, 0x10000 + ((rune - 0xd800) << 10) + (hex4(low + 2) - 0xdc00));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tokens of JSON text whose syntax was found good. What encoding/json lets pass and protojson does not (bad UTF-8,
- * halves of surrogate pairs) is found here. Pure.
+ * The tokens of JSON text whose syntax was found good. What encoding/json lets pass and protojson
+ * does not (bad UTF-8, halves of surrogate pairs) is found here. Pure.
  */
 #ifndef GATEWAY_TOKEN_H
 #define GATEWAY_TOKEN_H
@@ -9,12 +9,21 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-enum token_kind { TOKEN_OPEN, TOKEN_CLOSE, TOKEN_LIST_OPEN, TOKEN_LIST_CLOSE, TOKEN_STRING, TOKEN_NUMBER, TOKEN_BOOL,
-    TOKEN_NULL, TOKEN_END };
+enum token_kind {
+    TOKEN_OPEN,
+    TOKEN_CLOSE,
+    TOKEN_LIST_OPEN,
+    TOKEN_LIST_CLOSE,
+    TOKEN_STRING,
+    TOKEN_NUMBER,
+    TOKEN_BOOL,
+    TOKEN_NULL,
+    TOKEN_END
+};
 
 struct token {
     enum token_kind kind;
-    size_t at;           /* in the text */
+    size_t at; /* in the text */
     struct slice raw;
     struct slice string; /* TOKEN_STRING: decoded, in the arena */
 };

@@ -125,7 +125,8 @@ size_t body_take(struct body *body, struct slice data, struct slice *out_piece)
     size_t taken = 0;
     while (taken < data.len && body->state != BODY_DONE && body->state != BODY_BROKEN) {
         if (body->state == BODY_LENGTH || body->state == BODY_DATA) {
-            return taken + take_data(body, slice_of(data.data + taken, data.len - taken), out_piece);
+            return taken +
+                   take_data(body, slice_of(data.data + taken, data.len - taken), out_piece);
         }
         taken += take_byte(body, data.data[taken]);
     }

@@ -9,7 +9,16 @@
 
 #include "base/slice.h"
 
-enum body_state { BODY_LENGTH, BODY_SIZE, BODY_EXTENSION, BODY_DATA, BODY_DATA_END, BODY_TRAILER, BODY_DONE, BODY_BROKEN };
+enum body_state {
+    BODY_LENGTH,
+    BODY_SIZE,
+    BODY_EXTENSION,
+    BODY_DATA,
+    BODY_DATA_END,
+    BODY_TRAILER,
+    BODY_DONE,
+    BODY_BROKEN
+};
 
 struct body {
     enum body_state state;
@@ -22,7 +31,8 @@ struct body {
 
 /* content_length -1: none given. */
 void body_init(struct body *body, bool is_chunked, int64_t content_length);
-/* Takes from data; *out_piece (in data) is body, perhaps empty. Returns the bytes taken; call until it takes none. */
+/* Takes from data; *out_piece (in data) is body, perhaps empty. Returns the bytes taken; call until
+ * it takes none. */
 size_t body_take(struct body *body, struct slice data, struct slice *out_piece);
 
 static inline bool body_is_done(const struct body *body)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/conn.h"
+#include "http/request.h"
 
 #include "base/tls.h"
 
@@ -10,7 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Pieces of input that wait; more stays in the socket. What is drained of an unwanted body; Go's number. */
+/* Pieces of input that wait; more stays in the socket. What is drained of an unwanted body; Go's
+ * number. */
 enum { INPUT_MAX = 64 << 10, DRAIN_MAX = 256 << 10, LINGER_MS = 500 };
 
 static void set_deadline(struct conn *conn, int64_t ms)
@@ -52,7 +54,8 @@ void conn_close(struct conn *conn)
     }
 }
 
-/* Everything is out: says so, and gives the client a moment to stop, so that a reset does not eat our last words. */
+/* Everything is out: says so, and gives the client a moment to stop, so that a reset does not eat
+ * our last words. */
 static void shut(struct conn *conn)
 {
     SSL *ssl = conn->site->tls ? bufferevent_openssl_get_ssl(conn->bev) : NULL;
@@ -162,7 +165,8 @@ static bool read_head(struct conn *conn, struct evbuffer *input)
         set_deadline(conn, conn->server->options.header_ms);
     }
     size_t taken = 0;
-    enum head_state state = head_read(&conn->reader, slice_of(evbuffer_pullup(input, -1), len), &taken);
+    enum head_state state =
+        head_read(&conn->reader, slice_of(evbuffer_pullup(input, -1), len), &taken);
     if (state == HEAD_TOO_BIG) {
         refuse(conn, &(struct head_refusal){431, NULL});
         return true;
@@ -193,7 +197,8 @@ static bool feed_body(struct conn *conn, struct evbuffer *input)
     }
     say_continue(conn);
     size_t len = evbuffer_get_length(input);
-    size_t taken = request_feed(request, slice_of(len ? evbuffer_pullup(input, -1) : (const uint8_t *)"", len));
+    size_t taken = request_feed(
+        request, slice_of(len ? evbuffer_pullup(input, -1) : (const uint8_t *)"", len));
     evbuffer_drain(input, taken);
     if (request->mode == BODY_GATHERED && !request->is_told) {
         set_deadline(conn, conn->server->options.body_ms);
@@ -255,7 +260,8 @@ static void on_write(struct bufferevent *bev, void *arg)
         }
         return;
     }
-    bool is_served = request && request->mode == BODY_STREAMED && !atomic_load(&request->is_given_back);
+    bool is_served =
+        request && request->mode == BODY_STREAMED && !atomic_load(&request->is_given_back);
     if (is_served && request->stream->writable) {
         request->stream->writable(request, request->arg);
     }
@@ -277,7 +283,8 @@ static bool greet(struct conn *conn)
     return true;
 }
 
-/* The client will send no more. Whoever waits for an answer that is whole still gets it; a stream is over. */
+/* The client will send no more. Whoever waits for an answer that is whole still gets it; a stream
+ * is over. */
 static void end_input(struct conn *conn)
 {
     conn->has_ended = true;
@@ -333,8 +340,8 @@ static struct bufferevent *wrap(struct http_server *server, const struct http_si
     if (!ssl) {
         return NULL;
     }
-    struct bufferevent *bev =
-        bufferevent_openssl_socket_new(server->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+    struct bufferevent *bev = bufferevent_openssl_socket_new(
+        server->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
     if (!bev) {
         SSL_free(ssl);
         return NULL;
@@ -343,8 +350,8 @@ static struct bufferevent *wrap(struct http_server *server, const struct http_si
     return bev;
 }
 
-/* New and silent connections make room by dropping the one that was silent longest: a crowd of them cannot lock out a
- * client that speaks at once. */
+/* New and silent connections make room by dropping the one that was silent longest: a crowd of them
+ * cannot lock out a client that speaks at once. */
 static void make_room(struct http_server *server)
 {
     if (server->fresh_count >= server->options.handshakes_max) {
@@ -365,12 +372,14 @@ static void file_conn(struct conn *conn)
 void conn_open(struct http_server *server, const struct http_site *site, int fd, const char *peer)
 {
     int yes = 1;
-    if (server->is_stopping || atomic_load(&server->conn_count) >= server->options.connections_max) {
+    if (server->is_stopping ||
+        atomic_load(&server->conn_count) >= server->options.connections_max) {
         close(fd);
         return;
     }
     make_room(server);
-    struct bufferevent *bev = evutil_make_socket_nonblocking(fd) == 0 ? wrap(server, site, fd) : NULL;
+    struct bufferevent *bev =
+        evutil_make_socket_nonblocking(fd) == 0 ? wrap(server, site, fd) : NULL;
     if (!bev) {
         close(fd);
         return;
@@ -388,7 +397,8 @@ void conn_open(struct http_server *server, const struct http_site *site, int fd,
     conn->state = site->tls ? CONN_HANDSHAKE : CONN_HEAD;
     file_conn(conn);
     set_deadline(conn, site->tls ? server->options.handshake_ms : server->options.header_ms);
-    struct timeval write_timeout = {server->options.write_ms / 1000, server->options.write_ms % 1000 * 1000};
+    struct timeval write_timeout = {
+        server->options.write_ms / 1000, server->options.write_ms % 1000 * 1000};
     bufferevent_setcb(bev, on_read, on_write, on_event, conn);
     bufferevent_set_timeouts(bev, NULL, &write_timeout);
     bufferevent_setwatermark(bev, EV_READ, 0, INPUT_MAX);

@@ -132,8 +132,9 @@ static struct slice word_next(struct slice *rest)
 
 static bool parse_version(struct slice version, struct head *head, struct head_refusal *out)
 {
-    if (version.len != 8 || memcmp(version.data, "HTTP/", 5) != 0 || version.data[6] != '.' || version.data[5] < '0'
-        || version.data[5] > '9' || version.data[7] < '0' || version.data[7] > '9') {
+    if (version.len != 8 || memcmp(version.data, "HTTP/", 5) != 0 || version.data[6] != '.' ||
+        version.data[5] < '0' || version.data[5] > '9' || version.data[7] < '0' ||
+        version.data[7] > '9') {
         return refuse(out, 400, NULL);
     }
     if (version.data[5] != '1') {
@@ -199,7 +200,8 @@ static bool parse_field(struct slice line, struct head *head, struct head_refusa
     return true;
 }
 
-static bool parse_fields(struct slice rest, size_t field_count_max, struct head *head, struct head_refusal *out)
+static bool parse_fields(
+    struct slice rest, size_t field_count_max, struct head *head, struct head_refusal *out)
 {
     struct slice line;
     size_t cap = 0;
@@ -269,7 +271,8 @@ static bool parse_length(struct slice text, struct head *head, struct head_refus
     return true;
 }
 
-/* How long the body is. Two answers to that in one request are how requests are smuggled past proxies: refused. */
+/* How long the body is. Two answers to that in one request are how requests are smuggled past
+ * proxies: refused. */
 static bool check_framing(struct head *head, struct head_refusal *out)
 {
     size_t codings = 0;
@@ -310,14 +313,16 @@ static bool check_connection(struct head *head, struct head_refusal *out)
     return true;
 }
 
-bool head_parse(struct slice bytes, size_t field_count_max, struct head *out_head, struct head_refusal *out_refusal)
+bool head_parse(struct slice bytes, size_t field_count_max, struct head *out_head,
+    struct head_refusal *out_refusal)
 {
     struct head head = {.content_length = -1};
     struct slice line;
     bool is_good = line_next(&bytes, &line) ? parse_request_line(line, &head, out_refusal)
                                             : refuse(out_refusal, 400, NULL);
-    is_good = is_good && parse_fields(bytes, field_count_max, &head, out_refusal) && check_host(&head, out_refusal)
-              && check_framing(&head, out_refusal) && check_connection(&head, out_refusal);
+    is_good = is_good && parse_fields(bytes, field_count_max, &head, out_refusal) &&
+              check_host(&head, out_refusal) && check_framing(&head, out_refusal) &&
+              check_connection(&head, out_refusal);
     if (!is_good) {
         head_fini(&head);
         return false;

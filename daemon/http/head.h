@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The head of a request: gathered line by line under a limit, then parsed in place. Stricter than Go where leniency lets
- * requests be smuggled: no folded headers, no Content-Length beside Transfer-Encoding. Pure.
+ * The head of a request: gathered line by line under a limit, then parsed in place. Stricter than
+ * Go where leniency lets requests be smuggled: no folded headers, no Content-Length beside
+ * Transfer-Encoding. Pure.
  */
 #ifndef HTTP_HEAD_H
 #define HTTP_HEAD_H
@@ -48,8 +49,10 @@ struct head_refusal {
     const char *detail; /* behind "400 Bad Request: "; NULL: none */
 };
 
-/* bytes: a whole head with its blank line. False: *out_refusal says what to answer, *out_head is not to be used. */
-bool head_parse(struct slice bytes, size_t field_count_max, struct head *out_head, struct head_refusal *out_refusal);
+/* bytes: a whole head with its blank line. False: *out_refusal says what to answer, *out_head is
+ * not to be used. */
+bool head_parse(struct slice bytes, size_t field_count_max, struct head *out_head,
+    struct head_refusal *out_refusal);
 void head_fini(struct head *head);
 /* The first field of that name; {NULL, 0} when there is none. */
 struct slice head_field_get(const struct head *head, const char *name);

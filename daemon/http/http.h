@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * HTTP/1.1, server side: connections that others accepted, plain or TLS, on one thread of its own (libevent). Every limit
- * is held before memory is taken. Requests of one connection are served one after the other.
+ * HTTP/1.1, server side: connections that others accepted, plain or TLS, on one thread of its own
+ * (libevent). Every limit is held before memory is taken. Requests of one connection are served one
+ * after the other.
  *
- * A request belongs to the handler from `serve` until http_respond, http_end or http_abort, each of which gives it back.
- * No callback starts after that. Callbacks run on the server's thread; functions may be called from any thread unless they say "server's thread", but
- * for one request from one thread at a time.
+ * A request belongs to the handler from `serve` until http_respond, http_end or http_abort, each of
+ * which gives it back. No callback starts after that. Callbacks run on the server's thread;
+ * functions may be called from any thread unless they say "server's thread", but for one request
+ * from one thread at a time.
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
@@ -21,25 +23,28 @@ struct http_request;
 
 /* 0: the default that stands beside it. */
 struct http_options {
-    int64_t handshake_ms;     /* 10 s for the TLS handshake */
-    int64_t header_ms;        /* 30 s from the first byte of a request to the end of its headers */
-    int64_t idle_ms;          /* 300 s between requests */
-    int64_t body_ms;          /* 60 s between two pieces of a body that is gathered */
-    int64_t write_ms;         /* 120 s without the client taking anything of what waits for it */
-    size_t connections_max;   /* 4096 */
-    size_t handshakes_max;    /* 512 that have not yet sent a whole request head for the first time */
-    size_t header_bytes_max;  /* 1 MiB + 4096, as Go */
-    size_t header_count_max;  /* 1000 */
+    int64_t handshake_ms;   /* 10 s for the TLS handshake */
+    int64_t header_ms;      /* 30 s from the first byte of a request to the end of its headers */
+    int64_t idle_ms;        /* 300 s between requests */
+    int64_t body_ms;        /* 60 s between two pieces of a body that is gathered */
+    int64_t write_ms;       /* 120 s without the client taking anything of what waits for it */
+    size_t connections_max; /* 4096 */
+    size_t handshakes_max;  /* 512 that have not yet sent a whole request head for the first time */
+    size_t header_bytes_max; /* 1 MiB + 4096, as Go */
+    size_t header_count_max; /* 1000 */
 };
 
 /* What stands behind a listener. The caller's; outlives the server. */
 struct http_site {
-    SSL_CTX *(*tls)(void *arg); /* NULL: plain. Gives a reference for one handshake; NULL from it: refuse. Server's thread */
-    /* After the handshake, whether the verified peer may come in. NULL: every one may. Server's thread. */
+    SSL_CTX *(*tls)(void *arg); /* NULL: plain. Gives a reference for one handshake; NULL from it:
+                                   refuse. Server's thread */
+    /* After the handshake, whether the verified peer may come in. NULL: every one may. Server's
+     * thread. */
     bool (*admit)(SSL *ssl, void *arg);
     void *tls_arg; /* for both */
-    /* The head of a request is there. Must respond, or ask for the body by http_body_gather or http_body_stream, or keep
-     * the request and respond later (a body not asked for is not read). */
+    /* The head of a request is there. Must respond, or ask for the body by http_body_gather or
+     * http_body_stream, or keep the request and respond later (a body not asked for is not read).
+     */
     void (*serve)(struct http_request *request, void *arg);
     void *arg;
 };
@@ -47,17 +52,19 @@ struct http_site {
 struct http_server *http_server_new(const struct http_options *options);
 /* Starts the thread. Errors: INTERNAL. */
 MUST struct err http_server_start(struct http_server *server, struct why *why);
-/* Breaks every connection (each stream's `closed` is called), waits for the thread. Handlers may still give requests
- * back until http_server_free. */
+/* Breaks every connection (each stream's `closed` is called), waits for the thread. Handlers may
+ * still give requests back until http_server_free. */
 void http_server_stop(struct http_server *server);
 /* All requests must have been given back. NULL is fine. */
 void http_server_free(struct http_server *server);
-/* Takes a connected socket. What is over the limits is closed. Any thread. peer: "127.0.0.1:1234"; copied. */
+/* Takes a connected socket. What is over the limits is closed. Any thread. peer: "127.0.0.1:1234";
+ * copied. */
 void http_adopt(struct http_server *server, const struct http_site *site, int fd, const char *peer);
 /* Connections now open. */
 size_t http_connections(const struct http_server *server);
 
-/* Runs task->run(task) on the server's thread, in the order of the calls. After http_server_stop it runs at once. */
+/* Runs task->run(task) on the server's thread, in the order of the calls. After http_server_stop it
+ * runs at once. */
 struct http_task {
     struct list node;
     void (*run)(struct http_task *task);
@@ -79,14 +86,17 @@ struct slice http_host(const struct http_request *request);
 /* The first header of that name (case does not matter); {NULL, 0} when there is none. */
 struct slice http_header(const struct http_request *request, const char *name);
 /* Walks all headers. False past the last. */
-bool http_header_at(const struct http_request *request, size_t i, struct slice *out_name, struct slice *out_value);
+bool http_header_at(
+    const struct http_request *request, size_t i, struct slice *out_name, struct slice *out_value);
 bool http_is_tls(const struct http_request *request);
 const char *http_peer(const struct http_request *request);
 /* Common name of the client's verified certificate; NULL: none. */
 const char *http_peer_cn(const struct http_request *request);
 
-/* Walks "a=b&c" : decoded into buf, from *cursor (start with 0). False at the end. Pairs that do not decode are skipped. */
-bool http_query_next(struct slice query, size_t *cursor, struct buf *buf, struct slice *out_name, struct slice *out_value);
+/* Walks "a=b&c" : decoded into buf, from *cursor (start with 0). False at the end. Pairs that do
+ * not decode are skipped. */
+bool http_query_next(struct slice query, size_t *cursor, struct buf *buf, struct slice *out_name,
+    struct slice *out_value);
 
 /* ---- its body; server's thread ---- */
 
@@ -99,16 +109,19 @@ enum http_body_event {
 };
 
 /* Bytes are lent for the call; never NULL when there are none. */
-typedef void http_body_fn(struct http_request *request, enum http_body_event event, struct slice bytes, void *arg);
+typedef void http_body_fn(
+    struct http_request *request, enum http_body_event event, struct slice bytes, void *arg);
 
 /* Gathers the whole body, then calls done once. */
-void http_body_gather(struct http_request *request, size_t bytes_max, http_body_fn *done, void *arg);
+void http_body_gather(
+    struct http_request *request, size_t bytes_max, http_body_fn *done, void *arg);
 
 struct http_stream {
     http_body_fn *body; /* pieces as they come, then END or BROKEN */
     /* What waits to be sent fell under HTTP_PENDING_LOW. May be NULL. */
     void (*writable)(struct http_request *request, void *arg);
-    /* The client went away; nothing else will be called. The request must still be given back, here or later. */
+    /* The client went away; nothing else will be called. The request must still be given back, here
+     * or later. */
     void (*closed)(struct http_request *request, void *arg);
 };
 
@@ -120,7 +133,8 @@ void http_body_pause(struct http_request *request, bool is_paused);
 
 /* ---- the answer ---- */
 
-/* Before http_respond or http_start. Copied. Names go out as given, in the order Go has: sorted, then Date and the rest. */
+/* Before http_respond or http_start. Copied. Names go out as given, in the order Go has: sorted,
+ * then Date and the rest. */
 void http_set_header(struct http_request *request, const char *name, const char *value);
 /* The whole answer. Copies the body. Gives the request back. */
 void http_respond(struct http_request *request, int status, struct slice body);
@@ -129,7 +143,8 @@ void http_respond_error(struct http_request *request, int status, const char *te
 
 /* An answer in pieces. */
 void http_start(struct http_request *request, int status);
-/* Takes the buffer's memory; it is empty after. Write while http_pending is under HTTP_PENDING_HIGH, then wait for `writable`. */
+/* Takes the buffer's memory; it is empty after. Write while http_pending is under
+ * HTTP_PENDING_HIGH, then wait for `writable`. */
 void http_write(struct http_request *request, struct buf *bytes);
 size_t http_pending(const struct http_request *request);
 /* Ends it; gives the request back. */

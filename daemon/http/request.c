@@ -2,12 +2,14 @@
  *
  * A request from its head to the handler and its body; the answer is in response.c.
  */
-#include "http/conn.h"
+#include "http/request.h"
 
-struct http_request *request_new(struct conn *conn, struct head_reader *reader, struct head_refusal *out_refusal)
+struct http_request *request_new(
+    struct conn *conn, struct head_reader *reader, struct head_refusal *out_refusal)
 {
     struct head head;
-    if (!head_parse(buf_slice(&reader->bytes), conn->server->options.header_count_max, &head, out_refusal)) {
+    if (!head_parse(buf_slice(&reader->bytes), conn->server->options.header_count_max, &head,
+            out_refusal)) {
         return NULL;
     }
     struct http_request *request = mem_new(sizeof(*request));
@@ -81,7 +83,8 @@ struct slice http_header(const struct http_request *request, const char *name)
     return head_field_get(&request->head, name);
 }
 
-bool http_header_at(const struct http_request *request, size_t i, struct slice *out_name, struct slice *out_value)
+bool http_header_at(
+    const struct http_request *request, size_t i, struct slice *out_name, struct slice *out_value)
 {
     if (i >= request->head.field_count) {
         return false;
@@ -143,8 +146,8 @@ void http_body_pause(struct http_request *request, bool is_paused)
 
 bool request_is_too_big(const struct http_request *request)
 {
-    return request->mode == BODY_GATHERED && request->head.content_length > 0
-           && (uint64_t)request->head.content_length > request->gathered.bytes_max;
+    return request->mode == BODY_GATHERED && request->head.content_length > 0 &&
+           (uint64_t)request->head.content_length > request->gathered.bytes_max;
 }
 
 bool request_wants_body(const struct http_request *request)
@@ -216,7 +219,8 @@ void request_lost(struct http_request *request)
 {
     if (request->mode == BODY_GATHERED && !request->is_told) {
         tell(request, HTTP_BODY_GONE, SLICE(""));
-    } else if (request->mode == BODY_STREAMED && request->stream->closed && !atomic_load(&request->is_given_back)) {
+    } else if (request->mode == BODY_STREAMED && request->stream->closed &&
+               !atomic_load(&request->is_given_back)) {
         request->is_told = true;
         request->stream->closed(request, request->arg);
     }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The answer. A handler's thread writes the head and copies the body; what depends on the connection (does it stay open,
- * is the rest of the request's body still to come) is added on the server's thread. Headers stand in Go's order: the
- * handler's sorted by name, then Date, Content-Length, a guessed Content-Type, Connection, Transfer-Encoding.
+ * The answer. A handler's thread writes the head and copies the body; what depends on the
+ * connection (does it stay open, is the rest of the request's body still to come) is added on the
+ * server's thread. Headers stand in Go's order: the handler's sorted by name, then Date,
+ * Content-Length, a guessed Content-Type, Connection, Transfer-Encoding.
  */
-#include "http/conn.h"
+#include "http/request.h"
 
 #include <event2/buffer.h>
 #include <strings.h>
@@ -29,15 +30,39 @@ const char *http_status_text(int status)
         int status;
         const char *text;
     } texts[] = {
-        {100, "Continue"}, {101, "Switching Protocols"}, {200, "OK"}, {201, "Created"}, {202, "Accepted"},
-        {204, "No Content"}, {301, "Moved Permanently"}, {302, "Found"}, {304, "Not Modified"},
-        {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"}, {401, "Unauthorized"},
-        {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"}, {408, "Request Timeout"},
-        {409, "Conflict"}, {410, "Gone"}, {412, "Precondition Failed"}, {413, "Request Entity Too Large"},
-        {415, "Unsupported Media Type"}, {417, "Expectation Failed"}, {421, "Misdirected Request"},
-        {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {499, "Client Closed Request"},
-        {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"},
-        {503, "Service Unavailable"}, {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
+        {100, "Continue"},
+        {101, "Switching Protocols"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {412, "Precondition Failed"},
+        {413, "Request Entity Too Large"},
+        {415, "Unsupported Media Type"},
+        {417, "Expectation Failed"},
+        {421, "Misdirected Request"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {499, "Client Closed Request"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         if (texts[i].status == status) {
@@ -78,13 +103,13 @@ static bool is_set(const struct http_request *request, const char *name)
 static void add_date(struct buf *head)
 {
     static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
-        "Dec"};
+    static const char *const months[] = {
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     time_t now = time(NULL);
     struct tm at;
     gmtime_r(&now, &at);
-    buf_printf(head, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[at.tm_wday], at.tm_mday, months[at.tm_mon],
-        at.tm_year + 1900, at.tm_hour, at.tm_min, at.tm_sec);
+    buf_printf(head, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[at.tm_wday], at.tm_mday,
+        months[at.tm_mon], at.tm_year + 1900, at.tm_hour, at.tm_min, at.tm_sec);
 }
 
 static bool has_no_body(int status)
@@ -95,7 +120,8 @@ static bool has_no_body(int status)
 /* length -1: not known yet. */
 static void add_head(struct http_request *request, int status, int64_t length, struct buf *head)
 {
-    buf_printf(head, "HTTP/1.%d %03d %s\r\n", request->head.minor ? 1 : 0, status, http_status_text(status));
+    buf_printf(head, "HTTP/1.%d %03d %s\r\n", request->head.minor ? 1 : 0, status,
+        http_status_text(status));
     for (size_t i = 0; i < request->field_count; i++) {
         buf_printf(head, "%s: %s\r\n", request->fields[i].name, request->fields[i].value);
     }
@@ -113,7 +139,8 @@ static void add_head(struct http_request *request, int status, int64_t length, s
 
 /* ---- the server's thread ---- */
 
-/* Whether what is left of the request's body can be thrown away, so that the connection serves another. */
+/* Whether what is left of the request's body can be thrown away, so that the connection serves
+ * another. */
 static bool can_stay(const struct http_request *request)
 {
     const struct head *head = &request->head;
@@ -123,7 +150,8 @@ static bool can_stay(const struct http_request *request)
     if (body_is_done(&request->body)) {
         return true;
     }
-    return !(head->expects_continue && !request->has_continued) && head->content_length <= DRAINABLE_MAX;
+    return !(head->expects_continue && !request->has_continued) &&
+           head->content_length <= DRAINABLE_MAX;
 }
 
 static void send_head(struct http_request *request, struct out *out, struct evbuffer *output)
@@ -143,7 +171,6 @@ static void send_head(struct http_request *request, struct out *out, struct evbu
     buf_add_str(&out->head, "\r\n");
     evbuffer_add(output, out->head.data, out->head.len);
 }
-
 
 static void on_sent(const void *data, size_t len, void *arg)
 {
@@ -293,17 +320,22 @@ void refusal_add(struct evbuffer *out, const struct head_refusal *refusal)
 {
     const char *text = http_status_text(refusal->status);
     if (refusal->status == 501) {
-        evbuffer_add_printf(out, "HTTP/1.1 501 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%s",
+        evbuffer_add_printf(out,
+            "HTTP/1.1 501 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: "
+            "close\r\n\r\n%s",
             text, refusal->detail);
         return;
     }
     if (refusal->status == 417) {
-        evbuffer_add_printf(out, "HTTP/1.1 417 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", text);
+        evbuffer_add_printf(
+            out, "HTTP/1.1 417 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", text);
         return;
     }
     const char *colon = refusal->detail ? ": " : "";
     const char *detail = refusal->detail ? refusal->detail : "";
-    evbuffer_add_printf(out, "HTTP/1.1 %d %s%s%s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n",
+    evbuffer_add_printf(out,
+        "HTTP/1.1 %d %s%s%s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: "
+        "close\r\n\r\n",
         refusal->status, text, colon, detail);
     evbuffer_add_printf(out, "%d %s%s%s", refusal->status, text, colon, detail);
 }

@@ -26,7 +26,8 @@ static void set_defaults(struct http_options *options)
     options->write_ms = or_default(options->write_ms, 120000);
     options->connections_max = options->connections_max ? options->connections_max : 4096;
     options->handshakes_max = options->handshakes_max ? options->handshakes_max : 512;
-    options->header_bytes_max = options->header_bytes_max ? options->header_bytes_max : HEADER_BYTES_DEFAULT;
+    options->header_bytes_max =
+        options->header_bytes_max ? options->header_bytes_max : HEADER_BYTES_DEFAULT;
     options->header_count_max = options->header_count_max ? options->header_count_max : 1000;
 }
 

@@ -77,13 +77,14 @@ bool uri_decode(struct slice text, bool is_query, struct buf *out)
 }
 
 /* One "a=b" into buf. */
-static bool decode_pair(struct slice pair, struct buf *buf, struct slice *out_name, struct slice *out_value)
+static bool decode_pair(
+    struct slice pair, struct buf *buf, struct slice *out_name, struct slice *out_value)
 {
     const uint8_t *equals = memchr(pair.data, '=', pair.len);
     size_t name_len = equals ? (size_t)(equals - pair.data) : pair.len;
     buf_reset(buf);
-    if (memchr(pair.data, ';', pair.len) || !buf_reserve(buf, pair.len)
-        || !uri_decode(slice_of(pair.data, name_len), true, buf)) {
+    if (memchr(pair.data, ';', pair.len) || !buf_reserve(buf, pair.len) ||
+        !uri_decode(slice_of(pair.data, name_len), true, buf)) {
         return false;
     }
     size_t split = buf->len;
@@ -95,7 +96,8 @@ static bool decode_pair(struct slice pair, struct buf *buf, struct slice *out_na
     return true;
 }
 
-bool http_query_next(struct slice query, size_t *cursor, struct buf *buf, struct slice *out_name, struct slice *out_value)
+bool http_query_next(struct slice query, size_t *cursor, struct buf *buf, struct slice *out_name,
+    struct slice *out_value)
 {
     while (*cursor < query.len) {
         struct slice rest = after(query, *cursor);

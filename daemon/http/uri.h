@@ -16,7 +16,8 @@ struct uri {
 
 /* False: neither a path nor an http(s) URL, or bytes in it that no URL has. */
 bool uri_split(struct slice target, struct uri *out);
-/* Appends text with its %XX undone (and '+' as a space, in a query). False: a bad escape; what was appended stays. */
+/* Appends text with its %XX undone (and '+' as a space, in a query). False: a bad escape; what was
+ * appended stays. */
 bool uri_decode(struct slice text, bool is_query, struct buf *out);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * JSON into a packed message and back. The first byte picks the message. What was taken must unpack, and its JSON must
- * decode to the same message again. */
+ * JSON into a packed message and back. The first byte picks the message. What was taken must
+ * unpack, and its JSON must decode to the same message again. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "gateway/decode.h"
@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { BYTES_MAX = 1 << 20 };
 
-static void round_trip(const ProtobufCMessageDescriptor *type, struct slice value, struct arena *arena)
+static void round_trip(
+    const ProtobufCMessageDescriptor *type, struct slice value, struct arena *arena)
 {
     struct buf packed;
     struct buf again;
@@ -45,8 +46,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const ProtobufCMessageDescriptor *const types[] = {&etcdserverpb__range_request__descriptor,
         &etcdserverpb__txn_request__descriptor, &etcdserverpb__watch_request__descriptor,
-        &etcdserverpb__auth_user_add_request__descriptor, &etcdserverpb__member_add_request__descriptor,
-        &etcdserverpb__lease_grant_request__descriptor, &etcdserverpb__auth_role_grant_permission_request__descriptor};
+        &etcdserverpb__auth_user_add_request__descriptor,
+        &etcdserverpb__member_add_request__descriptor,
+        &etcdserverpb__lease_grant_request__descriptor,
+        &etcdserverpb__auth_role_grant_permission_request__descriptor};
     if (size < 1) {
         return 0;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A request off the wire: head, target, query, body. The first byte says in pieces of which size it comes. */
+ * A request off the wire: head, target, query, body. The first byte says in pieces of which size it
+ * comes. */
 #include "base/err.h"
 #include "http/body.h"
 #include "http/head.h"

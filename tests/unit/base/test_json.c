@@ -52,16 +52,18 @@ static void test_writer_places_commas(void **state)
 {
     (void)state;
     fill(JSON_PLAIN);
-    assert_string_equal(buf_text(&out), "{\"a\":[-1,\"18446744073709551615\",\"-9223372036854775808\"],\"b\":{},"
-                                        "\"c\":\"Zm9v\",\"d\":true}");
+    assert_string_equal(buf_text(&out),
+        "{\"a\":[-1,\"18446744073709551615\",\"-9223372036854775808\"],\"b\":{},"
+        "\"c\":\"Zm9v\",\"d\":true}");
 }
 
 static void test_writer_spaces_as_the_reference(void **state)
 {
     (void)state;
     fill(JSON_SPACED);
-    assert_string_equal(buf_text(&out), "{\"a\":[-1, \"18446744073709551615\", \"-9223372036854775808\"], \"b\":{}, "
-                                        "\"c\":\"Zm9v\", \"d\":true}");
+    assert_string_equal(buf_text(&out),
+        "{\"a\":[-1, \"18446744073709551615\", \"-9223372036854775808\"], \"b\":{}, "
+        "\"c\":\"Zm9v\", \"d\":true}");
 }
 
 static void test_strings_are_escaped(void **state)
@@ -113,7 +115,8 @@ static void test_parse_keeps_unsigned_numbers(void **state)
 static void test_parse_refuses_what_is_not_json(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "{", "{\"a\":}", "{} x", "[1,]", "'a'", "\"\xff\"", "nul", "1 2"};
+    static const char *const bad[] = {
+        "", "{", "{\"a\":}", "{} x", "[1,]", "'a'", "\"\xff\"", "nul", "1 2"};
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         struct json_object *value = NULL;
         struct why why = {""};
@@ -129,7 +132,8 @@ static void test_parse_has_limits(void **state)
     struct json_object *value = NULL;
     char deep[3 * JSON_DEPTH_MAX];
     memset(deep, '[', sizeof(deep));
-    assert_true(IS(json_parse(slice_of(deep, sizeof(deep)), sizeof(deep), &value, NULL), BAD_INPUT));
+    assert_true(
+        IS(json_parse(slice_of(deep, sizeof(deep)), sizeof(deep), &value, NULL), BAD_INPUT));
     assert_true(IS(json_parse(SLICE("[1,2]"), 4, &value, NULL), TOO_BIG));
     assert_null(value);
 }
@@ -140,8 +144,9 @@ static void test_base64_takes_both_alphabets(void **state)
     const struct {
         const char *text;
         const char *bytes;
-    } cases[] = {{"", ""}, {"Zm9v", "foo"}, {"Zm8=", "fo"}, {"Zm8", "fo"}, {"Zg==", "f"}, {"Zg", "f"}, {"_-8", "\xff\xef"},
-        {"/+8=", "\xff\xef"}, {"Zm9v\n", "foo"}, {"Zm\r\n9vYg\n", "foob"}, {"Zh==", "f"}};
+    } cases[] = {{"", ""}, {"Zm9v", "foo"}, {"Zm8=", "fo"}, {"Zm8", "fo"}, {"Zg==", "f"},
+        {"Zg", "f"}, {"_-8", "\xff\xef"}, {"/+8=", "\xff\xef"}, {"Zm9v\n", "foo"},
+        {"Zm\r\n9vYg\n", "foob"}, {"Zh==", "f"}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         buf_reset(&out);
         assert_true(base64_take(slice_str(cases[i].text), &out));
@@ -152,8 +157,8 @@ static void test_base64_takes_both_alphabets(void **state)
 static void test_base64_refuses_the_rest(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"!!!", "Z", "Zm 9v", "Zm9v=", "Zm8==", "Zm9-/+_", "Z===", "=", "====", "Zg==Zg==",
-        "Zm8=\x01"};
+    static const char *const bad[] = {"!!!", "Z", "Zm 9v", "Zm9v=", "Zm8==", "Zm9-/+_", "Z===", "=",
+        "====", "Zg==Zg==", "Zm8=\x01"};
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         assert_false(base64_take(slice_str(bad[i]), &out));
         assert_int_equal(out.len, 0);
@@ -172,8 +177,8 @@ static void test_utf8_is_strict(void **state)
 {
     (void)state;
     assert_true(utf8_is_valid(SLICE("a\xc3\xa9\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf")));
-    static const char *const bad[] = {"\x80", "\xc3", "\xc0\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"};
+    static const char *const bad[] = {"\x80", "\xc3", "\xc0\x80", "\xe0\x9f\xbf", "\xed\xa0\x80",
+        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"};
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         assert_false(utf8_is_valid(slice_str(bad[i])));
     }

@@ -33,8 +33,9 @@ static void test_counter_is_exposed_with_help_and_type(void **state)
     metric_inc(metric);
     metric_add(metric, 2);
     metric_set(metric_gauge("a", "first by name", NULL), -1.5);
-    assert_exposed("# HELP a first by name\n# TYPE a gauge\na -1.5\n"
-                   "# HELP b_total Help \\\\ with\\nbreak \"quoted\"\n# TYPE b_total counter\nb_total 3\n");
+    assert_exposed(
+        "# HELP a first by name\n# TYPE a gauge\na -1.5\n"
+        "# HELP b_total Help \\\\ with\\nbreak \"quoted\"\n# TYPE b_total counter\nb_total 3\n");
 }
 
 static void test_name_created_twice_is_one(void **state)
@@ -48,11 +49,13 @@ static void test_labels_are_sorted_and_escaped(void **state)
     (void)state;
     static const char *const names[] = {"type", "name", "status", NULL};
     struct metric *root = metric_counter("checks_total", "h", names);
-    struct metric *later = metric_with(root, (const char *const[]){"readyz", "b\"\\\n", "error", NULL});
+    struct metric *later =
+        metric_with(root, (const char *const[]){"readyz", "b\"\\\n", "error", NULL});
     metric_inc(later);
     metric_inc(metric_with(root, (const char *const[]){"readyz", "a", "success", NULL}));
     metric_inc(metric_with(root, (const char *const[]){"livez", "a", "success", NULL}));
-    assert_ptr_equal(later, metric_with(root, (const char *const[]){"readyz", "b\"\\\n", "error", NULL}));
+    assert_ptr_equal(
+        later, metric_with(root, (const char *const[]){"readyz", "b\"\\\n", "error", NULL}));
     assert_exposed("# HELP checks_total h\n# TYPE checks_total counter\n"
                    "checks_total{name=\"a\",status=\"success\",type=\"livez\"} 1\n"
                    "checks_total{name=\"a\",status=\"success\",type=\"readyz\"} 1\n"
@@ -87,9 +90,12 @@ static void test_histogram_keeps_labels_before_le(void **state)
     (void)state;
     static const double bounds[] = {1};
     static const char *const names[] = {"zone", NULL};
-    metric_observe(metric_with(metric_histogram("h", "h", bounds, 1, names), (const char *const[]){"z", NULL}), 1e6);
-    assert_exposed("# HELP h h\n# TYPE h histogram\nh_bucket{zone=\"z\",le=\"1\"} 0\n"
-                   "h_bucket{zone=\"z\",le=\"+Inf\"} 1\nh_sum{zone=\"z\"} 1e+06\nh_count{zone=\"z\"} 1\n");
+    metric_observe(
+        metric_with(metric_histogram("h", "h", bounds, 1, names), (const char *const[]){"z", NULL}),
+        1e6);
+    assert_exposed(
+        "# HELP h h\n# TYPE h histogram\nh_bucket{zone=\"z\",le=\"1\"} 0\n"
+        "h_bucket{zone=\"z\",le=\"+Inf\"} 1\nh_sum{zone=\"z\"} 1e+06\nh_count{zone=\"z\"} 1\n");
 }
 
 static double read_number(void *arg)
@@ -104,11 +110,26 @@ static void test_numbers_are_printed_as_go_prints_them(void **state)
         double number;
         const char *text;
     } cases[] = {
-        {0, "0"}, {20000, "20000"}, {999999, "999999"}, {1000000, "1e+06"}, {1.66489021e+08, "1.66489021e+08"},
-        {1.79523310592e+09, "1.79523310592e+09"}, {1.2586471424e+10, "1.2586471424e+10"}, {4.03, "4.03"},
-        {0.1, "0.1"}, {0.0001, "0.0001"}, {0.00001, "1e-05"}, {1.0 / 3, "0.3333333333333333"}, {-2.5, "-2.5"},
-        {5e-324, "5e-324"}, {1e21, "1e+21"}, {123456.75, "123456.75"}, {NAN, "NaN"}, {INFINITY, "+Inf"},
-        {-INFINITY, "-Inf"}, {18446744073709551615.0, "1.8446744073709552e+19"},
+        {0, "0"},
+        {20000, "20000"},
+        {999999, "999999"},
+        {1000000, "1e+06"},
+        {1.66489021e+08, "1.66489021e+08"},
+        {1.79523310592e+09, "1.79523310592e+09"},
+        {1.2586471424e+10, "1.2586471424e+10"},
+        {4.03, "4.03"},
+        {0.1, "0.1"},
+        {0.0001, "0.0001"},
+        {0.00001, "1e-05"},
+        {1.0 / 3, "0.3333333333333333"},
+        {-2.5, "-2.5"},
+        {5e-324, "5e-324"},
+        {1e21, "1e+21"},
+        {123456.75, "123456.75"},
+        {NAN, "NaN"},
+        {INFINITY, "+Inf"},
+        {-INFINITY, "-Inf"},
+        {18446744073709551615.0, "1.8446744073709552e+19"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         double number = cases[i].number;
@@ -150,7 +171,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_counter_is_exposed_with_help_and_type, reset, reset),
         cmocka_unit_test_setup_teardown(test_name_created_twice_is_one, reset, reset),
         cmocka_unit_test_setup_teardown(test_labels_are_sorted_and_escaped, reset, reset),
-        cmocka_unit_test_setup_teardown(test_family_with_labels_and_no_children_is_silent, reset, reset),
+        cmocka_unit_test_setup_teardown(
+            test_family_with_labels_and_no_children_is_silent, reset, reset),
         cmocka_unit_test_setup_teardown(test_histogram_is_cumulative, reset, reset),
         cmocka_unit_test_setup_teardown(test_histogram_keeps_labels_before_le, reset, reset),
         cmocka_unit_test_setup_teardown(test_numbers_are_printed_as_go_prints_them, reset, reset),

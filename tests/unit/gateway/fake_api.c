@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Range answers what the reference answered; leases are kept alive for ever; a watch tells of its creation, then waits;
- * a snapshot is 4 MiB. */
+ * Range answers what the reference answered; leases are kept alive for ever; a watch tells of its
+ * creation, then waits; a snapshot is 4 MiB. */
 #include "fake_api.h"
 
 #include "base/clock.h"
@@ -12,9 +12,11 @@ struct fake fake = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 enum { SNAPSHOT_CHUNKS = 128, SNAPSHOT_CHUNK = 32 << 10 };
 
-#define METHOD(service, name, kind, request, response)                                                                 \
-    {"/etcdserverpb." service "/" name, kind, &etcdserverpb__##request##_request__descriptor,                          \
-        &etcdserverpb__##response##_response__descriptor, NULL}
+#define METHOD(service, name, kind, request, response)                                             \
+    {                                                                                              \
+        "/etcdserverpb." service "/" name, kind, &etcdserverpb__##request##_request__descriptor,   \
+            &etcdserverpb__##response##_response__descriptor, NULL                                 \
+    }
 
 static const struct api_method methods[] = {
     METHOD("KV", "Range", API_UNARY, range, range),
@@ -122,7 +124,8 @@ static void answer_range(struct api_call *call, struct payload *payload, struct 
     Mvccpb__KeyValue *kvs[] = {&kv, &kv};
     check(!err_is(pb_unpack(call->method->request, call->arena, call->request, &request)));
     if (request->key.len == 0) {
-        *status = (struct api_status){GRPC_CODE_INVALID_ARGUMENT, "etcdserver: key is not provided"};
+        *status =
+            (struct api_status){GRPC_CODE_INVALID_ARGUMENT, "etcdserver: key is not provided"};
         return;
     }
     if (!request->serializable && fake.linear_code) {
@@ -162,7 +165,8 @@ static void answer_alarm(struct payload *payload)
     add_message(payload, &response);
 }
 
-void api_call_finish(struct api_call *call, struct payload *out_payload, struct api_status *out_status)
+void api_call_finish(
+    struct api_call *call, struct payload *out_payload, struct api_status *out_status)
 {
     Etcdserverpb__PutResponse put = ETCDSERVERPB__PUT_RESPONSE__INIT;
     fill_header();
@@ -246,7 +250,8 @@ static void next_message(struct api_stream *stream, uint64_t id, struct payload 
     }
 }
 
-enum api_next api_stream_next(struct api_stream *stream, struct payload *out_payload, struct api_status *out_status)
+enum api_next api_stream_next(
+    struct api_stream *stream, struct payload *out_payload, struct api_status *out_status)
 {
     struct fake_stream *state = stream->state;
     bool is_watch = stream->method->response == &etcdserverpb__watch_response__descriptor;

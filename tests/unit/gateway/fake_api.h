@@ -14,7 +14,7 @@ struct fake {
     const char *text;
     uint64_t leader;
     bool is_learner;
-    int alarm; /* Etcdserverpb__AlarmType; 0: none */
+    int alarm;                  /* Etcdserverpb__AlarmType; 0: none */
     enum grpc_code linear_code; /* of a linearizable read */
     const char *linear_text;
     enum grpc_code end_code; /* of streams */

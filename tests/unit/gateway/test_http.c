@@ -14,15 +14,20 @@
 
 #include <cmocka.h>
 
-#define OK_HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nGrpc-Metadata-Content-Type: application/grpc\r\n"
+#define OK_HEAD                                                                                    \
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nGrpc-Metadata-Content-Type: "            \
+    "application/grpc\r\n"
 #define STREAM_HEAD OK_HEAD "Transfer-Encoding: chunked\r\n\r\n"
 #define TEXT_HEAD "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
-#define NOT_FOUND "HTTP/1.1 404 Not Found\r\n" TEXT_HEAD "Content-Length: 19\r\n\r\n404 page not found\n"
-#define HEADER                                                                                                         \
-    "{\"cluster_id\":\"414561183332360902\", \"member_id\":\"15803163887843120258\", \"revision\":\"2\", "             \
+#define NOT_FOUND                                                                                  \
+    "HTTP/1.1 404 Not Found\r\n" TEXT_HEAD "Content-Length: 19\r\n\r\n404 page not found\n"
+#define HEADER                                                                                     \
+    "{\"cluster_id\":\"414561183332360902\", \"member_id\":\"15803163887843120258\", "             \
+    "\"revision\":\"2\", "                                                                         \
     "\"raft_term\":\"2\"}"
-#define HEADER_TIGHT                                                                                                   \
-    "{\"cluster_id\":\"414561183332360902\",\"member_id\":\"15803163887843120258\",\"revision\":\"2\","                \
+#define HEADER_TIGHT                                                                               \
+    "{\"cluster_id\":\"414561183332360902\",\"member_id\":\"15803163887843120258\",\"revision\":"  \
+    "\"2\","                                                                                       \
     "\"raft_term\":\"2\"}"
 
 static struct http_server *server;
@@ -39,7 +44,8 @@ static int setup(void **state)
     signal(SIGPIPE, SIG_IGN);
     fake_reset();
     metric_reset();
-    struct gateway_options options = {.cors = cors, .host_whitelist = hosts, .request_bytes_max = 1000};
+    struct gateway_options options = {
+        .cors = cors, .host_whitelist = hosts, .request_bytes_max = 1000};
     server = http_server_new(NULL);
     gateway = gateway_new(&options);
     client_site = gateway_site(gateway, GATEWAY_CLIENT);
@@ -78,7 +84,8 @@ static const char *hear(int fd, const char *until)
     size_t len = 0;
     ssize_t got;
     answer[0] = 0;
-    while ((!until || !strstr(answer, until)) && (got = recv(fd, answer + len, sizeof(answer) - len - 1, 0)) > 0) {
+    while ((!until || !strstr(answer, until)) &&
+           (got = recv(fd, answer + len, sizeof(answer) - len - 1, 0)) > 0) {
         len += (size_t)got;
         answer[len] = 0;
     }
@@ -90,16 +97,16 @@ static const char *hear(int fd, const char *until)
     return answer;
 }
 
-static const char *ask_at(const struct http_site *site, const char *method, const char *path, const char *headers,
-    const char *body)
+static const char *ask_at(const struct http_site *site, const char *method, const char *path,
+    const char *headers, const char *body)
 {
     int fd = dial(site);
     char length[64] = "";
     if (body) {
         snprintf(length, sizeof(length), "Content-Length: %zu\r\n", strlen(body));
     }
-    char *text = mem_printf("%s %s HTTP/1.1\r\nHost: 127.0.0.1:2379\r\n%s%s\r\n%s", method, path, headers, length,
-        body ? body : "");
+    char *text = mem_printf("%s %s HTTP/1.1\r\nHost: 127.0.0.1:2379\r\n%s%s\r\n%s", method, path,
+        headers, length, body ? body : "");
     say(fd, text);
     free(text);
     shutdown(fd, SHUT_WR);
@@ -130,18 +137,22 @@ static void assert_refused(const char *status, const char *body)
 static void test_calls_answer_as_the_reference(void **state)
 {
     (void)state;
-    static const char *const paths[] = {"/v3/kv/range", "/v3beta/kv/range", "/v3alpha/kv/range", "/v3/kv/rang%65"};
+    static const char *const paths[] = {
+        "/v3/kv/range", "/v3beta/kv/range", "/v3alpha/kv/range", "/v3/kv/rang%65"};
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         ask("POST", paths[i], "{\"key\":\"Zm9v\"}");
-        assert_answer(OK_HEAD, "{\"header\":" HEADER ", \"kvs\":[{\"key\":\"Zm9v\", \"create_revision\":\"2\", "
-                               "\"mod_revision\":\"2\", \"version\":\"1\", \"value\":\"YmFy\"}], \"count\":\"1\"}");
+        assert_answer(OK_HEAD,
+            "{\"header\":" HEADER ", \"kvs\":[{\"key\":\"Zm9v\", \"create_revision\":\"2\", "
+            "\"mod_revision\":\"2\", \"version\":\"1\", \"value\":\"YmFy\"}], \"count\":\"1\"}");
     }
     ask("POST", "/v3/kv/put", "{\"key\":\"Zm9v\",\"value\":\"YmFy\"}");
     assert_answer(OK_HEAD, "{\"header\":" HEADER "}");
-    ask("POST", "/v3/kv/range", "{\"key\":\"Zm9v\",\"range_end\":\"AA==\",\"keys_only\":true} trailing");
-    assert_answer(OK_HEAD, "{\"header\":" HEADER ", \"kvs\":[{\"key\":\"Zm9v\", \"create_revision\":\"2\", "
-                           "\"mod_revision\":\"2\", \"version\":\"1\"}, {\"key\":\"Zm9v\", \"create_revision\":\"2\", "
-                           "\"mod_revision\":\"2\", \"version\":\"1\"}], \"count\":\"2\"}");
+    ask("POST", "/v3/kv/range",
+        "{\"key\":\"Zm9v\",\"range_end\":\"AA==\",\"keys_only\":true} trailing");
+    assert_answer(OK_HEAD,
+        "{\"header\":" HEADER ", \"kvs\":[{\"key\":\"Zm9v\", \"create_revision\":\"2\", "
+        "\"mod_revision\":\"2\", \"version\":\"1\"}, {\"key\":\"Zm9v\", \"create_revision\":\"2\", "
+        "\"mod_revision\":\"2\", \"version\":\"1\"}], \"count\":\"2\"}");
     ask("POST", "/v3/maintenance/defragment", "{}");
     assert_answer(OK_HEAD, "{}");
 }
@@ -152,13 +163,14 @@ static void test_errors_answer_as_the_reference(void **state)
     static const char *const empty[] = {"", "{}", " ", NULL};
     for (size_t i = 0; i < COUNT_OF(empty); i++) {
         ask("POST", "/v3/kv/range", empty[i]);
-        assert_refused("400 Bad Request", "{\"code\":3, \"message\":\"etcdserver: key is not provided\"}");
+        assert_refused(
+            "400 Bad Request", "{\"code\":3, \"message\":\"etcdserver: key is not provided\"}");
     }
     ask("POST", "/v3/kv/range", "{\"key\":\"Zm9v\"");
     assert_refused("400 Bad Request", "{\"code\":3, \"message\":\"unexpected EOF\"}");
     ask("POST", "/v3/kv/range", "{\"key\":5}");
-    assert_refused("400 Bad Request",
-        "{\"code\":3, \"message\":\"proto:\xc2\xa0(line 1:8): invalid value for bytes field key: 5\"}");
+    assert_refused("400 Bad Request", "{\"code\":3, \"message\":\"proto:\xc2\xa0(line 1:8): "
+                                      "invalid value for bytes field key: 5\"}");
     ask("POST", "/v3/nope", "{}");
     assert_refused("404 Not Found", "{\"code\":5, \"message\":\"Not Found\"}");
     ask("GET", "/v3/kv/range", NULL);
@@ -166,7 +178,8 @@ static void test_errors_answer_as_the_reference(void **state)
     ask("GET", "/v3/watch", NULL);
     assert_refused("501 Not Implemented", "{\"code\":12, \"message\":\"Method Not Allowed\"}");
     ask_at(client_site, "POST", "/v3/kv/range",
-        "Content-Type: application/x-www-form-urlencoded\r\nX-HTTP-Method-Override: GET\r\n", "{\"key\":\"Zm9v\"}");
+        "Content-Type: application/x-www-form-urlencoded\r\nX-HTTP-Method-Override: GET\r\n",
+        "{\"key\":\"Zm9v\"}");
     assert_refused("501 Not Implemented", "{\"code\":12, \"message\":\"Method Not Allowed\"}");
     ask_at(client_site, "POST", "/v3/kv/put", "Grpc-Timeout: 1234567890123H\r\n", "{}");
     assert_answer(OK_HEAD, "{\"header\":" HEADER "}");
@@ -177,10 +190,11 @@ static void test_errors_answer_as_the_reference(void **state)
 static void test_codes_become_statuses(void **state)
 {
     (void)state;
-    static const char *const statuses[] = {NULL, "499 Client Closed Request", "500 Internal Server Error",
-        "400 Bad Request", "504 Gateway Timeout", "404 Not Found", "409 Conflict", "403 Forbidden",
-        "429 Too Many Requests", "400 Bad Request", "409 Conflict", "400 Bad Request", "501 Not Implemented",
-        "500 Internal Server Error", "503 Service Unavailable", "500 Internal Server Error"};
+    static const char *const statuses[] = {NULL, "499 Client Closed Request",
+        "500 Internal Server Error", "400 Bad Request", "504 Gateway Timeout", "404 Not Found",
+        "409 Conflict", "403 Forbidden", "429 Too Many Requests", "400 Bad Request", "409 Conflict",
+        "400 Bad Request", "501 Not Implemented", "500 Internal Server Error",
+        "503 Service Unavailable", "500 Internal Server Error"};
     for (size_t i = 1; i < COUNT_OF(statuses); i++) {
         fake.code = (enum grpc_code)i;
         fake.text = "etcdserver: <text>";
@@ -200,15 +214,16 @@ static void test_codes_become_statuses(void **state)
 static void test_metadata_travels_in_headers(void **state)
 {
     (void)state;
-    static const char *const headers[] = {"Authorization: tok.1\r\n", "Grpc-Metadata-Token: tok.1\r\n",
-        "Grpc-Metadata-Authorization: tok.1\r\n"};
+    static const char *const headers[] = {"Authorization: tok.1\r\n",
+        "Grpc-Metadata-Token: tok.1\r\n", "Grpc-Metadata-Authorization: tok.1\r\n"};
     for (size_t i = 0; i < COUNT_OF(headers); i++) {
         fake_reset();
         ask_at(client_site, "POST", "/v3/kv/put", headers[i], "{}");
         assert_string_equal(fake.token, "tok.1");
         assert_false(fake.had_leader);
     }
-    ask_at(client_site, "POST", "/v3/kv/put", "Token: no\r\nGrpc-Metadata-Hasleader: true\r\nGrpc-Timeout: 2S\r\n", "{}");
+    ask_at(client_site, "POST", "/v3/kv/put",
+        "Token: no\r\nGrpc-Metadata-Hasleader: true\r\nGrpc-Timeout: 2S\r\n", "{}");
     assert_string_equal(fake.token, "");
     assert_true(fake.had_leader && !fake.was_internal);
     assert_true(fake.deadline_ns < INT64_MAX);
@@ -235,15 +250,18 @@ static void test_paths_are_cleaned_as_gos_mux_does(void **state)
 {
     (void)state;
     ask("POST", "/v3", "{}");
-    assert_string_equal(answer, "HTTP/1.1 301 Moved Permanently\r\nLocation: /v3/\r\nContent-Length: 0\r\n\r\n");
+    assert_string_equal(
+        answer, "HTTP/1.1 301 Moved Permanently\r\nLocation: /v3/\r\nContent-Length: 0\r\n\r\n");
     ask("GET", "/v3", NULL);
-    assert_answer("HTTP/1.1 301 Moved Permanently\r\nContent-Type: text/html; charset=utf-8\r\nLocation: /v3/\r\n",
+    assert_answer("HTTP/1.1 301 Moved Permanently\r\nContent-Type: text/html; "
+                  "charset=utf-8\r\nLocation: /v3/\r\n",
         "<a href=\"/v3/\">Moved Permanently</a>.\n\n");
     ask("HEAD", "/v3", NULL);
-    assert_string_equal(answer,
-        "HTTP/1.1 301 Moved Permanently\r\nContent-Type: text/html; charset=utf-8\r\nLocation: /v3/\r\n\r\n");
+    assert_string_equal(answer, "HTTP/1.1 301 Moved Permanently\r\nContent-Type: text/html; "
+                                "charset=utf-8\r\nLocation: /v3/\r\n\r\n");
     ask("GET", "//health?a=b&c", NULL);
-    assert_answer("HTTP/1.1 301 Moved Permanently\r\nContent-Type: text/html; charset=utf-8\r\nLocation: /health?a=b&c\r\n",
+    assert_answer("HTTP/1.1 301 Moved Permanently\r\nContent-Type: text/html; "
+                  "charset=utf-8\r\nLocation: /health?a=b&c\r\n",
         "<a href=\"/health?a=b&amp;c\">Moved Permanently</a>.\n\n");
     ask("POST", "/v3/kv/./../kv/range", "{}");
     assert_non_null(strstr(answer, "Location: /v3/kv/range\r\n"));
@@ -256,8 +274,8 @@ static void test_paths_are_cleaned_as_gos_mux_does(void **state)
 static void test_other_paths_are_404(void **state)
 {
     (void)state;
-    static const char *const paths[] = {"/", "/nope", "/v3x", "/health/", "/livez/", "/readyz/x", "/livez/data_corruption",
-        "/health/alarms", "/v2/keys", "/debug/pprof/"};
+    static const char *const paths[] = {"/", "/nope", "/v3x", "/health/", "/livez/", "/readyz/x",
+        "/livez/data_corruption", "/health/alarms", "/v2/keys", "/debug/pprof/"};
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         assert_string_equal(ask("GET", paths[i], NULL), NOT_FOUND);
     }
@@ -274,25 +292,30 @@ static void test_version(void **state)
     assert_answer("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n",
         "{\"etcdserver\":\"3.6.99\",\"etcdcluster\":\"3.6.0\"}");
     ask("POST", "/version", "");
-    assert_answer("HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\n" TEXT_HEAD, "Method Not Allowed\n");
+    assert_answer(
+        "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\n" TEXT_HEAD, "Method Not Allowed\n");
 }
 
 static void test_health(void **state)
 {
     (void)state;
     ask("GET", "/health", NULL);
-    assert_string_equal(answer, "HTTP/1.1 200 OK\r\nContent-Length: 29\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
-                                "{\"health\":\"true\",\"reason\":\"\"}");
+    assert_string_equal(answer,
+        "HTTP/1.1 200 OK\r\nContent-Length: 29\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+        "{\"health\":\"true\",\"reason\":\"\"}");
     assert_true(fake.was_internal);
     ask("HEAD", "/health", NULL);
-    assert_string_equal(answer, "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\n" TEXT_HEAD "Content-Length: 19\r\n\r\n");
+    assert_string_equal(answer,
+        "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\n" TEXT_HEAD "Content-Length: 19\r\n\r\n");
     fake.leader = 0;
     ask("GET", "/health", NULL);
-    assert_answer("HTTP/1.1 503 Service Unavailable\r\n" TEXT_HEAD, "{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}\n");
+    assert_answer("HTTP/1.1 503 Service Unavailable\r\n" TEXT_HEAD,
+        "{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}\n");
     assert_non_null(strstr(ask("GET", "/health?serializable=true", NULL), "200 OK"));
     fake.alarm = 1;
     ask("GET", "/health?exclude=CORRUPT", NULL);
-    assert_answer("HTTP/1.1 503 Service Unavailable\r\n" TEXT_HEAD, "{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}\n");
+    assert_answer("HTTP/1.1 503 Service Unavailable\r\n" TEXT_HEAD,
+        "{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}\n");
     fake.leader = 1;
     assert_non_null(strstr(ask("GET", "/health?exclude=&exclude=NOSPACE", NULL), "200 OK"));
     fake.alarm = 0;
@@ -319,39 +342,45 @@ static void test_livez_and_readyz(void **state)
     ask("GET", "/readyz/data_corruption?verbose", NULL);
     assert_answer(GOOD, "[+]data_corruption ok\nok\n");
     ask("POST", "/readyz", NULL);
-    assert_answer("HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\n" TEXT_HEAD, "Method Not Allowed\n");
+    assert_answer(
+        "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\n" TEXT_HEAD, "Method Not Allowed\n");
     fake.alarm = 2;
     fake.is_learner = true;
     fake.linear_code = GRPC_CODE_FAILED_PRECONDITION;
     fake.linear_text = "etcdserver: rpc not supported for learner";
     ask("GET", "/readyz", NULL);
-    assert_answer(BAD, "[-]data_corruption failed: alarm activated: CORRUPT\n[+]serializable_read ok\n"
-                       "[-]linearizable_read failed: etcdserver: rpc not supported for learner\n"
-                       "[-]non_learner failed: not supported for learner\n\n");
+    assert_answer(BAD,
+        "[-]data_corruption failed: alarm activated: CORRUPT\n[+]serializable_read ok\n"
+        "[-]linearizable_read failed: etcdserver: rpc not supported for learner\n"
+        "[-]non_learner failed: not supported for learner\n\n");
     assert_non_null(strstr(ask("GET", "/livez", NULL), "200 OK"));
     ask("GET", "/readyz/non_learner", NULL);
     assert_answer(BAD, "[-]non_learner failed: not supported for learner\n\n");
     ask("GET", "/metrics", NULL);
-    assert_non_null(strstr(answer, "etcd_server_healthcheck{name=\"non_learner\",type=\"readyz\"} 0\n"));
-    assert_non_null(strstr(answer,
-        "etcd_server_healthchecks_total{name=\"non_learner\",status=\"error\",type=\"readyz\"} 2\n"));
+    assert_non_null(
+        strstr(answer, "etcd_server_healthcheck{name=\"non_learner\",type=\"readyz\"} 0\n"));
+    assert_non_null(strstr(answer, "etcd_server_healthchecks_total{name=\"non_learner\",status="
+                                   "\"error\",type=\"readyz\"} 2\n"));
 }
 
 static void test_metrics_and_vars(void **state)
 {
     (void)state;
     ask_at(metrics_site, "POST", "/metrics", "", "x");
-    assert_non_null(strstr(answer, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8"));
-    static const char *const names[] = {"\nprocess_cpu_seconds_total ", "\nprocess_resident_memory_bytes ",
-        "\nprocess_virtual_memory_bytes ", "\nprocess_open_fds ", "\nprocess_max_fds ", "\nprocess_start_time_seconds ",
-        "\nprocess_network_receive_bytes_total ", "\netcd_server_version{server_version=\"3.6.99\"} 1\n",
-        "\netcd_server_health_success 0\n"};
+    assert_non_null(strstr(
+        answer, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8"));
+    static const char *const names[] = {"\nprocess_cpu_seconds_total ",
+        "\nprocess_resident_memory_bytes ", "\nprocess_virtual_memory_bytes ",
+        "\nprocess_open_fds ", "\nprocess_max_fds ", "\nprocess_start_time_seconds ",
+        "\nprocess_network_receive_bytes_total ",
+        "\netcd_server_version{server_version=\"3.6.99\"} 1\n", "\netcd_server_health_success 0\n"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         assert_non_null(strstr(answer, names[i]));
     }
     assert_true(strtod(strstr(answer, "\nprocess_resident_memory_bytes ") + 31, NULL) > 1e6);
     assert_true(strtod(strstr(answer, "\nprocess_open_fds ") + 18, NULL) >= 5);
-    double age = (double)time(NULL) - strtod(strstr(answer, "\nprocess_start_time_seconds ") + 28, NULL);
+    double age =
+        (double)time(NULL) - strtod(strstr(answer, "\nprocess_start_time_seconds ") + 28, NULL);
     assert_true(age > -3 && age < 600);
     ask("GET", "/debug/vars", NULL);
     assert_non_null(strstr(answer, "Content-Type: application/json; charset=utf-8\r\n"));
@@ -373,12 +402,13 @@ static void test_unknown_hosts_are_refused(void **state)
         "- Enable TLS, then any HTTPS request will be allowed.\n"
         "- Add the hostname you want to use to the whitelist in settings.\n"
         "  - e.g. etcd --host-whitelist \"evil.com\"\n"
-        "\nThis requirement has been added to help prevent \"DNS Rebinding\" attacks (CVE-2018-5702).\n\n");
+        "\nThis requirement has been added to help prevent \"DNS Rebinding\" attacks "
+        "(CVE-2018-5702).\n\n");
     static const struct {
         const char *host;
         bool is_known;
-    } hosts[] = {{"localhost", true}, {"localhost:9", true}, {"[::1]:9", true}, {"[::1]", false}, {"::1", true},
-        {"", false}, {"localhost:9:9", false}, {"LOCALHOST", false}, {":9", false}};
+    } hosts[] = {{"localhost", true}, {"localhost:9", true}, {"[::1]:9", true}, {"[::1]", false},
+        {"::1", true}, {"", false}, {"localhost:9:9", false}, {"LOCALHOST", false}, {":9", false}};
     for (size_t i = 0; i < COUNT_OF(hosts); i++) {
         char *text = mem_printf("GET /version HTTP/1.1\r\nHost: %s\r\n\r\n", hosts[i].host);
         fd = dial(client_site);
@@ -393,9 +423,9 @@ static void test_unknown_hosts_are_refused(void **state)
 static void test_cors(void **state)
 {
     (void)state;
-#define CORS                                                                                                           \
-    "Access-Control-Allow-Headers: accept, content-type, authorization\r\n"                                            \
-    "Access-Control-Allow-Methods: POST, GET, OPTIONS, PUT, DELETE\r\n"                                                \
+#define CORS                                                                                       \
+    "Access-Control-Allow-Headers: accept, content-type, authorization\r\n"                        \
+    "Access-Control-Allow-Methods: POST, GET, OPTIONS, PUT, DELETE\r\n"                            \
     "Access-Control-Allow-Origin: http://a.example:80\r\n"
     ask_at(client_site, "GET", "/version", "Origin: http://a.example:80\r\n", NULL);
     assert_answer("HTTP/1.1 200 OK\r\n" CORS "Content-Type: application/json\r\n",
@@ -407,14 +437,17 @@ static void test_cors(void **state)
 }
 
 #define KEPT_77 "{\"result\":{\"header\":" HEADER_TIGHT ",\"ID\":\"77\",\"TTL\":\"10\"}}\n"
-#define CREATED "{\"result\":{\"header\":" HEADER_TIGHT ",\"created\":true,\"cancel_reason\":\"\\u003c\\u0026\\u003e\"}}\n"
+#define CREATED                                                                                    \
+    "{\"result\":{\"header\":" HEADER_TIGHT                                                        \
+    ",\"created\":true,\"cancel_reason\":\"\\u003c\\u0026\\u003e\"}}\n"
 
 static void test_stream_answers_each_request(void **state)
 {
     (void)state;
     int fd = dial(client_site);
-    say(fd, "POST /v3/lease/keepalive HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-            "b\r\n{\"ID\":\"77\"}\r\n");
+    say(fd,
+        "POST /v3/lease/keepalive HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "b\r\n{\"ID\":\"77\"}\r\n");
     assert_string_equal(hear(fd, "}}\n\r\n"), STREAM_HEAD "91\r\n" KEPT_77 "\r\n");
     say(fd, "5\r\n {\"ID\r\n"
             "12\r\n\":\"77\"}{\"ID\":\"77\"}\r\n");
@@ -436,10 +469,12 @@ static void test_stream_ends_quietly_as_the_reference(void **state)
     static const char *const bodies[] = {"", "{\"ID\":\"x\"}", "[", "nul"};
     for (size_t i = 0; i < COUNT_OF(bodies); i++) {
         int fd = dial(client_site);
-        char *text = mem_printf("POST /v3/lease/keepalive HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s",
+        char *text = mem_printf(
+            "POST /v3/lease/keepalive HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s",
             strlen(bodies[i]), bodies[i]);
         say(fd, text);
-        assert_string_equal(hear(fd, "0\r\n\r\n"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+        assert_string_equal(hear(fd, "0\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
         free(text);
         close(fd);
     }
@@ -451,16 +486,20 @@ static void test_stream_errors_are_lines(void **state)
     fake.end_code = GRPC_CODE_UNAUTHENTICATED;
     fake.end_text = "etcdserver: invalid auth token";
     int fd = dial(client_site);
-    say(fd, "POST /v3/maintenance/snapshot HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}");
+    say(fd,
+        "POST /v3/maintenance/snapshot HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}");
     assert_string_equal(hear(fd, "0\r\n\r\n"),
-        "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "41\r\n{\"error\":{\"code\":16,\"message\":\"etcdserver: invalid auth token\"}}\n\r\n0\r\n\r\n");
+        "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n"
+        "41\r\n{\"error\":{\"code\":16,\"message\":\"etcdserver: invalid auth "
+        "token\"}}\n\r\n0\r\n\r\n");
     close(fd);
     fake.end_code = GRPC_CODE_UNAVAILABLE;
     fake.end_text = "etcdserver: no leader";
     fd = dial(client_site);
-    say(fd, "POST /v3/lease/keepalive HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-            "b\r\n{\"ID\":\"77\"}\r\n");
+    say(fd,
+        "POST /v3/lease/keepalive HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "b\r\n{\"ID\":\"77\"}\r\n");
     hear(fd, "}}\n\r\n");
     say(fd, "0\r\n\r\n");
     assert_string_equal(hear(fd, "0\r\n\r\n"),
@@ -474,7 +513,8 @@ static void test_server_stream(void **state)
     static const char *const bodies[] = {"", "{}", "{} x"};
     for (size_t i = 0; i < COUNT_OF(bodies); i++) {
         int fd = dial(client_site);
-        char *text = mem_printf("POST /v3/maintenance/snapshot HTTP/1.0\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s",
+        char *text = mem_printf("POST /v3/maintenance/snapshot HTTP/1.0\r\nHost: "
+                                "localhost\r\nContent-Length: %zu\r\n\r\n%s",
             strlen(bodies[i]), bodies[i]);
         say(fd, text);
         free(text);
@@ -487,7 +527,8 @@ static void test_server_stream(void **state)
         close(fd);
     }
     ask("POST", "/v3/maintenance/snapshot", "{\"x\":}");
-    assert_refused("400 Bad Request", "{\"code\":3, \"message\":\"invalid character '}' looking for beginning of value\"}");
+    assert_refused("400 Bad Request",
+        "{\"code\":3, \"message\":\"invalid character '}' looking for beginning of value\"}");
     ask("POST", "/v3/maintenance/snapshot", "{");
     assert_refused("400 Bad Request", "{\"code\":3, \"message\":\"unexpected EOF\"}");
     ask("POST", "/v3/maintenance/snapshot", "[]");
@@ -499,7 +540,8 @@ static void test_watch_lives_until_the_client_leaves(void **state)
 {
     (void)state;
     int fd = dial(client_site);
-    say(fd, "POST /v3/watch HTTP/1.1\r\nHost: localhost\r\nContent-Length: 34\r\n\r\n{\"create_request\":{\"key\":\"Zm9v\"}}  ");
+    say(fd, "POST /v3/watch HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+            "34\r\n\r\n{\"create_request\":{\"key\":\"Zm9v\"}}  ");
     hear(fd, "}}\n\r\n");
     assert_non_null(strstr(answer, CREATED));
     assert_int_equal(fake_open_streams(), 1);

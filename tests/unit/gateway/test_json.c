@@ -16,7 +16,8 @@
 #define P "proto:\xc2\xa0"
 
 /* The JSON of what body decodes to, or the error. Lives in the arena. */
-static const char *through(const ProtobufCMessageDescriptor *type, struct slice body, struct arena *arena)
+static const char *through(
+    const ProtobufCMessageDescriptor *type, struct slice body, struct arena *arena)
 {
     struct scan scan;
     struct buf packed;
@@ -50,7 +51,8 @@ struct check_case {
     const char *want;
 };
 
-static void check_cases(const ProtobufCMessageDescriptor *type, const struct check_case *cases, size_t count)
+static void check_cases(
+    const ProtobufCMessageDescriptor *type, const struct check_case *cases, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct arena *arena = arena_new(0);
@@ -101,7 +103,8 @@ static void test_range_bodies(void **state)
         {"{}", "{}"},
         {"{\"key\":\"Zm9v\"} trailing", "{\"key\":\"Zm9v\"}"},
         {"{\"key\":\"Zm9v\",\"keysOnly\":true}", "{\"key\":\"Zm9v\",\"keys_only\":true}"},
-        {"{\"sort_order\":\"DESCEND\",\"sort_target\":1}", "{\"sort_order\":\"DESCEND\",\"sort_target\":\"VERSION\"}"},
+        {"{\"sort_order\":\"DESCEND\",\"sort_target\":1}",
+            "{\"sort_order\":\"DESCEND\",\"sort_target\":\"VERSION\"}"},
         {"{\"sort_order\":\"bad\",\"sort_target\":9}", "{\"sort_target\":9}"},
         {"{\"sort_order\":\"1\"}", "{}"},
         {"{\"sort_order\":1.0}", "{\"sort_order\":\"ASCEND\"}"},
@@ -112,7 +115,9 @@ static void test_range_bodies(void **state)
         {"{\"limit\":\"1,2\"}", "{\"limit\":\"1\"}"},
         {"{\"limit\":\"9223372036854775807\",\"revision\":-9223372036854775808}",
             "{\"limit\":\"9223372036854775807\",\"revision\":\"-9223372036854775808\"}"},
-        {"{\"unknown\":[1,{\"a\":2}],\"\":1,\"[foo]\":1,\"@type\":\"x\",\"KEY\":\"x\",\"a\":1,\"a\":2}", "{}"},
+        {"{\"unknown\":[1,{\"a\":2}],\"\":1,\"[foo]\":1,\"@type\":\"x\",\"KEY\":\"x\",\"a\":1,"
+         "\"a\":2}",
+            "{}"},
         {"{\"key\":null,\"limit\":null,\"sort_order\":null}", "{}"},
         {"{\"key\":\"Z\\u006d9v\"}", "{\"key\":\"Zm9v\"}"},
         {"{\"key\":\"Zm9v\\n\"}", "{\"key\":\"Zm9v\"}"},
@@ -121,10 +126,12 @@ static void test_range_bodies(void **state)
         {"{\"key\":\"Zm9v\",\"key\":\"Zm9v\"}", P "(line 1:15): duplicate field \"key\""},
         {"{\"revision\":\"1x\"}", P "(line 1:13): invalid value for int64 field revision: \"1x\""},
         {"{\"revision\":1.5}", P "(line 1:13): invalid value for int64 field revision: 1.5"},
-        {"{\"limit\":9223372036854775808}", P "(line 1:10): invalid value for int64 field limit: 9223372036854775808"},
+        {"{\"limit\":9223372036854775808}",
+            P "(line 1:10): invalid value for int64 field limit: 9223372036854775808"},
         {"{\"limit\":1e400}", P "(line 1:10): invalid value for int64 field limit: 1e400"},
         {"{\"limit\":\" 10\"}", P "(line 1:10): invalid value for int64 field limit: \" 10\""},
-        {"{\"limit\":\"1\\u0020\"}", P "(line 1:10): invalid value for int64 field limit: \"1\\u0020\""},
+        {"{\"limit\":\"1\\u0020\"}",
+            P "(line 1:10): invalid value for int64 field limit: \"1\\u0020\""},
         {"{\"limit\":\"\"}", P "(line 1:10): invalid value for int64 field limit: \"\""},
         {"{\"limit\":\"NaN\"}", P "(line 1:10): invalid value for int64 field limit: \"NaN\""},
         {"{\"limit\":{}}", P "(line 1:10): invalid value for int64 field limit: {"},
@@ -141,12 +148,14 @@ static void test_range_bodies(void **state)
         {"{\"key\":\n\n  \"??\"}", P "(line 3:3): invalid value for bytes field key: \"??\""},
         {"{\"\xc3\xa9\":1,\"key\":5}", P "(line 1:14): invalid value for bytes field key: 5"},
         {"{\"key\":\"\\u0000\"}", P "(line 1:8): invalid value for bytes field key: \"\\u0000\""},
-        {"{\"serializable\":\"true\"}", P "(line 1:17): invalid value for bool field serializable: \"true\""},
+        {"{\"serializable\":\"true\"}",
+            P "(line 1:17): invalid value for bool field serializable: \"true\""},
         {"{\"serializable\":1}", P "(line 1:17): invalid value for bool field serializable: 1"},
         {"{\"keys_only\":\"x\"}", P "(line 1:14): invalid value for bool field keysOnly: \"x\""},
         {"{\"sort_order\":{}}", P "(line 1:15): invalid value for enum field sortOrder: {"},
         {"{\"sort_order\":1.5}", P "(line 1:15): invalid value for enum field sortOrder: 1.5"},
-        {"{\"sort_order\":99999999999}", P "(line 1:15): invalid value for enum field sortOrder: 99999999999"},
+        {"{\"sort_order\":99999999999}",
+            P "(line 1:15): invalid value for enum field sortOrder: 99999999999"},
         {"{\"a\":\"\xff\"}", P "syntax error (line 1:6): invalid UTF-8 in string"},
     };
     check_cases(&etcdserverpb__range_request__descriptor, cases, COUNT_OF(cases));
@@ -156,23 +165,33 @@ static void test_txn_bodies(void **state)
 {
     (void)state;
     static const struct check_case cases[] = {
-        {"{\"compare\":[{\"target\":\"VALUE\",\"key\":\"Zm9v\",\"value\":\"YmFy\",\"result\":0},{\"target\":\"VERSION\",\"version\":\"0\"}],"
-         "\"success\":[{\"request_range\":{\"key\":\"Zm9v\"}},{\"requestPut\":{\"key\":\"Zm9v\",\"value\":\"YmFy\"}},"
+        {"{\"compare\":[{\"target\":\"VALUE\",\"key\":\"Zm9v\",\"value\":\"YmFy\",\"result\":0},{"
+         "\"target\":\"VERSION\",\"version\":\"0\"}],"
+         "\"success\":[{\"request_range\":{\"key\":\"Zm9v\"}},{\"requestPut\":{\"key\":\"Zm9v\","
+         "\"value\":\"YmFy\"}},"
          "{\"requestDeleteRange\":{\"key\":\"eg==\"}},{\"request_txn\":{}}],\"failure\":[]}",
-            "{\"compare\":[{\"target\":\"VALUE\",\"key\":\"Zm9v\",\"value\":\"YmFy\"},{\"version\":\"0\"}],"
-            "\"success\":[{\"request_range\":{\"key\":\"Zm9v\"}},{\"request_put\":{\"key\":\"Zm9v\",\"value\":\"YmFy\"}},"
+            "{\"compare\":[{\"target\":\"VALUE\",\"key\":\"Zm9v\",\"value\":\"YmFy\"},{\"version\":"
+            "\"0\"}],"
+            "\"success\":[{\"request_range\":{\"key\":\"Zm9v\"}},{\"request_put\":{\"key\":"
+            "\"Zm9v\",\"value\":\"YmFy\"}},"
             "{\"request_delete_range\":{\"key\":\"eg==\"}},{\"request_txn\":{}}]}"},
         {"{\"success\":[{}]}", "{\"success\":[{}]}"},
         {"{\"success\":[{\"request_range\":null}]}", "{\"success\":[{}]}"},
         {"{\"success\":null}", "{}"},
-        {"{\"compare\":[{\"target\":\"VALUE\",\"key\":\"Zm9v\",\"value\":\"YmFy\",\"version\":\"1\"}]}",
-            P "(line 1:59): error parsing \"version\", oneof etcdserverpb.Compare.target_union is already set"},
-        {"{\"success\":[{\"request_range\":{\"key\":\"Zm9v\"},\"request_put\":{\"key\":\"Zm9v\"}}]}",
-            P "(line 1:45): error parsing \"request_put\", oneof etcdserverpb.RequestOp.request is already set"},
-        {"{\"success\":{\"request_range\":null}}", P "syntax error (line 1:12): unexpected token {"},
+        {"{\"compare\":[{\"target\":\"VALUE\",\"key\":\"Zm9v\",\"value\":\"YmFy\",\"version\":"
+         "\"1\"}]}",
+            P "(line 1:59): error parsing \"version\", oneof etcdserverpb.Compare.target_union is "
+              "already set"},
+        {"{\"success\":[{\"request_range\":{\"key\":\"Zm9v\"},\"request_put\":{\"key\":\"Zm9v\"}}]"
+         "}",
+            P "(line 1:45): error parsing \"request_put\", oneof etcdserverpb.RequestOp.request is "
+              "already set"},
+        {"{\"success\":{\"request_range\":null}}",
+            P "syntax error (line 1:12): unexpected token {"},
         {"{\"success\":[null]}", P "syntax error (line 1:13): unexpected token null"},
         {"{\"success\":[1,2]}", P "syntax error (line 1:13): unexpected token 1"},
-        {"{\"compare\":[{\"result\":true}]}", P "(line 1:23): invalid value for enum field result: true"},
+        {"{\"compare\":[{\"result\":true}]}",
+            P "(line 1:23): invalid value for enum field result: true"},
     };
     check_cases(&etcdserverpb__txn_request__descriptor, cases, COUNT_OF(cases));
 }
@@ -181,13 +200,17 @@ static void test_other_bodies(void **state)
 {
     (void)state;
     static const struct check_case watch[] = {
-        {"{\"create_request\":{\"key\":\"Zm9v\",\"filters\":[\"NODELETE\",\"x\",0],\"watch_id\":\"5\"}}",
-            "{\"create_request\":{\"key\":\"Zm9v\",\"filters\":[\"NODELETE\",\"NOPUT\"],\"watch_id\":\"5\"}}"},
+        {"{\"create_request\":{\"key\":\"Zm9v\",\"filters\":[\"NODELETE\",\"x\",0],\"watch_id\":"
+         "\"5\"}}",
+            "{\"create_request\":{\"key\":\"Zm9v\",\"filters\":[\"NODELETE\",\"NOPUT\"],\"watch_"
+            "id\":\"5\"}}"},
         {"{\"progress_request\":{}}", "{\"progress_request\":{}}"},
     };
     static const struct check_case user[] = {
-        {"{\"name\":\"r\\u00e9t\\n<&>\\ud83d\\ude00\\u0001\"}", "{\"name\":\"r\xc3\xa9t\\n<&>\xf0\x9f\x98\x80\\u0001\"}"},
-        {"{\"name\":\"a\\ud83d\",\"password\":\"x\"}", P "syntax error (line 1:9): invalid escape code \"\\\",\\\"pas\" in string"},
+        {"{\"name\":\"r\\u00e9t\\n<&>\\ud83d\\ude00\\u0001\"}",
+            "{\"name\":\"r\xc3\xa9t\\n<&>\xf0\x9f\x98\x80\\u0001\"}"},
+        {"{\"name\":\"a\\ud83d\",\"password\":\"x\"}",
+            P "syntax error (line 1:9): invalid escape code \"\\\",\\\"pas\" in string"},
         {"{\"name\":5}", P "(line 1:9): invalid value for string field name: 5"},
     };
     check_cases(&etcdserverpb__watch_request__descriptor, watch, COUNT_OF(watch));
@@ -200,7 +223,8 @@ static void test_depth_is_limited(void **state)
     char deep[SCAN_DEPTH_MAX + 2];
     struct arena *arena = arena_new(0);
     memset(deep, '[', sizeof(deep));
-    assert_string_equal(through(&etcdserverpb__range_request__descriptor, slice_of(deep, sizeof(deep)), arena),
+    assert_string_equal(
+        through(&etcdserverpb__range_request__descriptor, slice_of(deep, sizeof(deep)), arena),
         "exceeded max depth");
     arena_free(arena);
 }
@@ -234,8 +258,10 @@ static void test_paths_are_the_references(void **state)
 {
     (void)state;
     assert_string_equal(paths_find(SLICE("/v3/kv/range")), "/etcdserverpb.KV/Range");
-    assert_string_equal(paths_find(SLICE("/v3/kv/lease/timetolive")), "/etcdserverpb.Lease/LeaseTimeToLive");
-    assert_string_equal(paths_find(SLICE("/v3/maintenance/transfer-leadership")), "/etcdserverpb.Maintenance/MoveLeader");
+    assert_string_equal(
+        paths_find(SLICE("/v3/kv/lease/timetolive")), "/etcdserverpb.Lease/LeaseTimeToLive");
+    assert_string_equal(paths_find(SLICE("/v3/maintenance/transfer-leadership")),
+        "/etcdserverpb.Maintenance/MoveLeader");
     assert_string_equal(paths_find(SLICE("/v3/lock/lock")), "/v3lockpb.Lock/Lock");
     assert_null(paths_find(SLICE("/v3/kv/range/")));
     assert_null(paths_find(SLICE("/v3/kv/rangestream")));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Answers to bad requests are the reference's, recorded; where ours is stricter the case says so. */
+ * Answers to bad requests are the reference's, recorded; where ours is stricter the case says so.
+ */
 #include "base/mem.h"
 #include "http/body.h"
 #include "http/head.h"
@@ -28,7 +29,8 @@ static void test_head_is_taken_apart(void **state)
     (void)state;
     struct head head;
     struct head_refusal refusal;
-    assert_true(parse("POST /v3/kv%2Frange?a=b%20c&d HTTP/1.1\r\nHost: h:1\r\nX-Y:  z z \t\r\nContent-Length: 5\r\n\r\n",
+    assert_true(parse("POST /v3/kv%2Frange?a=b%20c&d HTTP/1.1\r\nHost: h:1\r\nX-Y:  z z "
+                      "\t\r\nContent-Length: 5\r\n\r\n",
         &head, &refusal));
     assert_slice(head.method, "POST");
     assert_slice(slice_of(head.path_bytes, head.path_len), "/v3/kv/range");
@@ -101,23 +103,30 @@ static void test_bad_heads_are_refused(void **state)
         {"GET / HTTP/1.1\r\n" HOST "Content-Length:\r\n\r\n", 400, NULL},
         {"GET / HTTP/1.1\r\n" HOST "Content-Length: 9999999999999999999\r\n\r\n", 400, NULL},
         {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, NULL},
-        {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n", 501, "Unsupported transfer encoding"},
-        {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n", 501, "Unsupported transfer encoding"},
-        {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 501,
+        {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n", 501,
             "Unsupported transfer encoding"},
+        {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n", 501,
+            "Unsupported transfer encoding"},
+        {"GET / HTTP/1.1\r\n" HOST
+         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            501, "Unsupported transfer encoding"},
         {"GET / HTTP/1.1\r\n" HOST "Expect: foo\r\n\r\n", 417, NULL},
         /* stricter than Go */
-        {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, NULL},
+        {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400,
+            NULL},
         {"GET / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", 400, NULL},
         {"GET / HTTP/1.1\r\n" HOST "A: b\r\n c\r\n\r\n", 400, NULL},
-        {"GET / HTTP/1.1\r\n" HOST "a:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\n\r\n", 431, NULL},
+        {"GET / HTTP/1.1\r\n" HOST
+         "a:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\na:1\r\n\r\n",
+            431, NULL},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         struct head head;
         struct head_refusal refusal = {0};
         assert_false(parse(bad[i].text, &head, &refusal));
         assert_int_equal(refusal.status, bad[i].status);
-        assert_string_equal(refusal.detail ? refusal.detail : "", bad[i].detail ? bad[i].detail : "");
+        assert_string_equal(
+            refusal.detail ? refusal.detail : "", bad[i].detail ? bad[i].detail : "");
     }
 }
 
@@ -184,7 +193,8 @@ static enum body_state take_all(const char *text, size_t step, struct buf *out, 
     buf_reset(out);
     while (at < len && body.state != BODY_DONE && body.state != BODY_BROKEN) {
         struct slice piece;
-        size_t taken = body_take(&body, slice_of(text + at, step < len - at ? step : len - at), &piece);
+        size_t taken =
+            body_take(&body, slice_of(text + at, step < len - at ? step : len - at), &piece);
         buf_add_slice(out, piece);
         at += taken;
         assert_true(taken > 0 || body.state == BODY_BROKEN);
@@ -222,8 +232,8 @@ static void test_chunks_are_joined(void **state)
 static void test_bad_chunks_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"zz\r\n{}\r\n", "\r\n", "2\r\n{}x\r\n", "2\r\n{}\r\r\n", "1000000000000000\r\n", "-1\r\n",
-        " 2\r\n{}\r\n", "2x\r\n"};
+    static const char *const bad[] = {"zz\r\n{}\r\n", "\r\n", "2\r\n{}x\r\n", "2\r\n{}\r\r\n",
+        "1000000000000000\r\n", "-1\r\n", " 2\r\n{}\r\n", "2x\r\n"};
     struct buf out;
     buf_init(&out, 100);
     for (size_t i = 0; i < COUNT_OF(bad); i++) {

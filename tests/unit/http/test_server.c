@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A server on one end of socket pairs. Handlers: /echo gathers up to 16 bytes, /stream answers pieces, /thread answers
- * from a thread of its own, anything else answers at once. */
+ * A server on one end of socket pairs. Handlers: /echo gathers up to 16 bytes, /stream answers
+ * pieces, /thread answers from a thread of its own, anything else answers at once. */
 #include "base/mem.h"
 #include "http/http.h"
 
@@ -25,7 +25,8 @@ static atomic_int closed_streams;
 static atomic_size_t streamed_bytes;
 static char answer[1 << 16];
 
-static void on_gathered(struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+static void on_gathered(
+    struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
 {
     assert_ptr_equal(arg, &site);
     if (event == HTTP_BODY_GONE) {
@@ -41,7 +42,8 @@ static void on_gathered(struct http_request *request, enum http_body_event event
     }
 }
 
-static void on_piece(struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+static void on_piece(
+    struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
 {
     struct buf out;
     (void)arg;
@@ -89,14 +91,16 @@ static void *respond_later(void *arg)
 }
 
 static const struct http_stream echo_stream = {.body = on_piece, .closed = on_closed};
-static void ignore_piece(struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+static void ignore_piece(
+    struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
 {
     (void)request;
     (void)event;
     (void)bytes;
     (void)arg;
 }
-static const struct http_stream big_stream = {.body = ignore_piece, .writable = on_writable, .closed = on_closed};
+static const struct http_stream big_stream = {
+    .body = ignore_piece, .writable = on_writable, .closed = on_closed};
 
 static void serve(struct http_request *request, void *arg)
 {
@@ -123,8 +127,12 @@ static int setup(void **state)
     (void)state;
     signal(SIGPIPE, SIG_IGN);
     site = (struct http_site){.serve = serve, .arg = &site};
-    struct http_options options = {.header_ms = 400, .handshake_ms = 300, .idle_ms = 400, .body_ms = 300,
-        .handshakes_max = 3, .connections_max = 8};
+    struct http_options options = {.header_ms = 400,
+        .handshake_ms = 300,
+        .idle_ms = 400,
+        .body_ms = 300,
+        .handshakes_max = 3,
+        .connections_max = 8};
     server = http_server_new(&options);
     assert_false(err_is(http_server_start(server, NULL)));
     return 0;
@@ -159,7 +167,8 @@ static const char *hear(int fd, const char *until)
     size_t len = 0;
     ssize_t got;
     answer[0] = 0;
-    while ((!until || !strstr(answer, until)) && (got = recv(fd, answer + len, sizeof(answer) - len - 1, 0)) > 0) {
+    while ((!until || !strstr(answer, until)) &&
+           (got = recv(fd, answer + len, sizeof(answer) - len - 1, 0)) > 0) {
         len += (size_t)got;
         answer[len] = 0;
     }
@@ -184,7 +193,8 @@ static void test_answer_has_gos_headers(void **state)
 {
     (void)state;
     assert_string_equal(ask("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
-        "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
+        "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; "
+        "charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
         "Content-Length: 19\r\nConnection: close\r\n\r\n404 page not found\n");
 }
 
@@ -192,20 +202,23 @@ static void test_body_is_gathered_and_headers_cannot_be_split(void **state)
 {
     (void)state;
     assert_string_equal(ask("POST /echo HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello"),
-        "HTTP/1.0 200 OK\r\nAccess-Control-A: first  Injected: x\r\nContent-Type: text/x-echo\r\nContent-Length: 5\r\n\r\nhello");
+        "HTTP/1.0 200 OK\r\nAccess-Control-A: first  Injected: x\r\nContent-Type: "
+        "text/x-echo\r\nContent-Length: 5\r\n\r\nhello");
 }
 
 static void test_chunked_body_is_gathered(void **state)
 {
     (void)state;
-    ask("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+    ask("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
     assert_non_null(strstr(answer, "\r\n\r\nabcde"));
 }
 
 static void test_connection_serves_pipelined_requests_in_order(void **state)
 {
     (void)state;
-    ask("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1GET /thread HTTP/1.1\r\nHost: a\r\n\r\n"
+    ask("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1GET /thread HTTP/1.1\r\nHost: "
+        "a\r\n\r\n"
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n3");
     const char *second = strstr(answer, "later");
     assert_non_null(second);
@@ -216,7 +229,8 @@ static void test_connection_serves_pipelined_requests_in_order(void **state)
 static void test_unwanted_body_is_thrown_away(void **state)
 {
     (void)state;
-    ask("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nGET POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n3");
+    ask("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nGET POST /echo HTTP/1.1\r\nHost: "
+        "a\r\nContent-Length: 1\r\n\r\n3");
     assert_non_null(strstr(answer, "page not found\nHTTP/1.1 200 OK"));
 }
 
@@ -227,7 +241,8 @@ static void test_too_big_a_body_is_413(void **state)
     assert_non_null(strstr(answer, "413 Request Entity Too Large"));
     assert_non_null(strstr(answer, "Connection: close"));
     int fd = dial();
-    say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n01234567890123456789");
+    say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+            "chunked\r\n\r\nff\r\n01234567890123456789");
     assert_non_null(strstr(hear(fd, NULL), "413 Request Entity Too Large"));
     close(fd);
 }
@@ -246,7 +261,8 @@ static void test_bad_request_is_answered_and_closed(void **state)
 {
     (void)state;
     assert_string_equal(ask("GET / HTTP/1.1\r\n\r\n"),
-        "HTTP/1.1 400 Bad Request: missing required Host header\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        "HTTP/1.1 400 Bad Request: missing required Host header\r\nContent-Type: text/plain; "
+        "charset=utf-8\r\n"
         "Connection: close\r\n\r\n400 Bad Request: missing required Host header");
 }
 
@@ -285,7 +301,8 @@ static void test_stream_answers_while_the_body_comes(void **state)
     (void)state;
     int fd = dial();
     say(fd, "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
-    assert_string_equal(hear(fd, "got ab\r\n"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ngot ab\r\n");
+    assert_string_equal(hear(fd, "got ab\r\n"),
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ngot ab\r\n");
     say(fd, "1\r\nc\r\n");
     assert_string_equal(hear(fd, "got c\r\n"), "5\r\ngot c\r\n");
     say(fd, "0\r\n\r\n");
@@ -432,7 +449,8 @@ static void test_tls_serves_and_says_goodbye(void **state)
     SSL *ssl = SSL_new(context);
     SSL_set_fd(ssl, fd);
     assert_int_equal(SSL_connect(ssl), 1);
-    const char *request = "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\ntls";
+    const char *request =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\ntls";
     assert_int_equal(SSL_write(ssl, request, (int)strlen(request)), (int)strlen(request));
     int got;
     int len = 0;
