@@ -35,7 +35,7 @@ int print_unsupported(const struct printer *p)
     return cmd_fail(CMD_EXIT_BAD_FEATURE, "%s not supported as output format", names[p->format]);
 }
 
-int print_message(const struct printer *p, const void *message)
+int print_any(const struct printer *p, const void *message)
 {
     struct buf buf;
 
@@ -80,7 +80,7 @@ int print_done(const struct printer *p, const void *message,
         return CMD_EXIT_OK;
     }
     if (p->format != PRINT_SIMPLE) {
-        return print_message(p, message);
+        return print_any(p, message);
     }
     va_list args;
     va_start(args, format);
@@ -92,7 +92,7 @@ int print_done(const struct printer *p, const void *message,
 int print_member_change(const struct printer *p, const void *message, const char *format, ...)
 {
     if (p->format != PRINT_SIMPLE) {
-        return print_message(p, message);
+        return print_any(p, message);
     }
     va_list args;
     va_start(args, format);

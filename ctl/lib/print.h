@@ -26,7 +26,7 @@ struct printer {
 /* False when there is no such format. "hex" is simple with is_hex. */
 bool print_format_of(const char *name, struct printer *out_printer);
 /* What json and protobuf do with any message; the other formats cannot. */
-int print_message(const struct printer *p, const void *message);
+int print_any(const struct printer *p, const void *message);
 /* "x not supported as output format". */
 int print_unsupported(const struct printer *p);
 /* For FIELDS: the four ids of a header. NULL prints zeros. */

@@ -71,7 +71,7 @@ int print_role(
         return CMD_EXIT_OK;
     }
     if (p->format != PRINT_SIMPLE) {
-        return print_message(p, r);
+        return print_any(p, r);
     }
     fprintf(p->out, "Role %s\n", name);
     if (strcmp(name, "root") == 0 && r->n_perm == 0) {
@@ -99,7 +99,7 @@ int print_roles(const struct printer *p, const Etcdserverpb__AuthRoleListRespons
         return CMD_EXIT_OK;
     }
     if (p->format != PRINT_FIELDS) {
-        return print_message(p, r);
+        return print_any(p, r);
     }
     print_header(p, r->header);
     fprintf(p->out, "\"Roles\" :");
@@ -115,7 +115,7 @@ int print_user(
     const struct printer *p, const char *name, const Etcdserverpb__AuthUserGetResponse *r)
 {
     if (p->format != PRINT_SIMPLE) {
-        return print_message(p, r);
+        return print_any(p, r);
     }
     fprintf(p->out, "User: %s\nRoles:", name);
     for (size_t i = 0; i < r->n_roles; i++) {
@@ -128,7 +128,7 @@ int print_user(
 int print_users(const struct printer *p, const Etcdserverpb__AuthUserListResponse *r)
 {
     if (p->format != PRINT_SIMPLE) {
-        return print_message(p, r);
+        return print_any(p, r);
     }
     print_lines(p, r->users, r->n_users);
     return CMD_EXIT_OK;
@@ -137,7 +137,7 @@ int print_users(const struct printer *p, const Etcdserverpb__AuthUserListRespons
 int print_auth_status(const struct printer *p, const Etcdserverpb__AuthStatusResponse *r)
 {
     if (p->format != PRINT_SIMPLE) {
-        return print_message(p, r);
+        return print_any(p, r);
     }
     fprintf(p->out, "Authentication Status: %s\nAuthRevision: %" PRIu64 "\n",
         r->enabled ? "true" : "false", r->authrevision);

@@ -123,7 +123,7 @@ int print_member_list(const struct printer *p, const Etcdserverpb__MemberListRes
         return CMD_EXIT_OK;
     }
     if (p->format != PRINT_SIMPLE && p->format != PRINT_TABLE) {
-        return print_message(p, r);
+        return print_any(p, r);
     }
     grid_init(&grid, p->arena, titles, COUNT_OF(titles));
     for (size_t i = 0; i < r->n_members; i++) {
@@ -363,7 +363,7 @@ static const char *alarm_name(struct arena *arena, Etcdserverpb__AlarmType type)
 int print_alarms(const struct printer *p, const Etcdserverpb__AlarmResponse *r)
 {
     if (p->format != PRINT_SIMPLE && p->format != PRINT_FIELDS) {
-        return print_message(p, r);
+        return print_any(p, r);
     }
     if (p->format == PRINT_FIELDS) {
         print_header(p, r->header);

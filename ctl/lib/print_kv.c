@@ -47,7 +47,7 @@ static void fields_kv(const struct printer *p, const char *prefix, const Mvccpb_
 int print_range(const struct printer *p, const Etcdserverpb__RangeResponse *r)
 {
     if (p->format != PRINT_SIMPLE && p->format != PRINT_FIELDS) {
-        return print_message(p, r);
+        return print_any(p, r);
     }
     if (p->format == PRINT_FIELDS) {
         print_header(p, r->header);
@@ -69,7 +69,7 @@ int print_range(const struct printer *p, const Etcdserverpb__RangeResponse *r)
 int print_put(const struct printer *p, const Etcdserverpb__PutResponse *r)
 {
     if (p->format != PRINT_SIMPLE && p->format != PRINT_FIELDS) {
-        return print_message(p, r);
+        return print_any(p, r);
     }
     if (p->format == PRINT_FIELDS) {
         print_header(p, r->header);
@@ -88,7 +88,7 @@ int print_put(const struct printer *p, const Etcdserverpb__PutResponse *r)
 int print_delete(const struct printer *p, const Etcdserverpb__DeleteRangeResponse *r)
 {
     if (p->format != PRINT_SIMPLE && p->format != PRINT_FIELDS) {
-        return print_message(p, r);
+        return print_any(p, r);
     }
     if (p->format == PRINT_FIELDS) {
         print_header(p, r->header);
@@ -131,7 +131,7 @@ static void txn_part(const struct printer *p, const Etcdserverpb__ResponseOp *op
 int print_txn(const struct printer *p, const Etcdserverpb__TxnResponse *r)
 {
     if (p->format != PRINT_SIMPLE && p->format != PRINT_FIELDS) {
-        return print_message(p, r);
+        return print_any(p, r);
     }
     if (p->format == PRINT_FIELDS) {
         print_header(p, r->header);
@@ -179,7 +179,7 @@ static int watch_protobuf(const struct printer *p, const Etcdserverpb__WatchResp
     copy.compact_revision = r->compact_revision;
     copy.canceled = r->canceled;
     copy.created = r->created;
-    return print_message(p, &copy);
+    return print_any(p, &copy);
 }
 
 int print_watch(const struct printer *p, const Etcdserverpb__WatchResponse *r)

@@ -22,7 +22,7 @@ static void id_field(const struct printer *p, int64_t id)
 
 static int header_only(const struct printer *p, const Etcdserverpb__ResponseHeader *header)
 {
-    return header ? print_message(p, header) : CMD_EXIT_OK;
+    return header ? print_any(p, header) : CMD_EXIT_OK;
 }
 
 /* The header's members and a comma behind them. */
