@@ -32,6 +32,9 @@ static void on_ssl_new(
     if (current->ciphers.len) {
         SSL_set_cipher_list(ssl, (const char *)current->ciphers.data);
     }
+    /* A resumed session would not be verified anew. */
+    SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    SSL_set_num_tickets(ssl, 0);
     /* What is in the CA file is trusted, a root or not, as in Go. */
     X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
 }
