@@ -26,20 +26,34 @@ static const struct cmd root = {
     .children = children,
 };
 
+/* cobra gives a command its help flag when it runs; the root in this text has not run. */
+static void drop_help(struct cmd_run *run)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < run->values_count; i++) {
+        if (strcmp(run->values[i].option->name, "help") != 0) {
+            run->values[kept++] = run->values[i];
+        }
+    }
+    run->values_count = kept;
+}
+
 static int help_run(struct cmd_run *run)
 {
     struct cmd_run topic = {.arena = run->arena};
     struct why why;
-    enum cmd_outcome outcome = cmd_parse(&root, run->args_count, run->args, &topic, &why);
-    if (outcome == CMD_UNKNOWN) {
-        fprintf(stderr, "Unknown help topic [");
-        for (size_t i = 0; i < run->args_count; i++) {
-            fprintf(stderr, "%s`%s`", i ? " " : "", run->args[i]);
-        }
-        fprintf(stderr, "]\n");
-        cmd_reset(&topic);
+    if (cmd_parse(&root, run->args_count, run->args, &topic, &why) != CMD_UNKNOWN) {
+        usage_print(&topic, stdout);
+        return CMD_EXIT_OK;
     }
-    usage_print(&topic, stdout);
+    fprintf(stderr, "Unknown help topic [");
+    for (size_t i = 0; i < run->args_count; i++) {
+        fprintf(stderr, "%s`%s`", i ? " " : "", run->args[i]);
+    }
+    fprintf(stderr, "]\n");
+    cmd_reset(&topic);
+    drop_help(&topic);
+    usage_print(&topic, stderr);
     return CMD_EXIT_OK;
 }
 
