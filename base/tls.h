@@ -113,6 +113,8 @@ void tls_rules_free(struct tls_rules *rules);
  * list. Errors: DENIED with etcd's text in why. */
 MUST struct err tls_rules_allow(
     struct tls_rules *rules, X509 *leaf, STACK_OF(X509) * chain, struct why *why);
+/* The same for a connection whose handshake is done. */
+MUST struct err tls_rules_admit(struct tls_rules *rules, SSL *ssl, struct why *why);
 /* False: every verified peer is allowed. */
 bool tls_rules_any(const struct tls_rules *rules);
 
@@ -125,6 +127,10 @@ char *tls_cert_cn(X509 *cert);
 /* Go's VerifyHostname: IP addresses against IP SANs, names against DNS SANs with wildcards; never
  * the CN. */
 bool tls_cert_is_for(X509 *cert, const char *host);
+/* Whether a certificate's SANs let it come from that IP address: none at all do, and so do its IP
+ * addresses and the names that the address or that lead to the address (etcd's check of peers, off
+ * with --peer-skip-client-san-verification). Asks DNS when there are names: blocks. */
+bool tls_cert_is_from(X509 *cert, const char *ip);
 /* The SANs' names and addresses as text, NULL-terminated, in one allocation. Gives (free()). */
 char **tls_cert_sans(X509 *cert);
 

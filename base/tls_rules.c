@@ -186,3 +186,9 @@ struct err tls_rules_allow(
     }
     return OK;
 }
+
+struct err tls_rules_admit(struct tls_rules *rules, SSL *ssl, struct why *why)
+{
+    return tls_rules_allow(
+        rules, SSL_get0_peer_certificate(ssl), SSL_get_peer_cert_chain(ssl), why);
+}

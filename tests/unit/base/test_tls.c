@@ -259,6 +259,24 @@ static void test_certificate_tells_names(void **state)
     assert_null(tls_cert_parse("no"));
 }
 
+static void test_certificate_says_where_it_comes_from(void **state)
+{
+    (void)state;
+    pki_make(&pki, &(struct pki_spec){.name = "ip", .serial = 40, .sans = "IP:10.1.2.3"});
+    pki_make(&pki, &(struct pki_spec){.name = "dns", .serial = 41, .sans = "DNS:localhost"});
+    X509 *none = load("client.crt");
+    X509 *ip = load("ip.crt");
+    X509 *dns = load("dns.crt");
+    assert_true(tls_cert_is_from(none, "192.0.2.1"));
+    assert_true(tls_cert_is_from(ip, "10.1.2.3"));
+    assert_false(tls_cert_is_from(ip, "10.1.2.4"));
+    assert_true(tls_cert_is_from(dns, "127.0.0.1"));
+    assert_false(tls_cert_is_from(dns, "192.0.2.1"));
+    X509_free(none);
+    X509_free(ip);
+    X509_free(dns);
+}
+
 static enum err_code allowed(const struct tls_options *options, X509 *cert, struct why *why)
 {
     struct tls_rules *rules = tls_rules_new(options);
@@ -395,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_handshake_verifies_the_server),
         cmocka_unit_test(test_handshake_requires_client_certificate),
         cmocka_unit_test(test_certificate_tells_names),
+        cmocka_unit_test(test_certificate_says_where_it_comes_from),
         cmocka_unit_test(test_rules_keep_lists),
         cmocka_unit_test(test_rules_keep_crl),
         cmocka_unit_test(test_rules_see_a_crl_change),
