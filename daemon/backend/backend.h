@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The store on disk: ordered keys and values in RocksDB, written in atomic batches without a log of its own (the raft
- * WAL is the log; after a crash everything above the last flushed batch is applied again). The only room that knows
- * rocksdb/c.h. One column family; keys begin with a one-byte prefix:
- *   'l' be64(main) be64(sub)  a revision row      'v' be64(main) be64(sub)  a value      'm' name  everything else
- * Reads: any thread. Writes: one thread at a time (the apply thread), except where said.
+ * The store on disk: ordered keys and values in RocksDB, written in atomic batches without a log of
+ * its own (the raft WAL is the log; after a crash everything above the last flushed batch is
+ * applied again). The only room that knows rocksdb/c.h. One column family; keys begin with a
+ * one-byte prefix: 'l' be64(main) be64(sub)  a revision row      'v' be64(main) be64(sub)  a value
+ * 'm' name  everything else Reads: any thread. Writes: one thread at a time (the apply thread),
+ * except where said.
  */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
@@ -18,13 +19,14 @@ struct backend_snapshot;
 struct backend_iter;
 
 struct backend_options {
-    const char *path;        /* the folder; made (0700) when absent */
+    const char *path;         /* the folder; made (0700) when absent */
     size_t block_cache_bytes; /* 0: a default */
     size_t memtable_bytes;    /* 0: a default */
 };
 
 /* Errors: IO, LOCKED, BAD_CRC, NO_DISK; why tells the file. */
-MUST struct err backend_open(const struct backend_options *options, struct backend **out, struct why *why);
+MUST struct err backend_open(
+    const struct backend_options *options, struct backend **out, struct why *why);
 /* Flushes nothing by itself. NULL is fine. */
 void backend_close(struct backend *backend);
 
@@ -34,17 +36,19 @@ void backend_batch_free(struct backend_batch *batch);
 void backend_batch_reset(struct backend_batch *batch);
 void backend_batch_put(struct backend_batch *batch, struct slice key, struct slice value);
 /* The value in two parts, stored as one: saves a copy where a row has a head. */
-void backend_batch_put_parts(struct backend_batch *batch, struct slice key, const struct slice *parts, size_t count);
+void backend_batch_put_parts(
+    struct backend_batch *batch, struct slice key, const struct slice *parts, size_t count);
 void backend_batch_delete(struct backend_batch *batch, struct slice key);
 /* [from, to) */
 void backend_batch_delete_range(struct backend_batch *batch, struct slice from, struct slice to);
 size_t backend_batch_bytes(const struct backend_batch *batch);
 /* Atomic: all of it or nothing survives a crash. Not synced. Any thread. Errors: IO, NO_DISK. */
-MUST struct err backend_write(struct backend *backend, struct backend_batch *batch, struct why *why);
+MUST struct err backend_write(
+    struct backend *backend, struct backend_batch *batch, struct why *why);
 
 /* *out_value is a new blob, or NULL when absent (no error). snapshot may be NULL (now). */
-MUST struct err backend_get(struct backend *backend, const struct backend_snapshot *snapshot, struct slice key,
-    struct blob **out_value, struct why *why);
+MUST struct err backend_get(struct backend *backend, const struct backend_snapshot *snapshot,
+    struct slice key, struct blob **out_value, struct why *why);
 /* count keys at once; out_values[i] is a new blob or NULL. */
 MUST struct err backend_get_many(struct backend *backend, const struct backend_snapshot *snapshot,
     const struct slice *keys, size_t count, struct blob **out_values, struct why *why);
@@ -52,20 +56,24 @@ MUST struct err backend_get_many(struct backend *backend, const struct backend_s
 struct backend_snapshot *backend_snapshot_take(struct backend *backend);
 void backend_snapshot_release(struct backend *backend, struct backend_snapshot *snapshot);
 
-/* Walks [from, to) upwards; to empty: to the end. key and value are lent until the next call on the iterator. */
-struct backend_iter *backend_iter_open(struct backend *backend, const struct backend_snapshot *snapshot,
-    struct slice from, struct slice to);
+/* Walks [from, to) upwards; to empty: to the end. key and value are lent until the next call on the
+ * iterator. */
+struct backend_iter *backend_iter_open(struct backend *backend,
+    const struct backend_snapshot *snapshot, struct slice from, struct slice to);
 bool backend_iter_next(struct backend_iter *iter, struct slice *out_key, struct slice *out_value);
 /* Whether the walk ended because of an error (BAD_CRC, IO) and not at the end. */
 MUST struct err backend_iter_err(struct backend_iter *iter, struct why *why);
 void backend_iter_close(struct backend_iter *iter);
 
-/* Makes everything written so far durable: memtables to files, synced. Blocks; other threads may read and write. */
+/* Makes everything written so far durable: memtables to files, synced. Blocks; other threads may
+ * read and write. */
 MUST struct err backend_flush(struct backend *backend, struct why *why);
-/* Rewrites files in the background's stead, dropping what was deleted (Defragment). Blocks its caller only. */
+/* Rewrites files in the background's stead, dropping what was deleted (Defragment). Blocks its
+ * caller only. */
 MUST struct err backend_compact_files(struct backend *backend, struct why *why);
 
-/* Bytes of the files on disk, and an estimate of those that hold live data (etcd's dbSize and dbSizeInUse). */
+/* Bytes of the files on disk, and an estimate of those that hold live data (etcd's dbSize and
+ * dbSizeInUse). */
 uint64_t backend_disk_bytes(struct backend *backend);
 uint64_t backend_live_bytes(struct backend *backend);
 

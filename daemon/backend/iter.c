@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Walks over rows. They do not fill the block cache: a whole-store walk must not push out what reads use. */
+ * Walks over rows. They do not fill the block cache: a whole-store walk must not push out what
+ * reads use. */
 #include "store.h"
 
 #include "base/mem.h"

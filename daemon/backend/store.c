@@ -14,7 +14,7 @@ enum {
     MIB = 1024 * 1024,
     CACHE_DEFAULT = 64 * MIB,
     MEMTABLE_DEFAULT = 64 * MIB,
-    BLOCK_BYTES = 16 * 1024,
+    BLOCK_BYTES = 4 * 1024, /* a cold value costs reading and unpacking one block */
     LOG_LEVEL_WARN = 2,
 };
 
@@ -66,13 +66,14 @@ static void table_init(struct backend *backend, const struct backend_options *op
 static struct err options_init(
     struct backend *backend, const struct backend_options *options, struct why *why)
 {
-    /* Without it, close would flush: what a crash loses and what a stop loses are to be the same. */
+    /* Without it, close would flush: what a crash loses and what a stop loses are to be the same.
+     */
     char *text = NULL;
     rocksdb_options_t *base = rocksdb_options_create();
     backend->options = rocksdb_options_create();
-    rocksdb_get_options_from_string(
-        base, "avoid_flush_during_shutdown=true;avoid_flush_during_recovery=true",
-        backend->options, &text);
+    rocksdb_get_options_from_string(base,
+        "avoid_flush_during_shutdown=true;avoid_flush_during_recovery=true", backend->options,
+        &text);
     rocksdb_options_destroy(base);
     TRY(store_err(backend, "set up", text, why));
     rocksdb_options_t *o = backend->options;

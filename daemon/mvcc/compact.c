@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Compaction costs the events since the last one: each drops the version it replaced, and a tombstone below the
- * revision drops itself (one exactly at it stays until the next). Every slice is one batch, so that what a crash
- * leaves is a prefix of the work; doing a slice twice does no harm.
- *   scheduledCompactRev: asked for, in the batch of the entry that asked; finishedCompactRev: with the last slice.
+ * Compaction costs the events since the last one: each drops the version it replaced, and a
+ * tombstone below the revision drops itself (one exactly at it stays until the next). Every slice
+ * is one batch, so that what a crash leaves is a prefix of the work; doing a slice twice does no
+ * harm. scheduledCompactRev: asked for, in the batch of the entry that asked; finishedCompactRev:
+ * with the last slice.
  */
 #include "state.h"
 
@@ -144,8 +145,8 @@ struct err mvcc_compact_step(struct mvcc *mvcc, size_t rows_max, bool *out_done,
 {
     check(rows_max > 0);
     if (walk_begin(mvcc)) {
-        struct slice_work work = {.batch = backend_batch_new(),
-            .graves = mem_alloc(rows_max * sizeof(struct grave))};
+        struct slice_work work = {
+            .batch = backend_batch_new(), .graves = mem_alloc(rows_max * sizeof(struct grave))};
         revision main = mvcc->walk.main;
         int64_t sub = mvcc->walk.sub;
         struct err err = rows_visit(mvcc, &work, rows_max, why);

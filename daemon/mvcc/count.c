@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Counting at a revision: what the tree counts now, less what was created and plus what was deleted since. Where too
- * much happened since, each key of the range is looked at instead.
+ * Counting at a revision: what the tree counts now, less what was created and plus what was deleted
+ * since. Where too much happened since, each key of the range is looked at instead.
  */
 #include "state.h"
 
@@ -12,8 +12,7 @@ static int64_t count_now(struct mvcc *mvcc, const struct bounds *bounds, struct 
 {
     lock_read(mvcc);
     int64_t low = index_rank(&mvcc->index, bounds->key);
-    int64_t high =
-        bounds->is_open ? mvcc->index.living : index_rank(&mvcc->index, bounds->end);
+    int64_t high = bounds->is_open ? mvcc->index.living : index_rank(&mvcc->index, bounds->end);
     newest->main = mvcc->newest;
     newest->sub = INT64_MAX;
     if (mvcc->ring.count > 0) {
@@ -50,8 +49,7 @@ static struct err log_delta(struct mvcc *mvcc, const struct bounds *bounds, stru
     return OK;
 }
 
-struct err count_at(
-    struct mvcc *mvcc, const struct bounds *bounds, revision rev, int64_t *out)
+struct err count_at(struct mvcc *mvcc, const struct bounds *bounds, revision rev, int64_t *out)
 {
     if (!bounds->is_open && slice_cmp(bounds->key, bounds->end) >= 0) {
         *out = 0;

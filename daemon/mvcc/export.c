@@ -109,10 +109,10 @@ static struct err import_write(struct mvcc_import *import, size_t above, struct 
 
 static bool import_is_sound(const struct mvcc_import *import, const struct row *row)
 {
-    bool is_ordered = row->main > import->main ||
-                      (row->main == import->main && row->sub > import->sub);
-    bool is_version = row->is_tombstone ||
-                      (row->create > 0 && row->create <= row->main && row->version > 0);
+    bool is_ordered =
+        row->main > import->main || (row->main == import->main && row->sub > import->sub);
+    bool is_version =
+        row->is_tombstone || (row->create > 0 && row->create <= row->main && row->version > 0);
     return is_ordered && is_version && row->main > 0 && row->main < INT64_MAX - 1 &&
            row->sub >= 0 && row->sub <= UINT32_MAX && row->key.len > 0;
 }
@@ -129,9 +129,7 @@ struct err mvcc_import_row(struct mvcc_import *import, revision main, int64_t su
     if (!import_is_sound(import, &row)) {
         return why_set(why, ERR(BAD_FORMAT), "unsound row at revision %lld", (long long)main);
     }
-    struct blob *key = blob_new(kv->key);
-    struct index_entry *entry = index_put(&import->keys, key);
-    blob_unref(key);
+    struct index_entry *entry = index_put(&import->keys, kv->key);
     row.link_main = entry->mod;
     row.link_sub = entry->sub;
     entry->mod = main;

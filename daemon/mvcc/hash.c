@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * etcd's HashKV: CRC-32C over the bucket name "key" and then, in revision order, each row's key (be64(main) '_'
- * be64(sub), 't' behind it for a tombstone) and its canonical mvccpb.KeyValue. Left out are: rows above the hashed
- * revision; tombstones at the compacted revision; and, if any key lives at the hashed revision, rows up to the
- * compacted revision that are not the living version of their key at the hashed one. Rows that an unfinished
- * compaction has yet to drop are left out too: members hash alike however far they are.
+ * etcd's HashKV: CRC-32C over the bucket name "key" and then, in revision order, each row's key
+ * (be64(main) '_' be64(sub), 't' behind it for a tombstone) and its canonical mvccpb.KeyValue. Left
+ * out are: rows above the hashed revision; tombstones at the compacted revision; and, if any key
+ * lives at the hashed revision, rows up to the compacted revision that are not the living version
+ * of their key at the hashed one. Rows that an unfinished compaction has yet to drop are left out
+ * too: members hash alike however far they are.
  */
 #include "pairs.h"
 #include "state.h"
@@ -22,7 +23,8 @@ struct seen_place {
     int64_t sub;
 };
 
-/* Rows up to the compacted revision that a later one replaced: by the compacted revision, and by the hashed one. */
+/* Rows up to the compacted revision that a later one replaced: by the compacted revision, and by
+ * the hashed one. */
 struct replaced {
     struct seen_place *places;
     size_t count;
@@ -61,7 +63,8 @@ static int place_cmp(const void *a, const void *b)
 static bool replaced_has(const struct replaced *replaced, const struct row *row)
 {
     struct seen_place place = {row->main, row->sub};
-    return replaced->count > 0 && bsearch(&place, replaced->places, replaced->count, sizeof(place), place_cmp);
+    return replaced->count > 0 &&
+           bsearch(&place, replaced->places, replaced->count, sizeof(place), place_cmp);
 }
 
 /* First pass, over the small rows only. */
@@ -205,8 +208,7 @@ static struct err hash_once(struct mvcc *mvcc, revision rev, struct mvcc_hash *o
     return err;
 }
 
-struct err mvcc_hash_kv(
-    struct mvcc *mvcc, revision rev, struct mvcc_hash *out, struct why *why)
+struct err mvcc_hash_kv(struct mvcc *mvcc, revision rev, struct mvcc_hash *out, struct why *why)
 {
     struct err err;
     do {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The history in slices: from the ring where it reaches, else from the rows (which then are all in the backend up to
- * where the ring begins). Values of single revisions.
+ * The history in slices: from the ring where it reaches, else from the rows (which then are all in
+ * the backend up to where the ring begins). Values of single revisions.
  */
 #include "state.h"
 
@@ -78,10 +78,10 @@ static struct err rows_read(struct mvcc *mvcc, struct log_place from, struct log
     struct slice key;
     struct slice value;
     struct row_key first = row_key('l', from.main, from.sub);
-    struct row_key last = row_key('l', to.sub < INT64_MAX ? to.main : to.main + 1,
-        to.sub < INT64_MAX ? to.sub + 1 : 0);
-    struct backend_iter *iter = backend_iter_open(
-        mvcc->backend, NULL, row_key_slice(&first), row_key_slice(&last));
+    struct row_key last = row_key(
+        'l', to.sub < INT64_MAX ? to.main : to.main + 1, to.sub < INT64_MAX ? to.sub + 1 : 0);
+    struct backend_iter *iter =
+        backend_iter_open(mvcc->backend, NULL, row_key_slice(&first), row_key_slice(&last));
     while (out->count < LOG_SLICE && backend_iter_next(iter, &key, &value)) {
         struct row row;
         err = row_take(key, value, &row, why);
@@ -100,7 +100,8 @@ static struct err rows_read(struct mvcc *mvcc, struct log_place from, struct log
     return err;
 }
 
-/* The values of what rows_read found. One that is gone was compacted meanwhile, or the store is damaged. */
+/* The values of what rows_read found. One that is gone was compacted meanwhile, or the store is
+ * damaged. */
 static struct err values_read(struct mvcc *mvcc, struct log_slice *out, struct why *why)
 {
     struct row_key keys[LOG_SLICE];
@@ -125,7 +126,8 @@ static struct err values_read(struct mvcc *mvcc, struct log_slice *out, struct w
             revision main = out->items[chosen[i]].change.main;
             return main <= atomic_load(&mvcc->compacted)
                        ? ERR(COMPACTED)
-                       : why_set(why, ERR(BAD_FORMAT), "no value at revision %lld", (long long)main);
+                       : why_set(
+                             why, ERR(BAD_FORMAT), "no value at revision %lld", (long long)main);
         }
     }
     return OK;
@@ -271,6 +273,6 @@ struct err mvcc_history(struct mvcc *mvcc, revision from, revision to, bool need
         return OK;
     }
     struct history history = {needs_prev, fn, arg, false};
-    return history_read(mvcc, (struct log_place){from, 0},
-        (struct log_place){to, INT64_MAX}, &history, why);
+    return history_read(
+        mvcc, (struct log_place){from, 0}, (struct log_place){to, INT64_MAX}, &history, why);
 }

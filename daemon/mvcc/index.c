@@ -93,29 +93,34 @@ struct index_entry *index_find(const struct index *index, struct slice key)
     return is_at(path.leaf, at, key) ? &path.leaf->entries[at] : NULL;
 }
 
-struct index_entry *index_put(struct index *index, struct blob *key)
+static struct index_entry *insert(
+    struct index *index, struct index_leaf *leaf, uint32_t at, struct slice key)
+{
+    memmove(
+        &leaf->entries[at + 1], &leaf->entries[at], (leaf->count - at) * sizeof(leaf->entries[0]));
+    leaf->count++;
+    memset(&leaf->entries[at], 0, sizeof(leaf->entries[at]));
+    leaf->entries[at].key = blob_new(key);
+    leaf->entries[at].is_tombstone = true;
+    index->entries++;
+    index->key_bytes += key.len + sizeof(struct blob);
+    return &leaf->entries[at];
+}
+
+struct index_entry *index_put(struct index *index, struct slice key)
 {
     struct index_path path;
-    index_descend(index, blob_slice(key), &path);
-    uint32_t at = index_leaf_seek(path.leaf, blob_slice(key), false);
-    if (is_at(path.leaf, at, blob_slice(key))) {
+    index_descend(index, key, &path);
+    uint32_t at = index_leaf_seek(path.leaf, key, false);
+    if (is_at(path.leaf, at, key)) {
         return &path.leaf->entries[at];
     }
     if (path.leaf->count == INDEX_LEAF_MAX) {
         index_split(index, &path, at);
-        index_descend(index, blob_slice(key), &path);
-        at = index_leaf_seek(path.leaf, blob_slice(key), false);
+        index_descend(index, key, &path);
+        at = index_leaf_seek(path.leaf, key, false);
     }
-    struct index_leaf *leaf = path.leaf;
-    memmove(&leaf->entries[at + 1], &leaf->entries[at],
-        (leaf->count - at) * sizeof(leaf->entries[0]));
-    leaf->count++;
-    memset(&leaf->entries[at], 0, sizeof(leaf->entries[at]));
-    leaf->entries[at].key = blob_ref(key);
-    leaf->entries[at].is_tombstone = true;
-    index->entries++;
-    index->key_bytes += key->len + sizeof(*key);
-    return &leaf->entries[at];
+    return insert(index, path.leaf, at, key);
 }
 
 void index_set_living(struct index *index, struct index_entry *entry, bool is_living)
@@ -157,8 +162,8 @@ void index_remove(struct index *index, struct slice key)
     index->key_bytes -= leaf->entries[at].key->len + sizeof(struct blob);
     blob_unref(leaf->entries[at].key);
     leaf->count--;
-    memmove(&leaf->entries[at], &leaf->entries[at + 1],
-        (leaf->count - at) * sizeof(leaf->entries[0]));
+    memmove(
+        &leaf->entries[at], &leaf->entries[at + 1], (leaf->count - at) * sizeof(leaf->entries[0]));
     index_shrink(index, &path);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The key index: a B+tree of keys whose inner nodes know how many living keys each child holds, so that counting a
- * range costs two descents. Pure; the caller locks. Pointers to entries hold until the next insert or remove.
+ * The key index: a B+tree of keys whose inner nodes know how many living keys each child holds, so
+ * that counting a range costs two descents. Pure; the caller locks. Pointers to entries hold until
+ * the next insert or remove.
  */
 #ifndef MVCC_INDEX_H
 #define MVCC_INDEX_H
@@ -12,7 +13,8 @@
 
 enum { INDEX_LEAF_MAX = 64, INDEX_INNER_MAX = 64, INDEX_DEPTH_MAX = 12 };
 
-/* The newest version of a key; a tombstone stays until compaction passes it and is counted as nothing. */
+/* The newest version of a key; a tombstone stays until compaction passes it and is counted as
+ * nothing. */
 struct index_entry {
     struct blob *key;
     struct blob *value; /* NULL: cold */
@@ -55,8 +57,8 @@ void index_fini(struct index *index);
 
 /* NULL when absent. */
 struct index_entry *index_find(const struct index *index, struct slice key);
-/* Finds or inserts (a zeroed tombstone at revision 0). Takes its own reference to key when it inserts. */
-struct index_entry *index_put(struct index *index, struct blob *key);
+/* Finds, or inserts a zeroed tombstone at revision 0 with a key of its own. */
+struct index_entry *index_put(struct index *index, struct slice key);
 /* Marks the entry of key living or dead and keeps the counts. */
 void index_set_living(struct index *index, struct index_entry *entry, bool is_living);
 /* The entry must be a tombstone. */
@@ -83,7 +85,8 @@ int64_t index_rank(const struct index *index, struct slice key);
 /* Fills an empty index from entries in key order, distinct; takes the references in them. */
 void index_load(struct index *index, struct index_entry *entries, size_t count);
 
-/* Frees values that were not used lately until value_bytes is at most bytes, or steps leaves were visited. */
+/* Frees values that were not used lately until value_bytes is at most bytes, or steps leaves were
+ * visited. */
 void index_evict(struct index *index, size_t bytes, size_t steps);
 
 /* Counts, order and bounds hold throughout; for tests. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Revisions of keys: the counted key index in memory, the rows by revision in the backend, reads at any revision that
- * is not compacted, transactions, compaction, hash. Semantics are etcd's storage/mvcc; the shapes are daemon/README.md's.
- * Writes: the apply thread. Reads: any thread, never under a lock for longer than a few hundred entries.
+ * Revisions of keys: the counted key index in memory, the rows by revision in the backend, reads at
+ * any revision that is not compacted, transactions, compaction, hash. Semantics are etcd's
+ * storage/mvcc; the shapes are daemon/README.md's. Writes: the apply thread. Reads: any thread,
+ * never under a lock for longer than a few hundred entries.
  */
 #ifndef MVCC_MVCC_H
 #define MVCC_MVCC_H
@@ -16,7 +17,8 @@ typedef int64_t lease_id;
 struct mvcc;
 struct mvcc_txn;
 
-/* One version of one key. The bytes are lent: by the arena of the read, or by the blobs of a change. */
+/* One version of one key. The bytes are lent: by the arena of the read, or by the blobs of a
+ * change. */
 struct mvcc_kv {
     struct slice key;
     struct slice value;
@@ -27,16 +29,18 @@ struct mvcc_kv {
 };
 
 struct mvcc_options {
-    struct backend *backend; /* borrowed; outlives the mvcc */
+    struct backend *backend;  /* borrowed; outlives the mvcc */
     size_t value_cache_bytes; /* newest values kept in memory; 0: none */
     size_t history_bytes;     /* newest changes kept in memory; 0: a default */
 };
 
-/* Rebuilds the index from the rows. An empty store starts at revision 1, as etcd's. Errors: IO, BAD_CRC, BAD_FORMAT. */
+/* Rebuilds the index from the rows. An empty store starts at revision 1, as etcd's. Errors: IO,
+ * BAD_CRC, BAD_FORMAT. */
 MUST struct err mvcc_open(const struct mvcc_options *options, struct mvcc **out, struct why *why);
 void mvcc_close(struct mvcc *mvcc);
 
-/* The last published revision; the last revision asked to be compacted (-1 when never). Any thread. */
+/* The last published revision; the last revision asked to be compacted (-1 when never). Any thread.
+ */
 revision mvcc_revision(const struct mvcc *mvcc);
 revision mvcc_compact_revision(const struct mvcc *mvcc);
 /* Keys alive now. */
@@ -51,7 +55,8 @@ struct mvcc_counts {
     uint64_t compacted_rows;
 };
 struct mvcc_counts mvcc_counts(const struct mvcc *mvcc);
-/* Calls fn for each living key that hangs on a lease, in no order, until it returns false. Before the first write. */
+/* Calls fn for each living key that hangs on a lease, in no order, until it returns false. Before
+ * the first write. */
 void mvcc_each_leased(
     struct mvcc *mvcc, bool (*fn)(void *arg, struct blob *key, lease_id lease), void *arg);
 
@@ -59,40 +64,40 @@ void mvcc_each_leased(
 
 struct mvcc_range_options {
     struct slice key;
-    struct slice end;   /* empty: the one key; one zero byte: every key >= key; else [key, end) */
-    revision rev;       /* <= 0: the newest */
-    int64_t limit;      /* <= 0: none */
+    struct slice end; /* empty: the one key; one zero byte: every key >= key; else [key, end) */
+    revision rev;     /* <= 0: the newest */
+    int64_t limit;    /* <= 0: none */
     bool is_count_only;
-    bool is_keys_only;  /* values stay empty and are not fetched */
+    bool is_keys_only; /* values stay empty and are not fetched */
 };
 
 struct mvcc_range_result {
     struct mvcc_kv *kvs; /* in key order; in the arena */
     size_t kvs_count;
-    int64_t total;       /* keys in the range at that revision, whatever the limit */
-    revision rev;        /* the store's newest revision when the read began (for the header) */
+    int64_t total; /* keys in the range at that revision, whatever the limit */
+    revision rev;  /* the store's newest revision when the read began (for the header) */
 };
 
 /* One consistent view. Everything in *out lives as long as the arena (it holds references).
  * Errors: COMPACTED, FUTURE_REV, TOO_BIG (arena), IO. */
-MUST struct err mvcc_range(struct mvcc *mvcc, const struct mvcc_range_options *options, struct arena *arena,
-    struct mvcc_range_result *out);
+MUST struct err mvcc_range(struct mvcc *mvcc, const struct mvcc_range_options *options,
+    struct arena *arena, struct mvcc_range_result *out);
 
 /* ---- writing: apply thread ---- */
 
 enum mvcc_change_kind { MVCC_PUT, MVCC_DELETE };
 
-/* What a transaction did to one key; one event for watchers, one line for the lease table. References are held by
- * whoever holds the change (mvcc_change_ref / unref). */
+/* What a transaction did to one key; one event for watchers, one line for the lease table.
+ * References are held by whoever holds the change (mvcc_change_ref / unref). */
 struct mvcc_change {
     enum mvcc_change_kind kind;
     revision main;
     int64_t sub;
     struct blob *key;
-    struct blob *value;      /* NULL for a delete or an empty value */
-    revision create;         /* 0 for a delete */
-    int64_t version;         /* 0 for a delete */
-    lease_id lease;          /* 0 for a delete */
+    struct blob *value; /* NULL for a delete or an empty value */
+    revision create;    /* 0 for a delete */
+    int64_t version;    /* 0 for a delete */
+    lease_id lease;     /* 0 for a delete */
     /* The version it replaced; prev_mod 0 when there was none. */
     revision prev_mod;
     int64_t prev_sub;
@@ -102,71 +107,83 @@ struct mvcc_change {
     struct blob *prev_value; /* NULL when not in memory: then mvcc_value(prev_mod, prev_sub) */
 };
 
-void mvcc_change_copy(struct mvcc_change *out, const struct mvcc_change *from); /* takes references */
+void mvcc_change_copy(
+    struct mvcc_change *out, const struct mvcc_change *from); /* takes references */
 void mvcc_change_fini(struct mvcc_change *change);
 
-/* Begins a transaction whose rows go into batch. One at a time. Nothing is visible to readers before its end. */
+/* Begins a transaction whose rows go into batch. One at a time. Nothing is visible to readers
+ * before its end. */
 struct mvcc_txn *mvcc_txn_begin(struct mvcc *mvcc, struct backend_batch *batch);
 /* The revision before it, and the one its writes get. */
 revision mvcc_txn_rev(const struct mvcc_txn *txn);
 /* Whether it has written anything so far. */
 bool mvcc_txn_is_dirty(const struct mvcc_txn *txn);
-/* As mvcc_range, but sees the transaction's own writes at rev <= 0; rev in the result is the newest it sees. */
-MUST struct err mvcc_txn_range(struct mvcc_txn *txn, const struct mvcc_range_options *options, struct arena *arena,
-    struct mvcc_range_result *out);
-/* Current state of one key as the transaction sees it; false when it does not exist. Values are not fetched:
- * memory only. The key slice lent is the argument's. */
+/* As mvcc_range, but sees the transaction's own writes at rev <= 0; rev in the result is the newest
+ * it sees. */
+MUST struct err mvcc_txn_range(struct mvcc_txn *txn, const struct mvcc_range_options *options,
+    struct arena *arena, struct mvcc_range_result *out);
+/* Current state of one key as the transaction sees it; false when it does not exist. Values are not
+ * fetched: memory only. The key slice lent is the argument's. */
 bool mvcc_txn_stat(struct mvcc_txn *txn, struct slice key, struct mvcc_kv *out);
 void mvcc_txn_put(struct mvcc_txn *txn, struct slice key, struct slice value, lease_id lease);
 /* Returns how many keys it deleted. */
 int64_t mvcc_txn_delete_range(struct mvcc_txn *txn, struct slice key, struct slice end);
-/* Publishes. *out_changes lends the changes until the next mvcc_txn_begin. Returns the store's revision after it. */
-revision mvcc_txn_end(struct mvcc_txn *txn, const struct mvcc_change **out_changes, size_t *out_count);
-/* Call after the batch that holds the transactions so far was written: their rows can now be read from the backend. */
+/* Publishes. *out_changes lends the changes until the next mvcc_txn_begin. Returns the store's
+ * revision after it. */
+revision mvcc_txn_end(
+    struct mvcc_txn *txn, const struct mvcc_change **out_changes, size_t *out_count);
+/* Call after the batch that holds the transactions so far was written: their rows can now be read
+ * from the backend. */
 void mvcc_batch_written(struct mvcc *mvcc);
 
 /* ---- history, for watchers that catch up and for the export ---- */
 
 /* The value stored at a revision; *out NULL when it is not there (compacted). Any thread. Gives. */
-MUST struct err mvcc_value(struct mvcc *mvcc, revision main, int64_t sub, struct blob **out, struct why *why);
+MUST struct err mvcc_value(
+    struct mvcc *mvcc, revision main, int64_t sub, struct blob **out, struct why *why);
 
-/* Calls fn for each change in [from, to] in revision order, whole transactions only, until fn returns false. Changes
- * whose rows compaction has dropped are not there. prev_value is filled when needs_prev. Errors: COMPACTED when
- * from < the compacted revision, IO. Any thread. */
+/* Calls fn for each change in [from, to] in revision order, whole transactions only, until fn
+ * returns false. Changes whose rows compaction has dropped are not there. prev_value is filled when
+ * needs_prev. Errors: COMPACTED when from < the compacted revision, IO. Any thread. */
 MUST struct err mvcc_history(struct mvcc *mvcc, revision from, revision to, bool needs_prev,
     bool (*fn)(void *arg, const struct mvcc_change *change), void *arg, struct why *why);
 
 /* ---- compaction: etcd's rules (a tombstone exactly at rev stays until the next one) ---- */
 
-/* Apply thread: checks and marks; readers at < rev get COMPACTED from now on. Errors: COMPACTED, FUTURE_REV. */
+/* Apply thread: checks and marks; readers at < rev get COMPACTED from now on. Errors: COMPACTED,
+ * FUTURE_REV. */
 MUST struct err mvcc_compact_begin(struct mvcc *mvcc, revision rev, struct backend_batch *batch);
-/* Back thread: drops what the last begin allows, in slices that yield between them. *out_done when finished. */
-MUST struct err mvcc_compact_step(struct mvcc *mvcc, size_t rows_max, bool *out_done, struct why *why);
+/* Back thread: drops what the last begin allows, in slices that yield between them. *out_done when
+ * finished. */
+MUST struct err mvcc_compact_step(
+    struct mvcc *mvcc, size_t rows_max, bool *out_done, struct why *why);
 
 /* ---- whole-store reads: back thread ---- */
 
 struct mvcc_hash {
     uint32_t hash;
-    revision rev;         /* hashed at */
+    revision rev; /* hashed at */
     revision compact_rev;
     revision current_rev;
 };
 
 /* etcd's HashKV, byte-exact. rev 0: the newest. Errors: COMPACTED, FUTURE_REV, IO. */
-MUST struct err mvcc_hash_kv(struct mvcc *mvcc, revision rev, struct mvcc_hash *out, struct why *why);
+MUST struct err mvcc_hash_kv(
+    struct mvcc *mvcc, revision rev, struct mvcc_hash *out, struct why *why);
 
-/* Every stored row in revision order as etcd's `key` bucket holds it (value: canonical mvccpb.KeyValue, built by the
- * callee of fn from kv): for the bbolt export. kv.value is filled. From one snapshot of the backend, so that the meta
- * rows of the same snapshot agree with it. fn returns false to stop. */
+/* Every stored row in revision order as etcd's `key` bucket holds it (value: canonical
+ * mvccpb.KeyValue, built by the callee of fn from kv): for the bbolt export. kv.value is filled.
+ * From one snapshot of the backend, so that the meta rows of the same snapshot agree with it. fn
+ * returns false to stop. */
 MUST struct err mvcc_export(struct mvcc *mvcc, const struct backend_snapshot *snapshot,
-    bool (*fn)(void *arg, revision main, int64_t sub, bool is_tombstone, const struct mvcc_kv *kv), void *arg,
-    struct why *why);
+    bool (*fn)(void *arg, revision main, int64_t sub, bool is_tombstone, const struct mvcc_kv *kv),
+    void *arg, struct why *why);
 
 /* The other way: rows in revision order into an empty store that no mvcc has open. */
 struct mvcc_import;
 struct mvcc_import *mvcc_import_new(struct backend *backend);
-MUST struct err mvcc_import_row(struct mvcc_import *import, revision main, int64_t sub, bool is_tombstone,
-    const struct mvcc_kv *kv, struct why *why);
+MUST struct err mvcc_import_row(struct mvcc_import *import, revision main, int64_t sub,
+    bool is_tombstone, const struct mvcc_kv *kv, struct why *why);
 /* Writes what is pending and the compacted revision (-1: none). Frees the import. */
 MUST struct err mvcc_import_end(struct mvcc_import *import, revision compact_rev, struct why *why);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The shape of the key index: splits, merges, building at once, checking. A full leaf splits in the middle, except at
- * the end of the tree, where it stays full: keys that come in order then fill the leaves.
+ * The shape of the key index: splits, merges, building at once, checking. A full leaf splits in the
+ * middle, except at the end of the tree, where it stays full: keys that come in order then fill the
+ * leaves.
  */
 #include "node.h"
 
@@ -125,7 +126,8 @@ static struct split inner_split(struct index *index, struct index_inner *node, b
     return (struct split){right, blob_ref(right->keys[0]), inner_living(right)};
 }
 
-/* Hangs the split-off node in, right of the child at path->at[level - 1], splitting upwards as needed. */
+/* Hangs the split-off node in, right of the child at path->at[level - 1], splitting upwards as
+ * needed. */
 static void split_up(
     struct index *index, struct index_path *path, unsigned level, struct split split)
 {
@@ -195,8 +197,8 @@ static void merge(struct index *index, struct index_inner *parent, uint32_t at, 
     if (is_leaf) {
         struct index_leaf *left = parent->children[at];
         struct index_leaf *right = parent->children[at + 1];
-        memcpy(&left->entries[left->count], right->entries,
-            right->count * sizeof(right->entries[0]));
+        memcpy(
+            &left->entries[left->count], right->entries, right->count * sizeof(right->entries[0]));
         left->count += right->count;
     } else {
         struct index_inner *left = parent->children[at];
@@ -239,8 +241,8 @@ static bool child_shrink(struct index *index, struct index_inner *parent, uint32
 void index_shrink(struct index *index, struct index_path *path)
 {
     unsigned level = index->depth;
-    while (level > 0 &&
-           child_shrink(index, path->nodes[level - 1], path->at[level - 1], level == index->depth)) {
+    while (level > 0 && child_shrink(index, path->nodes[level - 1], path->at[level - 1],
+                            level == index->depth)) {
         level--;
     }
     while (index->depth > 0 && count_of(index->root, false) <= 1) {

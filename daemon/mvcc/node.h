@@ -30,9 +30,11 @@ struct index_inner *index_inner_new(struct index *index);
 void index_inner_free(struct index *index, struct index_inner *node);
 int64_t index_leaf_living(const struct index_leaf *leaf);
 
-/* After an insert that found the leaf at the end of path full: splits it, making room. The path is stale after. */
+/* After an insert that found the leaf at the end of path full: splits it, making room. The path is
+ * stale after. */
 void index_split(struct index *index, struct index_path *path, uint32_t at);
-/* After a removal from the leaf at the end of path: merges what became small. The path is stale after. */
+/* After a removal from the leaf at the end of path: merges what became small. The path is stale
+ * after. */
 void index_shrink(struct index *index, struct index_path *path);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Opening: one walk over the 'l' rows, a sort by key, and the tree is built at once. The current revision is the last
- * row's, or the compacted one where compaction has taken the last rows.
+ * Opening: one walk over the 'l' rows, a sort by key, and the tree is built at once. The current
+ * revision is the last row's, or the compacted one where compaction has taken the last rows.
  */
 #include "sort.h"
 #include "state.h"
@@ -161,8 +161,8 @@ size_t mvcc_memory_bytes(const struct mvcc *mvcc)
 {
     struct mvcc *own = (struct mvcc *)(uintptr_t)mvcc;
     lock_read(own);
-    size_t bytes = mvcc->index.node_bytes + mvcc->index.key_bytes + mvcc->index.value_bytes +
-                   mvcc->ring.bytes;
+    size_t bytes =
+        mvcc->index.node_bytes + mvcc->index.key_bytes + mvcc->index.value_bytes + mvcc->ring.bytes;
     unlock(own);
     return bytes;
 }

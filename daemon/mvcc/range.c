@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Reading a range at one revision, in slices: under the read lock some hundred entries are looked at and references
- * taken; outside it, versions that are no longer in memory are found through the rows (an entry newer than the
- * revision leads backwards by links) and cold values are fetched. A slice sees later writes only as entries above the
- * revision, so the slices together are one view. Compaction may take rows from under a read at an old revision; then
- * compact_revision is above it, and that is looked at after everything else.
+ * Reading a range at one revision, in slices: under the read lock some hundred entries are looked
+ * at and references taken; outside it, versions that are no longer in memory are found through the
+ * rows (an entry newer than the revision leads backwards by links) and cold values are fetched. A
+ * slice sees later writes only as entries above the revision, so the slices together are one view.
+ * Compaction may take rows from under a read at an old revision; then compact_revision is above it,
+ * and that is looked at after everything else.
  */
 #include "state.h"
 
@@ -68,7 +69,8 @@ static struct walk *walk_new(
     return walk;
 }
 
-/* The version that the ring's item replaced, at or below the walk's revision; false when the key was not there. */
+/* The version that the ring's item replaced, at or below the walk's revision; false when the key
+ * was not there. */
 static bool pick_replaced(const struct ring_item *item, struct pick *pick)
 {
     const struct mvcc_change *change = &item->change;
@@ -84,7 +86,8 @@ static bool pick_replaced(const struct ring_item *item, struct pick *pick)
     return true;
 }
 
-/* Follows the links of an entry above the revision as far as the ring goes. False: not there at the revision. */
+/* Follows the links of an entry above the revision as far as the ring goes. False: not there at the
+ * revision. */
 static bool pick_older(const struct walk *walk, const struct index_entry *entry, struct pick *pick)
 {
     revision main = entry->mod;
@@ -147,7 +150,8 @@ static void gather_one(struct walk *walk)
     }
 }
 
-/* Fills picks with up to wanted keys that may be there; some turn out not to be when their rows are read. */
+/* Fills picks with up to wanted keys that may be there; some turn out not to be when their rows are
+ * read. */
 static void gather(struct walk *walk, size_t wanted)
 {
     struct mvcc *mvcc = walk->mvcc;
@@ -159,8 +163,8 @@ static void gather(struct walk *walk, size_t wanted)
         unlock(mvcc);
         return;
     }
-    struct index_cursor at = index_seek(&mvcc->index,
-        walk->last ? blob_slice(walk->last) : walk->bounds.key, walk->last != NULL);
+    struct index_cursor at = index_seek(
+        &mvcc->index, walk->last ? blob_slice(walk->last) : walk->bounds.key, walk->last != NULL);
     struct blob *last = NULL;
     size_t visits = 0;
     while (at.leaf && walk->count < wanted && visits++ < SLICE_VISITS) {
@@ -193,8 +197,8 @@ static int by_revision(const void *a, const void *b)
 }
 
 /* The rows that the chosen picks name; rows[i] may be NULL. */
-static struct err rows_get(struct mvcc *mvcc, char prefix, struct pick **chosen, size_t count,
-    struct blob **rows)
+static struct err rows_get(
+    struct mvcc *mvcc, char prefix, struct pick **chosen, size_t count, struct blob **rows)
 {
     struct row_key keys[SLICE_PICKS];
     struct slice slices[SLICE_PICKS];
@@ -358,7 +362,8 @@ static struct err hand_over(struct walk *walk, struct arena *arena, struct mvcc_
     for (size_t i = 0; i < walk->count; i++) {
         struct pick *pick = &walk->picks[i];
         out->kvs[out->kvs_count++] = (struct mvcc_kv){blob_slice(pick->key),
-            walk->has_values ? blob_slice(pick->value) : (struct slice){0}, pick->create, pick->mod, pick->version, pick->lease};
+            walk->has_values ? blob_slice(pick->value) : (struct slice){0}, pick->create, pick->mod,
+            pick->version, pick->lease};
         refs->blobs[refs->count++] = pick->key;
         refs->blobs[refs->count++] = pick->value;
     }
@@ -426,8 +431,7 @@ struct err range_at(struct mvcc *mvcc, const struct mvcc_range_options *options,
     return err;
 }
 
-struct err range_count(
-    struct mvcc *mvcc, const struct bounds *bounds, revision rev, int64_t *out)
+struct err range_count(struct mvcc *mvcc, const struct bounds *bounds, revision rev, int64_t *out)
 {
     struct walk *walk = walk_new(mvcc, bounds, rev, bounds->is_one ? 1 : SLICE_PICKS);
     struct err err = OK;

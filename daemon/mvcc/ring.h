@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The newest changes, in revision order: always those whose rows are not yet in the backend, older ones while the
- * budget lasts. Readers find links and values here, watchers what they missed. The caller locks.
+ * The newest changes, in revision order: always those whose rows are not yet in the backend, older
+ * ones while the budget lasts. Readers find links and values here, watchers what they missed. The
+ * caller locks.
  */
 #ifndef MVCC_RING_H
 #define MVCC_RING_H

@@ -131,7 +131,8 @@ struct err row_rev_get(struct backend *backend, struct slice name, revision *out
     }
     struct err err = OK;
     if (value->len != 8 || get_be64(value->data) > INT64_MAX) {
-        err = why_set(why, ERR(BAD_FORMAT), "malformed row %.*s", (int)name.len, (const char *)name.data);
+        err = why_set(
+            why, ERR(BAD_FORMAT), "malformed row %.*s", (int)name.len, (const char *)name.data);
     } else {
         *out = (revision)get_be64(value->data);
     }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rows of the backend. Key: one byte ('l' or 'v'), be64(main), be64(sub). The value of a 'v' row is the bytes stored;
- * the value of an 'l' row, with v() a varint:
- *   put       1  link  v(main - create) v(version) v(lease)  key
- *   tombstone 2  link  key
- *   link      v(0): the key was not known; else v(main - its main + 1) v(its sub): the version or tombstone replaced
- * 'm' rows of ours: mscheduledCompactRev and mfinishedCompactRev, be64. RocksDB's block checksums cover them all.
+ * Rows of the backend. Key: one byte ('l' or 'v'), be64(main), be64(sub). The value of a 'v' row is
+ * the bytes stored; the value of an 'l' row, with v() a varint: put       1  link  v(main - create)
+ * v(version) v(lease)  key tombstone 2  link  key link      v(0): the key was not known; else
+ * v(main - its main + 1) v(its sub): the version or tombstone replaced 'm' rows of ours:
+ * mscheduledCompactRev and mfinishedCompactRev, be64. RocksDB's block checksums cover them all.
  */
 #ifndef MVCC_ROW_H
 #define MVCC_ROW_H
@@ -50,7 +49,8 @@ MUST struct err row_take(struct slice key, struct slice value, struct row *out, 
 void row_put(struct backend_batch *batch, const struct row *row);
 
 /* *out -1 when absent. */
-MUST struct err row_rev_get(struct backend *backend, struct slice name, revision *out, struct why *why);
+MUST struct err row_rev_get(
+    struct backend *backend, struct slice name, revision *out, struct why *why);
 void row_rev_put(struct backend_batch *batch, struct slice name, revision rev);
 
 #endif

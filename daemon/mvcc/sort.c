@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Three-way radix quicksort over eight bytes of key at a time. Keys of one store share long prefixes, which a sort by
- * whole-key comparison reads over and over (a million keys: about three times as long).
+ * Three-way radix quicksort over eight bytes of key at a time. Keys of one store share long
+ * prefixes, which a sort by whole-key comparison reads over and over (a million keys: about three
+ * times as long).
  */
 #include "sort.h"
 
@@ -62,7 +63,8 @@ static uint64_t median(uint64_t a, uint64_t b, uint64_t c)
     return c < low ? low : c > high ? high : c;
 }
 
-/* Splits into smaller, equal and larger than a pivot; returns where equal begins, *out_end where it ends. */
+/* Splits into smaller, equal and larger than a pivot; returns where equal begins, *out_end where it
+ * ends. */
 static size_t partition(struct sort_item *items, size_t count, size_t *out_end)
 {
     uint64_t pivot = median(items[0].chunk, items[count / 2].chunk, items[count - 1].chunk);
@@ -82,8 +84,8 @@ static size_t partition(struct sort_item *items, size_t count, size_t *out_end)
     return low;
 }
 
-/* Among keys equal so far: those that end here come first, the shorter before the longer (a chunk is padded with
- * zero bytes, so "a" and "a\0" look alike). Returns how many end. */
+/* Among keys equal so far: those that end here come first, the shorter before the longer (a chunk
+ * is padded with zero bytes, so "a" and "a\0" look alike). Returns how many end. */
 static size_t settle_ended(struct sort_item *items, size_t count, size_t depth)
 {
     size_t ended = 0;

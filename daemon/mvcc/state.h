@@ -84,8 +84,7 @@ static inline bool bounds_has(const struct bounds *bounds, struct slice key)
     if (bounds->is_one) {
         return slice_eq(key, bounds->key);
     }
-    return slice_cmp(key, bounds->key) >= 0 &&
-           (bounds->is_open || slice_cmp(key, bounds->end) < 0);
+    return slice_cmp(key, bounds->key) >= 0 && (bounds->is_open || slice_cmp(key, bounds->end) < 0);
 }
 
 /* Living keys at rev, which is not compacted and not in the future. count.c */
@@ -113,7 +112,8 @@ struct log_slice {
     bool is_end;           /* nothing behind, up to the end asked for */
 };
 
-/* Up to LOG_SLICE changes in [from, to]; is_light: keys only, no values. Free with log_slice_fini. */
+/* Up to LOG_SLICE changes in [from, to]; is_light: keys only, no values. Free with log_slice_fini.
+ */
 MUST struct err log_read(struct mvcc *mvcc, struct log_place from, struct log_place to,
     bool is_light, struct log_slice *out, struct why *why);
 void log_slice_fini(struct log_slice *slice);

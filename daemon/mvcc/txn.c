@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Transactions. Writes go into the index at once; readers do not see them because their revision is above what is
- * published, and the ring leads from them to what stood there before. Publishing is one store.
+ * Transactions. Writes go into the index at once; readers do not see them because their revision is
+ * above what is published, and the ring leads from them to what stood there before. Publishing is
+ * one store.
  */
 #include "state.h"
 
@@ -81,7 +82,8 @@ static struct mvcc_change *change_new(struct mvcc_txn *txn)
 }
 
 /* What the entry held becomes the change's past. Under the lock. */
-static void change_prev(struct mvcc *mvcc, struct mvcc_change *change, const struct index_entry *entry)
+static void change_prev(
+    struct mvcc *mvcc, struct mvcc_change *change, const struct index_entry *entry)
 {
     change->key = blob_ref(entry->key);
     if (entry->is_tombstone) {
@@ -133,15 +135,10 @@ void mvcc_txn_put(struct mvcc_txn *txn, struct slice key, struct slice value, le
 {
     struct mvcc *mvcc = txn->mvcc;
     struct mvcc_change *change = change_new(txn);
-    struct blob *own_key = NULL;
     change->kind = MVCC_PUT;
     change->value = blob_new(value);
     lock_write(mvcc);
-    struct index_entry *entry = index_find(&mvcc->index, key);
-    if (!entry) {
-        own_key = blob_new(key);
-        entry = index_put(&mvcc->index, own_key);
-    }
+    struct index_entry *entry = index_put(&mvcc->index, key);
     change_prev(mvcc, change, entry);
     change->create = entry->is_tombstone ? change->main : entry->create;
     change->version = entry->is_tombstone ? 1 : entry->version + 1;
@@ -150,13 +147,13 @@ void mvcc_txn_put(struct mvcc_txn *txn, struct slice key, struct slice value, le
     index_evict(&mvcc->index, mvcc->value_cache_bytes, EVICT_STEPS);
     ring_trim(&mvcc->ring, atomic_load_explicit(&mvcc->written, memory_order_relaxed));
     unlock(mvcc);
-    blob_unref(own_key);
     struct row_key at = row_key('v', change->main, change->sub);
     backend_batch_put(txn->batch, row_key_slice(&at), value);
     atomic_fetch_add_explicit(&mvcc->counts.puts, 1, memory_order_relaxed);
 }
 
-/* Deletes up to DELETE_SLICE keys; *last (taken, given) is where to go on. Returns how many; fewer: the end. */
+/* Deletes up to DELETE_SLICE keys; *last (taken, given) is where to go on. Returns how many; fewer:
+ * the end. */
 static int64_t delete_slice(struct mvcc_txn *txn, const struct bounds *bounds, struct blob **last)
 {
     struct mvcc *mvcc = txn->mvcc;
@@ -200,8 +197,7 @@ int64_t mvcc_txn_delete_range(struct mvcc_txn *txn, struct slice key, struct sli
         deleted += slice;
     } while (slice == DELETE_SLICE && !bounds.is_one);
     blob_unref(last);
-    atomic_fetch_add_explicit(
-        &txn->mvcc->counts.deletes, (uint64_t)deleted, memory_order_relaxed);
+    atomic_fetch_add_explicit(&txn->mvcc->counts.deletes, (uint64_t)deleted, memory_order_relaxed);
     return deleted;
 }
 

@@ -10,8 +10,8 @@
 #include "base/mem.h"
 
 #include <dirent.h>
-#include <ftw.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -157,8 +157,7 @@ static void test_backend_iter_ends_before_its_bound(void **state)
     put(place, "mc", "3");
     struct slice key;
     struct slice value;
-    struct backend_iter *iter =
-        backend_iter_open(place->backend, NULL, SLICE("ma"), SLICE("mc"));
+    struct backend_iter *iter = backend_iter_open(place->backend, NULL, SLICE("ma"), SLICE("mc"));
     assert_true(backend_iter_next(iter, &key, &value));
     assert_true(slice_eq(key, SLICE("ma")) && slice_eq(value, SLICE("1")));
     assert_true(backend_iter_next(iter, &key, &value));
@@ -220,7 +219,8 @@ static void test_backend_detects_a_flipped_bit(void **state)
         char key[16];
         char value[33];
         snprintf(key, sizeof(key), "m%05d", i);
-        snprintf(value, sizeof(value), "%016x%016x", (unsigned)i * 2654435761u, (unsigned)i * 40503u);
+        snprintf(
+            value, sizeof(value), "%016x%016x", (unsigned)i * 2654435761u, (unsigned)i * 40503u);
         put(place, key, value);
     }
     assert_false(err_is(backend_flush(place->backend, NULL)));

@@ -106,10 +106,8 @@ const char *place_list(
 {
     static char text[4096];
     size_t len = 0;
-    struct mvcc_range_options options = {.key = slice_str(key),
-        .end = slice_str(end),
-        .rev = rev,
-        .limit = limit};
+    struct mvcc_range_options options = {
+        .key = slice_str(key), .end = slice_str(end), .rev = rev, .limit = limit};
     struct mvcc_range_result result;
     struct arena *arena = arena_new(0);
     struct err err = mvcc_range(place->mvcc, &options, arena, &result);
@@ -119,8 +117,8 @@ const char *place_list(
     }
     for (size_t i = 0; i < result.kvs_count; i++) {
         const struct mvcc_kv *kv = &result.kvs[i];
-        len += (size_t)snprintf(text + len, sizeof(text) - len, "%.*s=%.*s@%lld ",
-            (int)kv->key.len, (const char *)kv->key.data, (int)kv->value.len,
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%.*s=%.*s@%lld ", (int)kv->key.len,
+            (const char *)kv->key.data, (int)kv->value.len,
             kv->value.data ? (const char *)kv->value.data : "", (long long)kv->mod);
     }
     snprintf(text + len, sizeof(text) - len, "#%lld", (long long)result.total);

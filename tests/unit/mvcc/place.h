@@ -35,7 +35,8 @@ revision place_delete(struct place *place, const char *key, const char *end);
 void place_compact(struct place *place, revision rev);
 
 /* "key=value@mod key=value@mod ... #total", or the error's name. Lent until the next call. */
-const char *place_list(struct place *place, const char *key, const char *end, revision rev, int64_t limit);
+const char *place_list(
+    struct place *place, const char *key, const char *end, revision rev, int64_t limit);
 
 int place_setup(void **state);
 int place_teardown(void **state);

@@ -18,7 +18,7 @@ static struct blob *key_of(unsigned number)
 static struct index_entry *living_put(struct index *index, unsigned number)
 {
     struct blob *key = key_of(number);
-    struct index_entry *entry = index_put(index, key);
+    struct index_entry *entry = index_put(index, blob_slice(key));
     index_set_living(index, entry, true);
     blob_unref(key);
     return entry;
@@ -131,12 +131,10 @@ static void test_index_seeks_at_and_after(void **state)
     struct index index;
     index_init(&index);
     assert_null(index_at(index_seek(&index, SLICE("a"), false)));
-    struct blob *key = blob_new(SLICE("b"));
-    index_put(&index, key);
-    assert_ptr_equal(index_at(index_seek(&index, SLICE("a"), false))->key, key);
-    assert_ptr_equal(index_at(index_seek(&index, SLICE("b"), false))->key, key);
+    struct index_entry *entry = index_put(&index, SLICE("b"));
+    assert_ptr_equal(index_at(index_seek(&index, SLICE("a"), false)), entry);
+    assert_ptr_equal(index_at(index_seek(&index, SLICE("b"), false)), entry);
     assert_null(index_at(index_seek(&index, SLICE("b"), true)));
-    blob_unref(key);
     index_fini(&index);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A store against a plain array of everything that ever happened: random transactions, reads at all revisions,
- * compactions, restarts, and crashes after which the lost transactions are applied again. */
+ * A store against a plain array of everything that ever happened: random transactions, reads at all
+ * revisions, compactions, restarts, and crashes after which the lost transactions are applied
+ * again. */
 #include "place.h"
 
 #include "base/mem.h"
@@ -79,11 +80,14 @@ static const struct version *at_rev(const struct model *model, int key, revision
 
 static struct slice value_text(uint64_t value, char out[64])
 {
-    int len = value % 7 == 0 ? 0 : snprintf(out, 64, "%0*llx", (int)(value % 40) + 1, (unsigned long long)value);
+    int len = value % 7 == 0
+                  ? 0
+                  : snprintf(out, 64, "%0*llx", (int)(value % 40) + 1, (unsigned long long)value);
     return slice_of(out, (size_t)len);
 }
 
-/* One transaction; the same seed and revision make the same one. is_model: only the model, is_store: only the store. */
+/* One transaction; the same seed and revision make the same one. is_model: only the model,
+ * is_store: only the store. */
 struct act {
     struct model *model;
     struct mvcc_txn *txn;
@@ -107,8 +111,8 @@ static void act_put(struct act *act, int key, uint64_t value, lease_id lease)
     if (act->is_modelled) {
         revision main = model->rev + 1;
         const struct version *old = at_rev(model, key, main);
-        struct version version = {key, main, old ? old->create : main, old ? old->version + 1 : 1,
-            lease, value, false};
+        struct version version = {
+            key, main, old ? old->create : main, old ? old->version + 1 : 1, lease, value, false};
         add_version(model, version);
     }
 }
@@ -119,12 +123,13 @@ static void act_delete(struct act *act, int from, int to)
     int64_t wanted = 0;
     for (int key = from; act->is_modelled && key < to; key++) {
         if (at_rev(model, key, model->rev + 1)) {
-            add_version(model, (struct version){.key = key, .main = model->rev + 1, .is_tombstone = true});
+            add_version(
+                model, (struct version){.key = key, .main = model->rev + 1, .is_tombstone = true});
             wanted++;
         }
     }
     if (act->txn) {
-        struct slice end = to == from + 1    ? (struct slice){0}
+        struct slice end = to == from + 1      ? (struct slice){0}
                            : to < sorted_count ? slice_str(sorted[to])
                                                : slice_of("", 1);
         int64_t deleted = mvcc_txn_delete_range(act->txn, slice_str(sorted[from]), end);
@@ -193,7 +198,9 @@ static void check_range(struct model *model)
         rev = 0;
     }
     struct mvcc_range_options options = {.key = slice_str(sorted[from]),
-        .end = is_one ? (struct slice){0} : to < sorted_count ? slice_str(sorted[to]) : slice_of("", 1),
+        .end = is_one              ? (struct slice){0}
+               : to < sorted_count ? slice_str(sorted[to])
+                                   : slice_of("", 1),
         .rev = rev,
         .limit = rand_below(rand, 2) ? (int64_t)rand_below(rand, 12) : 0,
         .is_count_only = rand_below(rand, 5) == 0,
@@ -212,7 +219,9 @@ static void check_range(struct model *model)
     }
     assert_int_equal(result.total, total);
     assert_int_equal(result.rev, model->rev);
-    int64_t kvs = options.is_count_only ? 0 : options.limit && options.limit < total ? options.limit : total;
+    int64_t kvs = options.is_count_only                    ? 0
+                  : options.limit && options.limit < total ? options.limit
+                                                           : total;
     assert_int_equal(result.kvs_count, kvs);
     arena_free(arena);
 }
@@ -350,7 +359,7 @@ static void run(uint64_t seed, size_t value_cache_bytes, size_t history_bytes)
     model->compacted = -1;
     rand_init(&model->rand, seed);
     place_init(&model->place, (struct mvcc_options){.value_cache_bytes = value_cache_bytes,
-        .history_bytes = history_bytes});
+                                  .history_bytes = history_bytes});
     for (int i = 0; i < 2500; i++) {
         act_once(model);
     }

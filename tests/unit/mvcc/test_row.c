@@ -27,10 +27,20 @@ static void test_row_comes_back_as_written(void **state)
     (void)state;
     struct row row = {.main = 5, .sub = 2, .create = 5, .version = 1, .key = SLICE("k")};
     assert_round_trip(&row);
-    row = (struct row){.main = INT64_MAX - 1, .sub = 4000000, .link_main = 1, .link_sub = 9,
-        .create = 1, .version = INT64_MAX, .lease = -2, .key = SLICE("key")};
+    row = (struct row){.main = INT64_MAX - 1,
+        .sub = 4000000,
+        .link_main = 1,
+        .link_sub = 9,
+        .create = 1,
+        .version = INT64_MAX,
+        .lease = -2,
+        .key = SLICE("key")};
     assert_round_trip(&row);
-    row = (struct row){.main = 5, .sub = 2, .link_main = 5, .link_sub = 1, .is_tombstone = true,
+    row = (struct row){.main = 5,
+        .sub = 2,
+        .link_main = 5,
+        .link_sub = 1,
+        .is_tombstone = true,
         .key = SLICE("k")};
     assert_round_trip(&row);
 }
@@ -43,11 +53,11 @@ static void test_row_refuses_nonsense(void **state)
         const char *bytes;
         size_t len;
     } bad[] = {
-        {"\3\0k", 3},           /* unknown kind */
-        {"\2\7\0k", 4},         /* a link before revision 1 */
-        {"\2\1\2k", 4},         /* a link to itself */
-        {"\1\0\0\0\0k", 6},     /* version 0 */
-        {"\1\0\5\1\0k", 6},     /* created at revision 0 */
+        {"\3\0k", 3},       /* unknown kind */
+        {"\2\7\0k", 4},     /* a link before revision 1 */
+        {"\2\1\2k", 4},     /* a link to itself */
+        {"\1\0\0\0\0k", 6}, /* version 0 */
+        {"\1\0\5\1\0k", 6}, /* created at revision 0 */
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct err err = row_read(5, 2, slice_of(bad[i].bytes, bad[i].len), &row);

@@ -66,11 +66,11 @@ static bool tell(void *arg, const struct mvcc_change *change)
     size_t len = strlen(told->text);
     snprintf(told->text + len, sizeof(told->text) - len, "%s%.*s=%.*s@%lld(%.*s@%lld v%lld l%lld) ",
         change->kind == MVCC_DELETE ? "-" : "", (int)change->key->len, change->key->data,
-        (int)blob_slice(change->value).len,
-        change->value ? (const char *)change->value->data : "", (long long)change->main,
-        (int)blob_slice(change->prev_value).len,
+        (int)blob_slice(change->value).len, change->value ? (const char *)change->value->data : "",
+        (long long)change->main, (int)blob_slice(change->prev_value).len,
         change->prev_value ? (const char *)change->prev_value->data : "",
-        (long long)change->prev_mod, (long long)change->prev_version, (long long)change->prev_lease);
+        (long long)change->prev_mod, (long long)change->prev_version,
+        (long long)change->prev_lease);
     return --told->left != 0;
 }
 
@@ -230,8 +230,8 @@ static void test_range_options_are_honoured(void **state)
     place_put(place, "b", "3", 0);
     struct mvcc_range_result result;
     struct arena *arena = arena_new(0);
-    struct mvcc_range_options options = {.key = SLICE("a"), .end = slice_of("", 1),
-        .is_keys_only = true};
+    struct mvcc_range_options options = {
+        .key = SLICE("a"), .end = slice_of("", 1), .is_keys_only = true};
     assert_false(err_is(mvcc_range(place->mvcc, &options, arena, &result)));
     assert_int_equal(result.kvs_count, 2);
     assert_int_equal(result.kvs[0].value.len, 0);
@@ -243,8 +243,8 @@ static void test_range_options_are_honoured(void **state)
     assert_int_equal(result.kvs[0].value.len, 0);
     assert_int_equal(result.kvs[0].lease, 5);
     assert_int_equal(result.rev, 4);
-    options = (struct mvcc_range_options){.key = SLICE("a"), .end = SLICE("c"),
-        .is_count_only = true};
+    options =
+        (struct mvcc_range_options){.key = SLICE("a"), .end = SLICE("c"), .is_count_only = true};
     assert_false(err_is(mvcc_range(place->mvcc, &options, arena, &result)));
     assert_int_equal(result.kvs_count, 0);
     assert_int_equal(result.total, 2);
@@ -311,7 +311,8 @@ struct copy {
     int rows;
 };
 
-static bool copy_row(void *arg, revision main, int64_t sub, bool is_tombstone, const struct mvcc_kv *kv)
+static bool copy_row(
+    void *arg, revision main, int64_t sub, bool is_tombstone, const struct mvcc_kv *kv)
 {
     struct copy *copy = arg;
     copy->rows++;

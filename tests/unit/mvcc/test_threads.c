@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Readers and compaction beside the writer; meant for the thread sanitizer too. Every transaction writes one number
- * into all keys, so a reader that sees two numbers saw half a transaction. */
+ * Readers and compaction beside the writer; meant for the thread sanitizer too. Every transaction
+ * writes one number into all keys, so a reader that sees two numbers saw half a transaction. */
 #include "place.h"
 
 #include <pthread.h>
