@@ -3,23 +3,6 @@
 
 static const struct slice transfer_context = {(const uint8_t *)"CampaignTransfer", 16};
 
-static bool has_unapplied_conf_change(const struct raft_log *log)
-{
-    if (log->applied >= log->committed || log->committed <= log->base_index) {
-        return false;
-    }
-    uint64_t from = log->applied > log->base_index ? log->applied : log->base_index;
-    size_t count;
-    const struct raft_entry *entries =
-        raft_log_slice(log, from + 1, log->committed + 1, UINT64_MAX, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (entries[i].type != RAFT_ENTRY_NORMAL) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void ask_for_votes(struct raft *raft, enum campaign campaign)
 {
     bool is_pre = campaign == CAMPAIGN_PRE_ELECTION;
@@ -57,7 +40,8 @@ static void run_for_election(struct raft *raft, enum campaign campaign)
 void election_start(struct raft *raft, enum campaign campaign)
 {
     if (raft->role == RAFT_LEADER || !machine_is_promotable(raft) ||
-        has_unapplied_conf_change(&raft->log)) {
+        raft_log_conf_change(&raft->log, raft->log.applied, raft->log.committed)) {
+        /* A change that is committed and not in force might ask for another quorum. */
         return;
     }
     run_for_election(raft, campaign);

@@ -104,10 +104,18 @@ static struct err read_index(struct raft *raft, struct blob *context)
     return blob_slice(context).len ? machine_step(raft, &message) : ERR(BAD_INPUT);
 }
 
-static void mark_applied(struct raft *raft, uint64_t index)
+void machine_applied(struct raft *raft, uint64_t index)
 {
-    uint64_t applied = index > raft->log.applied ? index : raft->log.applied;
-    uint64_t payload = raft_log_applied(&raft->log, applied);
+    struct raft_log *log = &raft->log;
+    if (raft->applied_reported < index) {
+        raft->applied_reported = index;
+    }
+    /* The application may be ahead of its own reports of conf changes; raft is not. */
+    uint64_t in_force = raft->conf_index > log->applied ? raft->conf_index : log->applied;
+    uint64_t waiting = raft_log_conf_change(log, in_force, index);
+    uint64_t applied = waiting ? waiting - 1 : index;
+    applied = applied > log->applied ? applied : log->applied;
+    uint64_t payload = raft_log_applied(log, applied);
     raft->uncommitted_bytes -=
         payload < raft->uncommitted_bytes ? payload : raft->uncommitted_bytes;
     if (raft->tracker.members.conf.auto_leave && applied >= raft->pending_conf_index &&
@@ -122,7 +130,7 @@ static struct err take_applied(struct raft *raft, uint64_t index)
     if (index > raft->log.committed) {
         return ERR(BAD_INPUT);
     }
-    mark_applied(raft, index);
+    machine_applied(raft, index);
     return OK;
 }
 
@@ -148,7 +156,7 @@ static struct err take_ticket(struct raft *raft, const struct raft_ticket *ticke
     }
     if (ticket->snapshot_index) {
         raft_log_snapshot_stable(&raft->log, ticket->snapshot_index);
-        mark_applied(raft, ticket->snapshot_index);
+        machine_applied(raft, ticket->snapshot_index);
     }
     return OK;
 }

@@ -226,6 +226,17 @@ const struct raft_entry *raft_log_slice(
     return entries;
 }
 
+uint64_t raft_log_conf_change(const struct raft_log *log, uint64_t from, uint64_t to)
+{
+    from = from > log->base_index ? from : log->base_index;
+    for (uint64_t index = from + 1; index <= to && index <= raft_log_last(log); index++) {
+        if (entry_at(log, index)->type != RAFT_ENTRY_NORMAL) {
+            return index;
+        }
+    }
+    return 0;
+}
+
 const struct raft_entry *raft_log_to_persist(const struct raft_log *log, size_t *out_count)
 {
     uint64_t end = raft_log_last(log) + 1;

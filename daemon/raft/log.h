@@ -89,6 +89,9 @@ void raft_log_snapshot_made(struct raft_log *log, struct raft_snapshot *snapshot
 /* Forgets entries up to and with index <= applied. */
 void raft_log_compact(struct raft_log *log, uint64_t index);
 
+/* The first conf change in (from, to] that the log still has; 0: none. */
+uint64_t raft_log_conf_change(const struct raft_log *log, uint64_t from, uint64_t to);
+
 /* Bytes of an entry in etcd's encoding; what size limits count. */
 uint64_t raft_entry_size(const struct raft_entry *entry);
 uint64_t raft_entries_size(const struct raft_entry *entries, size_t count);

@@ -147,6 +147,7 @@ struct err machine_restore(struct raft *raft, struct raft_snapshot *snapshot, bo
     struct membership members;
     TRY(confchange_restore(&changer, &meta->conf, &members, NULL));
     raft_log_restore(&raft->log, snapshot);
+    raft->conf_index = meta->index;
     machine_switch(raft, &members);
     *out_restored = true;
     return OK;

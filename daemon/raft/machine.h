@@ -40,6 +40,8 @@ struct raft {
     struct tracker tracker;
     uint64_t transferee;
     uint64_t pending_conf_index; /* no conf change is proposed until this is applied */
+    uint64_t conf_index;         /* the conf changes up to here are in force */
+    uint64_t applied_reported;   /* counts only up to the first conf change not in force */
     uint64_t uncommitted_bytes;
     uint32_t election_elapsed;
     uint32_t heartbeat_elapsed;

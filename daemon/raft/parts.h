@@ -62,6 +62,9 @@ void read_answer_own(struct raft *raft, uint64_t index, struct blob *context);
 /* raft.c: the data of an entry that carries the change. Gives. */
 struct blob *conf_change_blob(const struct raft_conf_change *change);
 
+/* event.c: entries up to index were applied. */
+void machine_applied(struct raft *raft, uint64_t index);
+
 /* step.c */
 MUST struct err machine_step(struct raft *raft, const struct raft_message *message);
 

@@ -80,6 +80,7 @@ static struct err load(struct raft *raft, const struct raft_options *o, struct w
     if (o->applied > 0) {
         raft_log_applied(&raft->log, o->applied);
     }
+    raft->conf_index = raft->log.applied;
     machine_become_follower(raft, raft->term, 0);
     raft->taken_hard = raft_hard_state_get(raft);
     raft->taken_soft = raft_soft_state_get(raft);
@@ -129,6 +130,17 @@ struct blob *conf_change_blob(const struct raft_conf_change *change)
     return blob;
 }
 
+static struct err put_in_force(struct raft *raft, const struct raft_conf_change *change,
+    struct raft_conf_state *out, struct why *why)
+{
+    struct changer changer = {&raft->tracker, raft_log_last(&raft->log)};
+    struct membership next;
+    TRY(confchange_apply(&changer, change, &next, why));
+    machine_switch(raft, &next);
+    *out = next.conf;
+    return OK;
+}
+
 struct err raft_bootstrap(struct raft *raft, const struct raft_peer *peers, size_t count)
 {
     if (count == 0 || count > RAFT_MEMBERS_MAX || raft_log_last(&raft->log) != 0) {
@@ -153,7 +165,7 @@ struct err raft_bootstrap(struct raft *raft, const struct raft_peer *peers, size
         struct raft_conf_change change = {
             .is_v1 = true, .changes = {{RAFT_ADD_NODE, peers[i].id}}, .changes_count = 1};
         struct raft_conf_state conf;
-        TRY(raft_apply_conf_change(raft, &change, &conf, NULL));
+        TRY(put_in_force(raft, &change, &conf, NULL));
     }
     return OK;
 }
@@ -161,10 +173,14 @@ struct err raft_bootstrap(struct raft *raft, const struct raft_peer *peers, size
 struct err raft_apply_conf_change(struct raft *raft, const struct raft_conf_change *change,
     struct raft_conf_state *out, struct why *why)
 {
-    struct changer changer = {&raft->tracker, raft_log_last(&raft->log)};
-    struct membership next;
-    TRY(confchange_apply(&changer, change, &next, why));
-    machine_switch(raft, &next);
-    *out = next.conf;
-    return OK;
+    uint64_t index = raft_log_conf_change(&raft->log, raft->conf_index, raft->log.applying);
+    if (index == 0) {
+        return why_set(why, ERR(BAD_INPUT), "no conf change is being applied");
+    }
+    raft->conf_index = index;
+    struct err e = put_in_force(raft, change, out, why);
+    if (raft->applied_reported > raft->log.applied) {
+        machine_applied(raft, raft->applied_reported);
+    }
+    return e;
 }

@@ -13,8 +13,9 @@
  * (synced if must_sync), send its after messages and step RAFT_PERSISTED with its ticket; one with
  * a snapshot only when that is saved and will be installed ahead of all entries that follow.
  *
- * 3. Apply committed entries in order, calling raft_apply_conf_change() for each conf change entry
- * that the application does not refuse; step RAFT_APPLIED with the last index of the batch.
+ * 3. Apply committed entries in order, calling raft_apply_conf_change() once for each conf change
+ * entry, in their order; step RAFT_APPLIED with the last index of the batch. Entries from a conf
+ * change on count as applied only after that call, so the two may be on their way separately.
  *
  * 4. Answer reads once their index is applied.
  */
@@ -53,7 +54,7 @@ struct raft_options {
     uint64_t inflight_bytes_max;    /* 0: no limit, else >= message_bytes_max */
     /* The state to go on from; all borrowed, blobs are referenced. */
     const struct raft_snapshot_meta *snapshot; /* the log begins behind it; NULL: at index 1 */
-    const struct raft_conf_state *conf;        /* NULL: the snapshot's */
+    const struct raft_conf_state *conf;        /* as of applied; NULL: the snapshot's */
     const struct raft_entry *entries;          /* gapless from snapshot->index + 1 */
     size_t entries_count;
     struct raft_hard_state hard_state;
@@ -169,8 +170,9 @@ bool raft_has_update(const struct raft *raft);
 /* Resets update and moves all that is outstanding into it. */
 void raft_take_update(struct raft *raft, struct raft_update *update);
 
-/* Makes an applied conf change effective. Errors: BAD_INPUT, with why, when the change does not fit
- * the configuration. */
+/* Puts the next conf change among the committed entries into force; one that the application
+ * refuses is given with node ids 0. Errors: BAD_INPUT, with why, when the change does not fit the
+ * configuration (it counts as done and changed nothing), or none is due: a snapshot overtook it. */
 MUST struct err raft_apply_conf_change(struct raft *raft, const struct raft_conf_change *change,
     struct raft_conf_state *out, struct why *why);
 

@@ -210,30 +210,46 @@ static void apply_conf(struct node *node, const struct raft_entry *entry)
     assert_true(!err_is(e) || IS(e, BAD_INPUT));
 }
 
+static void apply_entry(struct world *world, struct node *node, const struct raft_entry *entry)
+{
+    assert_true(entry->index < INDEX_MAX);
+    assert_int_equal(entry->index, node->applied + 1);
+    struct applied *right = &world->applied[entry->index];
+    struct applied mine = {entry->term, value_of(entry)};
+    if (right->term == 0) {
+        *right = mine;
+        world->applied_max = entry->index;
+    }
+    assert_int_equal(right->term, mine.term);
+    assert_int_equal(right->value, mine.value);
+    node->applied = entry->index;
+}
+
+/* What was applied and what conf changes there were reach raft in either order. */
 static void apply(struct world *world, uint64_t id)
 {
     struct node *node = &world->nodes[id];
+    struct raft_event applied = {.type = RAFT_APPLIED};
+    bool is_conf_late = rand_below(&world->rand, 2) == 0;
+    if (node->todo.committed_count == 0) {
+        return;
+    }
     for (size_t i = 0; i < node->todo.committed_count; i++) {
-        const struct raft_entry *entry = &node->todo.committed[i];
-        assert_true(entry->index < INDEX_MAX);
-        assert_int_equal(entry->index, node->applied + 1);
-        struct applied *right = &world->applied[entry->index];
-        struct applied mine = {entry->term, value_of(entry)};
-        if (right->term == 0) {
-            *right = mine;
-            world->applied_max = entry->index;
-        }
-        assert_int_equal(right->term, mine.term);
-        assert_int_equal(right->value, mine.value);
-        node->applied = entry->index;
-        if (entry->type != RAFT_ENTRY_NORMAL) {
-            apply_conf(node, entry);
+        apply_entry(world, node, &node->todo.committed[i]);
+    }
+    applied.index = node->applied;
+    if (is_conf_late) {
+        test_step(node->raft, applied);
+    }
+    for (size_t i = 0; i < node->todo.committed_count; i++) {
+        if (node->todo.committed[i].type != RAFT_ENTRY_NORMAL) {
+            apply_conf(node, &node->todo.committed[i]);
         }
     }
-    if (node->todo.committed_count) {
-        test_step(node->raft, (struct raft_event){.type = RAFT_APPLIED, .index = node->applied});
-        raft_update_reset(&node->todo);
+    if (!is_conf_late) {
+        test_step(node->raft, applied);
     }
+    raft_update_reset(&node->todo);
 }
 
 static void compact(struct world *world, uint64_t id)

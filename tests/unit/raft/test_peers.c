@@ -447,6 +447,15 @@ static void test_a_lease_answers_reads_at_once(void **state)
     close_peers(&p);
 }
 
+static void commit_conf_change(struct peers *p, const struct raft_conf_change *change)
+{
+    test_step(p->raft, (struct raft_event){.type = RAFT_PROPOSE_CONF, .conf_change = change});
+    turn(p);
+    receive(
+        p, (struct raft_message){
+               .type = RAFT_MSG_APP_RESP, .from = 2, .term = 1, .index = raft_last_index(p->raft)});
+}
+
 static void test_a_removed_leader_steps_down_when_asked_to(void **state)
 {
     (void)state;
@@ -457,9 +466,44 @@ static void test_a_removed_leader_steps_down_when_asked_to(void **state)
     struct raft_conf_state conf;
     options.step_down_on_removal = true;
     open_leader(&p, options);
+    commit_conf_change(&p, &change);
+    turn(&p);
+    assert_int_equal(role(&p), RAFT_LEADER);
     assert_int_equal(raft_apply_conf_change(p.raft, &change, &conf, NULL).code, ERR_OK);
     assert_int_equal(conf.voters.count, 2);
     assert_int_equal(role(&p), RAFT_FOLLOWER);
+    close_peers(&p);
+}
+
+/* The application's reports come on two ways: a conf change counts as applied when it is in force.
+ */
+static void test_applied_waits_for_the_conf_change(void **state)
+{
+    (void)state;
+    struct peers p;
+    struct raft_conf_change change = {
+        .is_v1 = true, .changes = {{RAFT_ADD_NODE, 4}}, .changes_count = 1};
+    struct raft_event event = {.type = RAFT_PROPOSE_CONF, .conf_change = &change};
+    struct raft_conf_state conf;
+    struct raft_status status;
+    open_leader(&p, test_options(1));
+    struct why why;
+    assert_int_equal(raft_apply_conf_change(p.raft, &change, &conf, &why).code, ERR_BAD_INPUT);
+    commit_conf_change(&p, &change);
+    turn(&p);
+    assert_int_equal(p.update.committed_count, 1);
+    raft_status_get(p.raft, &status);
+    assert_int_equal(status.applied, 11);
+    test_step(p.raft, event);
+    raft_take_update(p.raft, &p.update);
+    assert_int_equal(p.update.entries[0].type, RAFT_ENTRY_NORMAL);
+    assert_int_equal(raft_apply_conf_change(p.raft, &change, &conf, &why).code, ERR_OK);
+    raft_status_get(p.raft, &status);
+    assert_int_equal(status.applied, 12);
+    assert_int_equal(status.conf.voters.count, 4);
+    test_step(p.raft, event);
+    raft_take_update(p.raft, &p.update);
+    assert_int_equal(p.update.entries[0].type, RAFT_ENTRY_CONF_CHANGE);
     close_peers(&p);
 }
 
@@ -510,6 +554,7 @@ int run_peers(void)
         cmocka_unit_test(test_reads_wait_for_the_first_commit_and_a_quorum),
         cmocka_unit_test(test_a_lease_answers_reads_at_once),
         cmocka_unit_test(test_a_removed_leader_steps_down_when_asked_to),
+        cmocka_unit_test(test_applied_waits_for_the_conf_change),
         cmocka_unit_test(test_a_snapshot_is_installed_and_then_acknowledged),
     };
     return cmocka_run_group_tests_name("peers", tests, NULL, NULL);
