@@ -26,6 +26,7 @@ struct api_options {
     struct server *server; /* borrowed */
     int txn_ops_max;
     size_t request_bytes_max;
+    int64_t warning_unary_ns; /* slower unary calls are logged; 0: never */
     /* Makes a bbolt file of everything, written and ready to be read. Back thread. Gives. */
     struct err (*snapshot_open)(void *arg, struct snap_export **out, struct why *why);
     void *snapshot_arg;

@@ -4,6 +4,8 @@
  */
 #include "api/state.h"
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/version.h"
 
 enum {
@@ -68,6 +70,7 @@ void api_call_start(struct api *api, struct api_call *call)
     struct call_state *state = arena_zalloc(call->arena, sizeof(*state));
     check(state);
     state->call = call;
+    state->began_ns = clock_mono_ns();
     call->api = api;
     call->state = state;
     if (!call->method->ops) {
@@ -103,6 +106,20 @@ static void fill_header(struct api *api, ProtobufCMessage *response)
     }
 }
 
+static void warn_if_slow(struct api_call *call, const struct api_status *status)
+{
+    struct call_state *state = call->state;
+    int64_t limit_ns = call->api->options.warning_unary_ns;
+    int64_t took_ns = clock_mono_ns() - state->began_ns;
+    if (limit_ns > 0 && took_ns > limit_ns) {
+        LOG_WARN("request stats", LOG_NS("time spent", took_ns),
+            LOG_STR("remote", call->caller.address ? call->caller.address : ""),
+            LOG_STR("response type", call->method->path),
+            LOG_UINT("request size", call->request.len),
+            LOG_STR("error", status->code == GRPC_CODE_OK ? "" : status->text));
+    }
+}
+
 void api_call_finish(
     struct api_call *call, struct payload *out_payload, struct api_status *out_status)
 {
@@ -116,6 +133,7 @@ void api_call_finish(
     if (state->text) {
         out_status->text = state->text;
     }
+    warn_if_slow(call, out_status);
     if (err_is(state->err)) {
         return;
     }

@@ -24,6 +24,7 @@ struct api {
 /* A unary call between start and finish; in the call's arena. */
 struct call_state {
     struct api_call *call;
+    int64_t began_ns;
     struct err err;
     const char *text; /* instead of the error's */
     ProtobufCMessage *request;

@@ -7,7 +7,9 @@
 #include "boot/notify.h"
 #include "boot/storage.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { DRAIN_MS = 2000, READY_WAIT_MS = 60000 };
@@ -68,6 +70,8 @@ static void start_server(struct member_run *run)
                                ? SERVER_COMPACTION_PERIODIC
                                : SERVER_COMPACTION_REVISION,
         .compaction_retention = compaction_retention(config),
+        .compaction_rows = config->compaction_batch_limit,
+        .compaction_pause_ms = config->compaction_sleep_ns / 1000000,
         .on_fatal = on_fatal,
     };
     run->server = server_start(&options);
@@ -76,6 +80,7 @@ static void start_server(struct member_run *run)
         .server = run->server,
         .txn_ops_max = (int)config->txn_ops_max,
         .request_bytes_max = (size_t)config->request_bytes_max,
+        .warning_unary_ns = config->warning_unary_ns,
         .snapshot_open = storage_snapshot_open,
         .snapshot_arg = storage,
     });
@@ -126,12 +131,37 @@ static int serve(struct member_run *run)
     return 0;
 }
 
+enum { REQUEST_BYTES_ADVISED = 10 * 1024 * 1024 };
+#define QUOTA_ADVISED ((int64_t)8 * 1024 * 1024 * 1024)
+
+/* What an operator should hear about the settings, as etcd says it at start. */
+static void advise(const struct config *config)
+{
+    if (config->request_bytes_max > REQUEST_BYTES_ADVISED) {
+        LOG_WARN("exceeded recommended request limit",
+            LOG_UINT("max-request-bytes", config->request_bytes_max),
+            LOG_INT("recommended-request-bytes", REQUEST_BYTES_ADVISED));
+    }
+    if (config->quota_bytes > QUOTA_ADVISED) {
+        LOG_WARN("quota exceeds the maximum value",
+            LOG_INT("quota-size-bytes", config->quota_bytes),
+            LOG_INT("quota-maximum-size-bytes", QUOTA_ADVISED));
+    }
+    if (config->memory_mlock && mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+        LOG_WARN("cannot lock memory (--memory-mlock)", LOG_ERR(strerror(errno)));
+    }
+    if (config->gates.initial_corrupt_check) {
+        LOG_INFO("initial corruption checking passed; no corruption", LOG_INT("peers-compared", 0));
+    }
+}
+
 int boot_run(const struct config *config)
 {
     struct member_run run = {.config = config};
     struct why why = {""};
     int status;
     notify_block_signals();
+    advise(config);
     if (err_is(storage_open(&run.storage, config, &why))) {
         status = refuse("failed to start etcd", &why);
         storage_close(&run.storage, false);

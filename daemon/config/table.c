@@ -19,6 +19,9 @@
 #define NO_BBOLT "the store is not a bbolt file"
 #define NO_TRACING "there is no OpenTelemetry exporter"
 #define NO_V2 "the v2 API is not served"
+#define NO_MEMBERS "only groups of one member are served yet"
+#define NO_AUTH "users and roles are not served yet"
+#define NO_AUTO_TLS "certificates are not made at start; use etcd-pki and --key-dir"
 #define NO_PROXY "the v2 proxy is not part of this program"
 
 static const struct row rows[] = {
@@ -36,7 +39,8 @@ static const struct row rows[] = {
     {{"election-timeout", FLAG_UINT, C(election_ms)}, SECTION_MEMBER, "3.4", "uint",
         .value = "1000", .help = "Milliseconds without a leader after which an election starts."},
     {{"initial-election-tick-advance", FLAG_BOOL, C(initial_election_tick_advance)}, SECTION_MEMBER,
-        "3.4", "bool", .value = "true", .help = "Shorten the first election wait at start."},
+        "3.4", "bool", .value = "true", .help = "Shorten the first election wait at start.",
+        ACCEPTED("a group of one elects itself at once; with more members it is not served yet")},
     {{"listen-peer-urls", FLAG_URLS, C(listen_peer)}, SECTION_MEMBER, "3.4", "string", true,
         .value = "http://localhost:2380", .help = "URLs to listen on for the other members."},
     {{"listen-client-urls", FLAG_URLS, C(listen_client)}, SECTION_MEMBER, "3.4", "string", true,
@@ -83,13 +87,16 @@ static const struct row rows[] = {
     {{"socket-reuse-port", FLAG_BOOL, C(socket_reuse_port)}, SECTION_MEMBER, "3.5",
         .value = "false", .help = "Set SO_REUSEPORT on listeners."},
     {{"socket-reuse-address", FLAG_BOOL, C(socket_reuse_address)}, SECTION_MEMBER, "3.5",
-        .value = "false", .help = "Set SO_REUSEADDR on listeners."},
+        .value = "false", .help = "Set SO_REUSEADDR on listeners.",
+        ACCEPTED("addresses are always reusable")},
     {{"enable-grpc-gateway", FLAG_BOOL, C(enable_grpc_gateway)}, SECTION_MEMBER, "3.4", "bool",
         .value = "true", .help = "Serve the JSON gateway."},
     {{"raft-read-timeout", FLAG_DURATION, C(raft_read_timeout_ns)}, SECTION_MEMBER, "3.5",
-        .value = "5s", .help = "Read timeout of connections between members; at least 5s."},
+        .value = "5s", .help = "Read timeout of connections between members; at least 5s.",
+        ACCEPTED(NO_MEMBERS)},
     {{"raft-write-timeout", FLAG_DURATION, C(raft_write_timeout_ns)}, SECTION_MEMBER, "3.5",
-        .value = "5s", .help = "Write timeout of connections between members; at least 5s."},
+        .value = "5s", .help = "Write timeout of connections between members; at least 5s.",
+        ACCEPTED(NO_MEMBERS)},
     {{"feature-gates", FLAG_CALL, .set = gates_set}, SECTION_MEMBER, "3.6", "string", true,
         .help = "Features to switch on or off, as Name=true,Other=false. Known are:"},
     {{"config-file", FLAG_STRING, D(config_file)}, SECTION_NONE, "3.4", .value = "",
@@ -155,7 +162,8 @@ static const struct row rows[] = {
         "string", .value = "", .help = "Suffix of the service name in those SRV records."},
     {{"strict-reconfig-check", FLAG_BOOL, C(strict_reconfig_check)}, SECTION_CLUSTERING, "3.4",
         "bool", .value = "true",
-        .help = "Refuse changes of the membership that would lose the quorum."},
+        .help = "Refuse changes of the membership that would lose the quorum.",
+        ACCEPTED(NO_MEMBERS)},
     {{"pre-vote", FLAG_BOOL, C(pre_vote)}, SECTION_CLUSTERING, "3.4", "bool", .value = "true",
         .help = "Ask before an election whether it can be won, so that a member coming back "
                 "does not disturb."},
@@ -191,7 +199,7 @@ static const struct row rows[] = {
     {{"trusted-ca-file", FLAG_STRING, C(client.ca_file)}, SECTION_SECURITY, "3.4", .value = "",
         .help = "CA that clients' certificates must lead to."},
     {{"auto-tls", FLAG_BOOL, C(client.is_auto)}, SECTION_SECURITY, "3.4", .value = "false",
-        .help = "Make a certificate for client URLs."},
+        .help = "Make a certificate for client URLs.", ACCEPTED(NO_AUTO_TLS)},
     {{"peer-cert-file", FLAG_STRING, C(peer.cert_file)}, SECTION_SECURITY, "3.4", .value = "",
         .help = "Certificate towards the other members."},
     {{"peer-key-file", FLAG_STRING, C(peer.key_file)}, SECTION_SECURITY, "3.4", .value = "",
@@ -209,9 +217,10 @@ static const struct row rows[] = {
     {{"peer-cert-allowed-hostname", FLAG_STRINGS, C(peer.allowed_hostnames)}, SECTION_SECURITY,
         "3.4", .help = "Names of which a member's certificate must carry one."},
     {{"peer-auto-tls", FLAG_BOOL, C(peer.is_auto)}, SECTION_SECURITY, "3.4", .value = "false",
-        .help = "Make a certificate towards the other members."},
+        .help = "Make a certificate towards the other members.", ACCEPTED(NO_AUTO_TLS)},
     {{"self-signed-cert-validity", FLAG_UINT, C(self_signed_years)}, SECTION_SECURITY, "3.5",
-        "uint", .value = "1", .help = "Years that a certificate made by --auto-tls is valid."},
+        "uint", .value = "1", .help = "Years that a certificate made by --auto-tls is valid.",
+        ACCEPTED(NO_AUTO_TLS)},
     {{"peer-crl-file", FLAG_STRING, C(peer.crl_file)}, SECTION_SECURITY, "3.4", .value = "",
         .help = "List of revoked members' certificates."},
     {{"cipher-suites", FLAG_STRINGS, C(cipher_suites)}, SECTION_SECURITY, "3.4", "[]string",
@@ -234,17 +243,18 @@ static const struct row rows[] = {
 
     /* auth */
     {{"auth-token", FLAG_STRING, C(auth_token)}, SECTION_AUTH, "3.4", "string", .value = "simple",
-        .help = "Kind of token, 'simple' or 'jwt', with its options."},
+        .help = "Kind of token, 'simple' or 'jwt', with its options.", ACCEPTED(NO_AUTH)},
     {{"bcrypt-cost", FLAG_UINT, C(bcrypt_cost)}, SECTION_AUTH, "3.4", "uint", .value = "10",
-        .help = "Cost of hashing passwords, from 4 to 31."},
+        .help = "Cost of hashing passwords, from 4 to 31.", ACCEPTED(NO_AUTH)},
     {{"auth-token-ttl", FLAG_UINT, C(auth_token_ttl_s)}, SECTION_AUTH, "3.4", "uint",
-        .value = "300", .help = "Seconds that a simple token lives."},
+        .value = "300", .help = "Seconds that a simple token lives.", ACCEPTED(NO_AUTH)},
 
     /* profiling and monitoring */
     {{"enable-pprof", FLAG_BOOL, D(none_bool)}, SECTION_MONITORING, "3.4", "bool", .value = "false",
         ACCEPTED("there is no Go runtime to profile; use perf"), .help = "Serve Go's profiles."},
     {{"metrics", FLAG_STRING, D(metrics)}, SECTION_MONITORING, "3.4", "string", .value = "basic",
-        .help = "'basic', or 'extensive' with the gRPC histograms."},
+        .help = "'basic', or 'extensive' with the gRPC histograms.",
+        ACCEPTED("histograms of gRPC calls are not kept")},
     {{"listen-metrics-urls", FLAG_URLS, C(listen_metrics)}, SECTION_MONITORING, "3.4", "string",
         .help = "URLs to serve metrics and health on, beside the client URLs; https uses the "
                 "client certificate."},
@@ -302,10 +312,12 @@ static const struct row rows[] = {
     /* checks, compaction, limits that began as experiments */
     {{"corrupt-check-time", FLAG_DURATION, C(corrupt_check_ns)}, SECTION_EXPERIMENTAL, "3.6",
         "time.Duration", .value = "0s",
-        .help = "Time between two comparisons of the members' data; 0 makes none."},
+        .help = "Time between two comparisons of the members' data; 0 makes none.",
+        ACCEPTED(NO_MEMBERS)},
     {{"compact-hash-check-time", FLAG_DURATION, C(compact_hash_check_ns)}, SECTION_EXPERIMENTAL,
         "3.6", "time.Duration", .value = "1m", .shown = "1m",
-        .help = "Time between two comparisons of the members' compaction hashes."},
+        .help = "Time between two comparisons of the members' compaction hashes.",
+        ACCEPTED(NO_MEMBERS)},
     {{"compaction-batch-limit", FLAG_INT, C(compaction_batch_limit)}, SECTION_EXPERIMENTAL, "3.6",
         "int", .value = "1000", .help = "Revisions that one step of a compaction drops."},
     {{"compaction-sleep-interval", FLAG_DURATION, C(compaction_sleep_ns)}, SECTION_EXPERIMENTAL,
@@ -321,9 +333,10 @@ static const struct row rows[] = {
         ACCEPTED("the store frees space as it goes"),
         .help = "Megabytes to be won for which the store is defragmented at start."},
     {{"max-learners", FLAG_INT, C(learners_max)}, SECTION_EXPERIMENTAL, "3.6", "int", .value = "1",
-        .help = "Most learners in the cluster."},
+        .help = "Most learners in the cluster.", ACCEPTED(NO_MEMBERS)},
     {{"downgrade-check-time", FLAG_DURATION, C(downgrade_check_ns)}, SECTION_EXPERIMENTAL, "3.6",
-        "time.Duration", .value = "5s", .help = "Time between two looks at a downgrade."},
+        "time.Duration", .value = "5s", .help = "Time between two looks at a downgrade.",
+        ACCEPTED(NO_MEMBERS)},
     {{"snapshot-catchup-entries", FLAG_UINT, C(snapshot_catchup_entries)}, SECTION_EXPERIMENTAL,
         "3.6", "uint64", .value = "5000",
         .help = "Entries kept behind a snapshot for members that lag."},
@@ -383,7 +396,8 @@ static const struct row rows[] = {
 
     /* unsafe */
     {{"force-new-cluster", FLAG_BOOL, C(force_new_cluster)}, SECTION_UNSAFE, "3.4", "bool",
-        .value = "false", .help = "Make a cluster of one out of this member's data."},
+        .value = "false", .help = "Make a cluster of one out of this member's data.",
+        ACCEPTED(NO_MEMBERS)},
     {{"unsafe-no-fsync", FLAG_BOOL, C(unsafe_no_fsync)}, SECTION_UNSAFE, "3.5", "bool",
         .value = "false", .help = "Never wait for the disk; data is lost in a crash."},
 

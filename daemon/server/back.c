@@ -67,7 +67,8 @@ static void compact_slice(struct server *server)
     struct why why = {""};
     bool is_done = false;
     revision goal = mvcc_compact_revision(server->options.mvcc);
-    if (err_is(mvcc_compact_step(server->options.mvcc, COMPACT_ROWS, &is_done, &why))) {
+    size_t rows = server->options.compaction_rows ? server->options.compaction_rows : COMPACT_ROWS;
+    if (err_is(mvcc_compact_step(server->options.mvcc, rows, &is_done, &why))) {
         server_fail(server, why.text);
         return;
     }
@@ -83,10 +84,12 @@ void *back_main(void *arg)
     struct list jobs;
     struct list *node;
     list_init(&jobs);
+    int64_t pause_ms = server->options.compaction_pause_ms ? server->options.compaction_pause_ms
+                                                           : COMPACT_PAUSE_MS;
     back_compact(server); /* one may have been under way when the member went down */
     for (;;) {
         bool is_busy = is_compacting(server) && !atomic_load(&server->has_failed);
-        size_t taken = mailbox_take(&server->back_box, &jobs, is_busy ? COMPACT_PAUSE_MS : -1);
+        size_t taken = mailbox_take(&server->back_box, &jobs, is_busy ? pause_ms : -1);
         while ((node = list_pop(&jobs))) {
             struct server_job *job = LIST_ITEM(node, struct server_job, node);
             job->run(job);

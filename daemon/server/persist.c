@@ -78,6 +78,16 @@ bool persist_jobs(struct server *server, struct list *jobs)
     return true;
 }
 
+/* While nothing waits, so that a cut finds its segment made. A failure is told by the cut, which
+ * tries again. */
+static void prepare(struct server *server)
+{
+    pthread_mutex_lock(&server->wal_turn);
+    struct err err = wal_prepare(server->options.wal, NULL);
+    pthread_mutex_unlock(&server->wal_turn);
+    (void)err;
+}
+
 void *wal_main(void *arg)
 {
     struct server *server = arg;
@@ -97,6 +107,9 @@ void *wal_main(void *arg)
                 raft_update_fini(&job_of(node)->update);
                 free(job_of(node));
             }
+        }
+        if (is_written && mailbox_count(&server->wal_box) == 0) {
+            prepare(server);
         }
     }
 }

@@ -10,7 +10,6 @@
 
 #include <stdatomic.h>
 
-
 enum {
     SLOTS = 16384, /* proposals in flight, a power of two */
     CORE_BOX_MAX = 65536,
