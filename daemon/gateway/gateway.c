@@ -200,6 +200,7 @@ static void scrape_metric(struct gateway *gateway)
 struct gateway *gateway_new(const struct gateway_options *options)
 {
     struct gateway *gateway = mem_new(sizeof(*gateway));
+    list_init(&gateway->sites);
     gateway->options = *options;
     if (gateway->options.request_bytes_max == 0) {
         gateway->options.request_bytes_max = REQUEST_BYTES_DEFAULT;
@@ -216,13 +217,19 @@ struct gateway *gateway_new(const struct gateway_options *options)
 
 void gateway_free(struct gateway *gateway)
 {
+    if (!gateway) {
+        return;
+    }
+    for (struct list *node; (node = list_pop(&gateway->sites));) {
+        free(LIST_ITEM(node, struct gateway_site, node));
+    }
     free(gateway);
 }
 
 struct http_site *gateway_site(struct gateway *gateway, unsigned serves)
 {
-    check(gateway->site_count < SITES_MAX);
-    struct gateway_site *site = &gateway->sites[gateway->site_count++];
+    struct gateway_site *site = mem_new(sizeof(*site));
+    list_push(&gateway->sites, &site->node);
     site->gateway = gateway;
     site->serves = serves;
     site->site = (struct http_site){.serve = serve, .arg = site};

@@ -99,30 +99,6 @@ static void run_free(struct run *run)
 
 /* ---- one probe ---- */
 
-static const char *alarm_name(Etcdserverpb__AlarmType type)
-{
-    const ProtobufCEnumValue *value =
-        protobuf_c_enum_descriptor_get_value(&etcdserverpb__alarm_type__descriptor, (int)type);
-    return value ? value->name : "UNKNOWN";
-}
-
-/* The name of the first alarm that counts; NULL: none. only: this one. */
-static const char *find_alarm(const struct run *run, struct slice packed, const char *only)
-{
-    Etcdserverpb__AlarmResponse *response;
-    if (err_is(pb_unpack(
-            &etcdserverpb__alarm_response__descriptor, run->call.arena, packed, &response))) {
-        return NULL;
-    }
-    for (size_t i = 0; i < response->n_alarms; i++) {
-        const char *name = alarm_name(response->alarms[i]->alarm);
-        if (only ? strcmp(name, only) == 0 : !is_excluded(run, name)) {
-            return name;
-        }
-    }
-    return NULL;
-}
-
 static const Etcdserverpb__StatusResponse *status_of(const struct run *run, struct slice packed)
 {
     Etcdserverpb__StatusResponse *response;
@@ -131,24 +107,40 @@ static const Etcdserverpb__StatusResponse *status_of(const struct run *run, stru
     return err_is(e) ? NULL : response;
 }
 
+/* The name of the first alarm that counts; NULL: none. only: this one. Status tells of alarms as
+ * text: "memberID:1 alarm:NOSPACE ". */
+static const char *find_alarm(
+    struct run *run, const Etcdserverpb__StatusResponse *member, const char *only)
+{
+    for (size_t i = 0; member && i < member->n_errors; i++) {
+        const char *mark = strstr(member->errors[i], "alarm:");
+        const char *name =
+            mark ? arena_printf(run->arena, "%.*s", (int)strcspn(mark + 6, " "), mark + 6) : NULL;
+        if (name && (only ? strcmp(name, only) == 0 : !is_excluded(run, name))) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
 /* What is wrong, as /livez and /readyz say it; NULL: nothing. */
 static const char *judge(
     struct run *run, enum probe probe, struct slice packed, const struct api_status *status)
 {
-    const Etcdserverpb__StatusResponse *member;
-    const char *alarm;
     bool is_good = status->code == GRPC_CODE_OK;
+    bool is_read = probe == PROBE_READ || probe == PROBE_READ_LOCAL;
+    const Etcdserverpb__StatusResponse *member =
+        is_good && !is_read ? status_of(run, packed) : NULL;
+    const char *alarm;
     switch (probe) {
     case PROBE_ALARMS:
-        alarm = is_good ? find_alarm(run, packed, NULL) : NULL;
+        alarm = find_alarm(run, member, NULL);
         return alarm ? arena_printf(run->arena, "ALARM %s", alarm) : NULL;
     case PROBE_CORRUPT:
-        return is_good && find_alarm(run, packed, "CORRUPT") ? "alarm activated: CORRUPT" : NULL;
+        return find_alarm(run, member, "CORRUPT") ? "alarm activated: CORRUPT" : NULL;
     case PROBE_LEADER:
-        member = is_good ? status_of(run, packed) : NULL;
         return member && member->leader ? NULL : "RAFT NO LEADER";
     case PROBE_LEARNER:
-        member = is_good ? status_of(run, packed) : NULL;
         return member && member->islearner ? "not supported for learner" : NULL;
     case PROBE_READ_LOCAL:
     case PROBE_READ:
@@ -226,14 +218,11 @@ static struct slice read_request(struct arena *arena, bool is_local)
 static void start_probe(struct run *run, enum probe probe)
 {
     struct arena *arena = arena_new(0);
-    const char *path = "/etcdserverpb.KV/Range";
-    struct slice packed = {0}; /* Status and Alarm GET are messages with nothing set */
-    if (probe == PROBE_READ_LOCAL || probe == PROBE_READ) {
+    bool is_read = probe == PROBE_READ || probe == PROBE_READ_LOCAL;
+    const char *path = is_read ? "/etcdserverpb.KV/Range" : "/etcdserverpb.Maintenance/Status";
+    struct slice packed = {0}; /* a Status request has nothing in it */
+    if (is_read) {
         packed = read_request(arena, probe == PROBE_READ_LOCAL || run->is_serializable);
-    } else if (probe == PROBE_ALARMS || probe == PROBE_CORRUPT) {
-        path = "/etcdserverpb.Maintenance/Alarm";
-    } else {
-        path = "/etcdserverpb.Maintenance/Status";
     }
     run->call = (struct api_call){.method = api_method_find(slice_str(path)),
         .arena = arena,

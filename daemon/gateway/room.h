@@ -9,9 +9,10 @@
 #include "base/metric.h"
 #include "gateway/gateway.h"
 
-enum { SITES_MAX = 8, JSON_BYTES_MAX = 1 << 30, ERROR_BYTES_MAX = 1 << 20 };
+enum { JSON_BYTES_MAX = 1 << 30, ERROR_BYTES_MAX = 1 << 20 };
 
 struct gateway_site {
+    struct list node;
     struct http_site site;
     struct gateway *gateway;
     unsigned serves;
@@ -19,8 +20,7 @@ struct gateway_site {
 
 struct gateway {
     struct gateway_options options;
-    struct gateway_site sites[SITES_MAX];
-    size_t site_count;
+    struct list sites;
     struct metric *health_success;
     struct metric *health_failures;
     struct metric *check_gauge;

@@ -22,7 +22,6 @@ static const struct api_method methods[] = {
     METHOD("KV", "Range", API_UNARY, range, range),
     METHOD("KV", "Put", API_UNARY, put, put),
     METHOD("KV", "Txn", API_UNARY, txn, txn),
-    METHOD("Maintenance", "Alarm", API_UNARY, alarm, alarm),
     METHOD("Maintenance", "Status", API_UNARY, status, status),
     METHOD("Maintenance", "Defragment", API_UNARY, defragment, defragment),
     METHOD("Maintenance", "Snapshot", API_SERVER_STREAM, snapshot, snapshot),
@@ -149,19 +148,10 @@ static void answer_status(struct payload *payload)
     response.header = &header;
     response.leader = fake.leader;
     response.islearner = fake.is_learner;
-    add_message(payload, &response);
-}
-
-static void answer_alarm(struct payload *payload)
-{
-    Etcdserverpb__AlarmResponse response = ETCDSERVERPB__ALARM_RESPONSE__INIT;
-    Etcdserverpb__AlarmMember member = ETCDSERVERPB__ALARM_MEMBER__INIT;
-    Etcdserverpb__AlarmMember *members[] = {&member};
-    response.header = &header;
-    member.memberid = 1;
-    member.alarm = (Etcdserverpb__AlarmType)fake.alarm;
-    response.alarms = members;
-    response.n_alarms = fake.alarm ? 1 : 0;
+    const char *errors[] = {"etcdserver: no leader",
+        fake.alarm == 1 ? "memberID:1 alarm:NOSPACE " : "memberID:1 alarm:CORRUPT "};
+    response.errors = (char **)(uintptr_t)errors;
+    response.n_errors = fake.alarm ? 2 : 1;
     add_message(payload, &response);
 }
 
@@ -178,8 +168,6 @@ void api_call_finish(
         answer_range(call, out_payload, out_status);
     } else if (call->method->response == &etcdserverpb__status_response__descriptor) {
         answer_status(out_payload);
-    } else if (call->method->response == &etcdserverpb__alarm_response__descriptor) {
-        answer_alarm(out_payload);
     } else if (call->method->response == &etcdserverpb__put_response__descriptor) {
         put.header = &header;
         add_message(out_payload, &put);

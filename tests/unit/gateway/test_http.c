@@ -285,6 +285,17 @@ static void test_other_paths_are_404(void **state)
     }
 }
 
+static void test_listeners_may_be_many(void **state)
+{
+    (void)state;
+    struct http_site *site = NULL;
+    for (int i = 0; i < 64; i++) {
+        site = gateway_site(gateway, i % 2 ? GATEWAY_VERSION : GATEWAY_METRICS);
+    }
+    assert_non_null(strstr(ask_at(site, "GET", "/version", "", NULL), "200 OK"));
+    assert_string_equal(ask_at(site, "GET", "/metrics", "", NULL), NOT_FOUND);
+}
+
 static void test_version(void **state)
 {
     (void)state;
@@ -574,6 +585,7 @@ int main(void)
         TEST(test_sizes_are_limited),
         TEST(test_paths_are_cleaned_as_gos_mux_does),
         TEST(test_other_paths_are_404),
+        TEST(test_listeners_may_be_many),
         TEST(test_version),
         TEST(test_health),
         TEST(test_livez_and_readyz),
