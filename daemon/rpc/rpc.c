@@ -137,6 +137,16 @@ static void on_core_log(gpr_log_func_args *args)
     }
 }
 
+static void on_shut(struct rpc_tag *tag, bool is_ok)
+{
+    struct rpc *rpc = CONTAINER_OF(tag, struct rpc, shutdown_tag);
+    (void)is_ok;
+    pthread_mutex_lock(&rpc->idle_mutex);
+    rpc->is_shut = true;
+    pthread_cond_broadcast(&rpc->idle_cond);
+    pthread_mutex_unlock(&rpc->idle_mutex);
+}
+
 static void register_methods(struct rpc *rpc)
 {
     size_t count;
@@ -183,7 +193,7 @@ struct err rpc_new(const struct rpc_options *options, struct rpc **out_rpc, stru
         (size_t)given(options->request_bytes_max, REQUEST_BYTES_DEFAULT) + OVERHEAD_BYTES;
     rpc->threads_count = options->threads ? options->threads : cores();
     rpc->lanes_count = rpc->threads_count;
-    rpc->shutdown_tag.fn = NULL;
+    rpc->shutdown_tag.fn = on_shut;
     list_init(&rpc->streams);
     pthread_rwlock_init(&rpc->adopt_lock, NULL);
     pthread_mutex_init(&rpc->streams_mutex, NULL);
@@ -297,16 +307,6 @@ size_t rpc_calls(const struct rpc *rpc)
     return atomic_load(&rpc->calls);
 }
 
-static void on_shut(struct rpc_tag *tag, bool is_ok)
-{
-    struct rpc *rpc = CONTAINER_OF(tag, struct rpc, shutdown_tag);
-    (void)is_ok;
-    pthread_mutex_lock(&rpc->idle_mutex);
-    rpc->is_shut = true;
-    pthread_cond_broadcast(&rpc->idle_cond);
-    pthread_mutex_unlock(&rpc->idle_mutex);
-}
-
 /* True when the server is shut and no call is left; false when until_ns came first (INT64_MAX:
  * never). */
 static bool wait_idle(struct rpc *rpc, int64_t until_ns)
@@ -334,7 +334,6 @@ void rpc_stop(struct rpc *rpc, int64_t drain_ms)
         return;
     }
     atomic_store(&rpc->is_stopping, true);
-    rpc->shutdown_tag.fn = on_shut;
     grpc_server_shutdown_and_notify(rpc->server, rpc->lanes[0].cq, &rpc->shutdown_tag);
     rpc_streams_stop(rpc);
     if (!wait_idle(rpc, clock_mono_ns() + drain_ms * 1000000)) {
