@@ -155,29 +155,37 @@ static void advise(const struct config *config)
     }
 }
 
+/* Everything above the storage: up, serving, and down again. */
+static int run_member(struct member_run *run)
+{
+    struct why why = {""};
+    start_server(run);
+    bool is_open = !err_is(edges_open(run->edges, run->api, &why));
+    int status = is_open ? serve(run) : refuse("failed to start etcd", &why);
+    if (!is_open) {
+        edges_stop(run->edges, 0);
+    }
+    server_stop(run->server);
+    edges_free(run->edges);
+    run->edges = NULL;
+    api_free(run->api);
+    server_free(run->server);
+    return status;
+}
+
 int boot_run(const struct config *config)
 {
     struct member_run run = {.config = config};
     struct why why = {""};
-    int status;
     notify_block_signals();
     advise(config);
-    if (err_is(storage_open(&run.storage, config, &why))) {
-        status = refuse("failed to start etcd", &why);
-        storage_close(&run.storage, false);
-        return status;
+    if (err_is(edges_bind(config, &run.edges, &why))) {
+        return refuse("failed to start etcd", &why);
     }
-    start_server(&run);
-    if (err_is(edges_open(config, run.api, &run.edges, &why))) {
-        status = refuse("failed to start etcd", &why);
-    } else {
-        status = serve(&run);
-    }
-    server_stop(run.server);
-    edges_free(run.edges);
-    api_free(run.api);
-    server_free(run.server);
+    struct err err = storage_open(&run.storage, config, &why);
+    int status = err_is(err) ? refuse("failed to start etcd", &why) : run_member(&run);
     storage_close(&run.storage, status == 0);
+    edges_free(run.edges);
     if (status == 0) {
         LOG_INFO("closed etcd server", LOG_STR("name", config->name),
             LOG_STR("data-dir", config->data_dir));

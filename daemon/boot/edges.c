@@ -10,7 +10,7 @@
 
 #include <unistd.h>
 
-enum { LISTENERS_MAX = 64, DRAIN_NONE = 0 };
+enum { LISTENERS_MAX = 64 };
 
 /* One side's TLS: the clients' or the peers'. */
 struct side {
@@ -18,6 +18,14 @@ struct side {
     struct tls_source *source; /* NULL: plain only */
     struct tls_rules *rules;
     const char *name;
+};
+
+/* What a listener leads to; its site is there once the gateway is. */
+struct behind {
+    struct http_site *site;
+    struct side *side;
+    unsigned pages;
+    bool is_tls;
 };
 
 struct edges {
@@ -29,6 +37,7 @@ struct edges {
     struct gateway *gateway;
     struct front *front;
     struct front_listener listeners[LISTENERS_MAX];
+    struct behind behind[LISTENERS_MAX];
     size_t listeners_count;
 };
 
@@ -116,16 +125,17 @@ static bool admit(SSL *ssl, void *arg)
 
 /* ---- listeners ---- */
 
-static struct http_site *site_of(
-    struct edges *edges, struct side *side, unsigned serves, bool is_tls)
+static void open_sites(struct edges *edges)
 {
-    struct http_site *site = gateway_site(edges->gateway, serves);
-    if (is_tls) {
-        site->tls = context_of;
-        site->admit = admit;
-        site->tls_arg = side;
+    for (size_t i = 0; i < edges->listeners_count; i++) {
+        struct behind *behind = &edges->behind[i];
+        behind->site = gateway_site(edges->gateway, behind->pages);
+        if (behind->is_tls) {
+            behind->site->tls = context_of;
+            behind->site->admit = admit;
+            behind->site->tls_arg = behind->side;
+        }
     }
-    return site;
 }
 
 static struct err listen_on(struct edges *edges, const struct url_list *urls, struct side *side,
@@ -135,11 +145,10 @@ static struct err listen_on(struct edges *edges, const struct url_list *urls, st
         if (edges->listeners_count == LISTENERS_MAX) {
             return ERR(BAD_CONFIG);
         }
-        edges->listeners[edges->listeners_count++] = (struct front_listener){
-            .url = &urls->items[i],
-            .serves = serves,
-            .tag = site_of(edges, side, pages, url_is_tls(&urls->items[i])),
-        };
+        size_t at = edges->listeners_count++;
+        edges->behind[at] = (struct behind){NULL, side, pages, url_is_tls(&urls->items[i])};
+        edges->listeners[at] = (struct front_listener){
+            .url = &urls->items[i], .serves = serves, .tag = &edges->behind[at]};
     }
     return OK;
 }
@@ -174,7 +183,8 @@ static void adopt_grpc(void *arg, int fd, const struct front_peer *peer)
 static void adopt_http(void *arg, int fd, const struct front_peer *peer)
 {
     struct edges *edges = arg;
-    http_adopt(edges->http, peer->tag, fd, peer->address);
+    const struct behind *behind = peer->tag;
+    http_adopt(edges->http, behind->site, fd, peer->address);
 }
 
 static struct err open_front(struct edges *edges, struct why *why)
@@ -222,7 +232,7 @@ static struct err open_http(struct edges *edges, struct api *api, struct why *wh
     return http_server_start(edges->http, why);
 }
 
-static struct err open_all(struct edges *edges, struct api *api, struct why *why)
+static struct err bind_all(struct edges *edges, struct why *why)
 {
     const struct config *config = edges->config;
     if (has_tls(&config->listen_client) || has_tls(&config->listen_client_http) ||
@@ -232,26 +242,30 @@ static struct err open_all(struct edges *edges, struct api *api, struct why *why
     if (has_tls(&config->listen_peer)) {
         TRY(side_open(&edges->peers, config, &config->peer, why));
     }
-    TRY(open_rpc(edges, api, why));
-    TRY(open_http(edges, api, why));
     TRY(listen_all(edges, why));
     return open_front(edges, why);
 }
 
-struct err edges_open(
-    const struct config *config, struct api *api, struct edges **out, struct why *why)
+struct err edges_bind(const struct config *config, struct edges **out, struct why *why)
 {
     struct edges *edges = mem_new(sizeof(*edges));
     edges->config = config;
     edges->clients.name = "client";
     edges->peers.name = "peer";
-    struct err err = open_all(edges, api, why);
+    struct err err = bind_all(edges, why);
     if (err_is(err)) {
-        edges_stop(edges, DRAIN_NONE);
         edges_free(edges);
         return err;
     }
     *out = edges;
+    return OK;
+}
+
+struct err edges_open(struct edges *edges, struct api *api, struct why *why)
+{
+    TRY(open_rpc(edges, api, why));
+    TRY(open_http(edges, api, why));
+    open_sites(edges);
     return OK;
 }
 

@@ -10,10 +10,11 @@
 
 struct edges;
 
-/* Binds every listener and checks every certificate; nobody is let in yet. Errors: BAD_TLS,
- * BAD_CONFIG, IO. */
-MUST struct err edges_open(
-    const struct config *config, struct api *api, struct edges **out, struct why *why);
+/* Checks every certificate and binds every listener, before anything is written: nobody is let in
+ * yet. Errors: BAD_TLS, BAD_CONFIG, IO. */
+MUST struct err edges_bind(const struct config *config, struct edges **out, struct why *why);
+/* Makes what stands behind the listeners. Errors: BAD_TLS, INTERNAL. */
+MUST struct err edges_open(struct edges *edges, struct api *api, struct why *why);
 /* Lets clients in. */
 void edges_start(struct edges *edges);
 /* No new connections; what is under way may finish until drain_ms have passed. */
