@@ -5,8 +5,7 @@
  *   base < [first ... applied ... applying ... committed ... last]
  *   stable_next: the first entry not reported persisted; taken_next: the first not given to persist
  *
- * A snapshot that came in replaces all entries at once; until it is reported persisted nothing is
- * given to apply.
+ * An incoming snapshot replaces all; until it is reported persisted nothing is given to apply.
  */
 #ifndef RAFT_LOG_H
 #define RAFT_LOG_H
@@ -92,7 +91,7 @@ void raft_log_compact(struct raft_log *log, uint64_t index);
 /* The first conf change in (from, to] that the log still has; 0: none. */
 uint64_t raft_log_conf_change(const struct raft_log *log, uint64_t from, uint64_t to);
 
-/* Bytes of an entry in etcd's encoding; what size limits count. */
+/* Bytes of entries in etcd's encoding; what size limits count. */
 uint64_t raft_entry_size(const struct raft_entry *entry);
 uint64_t raft_entries_size(const struct raft_entry *entries, size_t count);
 uint64_t raft_payload_size(const struct raft_entry *entries, size_t count);
