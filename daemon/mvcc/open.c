@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 
-enum { RING_DEFAULT = 16 * 1024 * 1024 };
+enum { RING_DEFAULT = 16 * 1024 * 1024, PREFETCH = 8 };
 
 struct load {
     struct arena *keys;
@@ -24,6 +24,7 @@ static struct err rows_load(struct backend *backend, struct load *load, struct w
     struct slice value;
     struct backend_iter *iter = backend_iter_open(backend, NULL, SLICE("l"), SLICE("m"));
     while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
+        check(load->count < UINT32_MAX);
         if (load->count == load->cap) {
             load->cap = load->cap ? load->cap * 2 : 1024;
             load->rows = mem_grow(load->rows, load->cap * sizeof(*load->rows));
@@ -55,18 +56,34 @@ static struct index_entry entry_of(const struct row *row)
     };
 }
 
-static void index_build(struct mvcc *mvcc, const struct load *load)
+static struct sort_item *rows_sort(const struct load *load)
 {
     struct sort_item *items = mem_alloc(load->count * sizeof(*items));
     for (size_t i = 0; i < load->count; i++) {
-        items[i] = (struct sort_item){.key = load->rows[i].key, .order = i};
+        struct slice key = load->rows[i].key;
+        items[i] =
+            (struct sort_item){.key = key.data, .len = (uint32_t)key.len, .order = (uint32_t)i};
     }
     sort_items(items, load->count);
+    return items;
+}
+
+static bool is_same_key(const struct sort_item *a, const struct sort_item *b)
+{
+    return slice_eq(slice_of(a->key, a->len), slice_of(b->key, b->len));
+}
+
+static void index_build(struct mvcc *mvcc, const struct load *load)
+{
+    struct sort_item *items = rows_sort(load);
     struct index_entry *entries = mem_alloc(load->count * sizeof(*entries));
     size_t count = 0;
     for (size_t i = 0; i < load->count; i++) {
-        bool is_last = i + 1 == load->count || !slice_eq(items[i].key, items[i + 1].key);
-        if (is_last) {
+        if (i + PREFETCH < load->count) {
+            __builtin_prefetch(&load->rows[items[i + PREFETCH].order]);
+            __builtin_prefetch(items[i + PREFETCH].key);
+        }
+        if (i + 1 == load->count || !is_same_key(&items[i], &items[i + 1])) {
             entries[count++] = entry_of(&load->rows[items[i].order]);
         }
     }

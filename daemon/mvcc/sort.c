@@ -10,19 +10,25 @@
 
 enum { SMALL = 16, CHUNK = 8 };
 
-static uint64_t chunk_at(struct slice key, size_t depth)
+static uint64_t chunk_at(const struct sort_item *item, size_t depth)
 {
     uint8_t bytes[CHUNK] = {0};
-    if (key.len > depth) {
-        size_t len = key.len - depth < CHUNK ? key.len - depth : CHUNK;
-        memcpy(bytes, key.data + depth, len);
+    if (item->len >= depth + CHUNK) {
+        return get_be64(item->key + depth);
+    }
+    if (item->len > depth) {
+        memcpy(bytes, item->key + depth, item->len - depth);
     }
     return get_be64(bytes);
 }
 
+/* Both chunks are of the same depth, up to which the keys are equal. */
 static int item_cmp(const struct sort_item *a, const struct sort_item *b)
 {
-    int diff = slice_cmp(a->key, b->key);
+    if (a->chunk != b->chunk) {
+        return a->chunk < b->chunk ? -1 : 1;
+    }
+    int diff = slice_cmp(slice_of(a->key, a->len), slice_of(b->key, b->len));
     return diff ? diff : (a->order > b->order) - (a->order < b->order);
 }
 
@@ -50,8 +56,8 @@ static int ended_cmp(const void *a, const void *b)
 {
     const struct sort_item *x = a;
     const struct sort_item *y = b;
-    if (x->key.len != y->key.len) {
-        return x->key.len < y->key.len ? -1 : 1;
+    if (x->len != y->len) {
+        return x->len < y->len ? -1 : 1;
     }
     return (x->order > y->order) - (x->order < y->order);
 }
@@ -90,7 +96,7 @@ static size_t settle_ended(struct sort_item *items, size_t count, size_t depth)
 {
     size_t ended = 0;
     for (size_t i = 0; i < count; i++) {
-        if (items[i].key.len <= depth + CHUNK) {
+        if (items[i].len <= depth + CHUNK) {
             swap(&items[ended++], &items[i]);
         }
     }
@@ -114,7 +120,7 @@ static void sort_from(struct sort_item *items, size_t count, size_t depth)
         count -= ended;
         depth += CHUNK;
         for (size_t i = 0; i < count; i++) {
-            items[i].chunk = chunk_at(items[i].key, depth);
+            items[i].chunk = chunk_at(&items[i], depth);
         }
     }
     insertion_sort(items, count);
@@ -123,7 +129,7 @@ static void sort_from(struct sort_item *items, size_t count, size_t depth)
 void sort_items(struct sort_item *items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        items[i].chunk = chunk_at(items[i].key, 0);
+        items[i].chunk = chunk_at(&items[i], 0);
     }
     sort_from(items, count, 0);
 }

@@ -7,8 +7,9 @@
 
 struct sort_item {
     uint64_t chunk; /* scratch: eight bytes of the key, as a number */
-    struct slice key;
-    uint64_t order; /* among equal keys */
+    const uint8_t *key;
+    uint32_t len;
+    uint32_t order; /* among equal keys */
 };
 
 /* By key, then by order. */

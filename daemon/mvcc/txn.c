@@ -152,30 +152,29 @@ void mvcc_txn_put(struct mvcc_txn *txn, struct slice key, struct slice value, le
     atomic_fetch_add_explicit(&mvcc->counts.puts, 1, memory_order_relaxed);
 }
 
-/* Deletes up to DELETE_SLICE keys; *last (taken, given) is where to go on. Returns how many; fewer:
- * the end. */
-static int64_t delete_slice(struct mvcc_txn *txn, const struct bounds *bounds, struct blob **last)
+/* One slice of a delete under the lock. *last (taken, given) is where to go on. Returns whether
+ * there may be more. */
+static bool delete_slice(
+    struct mvcc_txn *txn, const struct bounds *bounds, struct blob **last, int64_t *deleted)
 {
     struct mvcc *mvcc = txn->mvcc;
-    int64_t deleted = 0;
+    struct index_entry *entry = NULL;
+    int visits = 0;
     lock_write(mvcc);
     struct index_cursor at =
         index_seek(&mvcc->index, *last ? blob_slice(*last) : bounds->key, *last != NULL);
-    struct index_entry *entry = NULL;
-    for (; at.leaf && deleted < DELETE_SLICE; index_next(&at)) {
-        struct index_entry *here = index_at(at);
-        if (!bounds_has(bounds, blob_slice(here->key))) {
+    for (; at.leaf && visits < DELETE_SLICE; index_next(&at), visits++) {
+        if (!bounds_has(bounds, blob_slice(index_at(at)->key))) {
             break;
         }
-        entry = here;
-        if (entry->is_tombstone) {
-            continue;
+        entry = index_at(at);
+        if (!entry->is_tombstone) {
+            struct mvcc_change *change = change_new(txn);
+            change->kind = MVCC_DELETE;
+            change_prev(mvcc, change, entry);
+            change_install(txn, change, entry);
+            ++*deleted;
         }
-        struct mvcc_change *change = change_new(txn);
-        change->kind = MVCC_DELETE;
-        change_prev(mvcc, change, entry);
-        change_install(txn, change, entry);
-        deleted++;
     }
     if (entry) {
         blob_unref(*last);
@@ -183,7 +182,7 @@ static int64_t delete_slice(struct mvcc_txn *txn, const struct bounds *bounds, s
     }
     ring_trim(&mvcc->ring, atomic_load_explicit(&mvcc->written, memory_order_relaxed));
     unlock(mvcc);
-    return deleted;
+    return visits == DELETE_SLICE;
 }
 
 int64_t mvcc_txn_delete_range(struct mvcc_txn *txn, struct slice key, struct slice end)
@@ -191,11 +190,8 @@ int64_t mvcc_txn_delete_range(struct mvcc_txn *txn, struct slice key, struct sli
     struct bounds bounds = bounds_of(key, end);
     struct blob *last = NULL;
     int64_t deleted = 0;
-    int64_t slice;
-    do {
-        slice = delete_slice(txn, &bounds, &last);
-        deleted += slice;
-    } while (slice == DELETE_SLICE && !bounds.is_one);
+    while (delete_slice(txn, &bounds, &last, &deleted)) {
+    }
     blob_unref(last);
     atomic_fetch_add_explicit(&txn->mvcc->counts.deletes, (uint64_t)deleted, memory_order_relaxed);
     return deleted;

@@ -186,7 +186,8 @@ static void test_index_evicts_what_is_unused(void **state)
 static void assert_sorted(const struct sort_item *items, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
-        int diff = slice_cmp(items[i - 1].key, items[i].key);
+        int diff = slice_cmp(
+            slice_of(items[i - 1].key, items[i - 1].len), slice_of(items[i].key, items[i].len));
         assert_true(diff < 0 || (diff == 0 && items[i - 1].order < items[i].order));
     }
 }
@@ -205,7 +206,7 @@ static void test_sort_orders_keys_that_look_alike(void **state)
         for (size_t j = 0; j < len; j++) {
             bytes[i][j] = j < 12 ? 'p' : alphabet[rand_below(&rand, i % 2 ? 4 : 1)];
         }
-        items[i] = (struct sort_item){.key = slice_of(bytes[i], len), .order = i};
+        items[i] = (struct sort_item){.key = bytes[i], .len = (uint32_t)len, .order = (uint32_t)i};
     }
     sort_items(items, COUNT);
     assert_sorted(items, COUNT);

@@ -306,6 +306,49 @@ static void test_range_refuses_a_store_that_lost_a_value(void **state)
     assert_string_equal(err_name(mvcc_hash_kv(place->mvcc, 0, &hash, NULL)), "BAD_FORMAT");
 }
 
+/* More keys than one slice of anything, values partly cold, at several revisions. */
+static void test_store_holds_many_keys(void **state)
+{
+    enum { COUNT = 3000 };
+    struct place *place = *state;
+    const struct mvcc_change *changes;
+    size_t count;
+    struct mvcc_txn *txn = mvcc_txn_begin(place->mvcc, place->batch);
+    for (int i = 0; i < COUNT; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%06d", i * 7 % COUNT);
+        mvcc_txn_put(txn, slice_str(key), slice_str(key), 0);
+    }
+    assert_int_equal(mvcc_txn_end(txn, &changes, &count), 2);
+    assert_int_equal(count, COUNT);
+    place_write(place);
+    assert_false(err_is(backend_flush(place->backend, NULL)));
+    place_crash(place);
+    assert_int_equal(place_delete(place, "k000100", "k002900"), 3);
+    assert_int_equal(mvcc_keys(place->mvcc), 200);
+    assert_int_equal(place_put(place, "k001000", "again", 0), 4);
+    for (int round = 0; round < 2; round++) {
+        struct mvcc_range_result result;
+        struct arena *arena = arena_new(0);
+        struct mvcc_range_options all = {.key = SLICE("k"), .end = SLICE("l"), .rev = 2};
+        assert_false(err_is(mvcc_range(place->mvcc, &all, arena, &result)));
+        assert_int_equal(result.kvs_count, COUNT);
+        for (size_t i = 0; i < COUNT; i++) {
+            assert_true(slice_eq(result.kvs[i].key, result.kvs[i].value));
+        }
+        all.rev = 3;
+        assert_false(err_is(mvcc_range(place->mvcc, &all, arena, &result)));
+        assert_int_equal(result.kvs_count, 200);
+        assert_int_equal(result.total, 200);
+        arena_free(arena);
+        assert_false(err_is(backend_flush(place->backend, NULL)));
+        place_crash(place);
+    }
+    place_compact(place, 4);
+    assert_int_equal(mvcc_keys(place->mvcc), 201);
+    assert_string_equal(place_list(place, "k001", "k002", 0, 0), "k001000=again@4 #1");
+}
+
 struct copy {
     struct mvcc_import *import;
     int rows;
@@ -381,6 +424,7 @@ int run_store_tests(void)
         PLACE_TEST(test_store_lists_leased_keys_after_open),
         PLACE_TEST(test_open_refuses_a_malformed_row),
         PLACE_TEST(test_range_refuses_a_store_that_lost_a_value),
+        PLACE_TEST(test_store_holds_many_keys),
         PLACE_TEST(test_export_and_import_make_the_same_store),
         PLACE_TEST(test_import_refuses_rows_out_of_order),
     };
