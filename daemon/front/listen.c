@@ -142,7 +142,7 @@ static struct err open_unix(const char *path, struct listen_result *out, struct 
     if (strlen(path) >= sizeof(address.sun_path)) {
         return why_set(why, ERR(BAD_CONFIG), "listen %s: bind: invalid argument", what);
     }
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path));
     unlink(path); /* what a member that was killed left behind */
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {

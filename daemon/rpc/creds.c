@@ -5,9 +5,9 @@
  * /proc/self/fd/N, whose N is pointed to new memory in one step when a source reloads. Certificate
  * and key share one file, so they cannot be read apart.
  */
+#include "rpc/creds.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "rpc/internal.h"
 #include "rpc/tls_hook.h"
 
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include <grpc/support/alloc.h>
 #include <grpc/support/string_util.h>
 #include <openssl/pem.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -50,7 +50,7 @@ struct rpc {
     bool is_shut; /* the server has no call any more; under idle_mutex */
 };
 
-/* A registered method of the table, and how many bytes its last requests used (to size arenas). */
+/* A registered method of the table. */
 struct rpc_method {
     const struct api_method *method;
     void *handle;
@@ -79,29 +79,6 @@ void rpc_head_fini(struct rpc_head *head);
 /* The caller as the metadata, the connection and its certificate tell, in the arena. */
 void rpc_head_caller(struct rpc_head *head, struct arena *arena, struct api_caller *out_caller);
 int64_t rpc_head_deadline_ns(const struct rpc_head *head);
-
-/* ---- message.c ---- */
-struct rpc_message {
-    struct slice bytes;
-    grpc_slice
-        keep; /* what bytes may point into; grpc_slice_unref when they are no longer needed */
-};
-/* The bytes of a message, unpacked if it was compressed. What is longer than allowed is refused in
- * grpc-go's words (false), before and while it is unpacked. keep is set in both cases. */
-bool rpc_message_take(const struct rpc *rpc, grpc_byte_buffer *message, struct arena *arena,
-    struct rpc_message *out, struct api_status *out_refusal);
-/* Gives a message of the payload's parts without copying them; the payload is empty after. */
-grpc_byte_buffer *rpc_message_new(struct payload *payload);
-
-/* ---- creds.c ---- */
-MUST struct err rpc_creds_new(
-    const struct tls_options *options, struct rpc_creds **out_creds, struct why *why);
-void rpc_creds_free(struct rpc_creds *creds);
-grpc_server_credentials *rpc_creds_core(struct rpc_creds *creds);
-/* Around handing a connection to core: takes a changed certificate into use, and has core's
- * handshake keep the versions and suites of the options. */
-void rpc_creds_enter(struct rpc_creds *creds);
-void rpc_creds_leave(void);
 
 /* ---- rpc.c ---- */
 void rpc_call_began(struct rpc *rpc);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "rpc/internal.h"
+#include "rpc/message.h"
 
 #include "base/mem.h"
+#include "rpc/internal.h"
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>

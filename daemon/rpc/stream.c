@@ -10,6 +10,7 @@
  * the last operation
  */
 #include "rpc/internal.h"
+#include "rpc/message.h"
 
 #include "base/mem.h"
 

@@ -12,6 +12,7 @@
  * are woken only when it was empty, so calls that end together cost one wake-up.
  */
 #include "rpc/internal.h"
+#include "rpc/message.h"
 
 #include "base/mem.h"
 

@@ -129,14 +129,14 @@ static double seconds(struct timeval at)
 
 int main(int argc, char **argv)
 {
-    unsigned secs = argc > 3 ? (unsigned)atoi(argv[3]) : 3;
+    unsigned secs = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 3;
     const char *mode = argc > 4 ? argv[4] : "put";
     int port_pipe[2];
     int calls_pipe[2];
     unsigned port = 0;
     uint64_t calls = 0;
-    struct load load = {.connections = argc > 1 ? (unsigned)atoi(argv[1]) : 8,
-        .streams = argc > 2 ? (unsigned)atoi(argv[2]) : 16,
+    struct load load = {.connections = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 8,
+        .streams = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 16,
         .method = strcmp(mode, "put") ? "/etcdserverpb.KV/Range" : "/etcdserverpb.KV/Put",
         .request = strcmp(mode, "later") ? SLICE("\x0a\x03now") : SLICE("\x0a\x05later")};
     check(pipe(port_pipe) == 0 && pipe(calls_pipe) == 0);
@@ -149,7 +149,7 @@ int main(int argc, char **argv)
     }
     struct rpc *rpc = NULL;
     struct rpc_options options = {
-        .api = fake_api_new(), .threads = argc > 5 ? (unsigned)atoi(argv[5]) : 0};
+        .api = fake_api_new(), .threads = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 0};
     check(!err_is(rpc_new(&options, &rpc, NULL)));
     rpc_start(rpc);
     struct listener listener;

@@ -56,7 +56,7 @@ static void save(struct pki *pki, const char *name, X509 *cert, EVP_PKEY *key)
 
 void pki_init(struct pki *pki)
 {
-    strcpy(pki->dir, "/tmp/ketcd-pki-XXXXXX");
+    snprintf(pki->dir, sizeof(pki->dir), "/tmp/ketcd-pki-XXXXXX");
     check(mkdtemp(pki->dir));
     pki->ca_key = EVP_EC_gen("P-256");
     check(pki->ca_key);

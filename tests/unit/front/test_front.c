@@ -77,7 +77,7 @@ static struct world *world_open(const struct front_options *base)
     pthread_mutex_init(&world->mutex, NULL);
     pthread_cond_init(&world->cond, NULL);
     world->arena = arena_new(0);
-    strcpy(world->dir, "/tmp/ketcd-front-XXXXXX");
+    snprintf(world->dir, sizeof(world->dir), "/tmp/ketcd-front-XXXXXX");
     assert_non_null(mkdtemp(world->dir));
     assert_int_equal(chdir(world->dir), 0);
     for (size_t i = 0; i < LISTENERS; i++) {
@@ -126,7 +126,7 @@ static int dial(struct world *world, size_t i)
     int fd;
     if (i == 4) {
         struct sockaddr_un at = {.sun_family = AF_UNIX};
-        strcpy(at.sun_path, front_address(world->front, i));
+        snprintf(at.sun_path, sizeof(at.sun_path), "%s", front_address(world->front, i));
         fd = socket(AF_UNIX, SOCK_STREAM, 0);
         assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
         return fd;
