@@ -305,6 +305,7 @@ void edges_stop(struct edges *edges, int64_t drain_ms)
         rpc_stop(edges->rpc, drain_ms);
     }
     if (edges->http) {
+        http_server_drain(edges->http, drain_ms);
         http_server_stop(edges->http);
     }
 }

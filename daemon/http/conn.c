@@ -127,6 +127,15 @@ void conn_answered(struct conn *conn)
     conn_kick(conn);
 }
 
+void conn_drain(struct conn *conn)
+{
+    if (conn->state == CONN_SERVING) {
+        conn->closes = true;
+    } else if (conn->state != CONN_CLOSING) {
+        conn_close(conn);
+    }
+}
+
 static void refuse(struct conn *conn, const struct head_refusal *refusal)
 {
     refusal_add(bufferevent_get_output(conn->bev), refusal);
@@ -145,7 +154,7 @@ static void serve(struct conn *conn)
     event_del(conn->timer);
     conn->state = CONN_SERVING;
     conn->request = request;
-    conn->closes = !request->head.is_keep_alive;
+    conn->closes = !request->head.is_keep_alive || conn->server->is_draining;
     conn->site->serve(request, conn->site->arg);
 }
 

@@ -21,12 +21,14 @@ struct http_server {
     pthread_t thread;
     bool is_started;
     bool is_stopping; /* server's thread */
+    bool is_draining; /* server's thread */
     struct mailbox tasks;
     struct list conns;
     struct list fresh; /* of those, the ones that have not yet sent a whole head; oldest first */
     size_t fresh_count;
     atomic_size_t conn_count;
     atomic_size_t request_count;
+    atomic_size_t stream_count; /* of those */
 };
 
 /* HANDSHAKE -> IDLE <-> HEAD -> SERVING -> (DRAIN ->) IDLE …, or from anywhere -> CLOSING. */
@@ -55,6 +57,8 @@ struct conn {
 /* Takes fd; closes it over the limits. */
 void conn_open(struct http_server *server, const struct http_site *site, int fd, const char *peer);
 void conn_close(struct conn *conn);
+/* No more requests on this one: closes it now, or after the answer it owes. */
+void conn_drain(struct conn *conn);
 /* The answer is through; the request is no longer the connection's. */
 void conn_answered(struct conn *conn);
 /* Looks at the input again, soon: the handler asked for the body. */

@@ -52,6 +52,9 @@ struct http_site {
 struct http_server *http_server_new(const struct http_options *options);
 /* Starts the thread. Errors: INTERNAL. */
 MUST struct err http_server_start(struct http_server *server, struct why *why);
+/* Waits until every request that is no stream was answered, at most drain_ms; connections that wait
+ * for a request are closed, others after their answer. */
+void http_server_drain(struct http_server *server, int64_t drain_ms);
 /* Breaks every connection (each stream's `closed` is called), waits for the thread. Handlers may
  * still give requests back until http_server_free. */
 void http_server_stop(struct http_server *server);

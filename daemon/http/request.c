@@ -42,6 +42,9 @@ void request_unref(struct http_request *request)
     buf_fini(&request->gathered);
     free(request->peer);
     free(request->peer_cn);
+    if (request->mode == BODY_STREAMED) {
+        atomic_fetch_sub(&request->server->stream_count, 1);
+    }
     atomic_fetch_sub(&request->server->request_count, 1);
     free(request);
 }
@@ -133,6 +136,7 @@ void http_body_gather(struct http_request *request, size_t bytes_max, http_body_
 void http_body_stream(struct http_request *request, const struct http_stream *stream, void *arg)
 {
     request->stream = stream;
+    atomic_fetch_add(&request->server->stream_count, 1);
     ask(request, BODY_STREAMED, arg);
 }
 

@@ -2,6 +2,7 @@
  *
  * The thread, and how others reach it: a task is queued and an eventfd wakes the loop.
  */
+#include "base/clock.h"
 #include "http/conn.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { HEADER_BYTES_DEFAULT = (1 << 20) + 4096 };
+enum { HEADER_BYTES_DEFAULT = (1 << 20) + 4096, DRAIN_STEP_US = 2000 };
 
 static int64_t or_default(int64_t given, int64_t otherwise)
 {
@@ -106,7 +107,38 @@ void http_run(struct http_server *server, struct http_task *task)
 struct stop_task {
     struct http_task task;
     struct http_server *server;
+    atomic_bool is_done;
 };
+
+static void drain(struct http_task *task)
+{
+    struct stop_task *stop = CONTAINER_OF(task, struct stop_task, task);
+    stop->server->is_draining = true;
+    LIST_EACH_SAFE(node, tmp, &stop->server->conns)
+    {
+        conn_drain(LIST_ITEM(node, struct conn, node));
+    }
+    atomic_store(&stop->is_done, true);
+}
+
+/* Requests that are no streams, their answers included until they are in the socket. */
+static bool is_busy(const struct http_server *server)
+{
+    return atomic_load(&server->request_count) > atomic_load(&server->stream_count);
+}
+
+void http_server_drain(struct http_server *server, int64_t drain_ms)
+{
+    struct stop_task task = {.task = {.run = drain}, .server = server};
+    int64_t deadline_ms = clock_mono_ms() + drain_ms;
+    if (!server->is_started) {
+        return;
+    }
+    http_run(server, &task.task);
+    while (!atomic_load(&task.is_done) || (is_busy(server) && clock_mono_ms() < deadline_ms)) {
+        usleep(DRAIN_STEP_US);
+    }
+}
 
 static void stop(struct http_task *task)
 {
@@ -117,7 +149,7 @@ static void stop(struct http_task *task)
 
 void http_server_stop(struct http_server *server)
 {
-    struct stop_task task = {{.run = stop}, server};
+    struct stop_task task = {.task = {.run = stop}, .server = server};
     if (server->is_started) {
         http_run(server, &task.task);
         pthread_join(server->thread, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A server on one end of socket pairs. Handlers: /echo gathers up to 16 bytes, /stream answers
  * pieces, /thread answers from a thread of its own, anything else answers at once. */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "http/http.h"
 
@@ -22,6 +23,7 @@ static struct http_server *server;
 static struct http_site site;
 static SSL_CTX *server_context;
 static atomic_int closed_streams;
+static atomic_int late_requests;
 static atomic_size_t streamed_bytes;
 static char answer[1 << 16];
 
@@ -115,6 +117,7 @@ static void serve(struct http_request *request, void *arg)
         http_start(request, 200);
         on_writable(request, arg);
     } else if (slice_eq(http_path(request), SLICE("/thread"))) {
+        atomic_fetch_add(&late_requests, 1);
         assert_int_equal(pthread_create(&thread, NULL, respond_later, request), 0);
         pthread_detach(thread);
     } else {
@@ -126,6 +129,7 @@ static int setup(void **state)
 {
     (void)state;
     signal(SIGPIPE, SIG_IGN);
+    atomic_store(&late_requests, 0);
     site = (struct http_site){.serve = serve, .arg = &site};
     struct http_options options = {.header_ms = 400,
         .handshake_ms = 300,
@@ -407,6 +411,34 @@ static void test_stop_breaks_streams(void **state)
     close(fd);
 }
 
+static void test_drain_waits_for_answers_not_for_streams(void **state)
+{
+    (void)state;
+    int idle = dial();
+    say(idle, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    hear(idle, "found\n");
+    int stream = dial();
+    say(stream,
+        "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
+    hear(stream, "got ab\r\n");
+    int busy = dial();
+    say(busy, "GET /thread HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int i = 0; i < 200 && atomic_load(&late_requests) == 0; i++) {
+        usleep(1000);
+    }
+    int64_t start_ms = clock_mono_ms();
+    http_server_drain(server, 5000);
+    assert_true(clock_mono_ms() - start_ms < 4000);
+    assert_string_equal(hear(idle, NULL), "");
+    assert_non_null(strstr(hear(busy, NULL), "later"));
+    assert_non_null(strstr(answer, "Connection: close"));
+    say(stream, "1\r\nc\r\n");
+    assert_string_equal(hear(stream, "got c\r\n"), "5\r\ngot c\r\n");
+    close(idle);
+    close(stream);
+    close(busy);
+}
+
 /* ---- TLS ---- */
 
 static SSL_CTX *context_ref(void *arg)
@@ -504,6 +536,7 @@ int main(void)
         TEST(test_the_silent_make_room),
         TEST(test_connections_are_capped),
         TEST(test_stop_breaks_streams),
+        TEST(test_drain_waits_for_answers_not_for_streams),
         TEST(test_tls_serves_and_says_goodbye),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
