@@ -35,13 +35,14 @@ static int64_t slice_delta(const struct log_slice *slice, const struct bounds *b
     return delta;
 }
 
-static struct err log_delta(struct mvcc *mvcc, const struct bounds *bounds, struct log_place from,
-    struct log_place to, int64_t *out)
+static struct err log_delta(
+    struct mvcc *mvcc, const struct bounds *bounds, struct log_span span, int64_t *out)
 {
-    struct log_slice slice = {.next = from};
+    struct log_slice slice = {.next = span.from};
     int64_t delta = 0;
     do {
-        TRY(log_read(mvcc, slice.next, to, true, &slice, NULL));
+        span.from = slice.next;
+        TRY(log_read(mvcc, span, true, &slice, NULL));
         delta += slice_delta(&slice, bounds);
         log_slice_fini(&slice);
     } while (!slice.is_end);
@@ -65,7 +66,8 @@ struct err count_at(struct mvcc *mvcc, const struct bounds *bounds, revision rev
         return range_count(mvcc, bounds, rev, out);
     }
     int64_t delta = 0;
-    TRY(log_delta(mvcc, bounds, (struct log_place){rev + 1, 0}, newest, &delta));
+    struct log_span span = {{rev + 1, 0}, newest};
+    TRY(log_delta(mvcc, bounds, span, &delta));
     if (atomic_load(&mvcc->compacted) > rev) {
         return ERR(COMPACTED);
     }

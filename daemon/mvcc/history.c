@@ -32,13 +32,13 @@ static void add_item(struct log_slice *out, const struct ring_item *item, bool i
 }
 
 /* Under the read lock; the ring covers from. */
-static void ring_read(const struct ring *ring, struct log_place from, struct log_place to,
-    bool is_light, struct log_slice *out)
+static void ring_read(
+    const struct ring *ring, struct log_span span, bool is_light, struct log_slice *out)
 {
-    size_t i = ring_seek(ring, from.main, from.sub);
+    size_t i = ring_seek(ring, span.from.main, span.from.sub);
     for (; i < ring->count && out->count < LOG_SLICE; i++) {
         const struct ring_item *item = ring_at(ring, i);
-        if (is_behind(item->change.main, item->change.sub, to)) {
+        if (is_behind(item->change.main, item->change.sub, span.to)) {
             break;
         }
         add_item(out, item, is_light);
@@ -71,13 +71,14 @@ static struct err value_get(
     return backend_get(mvcc->backend, NULL, row_key_slice(&key), out, why);
 }
 
-static struct err rows_read(struct mvcc *mvcc, struct log_place from, struct log_place to,
-    struct log_slice *out, struct why *why)
+static struct err rows_read(
+    struct mvcc *mvcc, struct log_span span, struct log_slice *out, struct why *why)
 {
     struct err err = OK;
     struct slice key;
     struct slice value;
-    struct row_key first = row_key('l', from.main, from.sub);
+    struct log_place to = span.to;
+    struct row_key first = row_key('l', span.from.main, span.from.sub);
     struct row_key last = row_key(
         'l', to.sub < INT64_MAX ? to.main : to.main + 1, to.sub < INT64_MAX ? to.sub + 1 : 0);
     struct backend_iter *iter =
@@ -133,10 +134,10 @@ static struct err values_read(struct mvcc *mvcc, struct log_slice *out, struct w
     return OK;
 }
 
-static struct err rows_slice(struct mvcc *mvcc, struct log_place from, struct log_place to,
-    bool is_light, struct log_slice *out, struct why *why)
+static struct err rows_slice(
+    struct mvcc *mvcc, struct log_span span, bool is_light, struct log_slice *out, struct why *why)
 {
-    struct err err = rows_read(mvcc, from, to, out, why);
+    struct err err = rows_read(mvcc, span, out, why);
     if (!err_is(err) && !is_light) {
         err = values_read(mvcc, out, why);
     }
@@ -146,33 +147,43 @@ static struct err rows_slice(struct mvcc *mvcc, struct log_place from, struct lo
     return err;
 }
 
-struct err log_read(struct mvcc *mvcc, struct log_place from, struct log_place to, bool is_light,
-    struct log_slice *out, struct why *why)
+/* Where the rows' part of a span ends: before the ring's oldest change, or with the span. */
+static struct log_place rows_end(const struct ring *ring, struct log_place to)
 {
+    if (ring->count == 0) {
+        return to;
+    }
+    const struct mvcc_change *oldest = &ring_at(ring, 0)->change;
+    if (is_behind(oldest->main, oldest->sub, to)) {
+        return to;
+    }
+    return oldest->sub > 0 ? (struct log_place){oldest->main, oldest->sub - 1}
+                           : (struct log_place){oldest->main - 1, INT64_MAX};
+}
+
+struct err log_read(
+    struct mvcc *mvcc, struct log_span span, bool is_light, struct log_slice *out, struct why *why)
+{
+    struct log_place to = span.to;
     out->count = 0;
-    out->next = from;
+    out->next = span.from;
     out->is_end = false;
-    struct log_place rows_to = to;
     lock_read(mvcc);
-    bool is_covered = ring_covers(&mvcc->ring, from.main, from.sub);
+    bool is_covered = ring_covers(&mvcc->ring, span.from.main, span.from.sub);
     if (is_covered) {
-        ring_read(&mvcc->ring, from, to, is_light, out);
-    } else if (mvcc->ring.count > 0) {
-        const struct mvcc_change *oldest = &ring_at(&mvcc->ring, 0)->change;
-        if (!is_behind(oldest->main, oldest->sub, to)) {
-            rows_to = oldest->sub > 0 ? (struct log_place){oldest->main, oldest->sub - 1}
-                                      : (struct log_place){oldest->main - 1, INT64_MAX};
-        }
+        ring_read(&mvcc->ring, span, is_light, out);
+    } else {
+        span.to = rows_end(&mvcc->ring, to);
     }
     unlock(mvcc);
     if (is_covered) {
         return OK;
     }
-    TRY(rows_slice(mvcc, from, rows_to, is_light, out, why));
+    TRY(rows_slice(mvcc, span, is_light, out, why));
     if (out->count < LOG_SLICE) {
-        out->is_end = rows_to.main == to.main && rows_to.sub == to.sub;
-        out->next = rows_to.sub < INT64_MAX ? (struct log_place){rows_to.main, rows_to.sub + 1}
-                                            : (struct log_place){rows_to.main + 1, 0};
+        out->is_end = span.to.main == to.main && span.to.sub == to.sub;
+        out->next = span.to.sub < INT64_MAX ? (struct log_place){span.to.main, span.to.sub + 1}
+                                            : (struct log_place){span.to.main + 1, 0};
     }
     return OK;
 }
@@ -241,13 +252,14 @@ static struct err slice_tell(
     return OK;
 }
 
-static struct err history_read(struct mvcc *mvcc, struct log_place from, struct log_place to,
-    struct history *history, struct why *why)
+static struct err history_read(
+    struct mvcc *mvcc, struct log_span span, struct history *history, struct why *why)
 {
-    struct log_slice slice = {.next = from};
+    struct log_slice slice = {.next = span.from};
     do {
         revision first = slice.next.main;
-        struct err err = log_read(mvcc, slice.next, to, false, &slice, why);
+        span.from = slice.next;
+        struct err err = log_read(mvcc, span, false, &slice, why);
         if (!err_is(err) && first < atomic_load(&mvcc->compacted)) {
             err = ERR(COMPACTED);
         }
@@ -273,6 +285,6 @@ struct err mvcc_history(struct mvcc *mvcc, revision from, revision to, bool need
         return OK;
     }
     struct history history = {needs_prev, fn, arg, false};
-    return history_read(
-        mvcc, (struct log_place){from, 0}, (struct log_place){to, INT64_MAX}, &history, why);
+    struct log_span span = {{from, 0}, {to, INT64_MAX}};
+    return history_read(mvcc, span, &history, why);
 }

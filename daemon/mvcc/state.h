@@ -103,6 +103,11 @@ struct log_place {
     int64_t sub;
 };
 
+struct log_span {
+    struct log_place from;
+    struct log_place to; /* included */
+};
+
 enum { LOG_SLICE = 256 };
 
 struct log_slice {
@@ -112,10 +117,9 @@ struct log_slice {
     bool is_end;           /* nothing behind, up to the end asked for */
 };
 
-/* Up to LOG_SLICE changes in [from, to]; is_light: keys only, no values. Free with log_slice_fini.
- */
-MUST struct err log_read(struct mvcc *mvcc, struct log_place from, struct log_place to,
-    bool is_light, struct log_slice *out, struct why *why);
+/* Up to LOG_SLICE changes of the span; is_light: keys only, no values. Free with log_slice_fini. */
+MUST struct err log_read(
+    struct mvcc *mvcc, struct log_span span, bool is_light, struct log_slice *out, struct why *why);
 void log_slice_fini(struct log_slice *slice);
 
 #endif
