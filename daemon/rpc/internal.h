@@ -6,6 +6,7 @@
 #ifndef RPC_INTERNAL_H
 #define RPC_INTERNAL_H
 
+#include "rpc/count.h"
 #include "rpc/rpc.h"
 
 #include <grpc/grpc.h>
@@ -54,6 +55,7 @@ struct rpc {
 struct rpc_method {
     const struct api_method *method;
     void *handle;
+    struct rpc_counters counters;
 };
 
 /* What one call brings along, unary or stream. */

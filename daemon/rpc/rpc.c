@@ -159,6 +159,7 @@ static void register_methods(struct rpc *rpc)
         }
         struct rpc_method *method = &rpc->methods[rpc->methods_count++];
         method->method = &methods[i];
+        rpc_counters_init(&method->counters, &methods[i]);
         method->handle = grpc_server_register_method(rpc->server, methods[i].path, NULL,
             methods[i].kind == API_BIDI ? GRPC_SRM_PAYLOAD_NONE
                                         : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER,

@@ -124,6 +124,7 @@ static void send_ops(struct rpc_stream *stream, grpc_op *op)
 static void send_message(struct rpc_stream *stream, struct payload *payload)
 {
     grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
+    rpc_count_sent(&stream->head.method->counters, payload->bytes);
     stream->outgoing = rpc_message_new(payload);
     op.data.send_message.send_message = stream->outgoing;
     send_ops(stream, &op);
@@ -155,6 +156,7 @@ static void take_message(struct rpc_stream *stream, grpc_byte_buffer *message)
     struct api_status refusal;
     struct arena *arena = arena_new(0);
     if (rpc_message_take(stream->head.lane->rpc, message, arena, &taken, &refusal)) {
+        rpc_count_received(&stream->head.method->counters, taken.bytes.len);
         api_stream_message(&stream->api, taken.bytes);
     } else {
         refusal.text = arena_strdup(stream->api.arena, refusal.text);
@@ -213,6 +215,8 @@ static void close_api(struct rpc_stream *stream)
 {
     struct rpc *rpc = stream->head.lane->rpc;
     stream->is_open = false;
+    rpc_count_handled(&stream->head.method->counters,
+        stream->has_status ? stream->status.code : GRPC_CODE_CANCELLED);
     pthread_mutex_lock(&rpc->streams_mutex);
     list_remove(&stream->node);
     pthread_mutex_unlock(&rpc->streams_mutex);
@@ -297,6 +301,7 @@ static void on_arrived(struct rpc_tag *tag, bool is_ok)
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
     op.data.recv_close_on_server.cancelled = &stream->is_cancelled;
     rpc_call_began(rpc);
+    metric_inc(stream->head.method->counters.started);
     rpc_stream_request(stream->head.lane, stream->head.method);
     atomic_store(&stream->bits, RUNNING); /* what happens from here on waits for the end of this */
     batch(stream, &op, 1, &stream->closed);

@@ -74,13 +74,16 @@ static void unary_free(struct rpc_unary *unary)
 static void send_reply(struct rpc_unary *unary, const struct api_status *status)
 {
     grpc_op ops[4] = {0};
+    const struct rpc_counters *counters = &unary->head.method->counters;
     size_t count = 0;
     grpc_slice text = grpc_slice_from_static_string(status->text ? status->text : "");
     ops[count++].op = GRPC_OP_SEND_INITIAL_METADATA;
     if (unary->response) {
+        rpc_count_sent(counters, grpc_byte_buffer_length(unary->response));
         ops[count].op = GRPC_OP_SEND_MESSAGE;
         ops[count++].data.send_message.send_message = unary->response;
     }
+    rpc_count_handled(counters, status->code);
     ops[count].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
     ops[count].data.send_status_from_server.status = (grpc_status_code)status->code;
     ops[count++].data.send_status_from_server.status_details =
@@ -125,6 +128,7 @@ static void start(struct rpc_unary *unary)
         send_reply(unary, &refusal);
         return;
     }
+    rpc_count_received(&unary->head.method->counters, unary->request.bytes.len);
     call->method = unary->head.method->method;
     call->request = unary->request.bytes;
     call->deadline_ns = rpc_head_deadline_ns(&unary->head);
@@ -146,6 +150,7 @@ static void on_arrived(struct rpc_tag *tag, bool is_ok)
         return;
     }
     rpc_call_began(unary->head.lane->rpc);
+    metric_inc(unary->head.method->counters.started);
     rpc_unary_request(unary->head.lane, unary->head.method);
     start(unary);
 }

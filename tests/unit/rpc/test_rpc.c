@@ -2,6 +2,7 @@
 #include "../base/pki.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/metric.h"
 #include "client.h"
 #include "fake_api.h"
 
@@ -160,6 +161,49 @@ static void test_caller_is_told(void **state)
     client_call(&world->client, RANGE, request("who"), one, &reply);
     assert_contains(&reply, "token=def.2 version=- leader=0");
     reply_fini(&reply);
+}
+
+/* The value of a line of the exposition. */
+static double metric_value(const char *line)
+{
+    struct buf text;
+    buf_init(&text, 16 << 20);
+    metric_expose(&text);
+    const char *at = strstr(buf_text(&text), line);
+    assert_non_null(at);
+    double value = strtod(at + strlen(line), NULL);
+    buf_fini(&text);
+    return value;
+}
+
+#define WATCH_LABELS                                                                               \
+    "{grpc_method=\"Watch\",grpc_service=\"etcdserverpb.Watch\",grpc_type=\"bidi_stream\"} "
+#define RANGE_LABELS "grpc_method=\"Range\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} "
+
+static void test_calls_are_counted(void **state)
+{
+    struct world *world = *state;
+    struct reply reply;
+    struct client_stream stream;
+    double fails = metric_value("grpc_server_handled_total{grpc_code=\"OutOfRange\"," RANGE_LABELS);
+    double starts = metric_value("grpc_server_started_total{" RANGE_LABELS);
+    double sends = metric_value("grpc_server_msg_sent_total" WATCH_LABELS);
+    double bytes = metric_value("\netcd_network_client_grpc_received_bytes_total ");
+    range(&world->client, "fail", &reply);
+    reply_fini(&reply);
+    range(&world->client, "now", &reply);
+    reply_fini(&reply);
+    client_stream_open(&stream, &world->client, WATCH);
+    client_stream_send(&stream, SLICE("x"));
+    assert_int_equal(client_stream_receive(&stream), 1);
+    client_stream_half_close(&stream);
+    client_stream_finish(&stream, &reply);
+    assert_true(metric_value("grpc_server_handled_total{grpc_code=\"OutOfRange\"," RANGE_LABELS) ==
+                fails + 1);
+    assert_true(metric_value("grpc_server_started_total{" RANGE_LABELS) == starts + 2);
+    assert_true(metric_value("grpc_server_msg_sent_total" WATCH_LABELS) == sends + 1);
+    assert_true(
+        metric_value("\netcd_network_client_grpc_received_bytes_total ") == bytes + 6 + 5 + 1);
 }
 
 static void test_unknown_is_unimplemented(void **state)
@@ -629,6 +673,7 @@ static int group_teardown(void **state)
 {
     (void)state;
     pki_fini(&pki);
+    metric_reset();
     return 0;
 }
 
@@ -642,6 +687,7 @@ int main(void)
         IN_WORLD(test_unary_carries_errors),
         IN_WORLD(test_unary_parts_are_sent_whole_and_released),
         IN_WORLD(test_caller_is_told),
+        IN_WORLD(test_calls_are_counted),
         IN_WORLD(test_unknown_is_unimplemented),
         IN_WORLD(test_message_size_is_limited),
         IN_WORLD(test_compressed_requests_are_unpacked_within_bounds),
