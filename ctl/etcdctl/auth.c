@@ -39,8 +39,9 @@ static struct err make_root(struct client *client, client_deadline deadline, str
     REQUEST(AuthRoleAddRequest, auth_role_add_request, add);
     REQUEST(AuthUserGrantRoleRequest, auth_user_grant_role_request, grant);
     add.name = grant.user = grant.role = (char *)(uintptr_t) "root";
-    TRY(client_call(client, &client_role_add, &add, deadline, &added, why));
-    return client_call(client, &client_user_grant_role, &grant, deadline, &granted, why);
+    TRY(client_call(client, CLIENT_ASK(&client_role_add, &add, deadline), &added, why));
+    return client_call(
+        client, CLIENT_ASK(&client_user_grant_role, &grant, deadline), &granted, why);
 }
 
 static struct err try_enable(struct client *client, client_deadline deadline, struct why *why)
@@ -49,8 +50,8 @@ static struct err try_enable(struct client *client, client_deadline deadline, st
 
     REQUEST(AuthEnableRequest, auth_enable_request, request);
     for (;;) {
-        struct err err =
-            client_call(client, &client_auth_enable, &request, deadline, &response, why);
+        struct err err = client_call(
+            client, CLIENT_ASK(&client_auth_enable, &request, deadline), &response, why);
         if (!IS(err, ROOT_ROLE_NOT_EXIST)) {
             return err;
         }

@@ -22,8 +22,8 @@ static bool defragment(struct cmd_run *run, const struct client_config *config,
     }
     client_deadline deadline = ctl_deadline(run);
     int64_t start = clock_mono_ns();
-    bool failed =
-        err_is(client_call(client, &client_defragment, &request, deadline, &response, &why));
+    bool failed = err_is(
+        client_call(client, CLIENT_ASK(&client_defragment, &request, deadline), &response, &why));
     const char *took = ctl_duration(run->arena, clock_mono_ns() - start);
     if (failed) {
         fflush(stdout);

@@ -50,11 +50,12 @@ static struct print_health examine(
     REQUEST(AlarmRequest, alarm_request, ask);
     read.key = ctl_bytes("health");
     int64_t start = clock_mono_ns();
-    struct err err = client_call(client, &client_range, &read, deadline, &range, &why);
+    struct err err = client_call(client, CLIENT_ASK(&client_range, &read, deadline), &range, &why);
     result.took = ctl_duration(arena, clock_mono_ns() - start);
     if (err_is(err) && !IS(err, PERMISSION_DENIED)) {
         result.error = arena_strdup(arena, why.text);
-    } else if (err_is(client_call(client, &client_alarm, &ask, deadline, &alarms, &why))) {
+    } else if (err_is(
+                   client_call(client, CLIENT_ASK(&client_alarm, &ask, deadline), &alarms, &why))) {
         result.error = "Unable to fetch the alarm list";
     } else if (alarms->n_alarms > 0) {
         result.error = alarm_text(arena, alarms);
@@ -165,6 +166,9 @@ struct survey {
     const char *const *endpoints;
     size_t count;
     struct client **clients;
+    const struct client_method *method;
+    const void *request;
+    const char *what; /* is asked for, in words */
     struct why why;
     bool has_failed;
 };
@@ -189,8 +193,7 @@ static void survey_close(struct survey *survey)
 
 /* *out_response stays NULL, after a line on stderr, when this endpoint fails. Gives an exit code.
  */
-static int survey_ask(struct survey *survey, size_t i, const struct client_method *method,
-    const void *request, const char *what, const void *out_response)
+static int survey_ask(struct survey *survey, size_t i, const void *out_response)
 {
     struct client_config one = ctl_config_for(&survey->config, &survey->endpoints[i]);
     int code = ctl_open(&one, &survey->clients[i]);
@@ -198,28 +201,28 @@ static int survey_ask(struct survey *survey, size_t i, const struct client_metho
     if (code != CMD_EXIT_OK) {
         return code;
     }
-    client_deadline deadline = ctl_deadline(survey->run);
-    if (err_is(client_call(
-            survey->clients[i], method, request, deadline, out_response, &survey->why))) {
+    struct client_ask ask = {survey->method, survey->request, ctl_deadline(survey->run), false};
+    if (err_is(client_call(survey->clients[i], &ask, out_response, &survey->why))) {
         survey->has_failed = true;
-        fprintf(stderr, "Failed to get the %s of endpoint %s (%s)\n", what, survey->endpoints[i],
-            survey->why.text);
+        fprintf(stderr, "Failed to get the %s of endpoint %s (%s)\n", survey->what,
+            survey->endpoints[i], survey->why.text);
     }
     return CMD_EXIT_OK;
 }
 
 static int status(struct cmd_run *run)
 {
-    struct survey survey = {.run = run};
+    struct survey survey = {.method = &client_status, .what = "status"};
     struct print_status *list;
     size_t count = 0;
 
     REQUEST(StatusRequest, status_request, request);
+    survey.request = &request;
     int code = survey_open(run, &survey);
     list = arena_zalloc(run->arena, (survey.count + 1) * sizeof(*list));
     for (size_t i = 0; code == CMD_EXIT_OK && i < survey.count; i++) {
         const Etcdserverpb__StatusResponse *response = NULL;
-        code = survey_ask(&survey, i, &client_status, &request, "status", &response);
+        code = survey_ask(&survey, i, &response);
         list[count] = (struct print_status){survey.endpoints[i], response};
         count += response != NULL;
     }
@@ -232,17 +235,18 @@ static int status(struct cmd_run *run)
 
 static int hashkv(struct cmd_run *run)
 {
-    struct survey survey = {.run = run};
+    struct survey survey = {.method = &client_hash_kv, .what = "hash"};
     struct print_hash *list;
     size_t count = 0;
 
     REQUEST(HashKVRequest, hash_kvrequest, request);
     request.revision = cmd_int(run, "rev");
+    survey.request = &request;
     int code = survey_open(run, &survey);
     list = arena_zalloc(run->arena, (survey.count + 1) * sizeof(*list));
     for (size_t i = 0; code == CMD_EXIT_OK && i < survey.count; i++) {
         const Etcdserverpb__HashKVResponse *response = NULL;
-        code = survey_ask(&survey, i, &client_hash_kv, &request, "hash", &response);
+        code = survey_ask(&survey, i, &response);
         list[count] = (struct print_hash){survey.endpoints[i], response};
         count += response != NULL;
     }

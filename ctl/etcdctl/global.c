@@ -157,25 +157,25 @@ static int find_endpoints(struct cmd_run *run, struct client_config *out)
 {
     const char *domain = cmd_text(run, "discovery-srv");
     struct cmd_value *endpoints = cmd_value(run, "endpoints");
-    const char *const *found = NULL;
-    size_t count = 0;
+    struct text_list found = {NULL, 0};
     struct why why;
 
-    if (*domain && err_is(client_discover(run->arena, domain, cmd_text(run, "discovery-srv-name"),
-                       &found, &count, &why))) {
+    if (*domain && err_is(client_discover(
+                       run->arena, domain, cmd_text(run, "discovery-srv-name"), &found, &why))) {
         return cmd_fail(CMD_EXIT_ERROR, "%s", why.text);
     }
     const char **list =
-        arena_zalloc(run->arena, (count + endpoints->items_count + 1) * sizeof(*list));
+        arena_zalloc(run->arena, (found.count + endpoints->items_count + 1) * sizeof(*list));
     size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!cmd_bool(run, "insecure-discovery") && strncmp(found[i], "http://", 7) == 0) {
-            fprintf(stderr, "ignoring discovered insecure endpoint \"%s\"\n", found[i]);
+    for (size_t i = 0; i < found.count; i++) {
+        if (!cmd_bool(run, "insecure-discovery") && strncmp(found.items[i], "http://", 7) == 0) {
+            fprintf(stderr, "ignoring discovered insecure endpoint \"%s\"\n", found.items[i]);
         } else {
-            list[kept++] = found[i];
+            list[kept++] = found.items[i];
         }
     }
-    for (size_t i = 0; kept == i && i < endpoints->items_count; i++) {
+    bool falls_back = kept == 0;
+    for (size_t i = 0; falls_back && i < endpoints->items_count; i++) {
         list[kept++] = endpoints->items[i] = text_trim(run->arena, endpoints->items[i]);
     }
     out->endpoints = list;
@@ -293,7 +293,7 @@ int ctl_call(struct client *client, const struct client_method *method, const vo
 {
     struct why why;
 
-    if (!err_is(client_call(client, method, request, deadline, out_response, &why))) {
+    if (!err_is(client_call(client, CLIENT_ASK(method, request, deadline), out_response, &why))) {
         return CMD_EXIT_OK;
     }
     client_close(client);
@@ -310,8 +310,8 @@ static int member_urls(struct cmd_run *run, struct client *client,
 
     REQUEST(MemberListRequest, member_list_request, request);
     request.linearizable = true;
-    if (err_is(client_call(
-            client, &client_member_list, &request, ctl_deadline(run), &response, &why))) {
+    if (err_is(client_call(client, CLIENT_ASK(&client_member_list, &request, ctl_deadline(run)),
+            &response, &why))) {
         return cmd_fail(CMD_EXIT_ERROR,
             "failed to fetch endpoints from etcd cluster member list: %s", why.text);
     }

@@ -21,7 +21,7 @@ static int call(struct client *client, const struct client_method *method, const
     bool is_change = method == &client_lease_grant || method == &client_lease_revoke;
     struct why why;
 
-    if (!err_is(client_call(client, method, request, deadline, out_response, &why))) {
+    if (!err_is(client_call(client, CLIENT_ASK(method, request, deadline), out_response, &why))) {
         return CMD_EXIT_OK;
     }
     client_close(client);
@@ -131,18 +131,14 @@ static int list(struct cmd_run *run)
 }
 
 /* One renewal over a stream of its own. */
-static struct err renew(struct client *client, int64_t id, client_deadline deadline,
-    bool needs_leader, const Etcdserverpb__LeaseKeepAliveResponse **out_response,
-    struct arena *arena, struct why *why)
+static struct err renew(struct client *client, const struct client_ask *ask,
+    const Etcdserverpb__LeaseKeepAliveResponse **out_response, struct arena *arena, struct why *why)
 {
     struct client_stream *stream = NULL;
 
-    REQUEST(LeaseKeepAliveRequest, lease_keep_alive_request, request);
-    request.id = id;
-    struct err err =
-        client_stream_open(client, &client_lease_keep_alive, deadline, needs_leader, &stream, why);
+    struct err err = client_stream_open(client, ask, &stream, why);
     if (!err_is(err)) {
-        err = client_stream_send(stream, &request, why);
+        err = client_stream_send(stream, ask->request, why);
     }
     if (!err_is(err)) {
         err = client_stream_recv(stream, arena, out_response, why);
@@ -159,7 +155,11 @@ static int keep_alive_once(
 {
     const Etcdserverpb__LeaseKeepAliveResponse *response;
     struct why why;
-    struct err err = renew(client, id, 0, false, &response, run->arena, &why);
+
+    REQUEST(LeaseKeepAliveRequest, lease_keep_alive_request, request);
+    request.id = id;
+    struct err err = renew(
+        client, CLIENT_ASK(&client_lease_keep_alive, &request, 0), &response, run->arena, &why);
 
     if (!err_is(err) && response->ttl <= 0) {
         err = why_set(&why, ERR(LEASE_NOT_FOUND), "%s", err_text(ERR(LEASE_NOT_FOUND)));
@@ -175,13 +175,17 @@ static int keep_alive_once(
 static int keep_alive_on(
     struct cmd_run *run, struct client *client, const struct printer *printer, int64_t id)
 {
-    client_deadline deadline = clock_mono_ns() + cmd_int(run, "dial-timeout") + 1000000000;
+    struct client_ask ask = {.method = &client_lease_keep_alive, .needs_leader = true};
 
-    while (clock_mono_ns() < deadline) {
+    REQUEST(LeaseKeepAliveRequest, lease_keep_alive_request, request);
+    request.id = id;
+    ask.request = &request;
+    ask.deadline = clock_mono_ns() + cmd_int(run, "dial-timeout") + 1000000000;
+    while (clock_mono_ns() < ask.deadline) {
         const Etcdserverpb__LeaseKeepAliveResponse *response;
         struct arena *arena = arena_new(0);
         struct why why;
-        struct err err = renew(client, id, deadline, true, &response, arena, &why);
+        struct err err = renew(client, &ask, &response, arena, &why);
         int64_t ttl = err_is(err) ? 0 : response->ttl;
         int code = ttl > 0 ? print_keep_alive(printer, response) : CMD_EXIT_OK;
         fflush(stdout);
@@ -193,7 +197,7 @@ static int keep_alive_on(
             break;
         }
         if (!err_is(err)) {
-            deadline = clock_mono_ns() + ttl * 1000000000;
+            ask.deadline = clock_mono_ns() + ttl * 1000000000;
         }
         usleep(err_is(err) ? 500000 : (useconds_t)(ttl * 1000000 / 3));
     }

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "etcdctl.h"
 
+struct session {
+    struct client *client;
+    struct printer printer;
+};
+
 /* Connects and asks without a deadline, as etcdctl does for users and roles. The answer lives in
- * *out_client. */
+ * the session's client. */
 static int ask(struct cmd_run *run, const struct client_method *method, const void *request,
-    struct client **out_client, struct printer *out_printer, const void *out_response)
+    struct session *out, const void *out_response)
 {
-    int code = ctl_connect(run, out_client, out_printer);
-    return code == CMD_EXIT_OK ? ctl_call(*out_client, method, request, 0, out_response) : code;
+    int code = ctl_connect(run, &out->client, &out->printer);
+    return code == CMD_EXIT_OK ? ctl_call(out->client, method, request, 0, out_response) : code;
 }
 
 static int needs_name(const struct cmd_run *run, const char *command)
@@ -21,18 +26,18 @@ static int needs_name(const struct cmd_run *run, const char *command)
 static int add(struct cmd_run *run)
 {
     const Etcdserverpb__AuthRoleAddResponse *response;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthRoleAddRequest, auth_role_add_request, request);
     int code = needs_name(run, "add");
     if (code == CMD_EXIT_OK) {
         request.name = run->args[0];
-        code = ask(run, &client_role_add, &request, &client, &printer, &response);
+        code = ask(run, &client_role_add, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
-        code = print_done(&printer, response, response->header, "Role %s created\n", run->args[0]);
-        client_close(client);
+        code = print_done(
+            &session.printer, response, response->header, "Role %s created\n", run->args[0]);
+        client_close(session.client);
     }
     return code;
 }
@@ -40,18 +45,18 @@ static int add(struct cmd_run *run)
 static int delete_role(struct cmd_run *run)
 {
     const Etcdserverpb__AuthRoleDeleteResponse *response;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthRoleDeleteRequest, auth_role_delete_request, request);
     int code = needs_name(run, "delete");
     if (code == CMD_EXIT_OK) {
         request.role = run->args[0];
-        code = ask(run, &client_role_delete, &request, &client, &printer, &response);
+        code = ask(run, &client_role_delete, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
-        code = print_done(&printer, response, response->header, "Role %s deleted\n", run->args[0]);
-        client_close(client);
+        code = print_done(
+            &session.printer, response, response->header, "Role %s deleted\n", run->args[0]);
+        client_close(session.client);
     }
     return code;
 }
@@ -59,18 +64,17 @@ static int delete_role(struct cmd_run *run)
 static int get(struct cmd_run *run)
 {
     const Etcdserverpb__AuthRoleGetResponse *response;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthRoleGetRequest, auth_role_get_request, request);
     int code = needs_name(run, "get");
     if (code == CMD_EXIT_OK) {
         request.role = run->args[0];
-        code = ask(run, &client_role_get, &request, &client, &printer, &response);
+        code = ask(run, &client_role_get, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
-        code = print_role(&printer, run->args[0], response);
-        client_close(client);
+        code = print_role(&session.printer, run->args[0], response);
+        client_close(session.client);
     }
     return code;
 }
@@ -78,17 +82,16 @@ static int get(struct cmd_run *run)
 static int list(struct cmd_run *run)
 {
     const Etcdserverpb__AuthRoleListResponse *response;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthRoleListRequest, auth_role_list_request, request);
     if (run->args_count != 0) {
         return cmd_fail(CMD_EXIT_BAD_ARGS, "role list command requires no arguments");
     }
-    int code = ask(run, &client_role_list, &request, &client, &printer, &response);
+    int code = ask(run, &client_role_list, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
-        code = print_roles(&printer, response);
-        client_close(client);
+        code = print_roles(&session.printer, response);
+        client_close(session.client);
     }
     return code;
 }
@@ -145,8 +148,7 @@ static int grant(struct cmd_run *run)
     const Etcdserverpb__AuthRoleGrantPermissionResponse *response;
     Authpb__Permission permission = AUTHPB__PERMISSION__INIT;
     struct permission_range range;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthRoleGrantPermissionRequest, auth_role_grant_permission_request, request);
     if (run->args_count < 3) {
@@ -164,10 +166,11 @@ static int grant(struct cmd_run *run)
     permission.range_end = pb_bytes(range.end);
     request.name = run->args[0];
     request.perm = &permission;
-    code = ask(run, &client_role_grant_permission, &request, &client, &printer, &response);
+    code = ask(run, &client_role_grant_permission, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
-        code = print_done(&printer, response, response->header, "Role %s updated\n", run->args[0]);
-        client_close(client);
+        code = print_done(
+            &session.printer, response, response->header, "Role %s updated\n", run->args[0]);
+        client_close(session.client);
     }
     return code;
 }
@@ -193,8 +196,7 @@ static int revoke(struct cmd_run *run)
 {
     const Etcdserverpb__AuthRoleRevokePermissionResponse *response;
     struct permission_range range;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthRoleRevokePermissionRequest, auth_role_revoke_permission_request, request);
     if (run->args_count < 2) {
@@ -206,11 +208,11 @@ static int revoke(struct cmd_run *run)
         request.role = run->args[0];
         request.key = pb_bytes(range.key);
         request.range_end = pb_bytes(range.end);
-        code = ask(run, &client_role_revoke_permission, &request, &client, &printer, &response);
+        code = ask(run, &client_role_revoke_permission, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
-        code = print_revoked(run, &printer, range.end, response);
-        client_close(client);
+        code = print_revoked(run, &session.printer, range.end, response);
+        client_close(session.client);
     }
     return code;
 }

@@ -44,6 +44,8 @@ static struct err write_all(int fd, ProtobufCBinaryData bytes, const char *path,
 }
 
 struct download {
+    const char *endpoint;
+    client_deadline deadline;
     uint64_t size;
     char version[32]; /* "" from servers before 3.6 */
 };
@@ -91,8 +93,8 @@ static struct err finish(
     return OK;
 }
 
-static struct err save(struct cmd_run *run, struct client *client, const char *endpoint,
-    client_deadline deadline, struct download *got, struct why *why)
+static struct err save(
+    struct cmd_run *run, struct client *client, struct download *got, struct why *why)
 {
     const char *path = run->args[0];
     const char *part = arena_printf(run->arena, "%s.part", path);
@@ -107,14 +109,15 @@ static struct err save(struct cmd_run *run, struct client *client, const char *e
     }
     LOG_INFO("created temporary db file", LOG_STR("path", part));
     int64_t start = clock_mono_ns();
-    struct err err = client_stream_open(client, &client_snapshot, deadline, false, &stream, why);
+    struct err err =
+        client_stream_open(client, CLIENT_ASK(&client_snapshot, NULL, got->deadline), &stream, why);
     if (!err_is(err)) {
         err = client_stream_send(stream, &request, why);
     }
     if (!err_is(err)) {
         client_stream_done(stream);
         LOG_INFO("opened snapshot stream; downloading");
-        LOG_INFO("fetching snapshot", LOG_STR("endpoint", endpoint));
+        LOG_INFO("fetching snapshot", LOG_STR("endpoint", got->endpoint));
         err = receive(stream, fd, part, got, why);
     }
     if (!err_is(err)) {
@@ -122,7 +125,7 @@ static struct err save(struct cmd_run *run, struct client *client, const char *e
         err = finish(fd, got, part, path, why);
     }
     if (!err_is(err)) {
-        LOG_INFO("fetched snapshot", LOG_STR("endpoint", endpoint),
+        LOG_INFO("fetched snapshot", LOG_STR("endpoint", got->endpoint),
             LOG_STR("size", gotext_bytes(got->size, size)), LOG_NS("took", clock_mono_ns() - start),
             LOG_STR("etcd-version", got->version));
         LOG_INFO("saved", LOG_STR("path", path));
@@ -152,7 +155,7 @@ static int snapshot_save(struct cmd_run *run)
     struct client_config config;
     struct printer printer;
     struct client *client;
-    struct download got = {0};
+    struct download got = {.version = ""};
     enum client_stage stage;
     struct why why;
 
@@ -171,9 +174,9 @@ static int snapshot_save(struct cmd_run *run)
         return cmd_fail(
             stage == CLIENT_BAD_CONFIG ? CMD_EXIT_BAD_ARGS : CMD_EXIT_INTERRUPTED, "%s", why.text);
     }
-    client_deadline deadline =
-        cmd_value(run, "command-timeout")->is_changed ? ctl_deadline(run) : 0;
-    struct err err = save(run, client, config.endpoints[0], deadline, &got, &why);
+    got.endpoint = config.endpoints[0];
+    got.deadline = cmd_value(run, "command-timeout")->is_changed ? ctl_deadline(run) : 0;
+    struct err err = save(run, client, &got, &why);
     client_close(client);
     if (err_is(err)) {
         return cmd_fail(CMD_EXIT_INTERRUPTED, "%s", why.text);

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "etcdctl.h"
 
+struct session {
+    struct client *client;
+    struct printer printer;
+};
+
 /* Connects and asks without a deadline, as etcdctl does for users and roles. The answer lives in
- * *out_client. */
+ * the session's client. */
 static int ask(struct cmd_run *run, const struct client_method *method, const void *request,
-    struct client **out_client, struct printer *out_printer, const void *out_response)
+    struct session *out, const void *out_response)
 {
-    int code = ctl_connect(run, out_client, out_printer);
-    return code == CMD_EXIT_OK ? ctl_call(*out_client, method, request, 0, out_response) : code;
+    int code = ctl_connect(run, &out->client, &out->printer);
+    return code == CMD_EXIT_OK ? ctl_call(out->client, method, request, 0, out_response) : code;
 }
 
 /* Twice from the terminal; or one word from stdin. Gives an exit code. */
@@ -64,8 +69,7 @@ static int add(struct cmd_run *run)
     const Etcdserverpb__AuthUserAddResponse *response;
     Authpb__UserAddOptions options = AUTHPB__USER_ADD_OPTIONS__INIT;
     const char *name, *password;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthUserAddRequest, auth_user_add_request, request);
     if (run->args_count != 1) {
@@ -77,11 +81,11 @@ static int add(struct cmd_run *run)
         request.name = (char *)(uintptr_t)name;
         request.password = (char *)(uintptr_t)password;
         request.options = &options;
-        code = ask(run, &client_user_add, &request, &client, &printer, &response);
+        code = ask(run, &client_user_add, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
-        code = print_done(&printer, response, response->header, "User %s created\n", name);
-        client_close(client);
+        code = print_done(&session.printer, response, response->header, "User %s created\n", name);
+        client_close(session.client);
     }
     return code;
 }
@@ -89,8 +93,7 @@ static int add(struct cmd_run *run)
 static int delete_user(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserDeleteResponse *response;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthUserDeleteRequest, auth_user_delete_request, request);
     if (run->args_count != 1) {
@@ -98,10 +101,11 @@ static int delete_user(struct cmd_run *run)
             CMD_EXIT_BAD_ARGS, "user delete command requires user name as its argument");
     }
     request.name = run->args[0];
-    int code = ask(run, &client_user_delete, &request, &client, &printer, &response);
+    int code = ask(run, &client_user_delete, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
-        code = print_done(&printer, response, response->header, "User %s deleted\n", run->args[0]);
-        client_close(client);
+        code = print_done(
+            &session.printer, response, response->header, "User %s deleted\n", run->args[0]);
+        client_close(session.client);
     }
     return code;
 }
@@ -118,7 +122,7 @@ static int print_detail(struct client *client, const struct printer *printer, co
         REQUEST(AuthRoleGetRequest, auth_role_get_request, request);
         request.role = user->roles[i];
         printf("\n");
-        code = err_is(client_call(client, &client_role_get, &request, 0, &role, &why))
+        code = err_is(client_call(client, CLIENT_ASK(&client_role_get, &request, 0), &role, &why))
                    ? cmd_fail(CMD_EXIT_ERROR, "%s", why.text)
                    : print_role(printer, user->roles[i], role);
     }
@@ -128,19 +132,19 @@ static int print_detail(struct client *client, const struct printer *printer, co
 static int get(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserGetResponse *response;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthUserGetRequest, auth_user_get_request, request);
     if (run->args_count != 1) {
         return cmd_fail(CMD_EXIT_BAD_ARGS, "user get command requires user name as its argument");
     }
     request.name = run->args[0];
-    int code = ask(run, &client_user_get, &request, &client, &printer, &response);
+    int code = ask(run, &client_user_get, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
-        code = cmd_bool(run, "detail") ? print_detail(client, &printer, run->args[0], response)
-                                       : print_user(&printer, run->args[0], response);
-        client_close(client);
+        code = cmd_bool(run, "detail")
+                   ? print_detail(session.client, &session.printer, run->args[0], response)
+                   : print_user(&session.printer, run->args[0], response);
+        client_close(session.client);
     }
     return code;
 }
@@ -148,17 +152,16 @@ static int get(struct cmd_run *run)
 static int list(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserListResponse *response;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthUserListRequest, auth_user_list_request, request);
     if (run->args_count != 0) {
         return cmd_fail(CMD_EXIT_BAD_ARGS, "user list command requires no arguments");
     }
-    int code = ask(run, &client_user_list, &request, &client, &printer, &response);
+    int code = ask(run, &client_user_list, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
-        code = print_users(&printer, response);
-        client_close(client);
+        code = print_users(&session.printer, response);
+        client_close(session.client);
     }
     return code;
 }
@@ -167,8 +170,7 @@ static int passwd(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserChangePasswordResponse *response;
     const char *password;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthUserChangePasswordRequest, auth_user_change_password_request, request);
     if (run->args_count != 1) {
@@ -179,11 +181,11 @@ static int passwd(struct cmd_run *run)
     if (code == CMD_EXIT_OK) {
         request.name = run->args[0];
         request.password = (char *)(uintptr_t)password;
-        code = ask(run, &client_user_change_password, &request, &client, &printer, &response);
+        code = ask(run, &client_user_change_password, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
-        code = print_done(&printer, response, response->header, "Password updated\n");
-        client_close(client);
+        code = print_done(&session.printer, response, response->header, "Password updated\n");
+        client_close(session.client);
     }
     return code;
 }
@@ -191,8 +193,7 @@ static int passwd(struct cmd_run *run)
 static int grant_role(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserGrantRoleResponse *response;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthUserGrantRoleRequest, auth_user_grant_role_request, request);
     if (run->args_count != 2) {
@@ -201,11 +202,11 @@ static int grant_role(struct cmd_run *run)
     }
     request.user = run->args[0];
     request.role = run->args[1];
-    int code = ask(run, &client_user_grant_role, &request, &client, &printer, &response);
+    int code = ask(run, &client_user_grant_role, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
-        code = print_done(&printer, response, response->header, "Role %s is granted to user %s\n",
-            run->args[1], run->args[0]);
-        client_close(client);
+        code = print_done(&session.printer, response, response->header,
+            "Role %s is granted to user %s\n", run->args[1], run->args[0]);
+        client_close(session.client);
     }
     return code;
 }
@@ -213,8 +214,7 @@ static int grant_role(struct cmd_run *run)
 static int revoke_role(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserRevokeRoleResponse *response;
-    struct client *client;
-    struct printer printer;
+    struct session session;
 
     REQUEST(AuthUserRevokeRoleRequest, auth_user_revoke_role_request, request);
     if (run->args_count != 2) {
@@ -223,11 +223,11 @@ static int revoke_role(struct cmd_run *run)
     }
     request.name = run->args[0];
     request.role = run->args[1];
-    int code = ask(run, &client_user_revoke_role, &request, &client, &printer, &response);
+    int code = ask(run, &client_user_revoke_role, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
-        code = print_done(&printer, response, response->header, "Role %s is revoked from user %s\n",
-            run->args[1], run->args[0]);
-        client_close(client);
+        code = print_done(&session.printer, response, response->header,
+            "Role %s is revoked from user %s\n", run->args[1], run->args[0]);
+        client_close(session.client);
     }
     return code;
 }

@@ -124,7 +124,7 @@ static struct err open_stream(struct watch_session *session, struct why *why)
 {
     struct client_stream *stream;
 
-    TRY(client_stream_open(session->client, &client_watch, 0, true, &stream, why));
+    TRY(client_stream_open(session->client, CLIENT_ASK_LEADER(&client_watch, 0), &stream, why));
     pthread_mutex_lock(&session->lock);
     session->stream = stream;
     for (size_t i = 0; i < session->count; i++) {

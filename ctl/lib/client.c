@@ -295,18 +295,21 @@ static bool back_off(const struct client *client, unsigned attempt, client_deadl
 }
 
 /* What the failed try calls for: another one, perhaps with a new token. */
-static bool may_retry(struct client *client, const struct client_method *method,
-    const struct reply *reply, struct err err, client_deadline deadline, struct why *why)
+static bool may_retry(struct client *client, const struct client_ask *ask,
+    const struct reply *reply, struct err err, struct why *why)
 {
     bool is_stale = IS(err, INVALID_AUTH_TOKEN) || IS(err, AUTH_OLD_REVISION);
 
+    if (ask->method == &client_authenticate) {
+        return false;
+    }
     if (IS(err, USER_EMPTY) ? *client->user != '\0' : is_stale) {
-        return !err_is(client_login(client, deadline, why));
+        return !err_is(client_login(client, ask->deadline, why));
     }
     if (IS(err, NOT_SUPPORTED_FOR_LEARNER) && client->lanes_count > 1) {
         return true;
     }
-    return method->is_repeatable && reply->code == GRPC_STATUS_UNAVAILABLE;
+    return ask->method->is_repeatable && reply->code == GRPC_STATUS_UNAVAILABLE;
 }
 
 /* What core says in other words than grpc-go. */
@@ -327,9 +330,10 @@ static void reword(struct reply *reply)
     }
 }
 
-static struct err try_calls(struct client *client, const struct client_method *method,
-    grpc_byte_buffer *request, client_deadline deadline, struct reply *out_reply, struct why *why)
+static struct err try_calls(struct client *client, const struct client_ask *ask,
+    grpc_byte_buffer *request, struct reply *out_reply, struct why *why)
 {
+    client_deadline deadline = ask->deadline;
     struct err err = OK;
 
     for (unsigned attempt = 0; attempt < TRIES_MAX; attempt++) {
@@ -337,16 +341,16 @@ static struct err try_calls(struct client *client, const struct client_method *m
             return why_set(why, ERR(DEADLINE_EXCEEDED), "context deadline exceeded");
         }
         struct attempt one = {
-            method, request, client_pick(client, deadline)->channel, deadline, true};
+            ask->method, request, client_pick(client, deadline)->channel, deadline, true};
         call_once(client, &one, out_reply);
         if (out_reply->code == GRPC_STATUS_OK) {
             return OK;
         }
         explain_deadline(client, &one, out_reply);
         reword(out_reply);
-        log_retry(client, method, attempt, out_reply);
+        log_retry(client, ask->method, attempt, out_reply);
         err = client_error(out_reply->code, out_reply->details, deadline, why);
-        bool again = may_retry(client, method, out_reply, err, deadline, why);
+        bool again = may_retry(client, ask, out_reply, err, why);
         reply_fini(out_reply);
         *out_reply = (struct reply){.details = grpc_empty_slice()};
         if (!again) {
@@ -356,12 +360,12 @@ static struct err try_calls(struct client *client, const struct client_method *m
     return err;
 }
 
-struct err client_call(struct client *client, const struct client_method *method,
-    const void *request, client_deadline deadline, const void *out_response, struct why *why)
+struct err client_call(
+    struct client *client, const struct client_ask *ask, const void *out_response, struct why *why)
 {
     struct reply reply = {.details = grpc_empty_slice()};
     size_t size;
-    grpc_byte_buffer *bytes = client_pack(request, &size);
+    grpc_byte_buffer *bytes = client_pack(ask->request, &size);
     struct err err;
 
     if (size > client->send_max) {
@@ -371,11 +375,11 @@ struct err client_call(struct client *client, const struct client_method *method
             size, client->send_max);
         goto out;
     }
-    err = try_calls(client, method, bytes, deadline, &reply, why);
+    err = try_calls(client, ask, bytes, &reply, why);
     if (err_is(err)) {
         goto out;
     }
-    err = client_unpack(method->response, client->arena, reply.bytes, out_response);
+    err = client_unpack(ask->method->response, client->arena, reply.bytes, out_response);
     reply.bytes = NULL;
     if (err_is(err)) {
         err = why_set(why, err,
@@ -398,7 +402,8 @@ struct err client_login(struct client *client, client_deadline deadline, struct 
     request.name = (char *)(uintptr_t)client->user;
     request.password = (char *)(uintptr_t)client->password;
     client->token = "";
-    struct err err = client_call(client, &client_authenticate, &request, deadline, &response, why);
+    struct err err =
+        client_call(client, CLIENT_ASK(&client_authenticate, &request, deadline), &response, why);
     if (IS(err, AUTH_NOT_ENABLED)) {
         return OK;
     }

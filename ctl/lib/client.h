@@ -45,10 +45,12 @@ struct client_method {
 
 #define CLIENT_METHODS(X)                                                                          \
     X(range)                                                                                       \
-    X(put) X(delete_range) X(txn) X(compact) X(watch) X(lease_grant) X(lease_revoke)               \
-        X(lease_keep_alive) X(lease_time_to_live) X(lease_leases) X(member_add) X(member_remove)   \
-            X(member_update) X(member_list) X(member_promote) X(alarm) X(status) X(defragment)     \
-                X(hash_kv) X(snapshot) X(move_leader) X(downgrade) X(auth_enable) X(auth_disable)  \
+    X(put)                                                                                         \
+    X(delete_range)                                                                                \
+    X(txn) X(compact) X(watch) X(lease_grant) X(lease_revoke) X(lease_keep_alive)                  \
+        X(lease_time_to_live) X(lease_leases) X(member_add) X(member_remove) X(member_update)      \
+            X(member_list) X(member_promote) X(alarm) X(status) X(defragment) X(hash_kv)           \
+                X(snapshot) X(move_leader) X(downgrade) X(auth_enable) X(auth_disable)             \
                     X(auth_status) X(authenticate) X(user_add) X(user_get) X(user_list)            \
                         X(user_delete) X(user_change_password) X(user_grant_role)                  \
                             X(user_revoke_role) X(role_add) X(role_get) X(role_list)               \
@@ -70,49 +72,22 @@ void client_close(struct client *client);
 /* A deadline on the monotonic clock, in ns; 0 is never. */
 typedef int64_t client_deadline;
 
+/* What is asked, and how long an answer is waited for. */
+struct client_ask {
+    const struct client_method *method;
+    const void *request; /* not for streams */
+    client_deadline deadline;
+    bool needs_leader; /* streams: the server shall end it while it has no leader */
+};
+#define CLIENT_ASK(method, request, deadline)                                                      \
+    (&(const struct client_ask){(method), (request), (deadline), false})
+#define CLIENT_ASK_LEADER(method, deadline)                                                        \
+    (&(const struct client_ask){(method), NULL, (deadline), true})
+
 /* One question, one answer, which lives as long as the client.
  * Errors: etcd's own by their text; DEADLINE_EXCEEDED; IO for anything else ("rpc error: code = …
  * desc = …"). */
-MUST struct err client_call(struct client *client, const struct client_method *method,
-    const void *request, client_deadline deadline, const void *out_response, struct why *why);
-
-struct client_stream;
-
-/* needs_leader: the server shall refuse and end the stream while it has no leader. */
-MUST struct err client_stream_open(struct client *client, const struct client_method *method,
-    client_deadline deadline, bool needs_leader, struct client_stream **out_stream,
-    struct why *why);
-MUST struct err client_stream_send(
-    struct client_stream *stream, const void *message, struct why *why);
-/* No more to send. */
-void client_stream_done(struct client_stream *stream);
-/* Waits for the next message; *out_message is NULL at the end. The message lives in arena.
- * Errors: as client_call. */
-MUST struct err client_stream_recv(
-    struct client_stream *stream, struct arena *arena, const void *out_message, struct why *why);
-/* True when recv failed in a way that calls for another try with a new stream. */
-bool client_stream_may_retry(const struct client_stream *stream);
-/* From any thread: recv and send come back. */
-void client_stream_cancel(struct client_stream *stream);
-/* Cancels if it must; no other thread may be in it. NULL is fine. */
-void client_stream_close(struct client_stream *stream);
-
-/* Where an endpoint leads. */
-enum client_creds { CLIENT_CREDS_OPTIONAL, CLIENT_CREDS_REQUIRED, CLIENT_CREDS_NEVER };
-
-struct client_target {
-    const char *address;     /* "127.0.0.1:2379", "unix:/run/etcd.sock" */
-    const char *server_name; /* what its certificate must be for, unless told otherwise */
-    enum client_creds creds;
-};
-
-/* http(s)://, unix(s): and bare addresses, as clientv3 reads them. In the arena. */
-struct client_target client_target_of(struct arena *arena, const char *endpoint);
-
-/* Endpoints from the SRV records of domain: _etcd-client-ssl._tcp as https://, _etcd-client._tcp as
- * http://; name, when it is not "", is put behind "etcd-client" with a "-". In the arena,
- * NULL-terminated. Errors: ABSENT (no records), IO. */
-MUST struct err client_discover(struct arena *arena, const char *domain, const char *name,
-    const char *const **out_list, size_t *out_count, struct why *why);
+MUST struct err client_call(
+    struct client *client, const struct client_ask *ask, const void *out_response, struct why *why);
 
 #endif

@@ -5,7 +5,8 @@
 #ifndef CTL_CLIENT_IMPL_H
 #define CTL_CLIENT_IMPL_H
 
-#include "ctl/lib/client.h"
+#include "ctl/lib/stream.h"
+#include "ctl/lib/target.h"
 
 #include <grpc/grpc.h>
 

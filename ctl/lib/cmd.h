@@ -7,30 +7,9 @@
 #ifndef CTL_CMD_H
 #define CTL_CMD_H
 
-#include "base/arena.h"
-#include "base/err.h"
+#include "ctl/lib/cmd_value.h"
 
 #include <stdio.h>
-
-enum cmd_option_type {
-    CMD_BOOL,
-    CMD_STRING,
-    CMD_INT64,
-    CMD_INT,
-    CMD_UINT,
-    CMD_DURATION,
-    CMD_LIST, /* "a,b", may be given again to add */
-};
-
-/* A row of a command's option table; the row without a name ends it. */
-struct cmd_option {
-    const char *name;
-    enum cmd_option_type type;
-    const char *fallback; /* the value when it is not given, as it would be given */
-    const char *usage;
-    char shorthand;
-    bool is_persistent; /* the commands below have it too */
-};
 
 struct cmd_run;
 
@@ -43,16 +22,6 @@ struct cmd {
     const struct cmd *const *children; /* NULL-terminated, or NULL */
     int (*run)(struct cmd_run *run);   /* gives the exit code; NULL: the command only groups */
     bool hides_flags;                  /* no "[flags]" in its USAGE line */
-};
-
-struct cmd_value {
-    const struct cmd_option *option;
-    const char *text; /* CMD_STRING */
-    int64_t number;   /* the numbers, 0 or 1, nanoseconds */
-    const char **items;
-    size_t items_count;
-    bool is_changed;
-    bool is_inherited;
 };
 
 enum { CMD_DEPTH_MAX = 4 };
@@ -103,13 +72,6 @@ const char *cmd_text(const struct cmd_run *run, const char *name);
 int64_t cmd_int(const struct cmd_run *run, const char *name);
 /* Borrowed from the run. */
 struct cmd_value *cmd_value(const struct cmd_run *run, const char *name);
-/* Sets as from the command line. Errors: BAD_INPUT with Go's text; the value is then zero, as pflag
- * leaves it. */
-MUST struct err cmd_value_set(
-    struct cmd_value *value, const char *text, struct arena *arena, struct why *why);
-/* As Go prints it: true, 5s, [a,b]. In the arena. */
-const char *cmd_value_text(const struct cmd_value *value, struct arena *arena);
-
 /* The first word of use. In the arena. */
 const char *cmd_name(const struct cmd *cmd, struct arena *arena);
 

@@ -9,7 +9,15 @@
 
 enum { PARTS = 3 };
 
+struct target {
+    const char *name;
+    Etcdserverpb__Compare__CompareTarget target;
+    Etcdserverpb__Compare__TargetUnionCase member;
+};
+
 struct condition {
+    const char *line;
+    const struct target *target;
     struct buf key;
     struct buf op;
     struct buf value;
@@ -88,12 +96,6 @@ static bool result_of(const char *op, Etcdserverpb__Compare__CompareResult *out)
     return false;
 }
 
-struct target {
-    const char *name;
-    Etcdserverpb__Compare__CompareTarget target;
-    Etcdserverpb__Compare__TargetUnionCase member;
-};
-
 static const struct target targets[] = {
     {"ver", ETCDSERVERPB__COMPARE__COMPARE_TARGET__VERSION,
         ETCDSERVERPB__COMPARE__TARGET_UNION_VERSION},
@@ -141,22 +143,22 @@ static struct err malformed(
 }
 
 /* The parts as a message. Which member of the union is set, all the numbers share one place. */
-static struct err build(struct arena *arena, const char *line, const struct target *target,
-    struct condition *c, Etcdserverpb__Compare *compare, struct why *why)
+static struct err build(
+    struct arena *arena, struct condition *c, Etcdserverpb__Compare *compare, struct why *why)
 {
     struct why ignored;
 
     if (!result_of(buf_text(&c->op), &compare->result)) {
-        return why_set(why, ERR(BAD_INPUT), "malformed comparison: %s (unknown operator %s)", line,
-            buf_text(&c->op));
+        return why_set(why, ERR(BAD_INPUT), "malformed comparison: %s (unknown operator %s)",
+            c->line, buf_text(&c->op));
     }
     compare->key = pb_bytes(arena_dup(arena, buf_slice(&c->key)));
-    compare->target = target->target;
-    compare->target_union_case = target->member;
-    if (target->member == ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE) {
+    compare->target = c->target->target;
+    compare->target_union_case = c->target->member;
+    if (c->target->member == ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE) {
         compare->value = pb_bytes(arena_dup(arena, buf_slice(&c->value)));
     } else if (err_is(gotext_parse_int(buf_text(&c->value), 10, &compare->version, &ignored))) {
-        return why_set(why, ERR(BAD_INPUT), "invalid txn compare request: %s", line);
+        return why_set(why, ERR(BAD_INPUT), "invalid txn compare request: %s", c->line);
     }
     return OK;
 }
@@ -172,7 +174,8 @@ struct err lines_compare(
         return why_set(why, ERR(BAD_INPUT), "malformed comparison: %s", line);
     }
     size_t target_len = (size_t)(paren - line);
-    const struct target *target = target_of(line, target_len);
+    c.line = line;
+    c.target = target_of(line, target_len);
     Etcdserverpb__Compare *compare = arena_alloc(arena, sizeof(*compare));
     buf_init(&c.key, SIZE_MAX);
     buf_init(&c.op, SIZE_MAX);
@@ -181,11 +184,11 @@ struct err lines_compare(
     scan(paren + 1, &c);
     if (c.parts < PARTS) {
         err = malformed(line, target_len, &c, why);
-    } else if (!target) {
+    } else if (!c.target) {
         err = why_set(why, ERR(BAD_INPUT), "malformed comparison: %s (unknown target %.*s)", line,
             (int)target_len, line);
     } else {
-        err = build(arena, line, target, &c, compare, why);
+        err = build(arena, &c, compare, why);
     }
     if (!err_is(err)) {
         *out_compare = compare;

@@ -15,6 +15,8 @@
 #include "ctl/lib/lines.h"
 #include "ctl/lib/prefix.h"
 #include "ctl/lib/print.h"
+#include "ctl/lib/stream.h"
+#include "ctl/lib/target.h"
 #include "ctl/lib/watch_args.h"
 
 #endif

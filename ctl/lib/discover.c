@@ -2,7 +2,7 @@
  *
  * Endpoints from DNS: RFC 2782 records, asked through libresolv. */
 #include "base/mem.h"
-#include "ctl/lib/client.h"
+#include "ctl/lib/target.h"
 
 #include <arpa/nameser.h>
 #include <netinet/in.h>
@@ -68,7 +68,7 @@ static size_t look_up(struct arena *arena, const char *name, const char *scheme,
 }
 
 struct err client_discover(struct arena *arena, const char *domain, const char *name,
-    const char *const **out_list, size_t *out_count, struct why *why)
+    struct text_list *out_list, struct why *why)
 {
     const char **list = arena_zalloc(arena, (2 * RECORDS_MAX + 1) * sizeof(*list));
     const char *dash = *name ? "-" : "";
@@ -82,7 +82,6 @@ struct err client_discover(struct arena *arena, const char *domain, const char *
             "dns lookup errors: lookup %s: no such host and lookup %s: no such host", secure,
             plain);
     }
-    *out_list = list;
-    *out_count = count;
+    *out_list = (struct text_list){list, count};
     return OK;
 }

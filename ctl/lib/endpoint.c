@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ctl/lib/client.h"
+#include "ctl/lib/target.h"
 
 #include <string.h>
 

@@ -62,24 +62,24 @@ static void start(struct client_stream *stream, bool needs_leader)
           GRPC_CALL_OK);
 }
 
-struct err client_stream_open(struct client *client, const struct client_method *method,
-    client_deadline deadline, bool needs_leader, struct client_stream **out_stream, struct why *why)
+struct err client_stream_open(struct client *client, const struct client_ask *ask,
+    struct client_stream **out_stream, struct why *why)
 {
-    TRY(client_login(client, deadline, why));
+    TRY(client_login(client, ask->deadline, why));
     struct client_stream *stream = mem_new(sizeof(*stream));
-    struct client_lane *lane = client_pick(client, deadline);
+    struct client_lane *lane = client_pick(client, ask->deadline);
 
     stream->client = client;
-    stream->method = method;
-    stream->deadline = deadline;
+    stream->method = ask->method;
+    stream->deadline = ask->deadline;
     stream->details = grpc_empty_slice();
     pthread_mutex_init(&stream->lock, NULL);
     grpc_metadata_array_init(&stream->received);
     grpc_metadata_array_init(&stream->trailing);
-    stream->call =
-        grpc_channel_create_call(lane->channel, NULL, GRPC_PROPAGATE_DEFAULTS, client->queue,
-            grpc_slice_from_static_string(method->path), NULL, client_time(deadline), NULL);
-    start(stream, needs_leader);
+    stream->call = grpc_channel_create_call(lane->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+        client->queue, grpc_slice_from_static_string(ask->method->path), NULL,
+        client_time(ask->deadline), NULL);
+    start(stream, ask->needs_leader);
     *out_stream = stream;
     return OK;
 }

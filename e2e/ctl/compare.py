@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the same command lines with two etcdctl binaries against one server and shows where they differ.
+"""Runs the same command lines with two etcdctl binaries against one server; shows what differs.
 
 usage: compare.py REFERENCE OURS ENDPOINT [WORD]
 
-REFERENCE is an upstream etcdctl (3.5 or 3.6), ENDPOINT a plain-text client URL of a member that may be scribbled on:
-ALL ITS KEYS ARE DELETED. WORD runs only the cases whose command line contains it. Before every run the keys are set up
-anew, so revisions are compared relative to that; ids of leases, times and raft's indexes are masked.
+REFERENCE is an upstream etcdctl (3.5 or 3.6), ENDPOINT a plain-text client URL of a member that may
+be scribbled on: ALL ITS KEYS ARE DELETED. WORD runs only the cases whose command line contains it.
+Before every run the keys are set up anew, so revisions are compared relative to that; leases' ids,
+times and raft's indexes are masked.
 """
 import json
 import os
@@ -20,18 +21,246 @@ DEAD = "127.0.0.1:1"
 
 SETUP = '\nput a 1\nput b "x y"\nput c/1 one\nput c/2 two\nput bin "\\x00\\xff<&>\\u2028\\n"\n\n\n'
 
-TXN = 'ver("a") > "0"\nmod("b") > "1"\n\nput a "x y"\nget a\nget c/ --prefix\ndel b --prev-kv\n\nput b c\n\n'
+TXN = 'ver("a") > "0"\nmod("b") > "1"\n\n' \
+      'put a "x y"\nget a\nget c/ --prefix\ndel b --prev-kv\n\nput b c\n\n'
 TXN_ELSE = 'val("a") = "no"\n\nput a z\n\nget a --print-value-only\nget zz\n\n'
 
 FORMATS = ["simple", "json", "fields", "protobuf", "table"]
 
+EVERY_FORMAT = r"""
+put a 2
+put a 2 --prev-kv
+put new 1
+get a
+get c/ --prefix
+get a --hex
+get none
+get bin
+get a c
+del a
+del none
+del c/ --prefix --prev-kv
+del a --prev-kv --hex
+lease list
+lease timetolive {lease}
+lease timetolive {lease} --keys
+lease grant 50
+lease timetolive 1234
+lease keep-alive --once {lease}
+lease revoke {lease}
+lease revoke 1234 --command-timeout=2s
+put lk v --lease={lease}
+get leased
+get leased --hex
+member list
+member list --consistency=s
+alarm list
+endpoint health
+role list
+user list
+auth status
+role get none
+get a --keys-only
+member remove 1
+move-leader 1
+compaction 1000000
+get a --count-only
+get a --print-value-only
+"""
+
+PLAIN = r"""
+get
+get a b c
+get a b --prefix
+get a --prefix --from-key
+get a --keys-only --count-only
+get --from-key b
+get --prefix c/ --limit 1
+get --prefix c/ --order=DESCEND
+get --prefix c/ --sort-by=VALUE --order=descend
+get a --order=sideways
+get a --sort-by=x
+get a --consistency=s
+get a --consistency=x
+get a --rev=1000000
+get a --rev 1
+get --prefix c/ --keys-only
+get a -w bad
+get a --print-value-only
+get a --hex
+put
+put a b c
+put a b --lease=xyz
+put a b --lease=99
+put a --ignore-value
+put none --ignore-value
+put a b --ignore-lease
+put none b --ignore-lease
+put a b --ignore-value
+put -- -k -v
+del
+del a b c
+del a b --prefix
+del a c --range
+del --prefix --from-key a
+del b --from-key
+del c/ --prefix
+lease
+lease grant
+lease grant x
+lease grant -- -1
+lease grant 9999999999
+lease revoke
+lease revoke zz
+lease timetolive
+lease timetolive q
+lease keep-alive
+lease keep-alive zz
+lease keep-alive 1234
+lease keep-alive --once 1234
+compaction
+compaction x
+compaction 1000000
+compaction -- -1
+member remove
+member remove zz
+member remove 1
+member update 1
+member update 1 --peer-urls=http://127.0.0.1:9
+member update
+member add
+member add x
+member add x y
+member add x http://a
+member add x --peer-urls=foo
+member promote
+member promote zz
+member promote 1
+member list --consistency=q
+alarm list x
+alarm disarm x
+alarm disarm
+alarm
+endpoint
+move-leader
+move-leader zz
+move-leader 1
+snapshot save
+snapshot save /nonexistent/x
+txn x
+user add
+user delete none
+user get none
+user list x
+user grant-role x
+user revoke-role x
+role add
+role delete none
+role get
+role list x
+role grant-permission x
+role grant-permission x y z
+role grant-permission none read z
+role revoke-permission x
+role revoke-permission none z
+auth enable
+auth disable x
+endp hea
+g a
+watch
+watch a b --prefix
+watch a --
+watch a --rev=1 -- false
+watch a --rev=1 -- /none/such
+watch a --rev=1 -- no-such-program
+"""
+
+USAGE = r"""
+bogus
+put --lease
+lease grant -1
+gett a
+get a --limit x
+get -w
+get -x a
+get a --prefix=maybe
+--limit get a
+get --dial-timeout=5 a
+get --dial-timeout=x a
+get --dial-timeout=5x a
+get --bogus a
+get --rev=99999999999999999999 a
+get a --=x
+get ---x
+-d
+put a b --prev-kv=2
+"""
+
+COMPARES = r"""
+foo
+zz("a") > "0"
+ver("a") > "x"
+ver(a) > "0"
+val("a") = "1"
+val("a") != "1"
+ver("a" > "0"
+create("a")>"0"
+mod("a") > "0" junk
+c("a") < "99999"
+m("a") = "-1"
+value("b") > "x"
+version("none") = "0"
+ver("\x61") = "1"
+ver("a") > 0
+ver(`a`) > "0"
+"""
+
+REQUESTS = r"""
+foo
+put
+put a
+get a b c
+bogus x y
+get --prefix ""
+put 'k k' "v\x41\n"
+put "k
+del a --prev-kv
+get c/ --prefix --keys-only
+put q 'a"b'
+get a --rev=1
+put x "\q"
+put k'1' v"2
+get a --order=x
+del c/ --prefix
+"""
+
+TO_NOBODY = r"""
+get a
+put a b
+del a
+endpoint health
+endpoint status
+member list
+alarm list
+compaction 1
+lease grant 5
+defrag
+move-leader 1
+user list --user=x:y --dial-timeout=1s
+"""
+
 # Differ between 3.5 and 3.6, whose ways are followed.
-NEWER = ["member list --consistency=s", "member list --consistency=q", "snapshot save", "lease", "alarm", "endpoint"]
+NEWER = ["member list --consistency=s", "member list --consistency=q", "snapshot save", "lease",
+         "alarm", "endpoint"]
 # Took a time that sets a column's width; fails in upstream ("marshal unsupported").
 SKIP = ["endpoint health -w table", "lease revoke {lease} -w protobuf"]
 
 # Each case: arguments, and what is special about it.
 CASES = []
+
+
+def lines(text):
+    return text.strip("\n").split("\n")
 
 
 def case(args, **more):
@@ -40,56 +269,20 @@ def case(args, **more):
 
 def cases():
     for form in FORMATS:
-        for args in ("put a 2", "put a 2 --prev-kv", "put new 1", "get a", "get c/ --prefix", "get a --hex", "get none",
-                     "get bin", "get a c", "del a", "del none", "del c/ --prefix --prev-kv", "del a --prev-kv --hex",
-                     "lease list", "lease timetolive {lease}", "lease timetolive {lease} --keys", "lease grant 50",
-                     "lease timetolive 1234", "lease keep-alive --once {lease}", "lease revoke {lease}",
-                     "lease revoke 1234 --command-timeout=2s", "put lk v --lease={lease}", "get leased", "get leased --hex",
-                     "member list", "member list --consistency=s", "alarm list", "endpoint health",
-                     "role list", "user list", "auth status", "role get none", "get a --keys-only", "member remove 1",
-                     "move-leader 1", "compaction 1000000", "get a --count-only", "get a --print-value-only"):
+        for args in lines(EVERY_FORMAT):
             case(args + " -w " + form, newer=args in NEWER or "--hex" in args and form == "fields",
                  skip=(args + " -w " + form) in SKIP)
         case("txn -w " + form, stdin=TXN)
         case("txn -w " + form, stdin=TXN_ELSE)
         if form in ("json", "protobuf"):
             case("endpoint status -w " + form)
-    for args in ("get", "get a b c", "get a b --prefix", "get a --prefix --from-key", "get a --keys-only --count-only",
-                 "get --from-key b", "get --prefix c/ --limit 1", "get --prefix c/ --order=DESCEND",
-                 "get --prefix c/ --sort-by=VALUE --order=descend", "get a --order=sideways", "get a --sort-by=x",
-                 "get a --consistency=s", "get a --consistency=x", "get a --rev=1000000", "get a --rev 1",
-                 "get --prefix c/ --keys-only", "get a -w bad", "get a --print-value-only", "get a --hex",
-                 "put", "put a b c", "put a b --lease=xyz", "put a b --lease=99", "put a --ignore-value",
-                 "put none --ignore-value", "put a b --ignore-lease", "put none b --ignore-lease",
-                 "put a b --ignore-value", "put -- -k -v", "del", "del a b c", "del a b --prefix",
-                 "del a c --range", "del --prefix --from-key a", "del b --from-key", "del c/ --prefix",
-                 "lease", "lease grant", "lease grant x", "lease grant -- -1", "lease grant 9999999999", "lease revoke",
-                 "lease revoke zz", "lease timetolive", "lease timetolive q", "lease keep-alive",
-                 "lease keep-alive zz", "lease keep-alive 1234", "lease keep-alive --once 1234", "compaction",
-                 "compaction x", "compaction 1000000", "compaction -- -1", "member remove", "member remove zz",
-                 "member remove 1", "member update 1", "member update 1 --peer-urls=http://127.0.0.1:9",
-                 "member update", "member add", "member add x", "member add x y", "member add x http://a",
-                 "member add x --peer-urls=foo", "member promote", "member promote zz", "member promote 1",
-                 "member list --consistency=q", "alarm list x", "alarm disarm x", "alarm disarm", "alarm", "endpoint",
-                 "move-leader", "move-leader zz", "move-leader 1", "snapshot save", "snapshot save /nonexistent/x",
-                 "txn x", "user add", "user delete none", "user get none", "user list x", "user grant-role x",
-                 "user revoke-role x", "role add", "role delete none", "role get", "role list x",
-                 "role grant-permission x", "role grant-permission x y z", "role grant-permission none read z",
-                 "role revoke-permission x", "role revoke-permission none z", "auth enable", "auth disable x",
-                 "endp hea", "g a", "watch", "watch a b --prefix", "watch a --", "watch a --rev=1 -- false",
-                 "watch a --rev=1 -- /none/such", "watch a --rev=1 -- no-such-program"):
+    for args in lines(PLAIN):
         case(args, newer=args in NEWER)
-    for args in ("bogus", "put --lease", "lease grant -1", "gett a", "get a --limit x", "get -w", "get -x a", "get a --prefix=maybe", "--limit get a",
-                 "get --dial-timeout=5 a", "get --dial-timeout=x a", "get --dial-timeout=5x a", "get --bogus a",
-                 "get --rev=99999999999999999999 a", "get a --=x", "get ---x", "-d", "put a b --prev-kv=2"):
+    for args in lines(USAGE):
         case(args, usage=True)
-    for line in ("foo", 'zz("a") > "0"', 'ver("a") > "x"', 'ver(a) > "0"', 'val("a") = "1"', 'val("a") != "1"',
-                 'ver("a" > "0"', 'create("a")>"0"', 'mod("a") > "0" junk', 'c("a") < "99999"', 'm("a") = "-1"',
-                 'value("b") > "x"', 'version("none") = "0"', 'ver("\\x61") = "1"', 'ver("a") > 0', 'ver(`a`) > "0"'):
+    for line in lines(COMPARES):
         case("txn", stdin=line + "\n\n\n\n")
-    for line in ("foo", "put", "put a", "get a b c", "bogus x y", 'get --prefix ""', "put 'k k' \"v\\x41\\n\"",
-                 'put "k', "del a --prev-kv", "get c/ --prefix --keys-only", 'put q \'a"b\'', "get a --rev=1",
-                 'put x "\\q"', "put k'1' v\"2", "get a --order=x", "del c/ --prefix"):
+    for line in lines(REQUESTS):
         case("txn", stdin="\n" + line + "\n\n\n")
     case("txn -i", stdin=TXN)
     case("txn", stdin="")
@@ -107,8 +300,7 @@ def cases():
     case("get a -w json", env={"ETCDCTL_WRITE_OUT": "json"})
     case("get a", env={"ETCDCTL_DIAL_TIMEOUT": "abc"})
     case("version", env={"ETCDCTL_FOO": "1"}, versions=True)
-    for args in ("get a", "put a b", "del a", "endpoint health", "endpoint status", "member list", "alarm list",
-                 "compaction 1", "lease grant 5", "defrag", "move-leader 1", "user list --user=x:y --dial-timeout=1s"):
+    for args in lines(TO_NOBODY):
         case(args + " --command-timeout=300ms", endpoint=DEAD)
     case("get a", endpoint=DEAD + "," + ENDPOINT)
     case("get a", endpoint="https://" + ENDPOINT.split("://")[-1] + " --command-timeout=300ms")
@@ -142,10 +334,14 @@ def environment(more=None):
     return env
 
 
+def text_of(output):
+    return output.decode("utf-8", "surrogateescape")
+
+
 def run(tool, args, stdin="", env=None, limit=20):
-    done = subprocess.run([tool] + args, input=stdin.encode(), capture_output=True, env=environment(env),
-                          timeout=limit, check=False)
-    return done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "surrogateescape"), done.returncode
+    done = subprocess.run([tool] + args, input=stdin.encode(), capture_output=True,
+                          env=environment(env), timeout=limit, check=False)
+    return text_of(done.stdout), text_of(done.stderr), done.returncode
 
 
 def reference(*args, stdin=""):
@@ -168,7 +364,7 @@ def prepare():
 
 
 # Debian's builds draw tables with other characters.
-BOXES = {ord(c): ord(to) for chars, to in (("┌┬┐├┼┤└┴┘", "+"), ("─", "-"), ("│", "|")) for c in chars}
+BOXES = str.maketrans("┌┬┐├┼┤└┴┘─│", "+++++++++-|")
 
 
 def drop_3_5(text):
@@ -197,15 +393,19 @@ def mask(text, base, lease):
     text = re.sub(r'("ID" ?: ?)\d{15,}', r"\1NEW", text)
     text = re.sub(r"remaining\(\d+s\)", "remaining(TTL)", text)
     text = re.sub(r'("ttl":|"TTL" : )[456]\d+', r"\1TTL", text)
-    text = re.sub(r'(evision" ?: ?|_REVISION=|revision=)(\d+)',
-                  lambda m: m.group(1) + ("+%d" % (int(m.group(2)) - base) if int(m.group(2)) >= base else m.group(2)),
-                  text, flags=re.I)
+
+    def relative(match):
+        revision = int(match.group(2))
+        return match.group(1) + ("+%d" % (revision - base) if revision >= base else match.group(2))
+
+    text = re.sub(r'(evision" ?: ?|_REVISION=|revision=)(\d+)', relative, text, flags=re.I)
     return re.sub(r"\.? took TIME\.?", "", text)
 
 
 def run_live(tool, args, env):
     """A watch, some writes by the reference, then the end of the watch."""
-    watch = subprocess.Popen([tool] + args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(env))
+    watch = subprocess.Popen([tool] + args, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env=environment(env))
     time.sleep(0.4)
     reference("put", "c/1", "uno")
     reference("txn", stdin="\nput c/2 dos\ndel a\nput c/3 tres\n\n\n")
@@ -213,7 +413,7 @@ def run_live(tool, args, env):
     time.sleep(0.4)
     watch.terminate()
     out, err = watch.communicate(timeout=5)
-    return out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape"), watch.returncode
+    return text_of(out), text_of(err), watch.returncode
 
 
 def run_case(tool, one):
@@ -247,7 +447,7 @@ def main():
         sys.exit(__doc__)
     cases()
     word = sys.argv[4] if len(sys.argv) > 4 else ""
-    is_new = re.search(r"etcdctl version: 3\.([6-9]|\d\d)", run(REFERENCE, ["version"])[0]) is not None
+    is_new = re.search(r"version: 3\.([6-9]|\d\d)", run(REFERENCE, ["version"])[0]) is not None
     chosen = [one for one in CASES if word in " ".join(one["args"]) and not one.get("skip")
               and (is_new or not one.get("newer"))]
     failures = 0
@@ -255,7 +455,8 @@ def main():
         theirs, ours = run_case(REFERENCE, one), run_case(OURS, one)
         if theirs != ours:
             failures += 1
-            print("DIFFERS: %s %s" % (" ".join(one["args"]), one.get("env", "")), repr(one.get("stdin", "")))
+            print("DIFFERS: %s %s %r" % (" ".join(one["args"]), one.get("env", ""),
+                                         one.get("stdin", "")))
             for name, left, right in zip(("stdout", "stderr", "exit code"), theirs, ours):
                 if left != right:
                     print("  %s\n    theirs: %r\n    ours:   %r" % (name, left, right))

@@ -129,9 +129,10 @@ static void test_call_to_nobody_ends_at_its_deadline(void **state)
         struct why why;
         int64_t start = clock_mono_ms();
         assert_false(err_is(client_open(&config, &client, &stage, &why)));
-        assert_true(IS(client_call(client, &client_range, &request, clock_mono_ns() + 200000000,
-                           &response, &why),
-            DEADLINE_EXCEEDED));
+        assert_true(
+            IS(client_call(client, CLIENT_ASK(&client_range, &request, clock_mono_ns() + 200000000),
+                   &response, &why),
+                DEADLINE_EXCEEDED));
         assert_string_equal(why.text, "context deadline exceeded");
         assert_null(response);
         assert_in_range(clock_mono_ms() - start, 190, 3000);
@@ -156,7 +157,7 @@ static void test_request_beyond_the_limit_is_not_sent(void **state)
     config.send_max = 50;
     request.value = (ProtobufCBinaryData){sizeof(value), value};
     assert_false(err_is(client_open(&config, &client, &stage, &why)));
-    assert_true(err_is(client_call(client, &client_put, &request, 0, &response, &why)));
+    assert_true(err_is(client_call(client, CLIENT_ASK(&client_put, &request, 0), &response, &why)));
     assert_string_equal(why.text, "rpc error: code = ResourceExhausted desc = trying to send "
                                   "message larger than max (102 vs. 50)");
     client_close(client);
@@ -177,8 +178,8 @@ static void test_stream_to_nobody_ends_at_its_deadline(void **state)
 
     (void)state;
     assert_false(err_is(client_open(&config, &client, &stage, &why)));
-    struct err err = client_stream_open(
-        client, &client_lease_keep_alive, clock_mono_ns() + 200000000, true, &stream, &why);
+    struct err err = client_stream_open(client,
+        CLIENT_ASK_LEADER(&client_lease_keep_alive, clock_mono_ns() + 200000000), &stream, &why);
     assert_false(err_is(err));
     assert_true(IS(client_stream_recv(stream, arena, &response, &why), DEADLINE_EXCEEDED));
     assert_false(client_stream_may_retry(stream));

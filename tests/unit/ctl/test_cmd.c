@@ -50,7 +50,8 @@ static enum cmd_outcome parse(const char *line, struct cmd_run *run, struct why 
     size_t count = 0;
 
     *run = (struct cmd_run){.arena = arena_new(0)};
-    for (char *word = strtok(arena_strdup(run->arena, line), " "); word; word = strtok(NULL, " ")) {
+    for (char *rest, *word = strtok_r(arena_strdup(run->arena, line), " ", &rest); word;
+         word = strtok_r(NULL, " ", &rest)) {
         words[count++] = word;
     }
     return cmd_parse(&root, count, words, run, why);

@@ -132,7 +132,8 @@ static size_t split(struct arena *arena, const char *text, char **out)
 {
     size_t count = 0;
 
-    for (char *word = strtok(arena_strdup(arena, text), " "); word; word = strtok(NULL, " ")) {
+    for (char *rest, *word = strtok_r(arena_strdup(arena, text), " ", &rest); word;
+         word = strtok_r(NULL, " ", &rest)) {
         out[count++] = word;
     }
     return count;

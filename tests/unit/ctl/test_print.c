@@ -116,9 +116,9 @@ static void test_fields_in_hex_have_hex_ids(void **state)
     (void)state;
     r.header = &header;
     start(PRINT_FIELDS, true);
-    assert_printed(
-        print_put(&printer, &r), "\"ClusterID\" : cdf818194e3a8c32\n\"MemberID\" : "
-                                 "8e9e05c52164694d\n\"Revision\" : 7\n\"RaftTerm\" : 2\n");
+    assert_printed(print_put(&printer, &r),
+        "\"ClusterID\" : cdf818194e3a8c32\n\"MemberID\" : "
+        "8e9e05c52164694d\n\"Revision\" : 7\n\"RaftTerm\" : 2\n");
 }
 
 static void test_txn_prints_its_parts(void **state)
