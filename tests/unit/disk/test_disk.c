@@ -123,6 +123,14 @@ static void test_disk_lists_and_renames(void **state)
     free(x);
 }
 
+static void test_disk_tells_free_space(void **state)
+{
+    struct place *place = *state;
+    uint64_t bytes = 0;
+    expect(disk_free_bytes(place->disk, place->dir, &bytes, NULL), ERR_OK);
+    assert_true(bytes > 0);
+}
+
 static void test_disk_locks_once(void **state)
 {
     struct place *place = *state;
@@ -216,6 +224,7 @@ int main(void)
         BOTH(test_disk_reads_what_it_wrote),
         BOTH(test_disk_lists_and_renames),
         BOTH(test_disk_locks_once),
+        BOTH(test_disk_tells_free_space),
         FAULTY(test_faulty_forgets_what_was_not_synced),
         FAULTY(test_faulty_fails_the_nth),
         FAULTY(test_faulty_tears_by_sector),

@@ -229,6 +229,70 @@ static void test_failed_sync_poisons(void **state)
     assert_int_equal(disk_faulty_ops(disk), ops);
 }
 
+static void test_failed_prepare_does_not_poison(void **state)
+{
+    struct disk *disk = *state;
+    struct wal *wal = create(disk, 4096);
+    for (uint64_t op = 1; op <= 2; op++) {
+        disk_faulty_fail(disk, op, ERR(NO_DISK), false);
+        expect_err(wal_prepare(wal, NULL), ERR_NO_DISK, "");
+    }
+    for (uint64_t i = 1; i <= 30; i++) {
+        expect_err(append_one(wal, i, 1, 300), ERR_OK, "");
+    }
+    wal_close(wal);
+    struct wal_log log;
+    expect_err(wal_read(disk, DIR, 0, 0, &log, NULL), ERR_OK, "");
+    expect_entries(&log, 1, 30, 300);
+    wal_log_fini(&log);
+}
+
+static void test_append_of_a_batch_is_one_write_and_one_sync(void **state)
+{
+    struct disk *disk = *state;
+    struct wal *wal = create(disk, 65536);
+    struct raft_entry entries[16];
+    struct raft_hard_state hard = {1, 1, 0};
+    for (uint64_t i = 0; i < 16; i++) {
+        entries[i] = entry_of(i + 1, 1, 100);
+    }
+    struct wal_batch batch = {&hard, entries, 16, true};
+    uint64_t ops = disk_faulty_ops(disk);
+    expect_err(wal_append(wal, &batch, NULL, NULL), ERR_OK, "");
+    assert_int_equal(disk_faulty_ops(disk) - ops, 2);
+    for (size_t i = 0; i < 16; i++) {
+        blob_unref(entries[i].data);
+    }
+    batch = (struct wal_batch){&hard, NULL, 0, false};
+    ops = disk_faulty_ops(disk);
+    expect_err(wal_append(wal, &batch, NULL, NULL), ERR_OK, "");
+    assert_int_equal(disk_faulty_ops(disk) - ops, 1);
+    wal_close(wal);
+}
+
+static void test_conf_is_read_packed_or_not_and_bounded(void **state)
+{
+    struct raft_conf_state conf;
+    struct buf out;
+    (void)state;
+    expect_err(wal_conf_decode(SLICE("\x0a\x03\x03\x01\x02\x10\x09\x28\x01"), &conf), ERR_OK, "");
+    assert_int_equal(conf.voters.count, 3);
+    assert_int_equal(conf.voters.ids[0], 1);
+    assert_int_equal(conf.voters.ids[2], 3);
+    assert_int_equal(conf.learners.ids[0], 9);
+    assert_true(conf.auto_leave);
+    buf_init(&out, 1024);
+    wal_conf_encode(&conf, &out);
+    assert_true(slice_eq(buf_slice(&out), SLICE("\x08\1\x08\2\x08\3\x10\x09\x28\1")));
+    buf_reset(&out);
+    for (int i = 0; i <= RAFT_MEMBERS_MAX; i++) {
+        buf_add(&out, "\x08\x01", 2);
+    }
+    expect_err(wal_conf_decode(buf_slice(&out), &conf), ERR_BAD_FORMAT, "");
+    expect_err(wal_conf_decode(SLICE("\x08"), &conf), ERR_BAD_FORMAT, "");
+    buf_fini(&out);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -241,6 +305,9 @@ int main(void)
         T(test_open_refuses_an_unknown_snapshot),
         T(test_missing_segment_is_refused),
         T(test_failed_sync_poisons),
+        T(test_failed_prepare_does_not_poison),
+        T(test_append_of_a_batch_is_one_write_and_one_sync),
+        T(test_conf_is_read_packed_or_not_and_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
