@@ -360,7 +360,7 @@ static void run(uint64_t seed, size_t value_cache_bytes, size_t history_bytes)
     rand_init(&model->rand, seed);
     place_init(&model->place, (struct mvcc_options){.value_cache_bytes = value_cache_bytes,
                                   .history_bytes = history_bytes});
-    for (int i = 0; i < 2500; i++) {
+    for (int i = 0; i < 1500; i++) {
         act_once(model);
     }
     place_write(&model->place);

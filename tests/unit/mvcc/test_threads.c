@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { KEYS = 40, TXNS = 600, READERS = 2 };
+enum { KEYS = 40, TXNS = 300, READERS = 2 };
 
 struct shared {
     struct place *place;
