@@ -94,7 +94,7 @@ void api_call_start(struct api *api, struct api_call *call)
 }
 
 /* Nearly every response has its header in field 1; those of health have not. */
-static void fill_header(struct api *api, ProtobufCMessage *response)
+static void fill_header(struct api *api, const struct api_ops *ops, ProtobufCMessage *response)
 {
     const ProtobufCFieldDescriptor *field =
         protobuf_c_message_descriptor_get_field(response->descriptor, HEADER_FIELD);
@@ -102,6 +102,7 @@ static void fill_header(struct api *api, ProtobufCMessage *response)
         Etcdserverpb__ResponseHeader **slot = (void *)((char *)response + field->offset);
         if (*slot) {
             api_fill_header(api, *slot);
+            (*slot)->revision = ops->is_without_revision ? 0 : (*slot)->revision;
         }
     }
 }
@@ -139,7 +140,7 @@ void api_call_finish(
     }
     struct buf packed;
     buf_init(&packed, RESPONSE_BYTES_MAX);
-    fill_header(call->api, state->response);
+    fill_header(call->api, ops, state->response);
     pb_pack(state->response, &packed);
     if (packed.is_full) {
         *out_status = (struct api_status){

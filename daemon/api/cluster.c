@@ -45,4 +45,4 @@ static struct err member_list_execute(struct api *api, struct call_state *state)
 }
 
 const struct api_ops api_cluster_member_list = {
-    .start = member_list_start, .execute = member_list_execute};
+    .is_without_revision = true, .start = member_list_start, .execute = member_list_execute};

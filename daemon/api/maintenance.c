@@ -91,8 +91,7 @@ static void defragment_run(struct server_job *job)
         LOG_INFO("finished defragment");
         Etcdserverpb__DefragmentResponse *response =
             api_new(state->call->arena, &etcdserverpb__defragment_response__descriptor);
-        response->header = api_new_header(api, state->call->arena);
-        state->response = &response->base;
+        state->response = &response->base; /* without a header, as etcd's */
     }
     api_done(state, err);
 }

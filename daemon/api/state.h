@@ -36,6 +36,7 @@ struct call_state {
 
 /* A service's part in a method. */
 struct api_ops {
+    bool is_without_revision; /* the response's header says nothing of the store */
     /* unary: checks, and ends in api_done, now or later, from any thread */
     void (*start)(struct api *api, struct call_state *state);
     /* unary, optional: makes the response on the edge's thread */
