@@ -27,7 +27,9 @@ install_packages() {
         as_root=(sudo)
     fi
     "${as_root[@]}" apt-get update -q || die "apt-get update failed"
+    # Somebody else (unattended upgrades) may hold the lock for a while.
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
+        -o DPkg::Lock::Timeout=600 \
         --no-install-recommends "${missing[@]}" || die "apt-get install failed"
 }
 
