@@ -17,6 +17,8 @@ static const struct cmd *const children[] = {
     &cmd_lease,
     &cmd_member,
     &cmd_snapshot,
+    &cmd_lock,
+    &cmd_elect,
     &cmd_auth,
     &cmd_user,
     &cmd_role,

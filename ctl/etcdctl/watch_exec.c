@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -23,16 +24,27 @@ static char *variable(struct arena *arena, const char *name, struct slice value)
     return text;
 }
 
-static char **environment(struct arena *arena, int64_t revision, const Mvccpb__Event *event)
+char **exec_environment(struct arena *arena, size_t room)
 {
-    bool is_put = event->type == MVCCPB__EVENT__EVENT_TYPE__PUT;
     size_t count = 0;
 
     while (environ[count]) {
         count++;
     }
-    char **env = arena_zalloc(arena, (count + 5) * sizeof(*env));
+    char **env = arena_zalloc(arena, (count + room + 1) * sizeof(*env));
     memcpy(env, environ, count * sizeof(*env));
+    return env;
+}
+
+static char **environment(struct arena *arena, int64_t revision, const Mvccpb__Event *event)
+{
+    bool is_put = event->type == MVCCPB__EVENT__EVENT_TYPE__PUT;
+    char **env = exec_environment(arena, 4);
+    size_t count = 0;
+
+    while (env[count]) {
+        count++;
+    }
     env[count++] = arena_printf(arena, "ETCD_WATCH_REVISION=%lld", (long long)revision);
     env[count++] = variable(arena, "ETCD_WATCH_EVENT_TYPE", slice_str(is_put ? "PUT" : "DELETE"));
     env[count++] = variable(arena, "ETCD_WATCH_KEY", pb_slice(event->kv->key));
@@ -71,22 +83,38 @@ static void explain(char *const *exec, const char *problem)
     fprintf(stderr, "] error (%s)\n", problem);
 }
 
-bool watch_exec(char *const *exec, int64_t revision, const Mvccpb__Event *event)
+int exec_wait(struct arena *arena, char *const *exec, char *const *env, const char **out_problem)
 {
-    struct arena *arena = arena_new(0);
-    const char *problem = NULL;
+    posix_spawnattr_t attributes;
+    sigset_t none;
     int status = 0;
     pid_t pid;
 
     fflush(stdout);
-    int failed = posix_spawnp(&pid, exec[0], NULL, NULL, exec, environment(arena, revision, event));
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    int failed = posix_spawnp(&pid, exec[0], NULL, &attributes, exec, env);
+    posix_spawnattr_destroy(&attributes);
     if (failed) {
-        problem = not_started(arena, exec[0], failed);
-    } else {
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-        }
-        problem = status ? ending(arena, status) : NULL;
+        *out_problem = not_started(arena, exec[0], failed);
+        return -1;
     }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (status) {
+        *out_problem = ending(arena, status);
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+bool watch_exec(char *const *exec, int64_t revision, const Mvccpb__Event *event)
+{
+    struct arena *arena = arena_new(0);
+    const char *problem = NULL;
+
+    (void)exec_wait(arena, exec, environment(arena, revision, event), &problem);
     if (problem) {
         explain(exec, problem);
     }

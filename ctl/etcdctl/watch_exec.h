@@ -7,6 +7,11 @@
 
 #include "etcdctl.h"
 
+/* The environment with room for that many variables more, NULL-terminated. */
+char **exec_environment(struct arena *arena, size_t room);
+/* Runs a command and waits for it. Gives its exit code, -1 for a signal or when it was not started;
+ * *out_problem: what went wrong, as Go says it, untouched when nothing did. */
+int exec_wait(struct arena *arena, char *const *exec, char *const *env, const char **out_problem);
 /* Waits for it. False when it could not be run or did not end with 0; it has then said so on
  * stderr. */
 bool watch_exec(char *const *exec, int64_t revision, const Mvccpb__Event *event);

@@ -166,6 +166,13 @@ role revoke-permission none z
 auth enable
 auth disable x
 endp hea
+lock
+lock L echo x
+lock L false
+lock L no-such-program
+elect x
+elect x y z
+elect -l x y
 g a
 watch
 watch a b --prefix

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+struct session {
+    struct client *client;
+    struct client *renewer; /* of the renewing thread only */
+    struct printer printer;
+    struct arena *arena;
+    int64_t lease;
+    int64_t ttl;
+    pthread_mutex_t lock; /* guards what is below */
+    pthread_cond_t changed;
+    struct client_stream *waiting; /* cancelled by a signal */
+    bool is_interrupted;
+    bool is_expired;
+};
+
+static void *watch_signals(void *arg)
+{
+    struct session *session = arg;
+    sigset_t set;
+    int which;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    (void)sigwait(&set, &which);
+    pthread_mutex_lock(&session->lock);
+    session->is_interrupted = true;
+    if (session->waiting) {
+        client_stream_cancel(session->waiting);
+    }
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->lock);
+    return NULL;
+}
+
+/* The lease's remaining time after a renewal; 0 when it is gone, -1 when there was no answer. */
+static int64_t renew(struct session *session, client_deadline deadline)
+{
+    const Etcdserverpb__LeaseKeepAliveResponse *response = NULL;
+    struct client_stream *stream = NULL;
+    struct arena *arena = arena_new(0);
+    struct why why;
+
+    REQUEST(LeaseKeepAliveRequest, lease_keep_alive_request, request);
+    request.id = session->lease;
+    struct err err = client_stream_open(
+        session->renewer, CLIENT_ASK_LEADER(&client_lease_keep_alive, deadline), &stream, &why);
+    if (!err_is(err)) {
+        err = client_stream_send(stream, &request, &why);
+    }
+    if (!err_is(err)) {
+        err = client_stream_recv(stream, arena, &response, &why);
+    }
+    int64_t ttl = err_is(err) || !response ? -1 : response->ttl;
+    client_stream_close(stream);
+    arena_free(arena);
+    return ttl;
+}
+
+static void *keep_alive(void *arg)
+{
+    struct session *session = arg;
+    client_deadline deadline = clock_mono_ns() + session->ttl * 1000000000;
+
+    while (clock_mono_ns() < deadline) {
+        int64_t ttl = renew(session, deadline);
+        if (ttl == 0) {
+            break;
+        }
+        if (ttl > 0) {
+            deadline = clock_mono_ns() + ttl * 1000000000;
+        }
+        usleep(ttl > 0 ? (useconds_t)(ttl * 1000000 / 3) : 500000);
+    }
+    pthread_mutex_lock(&session->lock);
+    session->is_expired = true;
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->lock);
+    return NULL;
+}
+
+static struct session *session_new(const struct printer *printer, int64_t ttl)
+{
+    struct session *session = mem_new(sizeof(*session));
+
+    session->arena = arena_new(0);
+    session->printer = *printer;
+    session->ttl = ttl;
+    pthread_mutex_init(&session->lock, NULL);
+    pthread_cond_init(&session->changed, NULL);
+    return session;
+}
+
+static int grant(struct session *session)
+{
+    const Etcdserverpb__LeaseGrantResponse *response;
+
+    REQUEST(LeaseGrantRequest, lease_grant_request, request);
+    request.ttl = session->ttl;
+    int code = ctl_call(session->client, &client_lease_grant, &request, 0, &response);
+    if (code == CMD_EXIT_OK) {
+        session->lease = response->id;
+    }
+    return code;
+}
+
+int session_open(struct cmd_run *run, int64_t ttl, struct session **out_session)
+{
+    struct client_config config;
+    struct printer printer;
+    pthread_t thread;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    int code = ctl_configure(run, &config, &printer);
+    if (code != CMD_EXIT_OK) {
+        return code;
+    }
+    struct session *session = session_new(&printer, ttl);
+    check(pthread_create(&thread, NULL, watch_signals, session) == 0);
+    code = ctl_open(&config, &session->client);
+    if (code == CMD_EXIT_OK) {
+        code = ctl_open(&config, &session->renewer);
+    }
+    if (code == CMD_EXIT_OK) {
+        code = grant(session);
+    }
+    if (code != CMD_EXIT_OK) {
+        return code;
+    }
+    check(pthread_create(&thread, NULL, keep_alive, session) == 0);
+    *out_session = session;
+    return CMD_EXIT_OK;
+}
+
+int session_close(struct session *session, int code)
+{
+    (void)session;
+    fflush(stdout);
+    _exit(code);
+}
+
+struct client *session_client(struct session *session)
+{
+    return session->client;
+}
+
+const struct printer *session_printer(struct session *session)
+{
+    return &session->printer;
+}
+
+bool session_is_interrupted(struct session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    bool is_interrupted = session->is_interrupted;
+    pthread_mutex_unlock(&session->lock);
+    return is_interrupted;
+}
+
+bool session_wait_end(struct session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    while (!session->is_interrupted && !session->is_expired) {
+        pthread_cond_wait(&session->changed, &session->lock);
+    }
+    bool is_interrupted = session->is_interrupted;
+    pthread_mutex_unlock(&session->lock);
+    return is_interrupted;
+}
+
+/* False when a signal came before. */
+static bool set_waiting(struct session *session, struct client_stream *stream)
+{
+    pthread_mutex_lock(&session->lock);
+    session->waiting = stream;
+    bool is_interrupted = session->is_interrupted;
+    pthread_mutex_unlock(&session->lock);
+    return !is_interrupted;
+}
+
+static struct err send_watch(struct client_stream *stream, const struct watch_spec *spec,
+    struct arena *arena, struct why *why)
+{
+    REQUEST(WatchRequest, watch_request, request);
+    REQUEST(WatchCreateRequest, watch_create_request, create);
+    create.key = ctl_bytes(spec->key);
+    if (spec->is_prefix) {
+        create.range_end = pb_bytes(prefix_range_end(arena, slice_str(spec->key)));
+    }
+    create.start_revision = spec->revision;
+    request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
+    request.create_request = &create;
+    return client_stream_send(stream, &request, why);
+}
+
+static struct err receive_event(struct client_stream *stream, struct arena *arena,
+    const Mvccpb__Event **out_event, struct why *why)
+{
+    for (;;) {
+        const Etcdserverpb__WatchResponse *response;
+        TRY(client_stream_recv(stream, arena, &response, why));
+        if (!response || response->canceled) {
+            return why_set(why, ERR(WATCH_CANCELED), "lost watcher waiting for delete");
+        }
+        if (response->n_events > 0) {
+            *out_event = response->events[0];
+            return OK;
+        }
+    }
+}
+
+struct err session_wait_event(struct session *session, const struct watch_spec *spec,
+    struct arena *arena, const Mvccpb__Event **out_event, struct why *why)
+{
+    struct client_stream *stream = NULL;
+
+    TRY(client_stream_open(session->client, CLIENT_ASK(&client_watch, NULL, 0), &stream, why));
+    struct err err = send_watch(stream, spec, arena, why);
+    if (!err_is(err) && set_waiting(session, stream)) {
+        err = receive_event(stream, arena, out_event, why);
+    }
+    (void)set_waiting(session, NULL);
+    if (session_is_interrupted(session)) {
+        err = why_set(why, ERR(CANCELED), "context canceled");
+    }
+    client_stream_close(stream);
+    return err;
+}
+
+/* The youngest key of the prefix that is older than revision, waited for until it is gone; then the
+ * next one. */
+static struct err wait_for_older(
+    struct session *session, const char *prefix, int64_t revision, struct why *why)
+{
+    for (;;) {
+        const Etcdserverpb__RangeResponse *found;
+        const Mvccpb__Event *event;
+        REQUEST(RangeRequest, range_request, last);
+        last.key = ctl_bytes(prefix);
+        last.range_end = pb_bytes(prefix_range_end(session->arena, slice_str(prefix)));
+        last.sort_target = ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__CREATE;
+        last.sort_order = ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND;
+        last.limit = 1;
+        last.max_create_revision = revision - 1;
+        TRY(client_call(session->client, CLIENT_ASK(&client_range, &last, 0), &found, why));
+        if (found->n_kvs == 0) {
+            return OK;
+        }
+        struct slice key = arena_dup(session->arena, pb_slice(found->kvs[0]->key));
+        struct watch_spec spec = {
+            .key = (const char *)key.data, .revision = found->header->revision};
+        do {
+            TRY(session_wait_event(session, &spec, session->arena, &event, why));
+            spec.revision = event->kv->mod_revision + 1;
+        } while (event->type != MVCCPB__EVENT__EVENT_TYPE__DELETE);
+    }
+}
+
+/* Creates the key, or finds it there. */
+static struct err put_own_key(struct session *session, const char *key, const char *value,
+    int64_t *out_revision, struct why *why)
+{
+    const Etcdserverpb__TxnResponse *response;
+
+    REQUEST(TxnRequest, txn_request, txn);
+    REQUEST(Compare, compare, compare);
+    REQUEST(RequestOp, request_op, put_op);
+    REQUEST(RequestOp, request_op, get_op);
+    REQUEST(PutRequest, put_request, put);
+    REQUEST(RangeRequest, range_request, get);
+    compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE;
+    compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION;
+    compare.key = put.key = get.key = ctl_bytes(key);
+    put.value = ctl_bytes(value);
+    put.lease = session->lease;
+    put_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+    put_op.request_put = &put;
+    get_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
+    get_op.request_range = &get;
+    txn.compare = &(Etcdserverpb__Compare *){&compare};
+    txn.success = &(Etcdserverpb__RequestOp *){&put_op};
+    txn.failure = &(Etcdserverpb__RequestOp *){&get_op};
+    txn.n_compare = txn.n_success = txn.n_failure = 1;
+    TRY(client_call(session->client, CLIENT_ASK(&client_txn, &txn, 0), &response, why));
+    *out_revision = response->succeeded
+                        ? response->header->revision
+                        : response->responses[0]->response_range->kvs[0]->create_revision;
+    return OK;
+}
+
+struct err session_acquire(struct session *session, const char *prefix, const char *value,
+    const char **out_key, int64_t *out_revision, struct why *why)
+{
+    const char *folder = arena_printf(session->arena, "%s/", prefix);
+    const char *key = arena_printf(session->arena, "%s%" PRIx64, folder, (uint64_t)session->lease);
+    struct why ignored;
+
+    TRY(put_own_key(session, key, value, out_revision, why));
+    *out_key = key;
+    struct err err = wait_for_older(session, folder, *out_revision, why);
+    if (err_is(err)) {
+        (void)err_is(session_release(session, key, *out_revision, &ignored));
+    }
+    return err;
+}
+
+struct err session_release(
+    struct session *session, const char *key, int64_t revision, struct why *why)
+{
+    const Etcdserverpb__TxnResponse *response;
+
+    REQUEST(TxnRequest, txn_request, txn);
+    REQUEST(Compare, compare, compare);
+    REQUEST(RequestOp, request_op, op);
+    REQUEST(DeleteRangeRequest, delete_range_request, del);
+    compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE;
+    compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION;
+    compare.create_revision = revision;
+    compare.key = del.key = ctl_bytes(key);
+    op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE;
+    op.request_delete_range = &del;
+    txn.compare = &(Etcdserverpb__Compare *){&compare};
+    txn.success = &(Etcdserverpb__RequestOp *){&op};
+    txn.n_compare = txn.n_success = 1;
+    return client_call(session->client, CLIENT_ASK(&client_txn, &txn, 0), &response, why);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What lock and elect stand on: a lease kept alive beside the command, a key of one's own under a
+ * prefix, and the wait until all older keys there are gone. SIGINT and SIGTERM end the waits.
+ */
+#ifndef ETCDCTL_SESSION_H
+#define ETCDCTL_SESSION_H
+
+#include "watch.h"
+
+struct session;
+
+/* Connects, grants the lease, begins to renew it. Call before any other thread exists: signals are
+ * blocked from here on. Gives an exit code. */
+int session_open(struct cmd_run *run, int64_t ttl, struct session **out_session);
+/* The lease is left to expire, as etcdctl leaves it, and so are the threads: ends the process with
+ * that code. */
+_Noreturn int session_close(struct session *session, int code);
+struct client *session_client(struct session *session);
+const struct printer *session_printer(struct session *session);
+
+/* Puts PREFIX/LEASE with that value and waits until it is the oldest key of the prefix. *out_key
+ * and *out_revision (its creation) live with the session. Errors: CANCELED by a signal, or as
+ * client_call. */
+MUST struct err session_acquire(struct session *session, const char *prefix, const char *value,
+    const char **out_key, int64_t *out_revision, struct why *why);
+/* Deletes the key, if it is still that one. */
+MUST struct err session_release(
+    struct session *session, const char *key, int64_t revision, struct why *why);
+/* Waits for an event on the key (or, with prefix, below it) from a revision on.
+ * Errors: CANCELED, or as client_call. */
+MUST struct err session_wait_event(struct session *session, const struct watch_spec *spec,
+    struct arena *arena, const Mvccpb__Event **out_event, struct why *why);
+/* Waits for a signal (true) or the end of the lease (false). */
+bool session_wait_end(struct session *session);
+bool session_is_interrupted(struct session *session);
+
+#endif
