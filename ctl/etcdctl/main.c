@@ -17,6 +17,7 @@ static const struct cmd *const children[] = {
     &cmd_lease,
     &cmd_member,
     &cmd_snapshot,
+    &cmd_make_mirror,
     &cmd_lock,
     &cmd_elect,
     &cmd_auth,

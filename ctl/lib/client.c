@@ -379,7 +379,7 @@ struct err client_call(
     if (err_is(err)) {
         goto out;
     }
-    err = client_unpack(ask->method->response, client->arena, reply.bytes, out_response);
+    err = client_unpack(ask->method->response, client->answers, reply.bytes, out_response);
     reply.bytes = NULL;
     if (err_is(err)) {
         err = why_set(why, err,
@@ -494,6 +494,7 @@ static struct client *client_new(const struct client_config *config)
 
     start_grpc();
     client->arena = arena;
+    client->answers = arena_new(0);
     client->queue = grpc_completion_queue_create_for_pluck(NULL);
     client->user = arena_strdup(arena, has_login ? config->user : "");
     client->password = arena_strdup(arena, config->password);
@@ -537,6 +538,12 @@ out:
     return err;
 }
 
+void client_forget(struct client *client)
+{
+    arena_free(client->answers);
+    client->answers = arena_new(0);
+}
+
 void client_close(struct client *client)
 {
     if (!client) {
@@ -547,6 +554,7 @@ void client_close(struct client *client)
     }
     grpc_completion_queue_shutdown(client->queue);
     grpc_completion_queue_destroy(client->queue);
+    arena_free(client->answers);
     arena_free(client->arena);
     grpc_shutdown();
 }

@@ -47,14 +47,15 @@ struct client_method {
     X(range)                                                                                       \
     X(put)                                                                                         \
     X(delete_range)                                                                                \
-    X(txn) X(compact) X(watch) X(lease_grant) X(lease_revoke) X(lease_keep_alive)                  \
-        X(lease_time_to_live) X(lease_leases) X(member_add) X(member_remove) X(member_update)      \
-            X(member_list) X(member_promote) X(alarm) X(status) X(defragment) X(hash_kv)           \
-                X(snapshot) X(move_leader) X(downgrade) X(auth_enable) X(auth_disable)             \
-                    X(auth_status) X(authenticate) X(user_add) X(user_get) X(user_list)            \
-                        X(user_delete) X(user_change_password) X(user_grant_role)                  \
-                            X(user_revoke_role) X(role_add) X(role_get) X(role_list)               \
-                                X(role_delete) X(role_grant_permission) X(role_revoke_permission)
+    X(txn)                                                                                         \
+    X(compact) X(watch) X(lease_grant) X(lease_revoke) X(lease_keep_alive) X(lease_time_to_live)   \
+        X(lease_leases) X(member_add) X(member_remove) X(member_update) X(member_list)             \
+            X(member_promote) X(alarm) X(status) X(defragment) X(hash_kv) X(snapshot)              \
+                X(move_leader) X(downgrade) X(auth_enable) X(auth_disable) X(auth_status)          \
+                    X(authenticate) X(user_add) X(user_get) X(user_list) X(user_delete)            \
+                        X(user_change_password) X(user_grant_role) X(user_revoke_role) X(role_add) \
+                            X(role_get) X(role_list) X(role_delete) X(role_grant_permission)       \
+                                X(role_revoke_permission)
 
 #define X(name) extern const struct client_method client_##name;
 CLIENT_METHODS(X)
@@ -84,10 +85,12 @@ struct client_ask {
 #define CLIENT_ASK_LEADER(method, deadline)                                                        \
     (&(const struct client_ask){(method), NULL, (deadline), true})
 
-/* One question, one answer, which lives as long as the client.
+/* One question, one answer, which lives as long as the client, or until client_forget.
  * Errors: etcd's own by their text; DEADLINE_EXCEEDED; IO for anything else ("rpc error: code = …
  * desc = …"). */
 MUST struct err client_call(
     struct client *client, const struct client_ask *ask, const void *out_response, struct why *why);
+/* Frees the answers so far: for clients that live long. */
+void client_forget(struct client *client);
 
 #endif

@@ -18,6 +18,7 @@ struct client_lane {
 
 struct client {
     struct arena *arena;
+    struct arena *answers; /* until client_forget */
     grpc_completion_queue *queue; /* plucked: a tag is the address of what waits */
     struct client_lane *lanes;    /* one an endpoint */
     size_t lanes_count;

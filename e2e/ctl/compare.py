@@ -169,6 +169,8 @@ endp hea
 lock
 lock L echo x
 lock L false
+make-mirror
+make-mirror --dest-prefix a --no-dest-prefix 127.0.0.1:1
 lock L no-such-program
 elect x
 elect x y z
