@@ -59,7 +59,7 @@ static int word_value(const struct word *words, const char *what, const char *te
 
 static int set_sort(const struct cmd_run *run, Etcdserverpb__RangeRequest *out)
 {
-    int order, target;
+    int order = 0, target = 0;
     int code = word_value(orders, "order", cmd_text(run, "order"), &order);
 
     if (code == CMD_EXIT_OK) {

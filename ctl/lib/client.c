@@ -225,12 +225,19 @@ static void call_once(struct client *client, const struct attempt *attempt, stru
     grpc_call_unref(call);
 }
 
+/* Takes the text. */
+static void set_details(struct reply *reply, struct buf *text)
+{
+    grpc_slice_unref(reply->details);
+    reply->details = grpc_slice_from_copied_buffer((const char *)text->data, text->len);
+    buf_fini(text);
+}
+
 /* A try that ran out of time says nothing about why there was no connection; one that does not wait
  * does. Only where the channel is known to be broken, so that nothing is sent. */
 static void explain_deadline(
     struct client *client, const struct attempt *attempt, struct reply *reply)
 {
-    static const char head[] = "latest balancer error: connection error: desc = \"";
     struct attempt probe = *attempt;
     struct reply answer;
 
@@ -243,14 +250,12 @@ static void explain_deadline(
     probe.deadline = clock_mono_ns() + PROBE_MS * 1000000;
     call_once(client, &probe, &answer);
     if (answer.code == GRPC_STATUS_UNAVAILABLE) {
-        size_t len = GRPC_SLICE_LENGTH(answer.details);
-        grpc_slice text = grpc_slice_malloc(sizeof(head) + len);
-        memcpy(GRPC_SLICE_START_PTR(text), head, sizeof(head) - 1);
-        memcpy(GRPC_SLICE_START_PTR(text) + sizeof(head) - 1, GRPC_SLICE_START_PTR(answer.details),
-            len);
-        GRPC_SLICE_START_PTR(text)[sizeof(head) - 1 + len] = '"';
-        grpc_slice_unref(reply->details);
-        reply->details = text;
+        struct buf text;
+        buf_init(&text, SIZE_MAX);
+        buf_add_str(&text, "latest balancer error: connection error: desc = \"");
+        buf_add(&text, GRPC_SLICE_START_PTR(answer.details), GRPC_SLICE_LENGTH(answer.details));
+        buf_add_byte(&text, '"');
+        set_details(reply, &text);
     }
     reply_fini(&answer);
 }
@@ -316,17 +321,16 @@ static bool may_retry(struct client *client, const struct client_ask *ask,
 static void reword(struct reply *reply)
 {
     static const char ours[] = "Received message larger than max (";
-    static const char theirs[] = "grpc: received message larger than max (";
     size_t len = GRPC_SLICE_LENGTH(reply->details);
 
     if (len > sizeof(ours) &&
         memcmp(GRPC_SLICE_START_PTR(reply->details), ours, sizeof(ours) - 1) == 0) {
-        grpc_slice text = grpc_slice_malloc(len + sizeof(theirs) - sizeof(ours));
-        memcpy(GRPC_SLICE_START_PTR(text), theirs, sizeof(theirs) - 1);
-        memcpy(GRPC_SLICE_START_PTR(text) + sizeof(theirs) - 1,
-            GRPC_SLICE_START_PTR(reply->details) + sizeof(ours) - 1, len - sizeof(ours) + 1);
-        grpc_slice_unref(reply->details);
-        reply->details = text;
+        struct buf text;
+        buf_init(&text, SIZE_MAX);
+        buf_add_str(&text, "grpc: received message larger than max (");
+        buf_add(
+            &text, GRPC_SLICE_START_PTR(reply->details) + sizeof(ours) - 1, len - sizeof(ours) + 1);
+        set_details(reply, &text);
     }
 }
 
@@ -394,7 +398,7 @@ out:
 struct err client_login(struct client *client, client_deadline deadline, struct why *why)
 {
     Etcdserverpb__AuthenticateRequest request = ETCDSERVERPB__AUTHENTICATE_REQUEST__INIT;
-    const Etcdserverpb__AuthenticateResponse *response;
+    const Etcdserverpb__AuthenticateResponse *response = NULL;
 
     if (!*client->user) {
         return OK;
