@@ -195,10 +195,11 @@ static struct err hash_once(struct mvcc *mvcc, revision rev, struct mvcc_hash *o
     if (rev > current) {
         return ERR(FUTURE_REV);
     }
-    struct hasher hasher = {.rev = rev > 0 ? rev : current, .compacted = compacted};
+    struct hasher hasher = {.rev = rev ? rev : current, .compacted = compacted};
     buf_init(&hasher.kv, SIZE_MAX / 2);
     hasher.hash = crc32c(0, SLICE("key"));
-    struct err err = hasher_run(&hasher, mvcc, why);
+    /* below every revision, as the reference has it, nothing but the bucket's name is hashed */
+    struct err err = rev < 0 ? OK : hasher_run(&hasher, mvcc, why);
     if (!err_is(err)) {
         *out = (struct mvcc_hash){hasher.hash, hasher.rev, compacted, current};
     }

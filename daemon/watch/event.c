@@ -6,6 +6,7 @@
  */
 #include "watch/hub.h"
 
+#include "base/arena.h"
 #include "base/codec.h"
 
 struct watch_event *watch_event_new(const struct mvcc_change *change)
@@ -54,6 +55,26 @@ static struct mvcc_kv kv_of(const struct mvcc_change *change)
         change->main, change->version, change->lease};
 }
 
+/* A key that one transaction wrote twice: what it replaced is what was there before the
+ * transaction, not its own first write. */
+static bool prev_before_txn(const struct mvcc_change *change, struct mvcc *mvcc,
+    struct mvcc_kv *out, struct blob **out_value)
+{
+    struct arena *arena = arena_new(0);
+    struct mvcc_range_result range;
+    struct mvcc_range_options options = {.key = blob_slice(change->key), .rev = change->main - 1};
+    *out_value = NULL;
+    bool is_there = !err_is(mvcc_range(mvcc, &options, arena, &range)) && range.kvs_count == 1;
+    if (is_there) {
+        *out = range.kvs[0];
+        *out_value = blob_new(out->value);
+        out->key = blob_slice(change->key);
+        out->value = blob_slice(*out_value);
+    }
+    arena_free(arena);
+    return is_there;
+}
+
 /* The previous version, as etcd gives it: not for a key that this change created, not when
  * compaction took it. */
 static bool prev_of(const struct mvcc_change *change, struct mvcc *mvcc, struct mvcc_kv *out,
@@ -62,6 +83,9 @@ static bool prev_of(const struct mvcc_change *change, struct mvcc *mvcc, struct 
     *out_value = NULL;
     if (change->prev_mod == 0) {
         return false;
+    }
+    if (change->prev_mod == change->main) {
+        return prev_before_txn(change, mvcc, out, out_value);
     }
     struct blob *value = blob_ref(change->prev_value);
     if (!value && err_is(mvcc_value(mvcc, change->prev_mod, change->prev_sub, &value, NULL))) {

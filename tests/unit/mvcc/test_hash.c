@@ -50,6 +50,7 @@ static void test_hash_is_the_references(void **state)
     assert_hash(place, 6, 901449133);
     assert_hash(place, 7, 135233584);
     assert_hash(place, 8, 1082924592);
+    assert_hash(place, -3, 1084519789);
 }
 
 static void test_hash_after_compactions_is_the_references(void **state)
