@@ -3,6 +3,7 @@
  * Counting at a revision: what the tree counts now, less what was created and plus what was deleted
  * since. Where too much happened since, each key of the range is looked at instead.
  */
+#include "history.h"
 #include "state.h"
 
 enum { LOG_SHORT = 4096 };

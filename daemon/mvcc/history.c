@@ -3,7 +3,7 @@
  * The history in slices: from the ring where it reaches, else from the rows (which then are all in
  * the backend up to where the ring begins). Values of single revisions.
  */
-#include "state.h"
+#include "history.h"
 
 void log_slice_fini(struct log_slice *slice)
 {

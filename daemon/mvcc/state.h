@@ -97,29 +97,4 @@ MUST struct err range_count(
 MUST struct err range_at(struct mvcc *mvcc, const struct mvcc_range_options *options, revision rev,
     struct arena *arena, struct mvcc_range_result *out);
 
-/* A place in the history, and the changes read from there. history.c */
-struct log_place {
-    revision main;
-    int64_t sub;
-};
-
-struct log_span {
-    struct log_place from;
-    struct log_place to; /* included */
-};
-
-enum { LOG_SLICE = 256 };
-
-struct log_slice {
-    struct ring_item items[LOG_SLICE];
-    size_t count;
-    struct log_place next; /* where to go on */
-    bool is_end;           /* nothing behind, up to the end asked for */
-};
-
-/* Up to LOG_SLICE changes of the span; is_light: keys only, no values. Free with log_slice_fini. */
-MUST struct err log_read(
-    struct mvcc *mvcc, struct log_span span, bool is_light, struct log_slice *out, struct why *why);
-void log_slice_fini(struct log_slice *slice);
-
 #endif
