@@ -124,7 +124,7 @@ static int64_t range(struct bench *bench, struct mvcc_range_options options, str
     return got;
 }
 
-static void gets(struct bench *bench, const char *what, size_t spread, bool is_keys_only)
+static void get_many(struct bench *bench, const char *what, size_t spread, bool is_keys_only)
 {
     enum { TIMES = 200000 };
     begin(bench);
@@ -197,7 +197,7 @@ static void measure_lists(struct bench *bench)
     store_open(bench, (size_t)1 << 30);
     put_many(bench, "put 1 KiB, new keys, batches of 16", LIST_KEYS, 0, VALUE_BYTES);
     put_many(bench, "put 1 KiB, old keys, batches of 16", 5 * LIST_KEYS, LIST_KEYS, VALUE_BYTES);
-    gets(bench, "get of 20,000", LIST_KEYS, false);
+    get_many(bench, "get of 20,000", LIST_KEYS, false);
     lists(bench, "LIST 20,000 x 1 KiB, values in memory", 20);
     must(backend_flush(bench->backend, NULL), NULL);
     store_close(bench);
@@ -218,7 +218,7 @@ static void measure_many(struct bench *bench)
         (double)mvcc_memory_bytes(bench->mvcc) / (double)mvcc_keys(bench->mvcc),
         (double)(mallinfo2().uordblks - heap) / (double)mvcc_keys(bench->mvcc));
     revision old = mvcc_revision(bench->mvcc);
-    gets(bench, "get, index only", bench->keys, true);
+    get_many(bench, "get, index only", bench->keys, true);
     counts(bench, "count", 0);
     pages(bench, "pages of 500, cold", 0);
     pages(bench, "pages of 500, in memory", 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs a fuzz target over every file of a corpus folder, as an ordinary test. Fails if the folder holds no file. */
+ * Runs a fuzz target over every file of a corpus folder, as an ordinary test. Fails if the
+ * folder holds no file. */
 #include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -33,7 +33,7 @@ static void place_open(struct place *place)
 static int setup(void **state)
 {
     struct place *place = mem_new(sizeof(*place));
-    strcpy(place->path, "/tmp/ketcd-backend-XXXXXX");
+    snprintf(place->path, sizeof(place->path), "/tmp/ketcd-backend-XXXXXX");
     assert_non_null(mkdtemp(place->path));
     place_open(place);
     *state = place;
@@ -191,14 +191,14 @@ static void test_backend_refuses_a_path_that_is_a_file(void **state)
     assert_null(second);
 }
 
-/* Flips one bit inside a value, in the first table file. */
-static void flip(const char *folder)
+/* Flips one bit inside a value, in a file of that kind. */
+static void flip(const char *folder, const char *kind)
 {
     char path[512] = "";
     DIR *dir = opendir(folder);
     struct dirent *ent;
     while ((ent = readdir(dir))) {
-        if (strstr(ent->d_name, ".sst")) {
+        if (strstr(ent->d_name, kind)) {
             snprintf(path, sizeof(path), "%s/%s", folder, ent->d_name);
         }
     }
@@ -225,7 +225,7 @@ static void test_backend_detects_a_flipped_bit(void **state)
     }
     assert_false(err_is(backend_flush(place->backend, NULL)));
     backend_close(place->backend);
-    flip(place->path);
+    flip(place->path, ".sst");
     place_open(place);
     struct why why = {""};
     struct blob *value = NULL;
@@ -242,6 +242,73 @@ static void test_backend_detects_a_flipped_bit(void **state)
     assert_false(backend_iter_next(iter, &key, &row));
     assert_string_equal(err_name(backend_iter_err(iter, NULL)), "BAD_CRC");
     backend_iter_close(iter);
+}
+
+static void test_backend_detects_a_flipped_bit_in_a_large_value(void **state)
+{
+    struct place *place = *state;
+    char value[2001];
+    for (size_t i = 0; i < 2000; i++) {
+        value[i] = (char)('!' + i * 2654435761u % 89);
+    }
+    value[2000] = 0;
+    put(place, "va", value);
+    assert_false(err_is(backend_flush(place->backend, NULL)));
+    reopen(place);
+    assert_value(place, NULL, "va", value);
+    backend_close(place->backend);
+    flip(place->path, ".blob");
+    place_open(place);
+    struct blob *got = NULL;
+    struct slice key = SLICE("va");
+    struct slice row;
+    assert_string_equal(err_name(backend_get(place->backend, NULL, key, &got, NULL)), "BAD_CRC");
+    assert_string_equal(
+        err_name(backend_get_many(place->backend, NULL, &key, 1, &got, NULL)), "BAD_CRC");
+    assert_null(got);
+    struct backend_iter *iter =
+        backend_iter_open(place->backend, NULL, SLICE("v"), (struct slice){0});
+    assert_false(backend_iter_next(iter, &key, &row));
+    assert_string_equal(err_name(backend_iter_err(iter, NULL)), "BAD_CRC");
+    backend_iter_close(iter);
+}
+
+/* Merging by itself leaves some garbage behind; this leaves none. */
+static void test_backend_compacts_deleted_values_away(void **state)
+{
+    struct place *place = *state;
+    struct backend_batch *batch = backend_batch_new();
+    uint8_t value[4096];
+    uint32_t seed = 1;
+    char key[16];
+    for (int i = 0; i < 512; i++) {
+        for (size_t at = 0; at < sizeof(value); at++) {
+            seed = seed * 1664525 + 1013904223;
+            value[at] = (uint8_t)(seed >> 24);
+        }
+        snprintf(key, sizeof(key), "v%05d", i);
+        backend_batch_put(batch, slice_str(key), slice_of(value, sizeof(value)));
+    }
+    assert_false(err_is(backend_write(place->backend, batch, NULL)));
+    assert_false(err_is(backend_flush(place->backend, NULL)));
+    uint64_t before = backend_disk_bytes(place->backend);
+    assert_true(before > 512 * sizeof(value));
+    backend_batch_reset(batch);
+    for (int i = 0; i < 512; i++) {
+        snprintf(key, sizeof(key), "v%05d", i);
+        if (i % 8) {
+            backend_batch_delete(batch, slice_str(key));
+        }
+    }
+    assert_false(err_is(backend_write(place->backend, batch, NULL)));
+    backend_batch_free(batch);
+    assert_false(err_is(backend_compact_files(place->backend, NULL)));
+    assert_true(backend_disk_bytes(place->backend) < before / 4);
+    assert_true(backend_live_bytes(place->backend) < before / 4);
+    struct blob *got = NULL;
+    assert_false(err_is(backend_get(place->backend, NULL, SLICE("v00504"), &got, NULL)));
+    assert_int_equal(got->len, sizeof(value));
+    blob_unref(got);
 }
 
 static void test_backend_compacts_and_measures(void **state)
@@ -271,6 +338,8 @@ int main(void)
         T(test_backend_refuses_a_second_opener),
         T(test_backend_refuses_a_path_that_is_a_file),
         T(test_backend_detects_a_flipped_bit),
+        T(test_backend_detects_a_flipped_bit_in_a_large_value),
+        T(test_backend_compacts_deleted_values_away),
         T(test_backend_compacts_and_measures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

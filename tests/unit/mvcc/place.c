@@ -31,7 +31,7 @@ static void store_close(struct place *place)
 void place_init(struct place *place, struct mvcc_options options)
 {
     *place = (struct place){.options = options, .batch = backend_batch_new()};
-    strcpy(place->path, "/tmp/ketcd-mvcc-XXXXXX");
+    snprintf(place->path, sizeof(place->path), "/tmp/ketcd-mvcc-XXXXXX");
     assert_non_null(mkdtemp(place->path));
     store_open(place);
 }

@@ -54,14 +54,15 @@ static void keys_init(void)
     const char *order[KEYS];
     static char all[KEYS][32];
     for (int i = 0; i < KEYS; i++) {
-        strcpy(all[i], key_text(i));
+        snprintf(all[i], sizeof(all[i]), "%s", key_text(i));
         order[i] = all[i];
     }
     qsort(order, KEYS, sizeof(order[0]), key_order);
     sorted_count = 0;
     for (int i = 0; i < KEYS; i++) {
         if (i == 0 || strcmp(order[i], order[i - 1]) != 0) {
-            strcpy(sorted[sorted_count++], order[i]);
+            snprintf(sorted[sorted_count], sizeof(sorted[0]), "%s", order[i]);
+            sorted_count++;
         }
     }
 }

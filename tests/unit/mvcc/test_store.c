@@ -165,7 +165,7 @@ static void test_store_tells_history_from_memory_and_rows_alike(void **state)
     place_delete(place, "a", "c");
     place_put(place, "a", "3", 0);
     char memory[1024];
-    strcpy(memory, history(place, 1, 100, 0));
+    snprintf(memory, sizeof(memory), "%s", history(place, 1, 100, 0));
     assert_string_equal(memory,
         "a=1@2(@0 v0 l0) b=@3(@0 v0 l0) a=2@4(1@2 v1 l7) -a=@5(2@4 v2 l0) -b=@5(@3 v1 l0) "
         "a=3@6(@0 v0 l0) ");
