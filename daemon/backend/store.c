@@ -13,9 +13,11 @@
 enum {
     MIB = 1024 * 1024,
     CACHE_DEFAULT = 64 * MIB,
-    MEMTABLE_DEFAULT = 64 * MIB,
+    MEMTABLE_DEFAULT = 32 * MIB,
+    VALUE_APART_MIN = 128, /* values from this size stand in files of their own */
     BLOCK_BYTES = 4 * 1024, /* a cold value costs reading and unpacking one block */
     LOG_LEVEL_WARN = 2,
+    COMPACT_FORCE = 2, /* the lowest level too */
 };
 
 static struct err code_of(const char *text)
@@ -63,6 +65,20 @@ static void table_init(struct backend *backend, const struct backend_options *op
     rocksdb_options_set_block_based_table_factory(backend->options, backend->table);
 }
 
+/* Every memtable spans all prefixes, so files overlap and merging them would write each value again
+ * and again. Larger values are written once, into blob files, and merging moves only references.
+ * Deleting leaves garbage there: the oldest quarter of the files is emptied in passing, and by
+ * merges of its own once half of it is garbage. */
+static void values_init(rocksdb_options_t *o)
+{
+    rocksdb_options_set_enable_blob_files(o, 1);
+    rocksdb_options_set_min_blob_size(o, VALUE_APART_MIN);
+    rocksdb_options_set_blob_compression_type(o, rocksdb_lz4_compression);
+    rocksdb_options_set_enable_blob_gc(o, 1);
+    rocksdb_options_set_blob_gc_age_cutoff(o, 0.25);
+    rocksdb_options_set_blob_gc_force_threshold(o, 0.5);
+}
+
 static struct err options_init(
     struct backend *backend, const struct backend_options *options, struct why *why)
 {
@@ -91,6 +107,7 @@ static struct err options_init(
     rocksdb_options_set_max_log_file_size(o, 4 * MIB);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
+    values_init(o);
     table_init(backend, options);
     return OK;
 }
@@ -173,15 +190,24 @@ struct err backend_flush(struct backend *backend, struct why *why)
     return store_err(backend, "flush", text, why);
 }
 
+static struct err garbage_age(struct backend *backend, const char *part, struct why *why)
+{
+    const char *name = "blob_garbage_collection_age_cutoff";
+    char *text = NULL;
+    rocksdb_set_options(backend->db, 1, &name, &part, &text);
+    return store_err(backend, "set up", text, why);
+}
+
 struct err backend_compact_files(struct backend *backend, struct why *why)
 {
     TRY(backend_flush(backend, why));
+    TRY(garbage_age(backend, "1.0", why)); /* every value file, not the oldest alone */
     rocksdb_compactoptions_t *compact = rocksdb_compactoptions_create();
     rocksdb_compactoptions_set_exclusive_manual_compaction(compact, 0);
-    rocksdb_compactoptions_set_bottommost_level_compaction(compact, 1);
+    rocksdb_compactoptions_set_bottommost_level_compaction(compact, COMPACT_FORCE);
     rocksdb_compact_range_opt(backend->db, compact, NULL, 0, NULL, 0);
     rocksdb_compactoptions_destroy(compact);
-    return OK;
+    return garbage_age(backend, "0.25", why);
 }
 
 static uint64_t property(struct backend *backend, const char *name)
@@ -194,6 +220,7 @@ static uint64_t property(struct backend *backend, const char *name)
 uint64_t backend_disk_bytes(struct backend *backend)
 {
     return property(backend, "rocksdb.total-sst-files-size") +
+           property(backend, "rocksdb.total-blob-file-size") +
            property(backend, "rocksdb.cur-size-all-mem-tables");
 }
 
