@@ -154,7 +154,7 @@ static int print_status(struct cmd_run *run, const struct status *s)
 
 static int status_run(struct cmd_run *run)
 {
-    struct status status;
+    struct status status = {0};
     struct why why = {""};
     if (run->args_count != 1) {
         return cmd_fail(CMD_EXIT_BAD_ARGS, "snapshot status requires exactly one argument");

@@ -106,7 +106,7 @@ static struct err rows_read(
 static struct err values_read(struct mvcc *mvcc, struct log_slice *out, struct why *why)
 {
     struct row_key keys[LOG_SLICE];
-    struct slice slices[LOG_SLICE];
+    struct slice slices[LOG_SLICE] = {0};
     struct blob *values[LOG_SLICE] = {0};
     size_t chosen[LOG_SLICE];
     size_t count = 0;
