@@ -193,7 +193,7 @@ static void survey_close(struct survey *survey)
 
 /* *out_response stays NULL, after a line on stderr, when this endpoint fails. Gives an exit code.
  */
-static int survey_ask(struct survey *survey, size_t i, const void *out_response)
+static int survey_ask(struct survey *survey, size_t i, void *out_response)
 {
     struct client_config one = ctl_config_for(&survey->config, &survey->endpoints[i]);
     int code = ctl_open(&one, &survey->clients[i]);

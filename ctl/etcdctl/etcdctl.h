@@ -41,7 +41,7 @@ struct client_config ctl_config_for(
     const struct client_config *config, const char *const *endpoint);
 /* Calls and closes the client when it fails: "Error: …" and code. */
 int ctl_call(struct client *client, const struct client_method *method, const void *request,
-    client_deadline deadline, const void *out_response);
+    client_deadline deadline, void *out_response);
 /* A prompt to stdout and a line from stdin without echo. In the arena. */
 const char *ctl_ask(struct arena *arena, const char *prompt);
 /* All of stdin. In the arena. */

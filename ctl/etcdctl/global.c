@@ -289,7 +289,7 @@ struct client_config ctl_config_for(const struct client_config *config, const ch
 }
 
 int ctl_call(struct client *client, const struct client_method *method, const void *request,
-    client_deadline deadline, const void *out_response)
+    client_deadline deadline, void *out_response)
 {
     struct why why;
 

@@ -16,7 +16,7 @@ static int lease_id(const char *text, int64_t *out_id)
 
 /* A call whose failure ends the command with that code and, before the error, those words. */
 static int call(struct client *client, const struct client_method *method, const void *request,
-    client_deadline deadline, const void *out_response)
+    client_deadline deadline, void *out_response)
 {
     bool is_change = method == &client_lease_grant || method == &client_lease_revoke;
     struct why why;

@@ -9,7 +9,7 @@ struct session {
 /* Connects and asks without a deadline, as etcdctl does for users and roles. The answer lives in
  * the session's client. */
 static int ask(struct cmd_run *run, const struct client_method *method, const void *request,
-    struct session *out, const void *out_response)
+    struct session *out, void *out_response)
 {
     int code = ctl_connect(run, &out->client, &out->printer);
     return code == CMD_EXIT_OK ? ctl_call(out->client, method, request, 0, out_response) : code;

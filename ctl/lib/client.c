@@ -116,7 +116,7 @@ grpc_byte_buffer *client_pack(const void *message, size_t *out_size)
 }
 
 struct err client_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena,
-    grpc_byte_buffer *bytes, const void *out_message)
+    grpc_byte_buffer *bytes, void *out_message)
 {
     grpc_byte_buffer_reader reader;
     struct err err = ERR(BAD_FORMAT);
@@ -125,7 +125,7 @@ struct err client_unpack(const ProtobufCMessageDescriptor *type, struct arena *a
         grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
         struct slice copy =
             arena_dup(arena, slice_of(GRPC_SLICE_START_PTR(all), GRPC_SLICE_LENGTH(all)));
-        err = pb_unpack(type, arena, copy, (void *)(uintptr_t)out_message);
+        err = pb_unpack(type, arena, copy, out_message);
         grpc_slice_unref(all);
         grpc_byte_buffer_reader_destroy(&reader);
     }
@@ -365,7 +365,7 @@ static struct err try_calls(struct client *client, const struct client_ask *ask,
 }
 
 struct err client_call(
-    struct client *client, const struct client_ask *ask, const void *out_response, struct why *why)
+    struct client *client, const struct client_ask *ask, void *out_response, struct why *why)
 {
     struct reply reply = {.details = grpc_empty_slice()};
     size_t size;

@@ -89,7 +89,7 @@ struct client_ask {
  * Errors: etcd's own by their text; DEADLINE_EXCEEDED; IO for anything else ("rpc error: code = …
  * desc = …"). */
 MUST struct err client_call(
-    struct client *client, const struct client_ask *ask, const void *out_response, struct why *why);
+    struct client *client, const struct client_ask *ask, void *out_response, struct why *why);
 /* Frees the answers so far: for clients that live long. */
 void client_forget(struct client *client);
 

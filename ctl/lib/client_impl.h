@@ -50,7 +50,7 @@ bool client_run_ops(
 grpc_byte_buffer *client_pack(const void *message, size_t *out_size);
 /* Takes the buffer. */
 MUST struct err client_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena,
-    grpc_byte_buffer *bytes, const void *out_message);
+    grpc_byte_buffer *bytes, void *out_message);
 /* "rpc error: code = Unavailable desc = …" */
 void client_status_text(grpc_status_code code, grpc_slice details, char *out, size_t size);
 /* Fetches the user's token, if there is a user. */

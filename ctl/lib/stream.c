@@ -107,7 +107,7 @@ void client_stream_done(struct client_stream *stream)
 }
 
 struct err client_stream_recv(
-    struct client_stream *stream, struct arena *arena, const void *out_message, struct why *why)
+    struct client_stream *stream, struct arena *arena, void *out_message, struct why *why)
 {
     grpc_byte_buffer *bytes = NULL;
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
@@ -116,7 +116,7 @@ struct err client_stream_recv(
     (void)client_run_ops(stream->client, stream->call, &op, 1, &stream->recv_tag);
     if (!bytes) {
         TRY(stream_status(stream, why));
-        *(void **)(uintptr_t)out_message = NULL;
+        *(void **)out_message = NULL;
         return OK;
     }
     if (err_is(client_unpack(stream->method->response, arena, bytes, out_message))) {

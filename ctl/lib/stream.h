@@ -19,7 +19,7 @@ void client_stream_done(struct client_stream *stream);
 /* Waits for the next message; *out_message is NULL at the end. The message lives in arena.
  * Errors: as client_call. */
 MUST struct err client_stream_recv(
-    struct client_stream *stream, struct arena *arena, const void *out_message, struct why *why);
+    struct client_stream *stream, struct arena *arena, void *out_message, struct why *why);
 /* True when recv failed in a way that calls for another try with a new stream. */
 bool client_stream_may_retry(const struct client_stream *stream);
 /* From any thread: recv and send come back. */
