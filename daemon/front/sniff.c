@@ -36,6 +36,8 @@ static struct slice take(struct cursor *at, size_t len)
     if (at->rest.len < len) {
         at->is_short = true;
         at->rest = (struct slice){0};
+    }
+    if (at->rest.len == 0) {
         return (struct slice){0};
     }
     struct slice out = slice_of(at->rest.data, len);
