@@ -16,6 +16,7 @@ void lease_refresh(
     struct lease_table *table, struct lease *lease, int64_t now_ms, int64_t extend_ms)
 {
     lease->expiry_ms = now_ms + life_ms(lease) + extend_ms;
+    lease->turn = ++table->turns;
     heap_set(&table->by_expiry, &lease->expiry, lease->expiry_ms);
 }
 
@@ -92,7 +93,7 @@ size_t lease_expired(
  * shows 9. */
 static struct lease_info info_of(const struct lease *lease, int64_t now_ms)
 {
-    struct lease_info info = {lease->id, lease->ttl_s, -1, lease->expiry_ms};
+    struct lease_info info = {lease->id, lease->ttl_s, -1, lease->expiry_ms, lease->turn};
     if (lease->expiry_ms != INT64_MAX) {
         int64_t left_ms = lease->expiry_ms - now_ms;
         info.remaining_s = left_ms > 0 ? left_ms / 1000 : 0;
@@ -136,7 +137,7 @@ static int expiry_cmp(const void *a, const void *b)
     if (x->expiry_ms != y->expiry_ms) {
         return x->expiry_ms < y->expiry_ms ? -1 : 1;
     }
-    return (x->id > y->id) - (x->id < y->id);
+    return (x->turn > y->turn) - (x->turn < y->turn);
 }
 
 size_t lease_list(struct lease_table *table, struct arena *arena, struct lease_info **out)

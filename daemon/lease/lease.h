@@ -48,7 +48,8 @@ size_t lease_count(struct lease_table *table);
 void lease_promote(struct lease_table *table, int64_t now_ms, int64_t extend_ms);
 /* Nothing expires any more. */
 void lease_demote(struct lease_table *table);
-/* The time that grants start from; call with each tick. */
+/* The time that grants start from; call with each tick
+ * and before a grant. */
 void lease_set_now(struct lease_table *table, int64_t now_ms);
 /* Errors: NOT_LEADER, LEASE_NOT_FOUND (also when expired and waiting to be revoked). *out_ttl in
  * seconds. */
@@ -64,6 +65,7 @@ struct lease_info {
     int64_t granted_s;
     int64_t remaining_s; /* -1: unknown (not the leader) */
     int64_t expiry_ms;
+    uint64_t turn; /* among those of one expiry */
 };
 
 /* Errors: LEASE_NOT_FOUND. keys (ascending, references held by the arena) only when out_keys is not

@@ -16,6 +16,7 @@ struct lease {
     int64_t expiry_ms;       /* INT64_MAX: never, as we do not lead */
     int64_t id;
     int64_t ttl_s;
+    uint64_t turn;       /* among leases of one expiry, the order they got it in */
     int64_t remaining_s; /* last checkpoint; 0: none */
     struct map *keys;    /* key -> struct blob * */
 };
@@ -26,6 +27,7 @@ struct lease_table {
     struct heap by_expiry;
     int64_t ttl_min_s;
     int64_t now_ms;
+    uint64_t turns;
     bool is_primary;
 };
 

@@ -55,6 +55,10 @@ struct watcher {
     struct queued *tail; /* its last queued events, if more may join them */
 };
 
+/* Stands in by_id for a watcher that compaction ended: as with etcd its id stays taken, and a
+ * cancel of it is answered, until the client cancels it. */
+extern struct watcher watcher_compacted;
+
 /* An answer in a stream's queue. */
 struct queued {
     struct list node;

@@ -3,6 +3,8 @@
 
 #include "base/err.h"
 
+struct watcher watcher_compacted;
+
 struct watch_stream *watch_stream_new(struct watch_hub *hub, void (*wake)(void *arg), void *arg)
 {
     struct watch_stream *stream = mem_new(sizeof(*stream));
@@ -232,8 +234,12 @@ void watch_cancel(struct watch_stream *stream, int64_t id)
 {
     pthread_mutex_lock(&stream->hub->mutex);
     struct watcher *watcher = map_get_u64(stream->by_id, (uint64_t)id);
-    if (watcher) {
+    if (watcher == &watcher_compacted) {
+        map_del_u64(stream->by_id, (uint64_t)id);
+    } else if (watcher) {
         watcher_free(watcher);
+    }
+    if (watcher) {
         stream_queue(stream, WATCH_ITEM_CANCELED, id, stream->hub->rev);
     }
     pthread_mutex_unlock(&stream->hub->mutex);

@@ -46,7 +46,10 @@ static revision pick(struct watch_hub *hub)
             struct queued *queued =
                 stream_queue(watcher->stream, WATCH_ITEM_COMPACTED, watcher->id, 0);
             queued->item.compact_rev = compacted;
+            struct map *by_id = watcher->stream->by_id;
+            uint64_t id = (uint64_t)watcher->id;
             watcher_free(watcher);
+            map_put_u64(by_id, id, &watcher_compacted);
         } else if (stream_has_room(watcher->stream)) {
             watcher->is_picked = true;
             lowest = lowest == 0 || watcher->next < lowest ? watcher->next : lowest;

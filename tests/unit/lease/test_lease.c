@@ -220,6 +220,20 @@ static void test_list_begins_with_the_soonest(void **state)
     assert_int_equal(list[2].id, 1);
 }
 
+static void test_list_keeps_the_order_of_grants_at_one_time(void **state)
+{
+    struct fixture *f = *state;
+    struct lease_info *list;
+    lease_promote(f->table, 0, 0);
+    grant(f, 9, 30);
+    grant(f, 3, 30);
+    grant(f, 5, 30);
+    assert_int_equal(lease_list(f->table, f->arena, &list), 3);
+    assert_int_equal(list[0].id, 9);
+    assert_int_equal(list[1].id, 3);
+    assert_int_equal(list[2].id, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +250,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rows_bring_leases_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_malformed_row_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list_begins_with_the_soonest, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_list_keeps_the_order_of_grants_at_one_time, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
