@@ -16,6 +16,9 @@ void payload_fini(struct payload *payload)
             payload->parts[i].release(payload->parts[i].owner);
         }
     }
+    if (payload->home.release) {
+        payload->home.release(payload->home.owner);
+    }
     free(payload->parts);
     *payload = (struct payload){0};
 }
@@ -40,6 +43,24 @@ void payload_add_buf(struct payload *payload, struct buf *buf)
 void payload_add_blob(struct payload *payload, struct blob *blob)
 {
     add(payload, (struct payload_part){blob_slice(blob), blob_unref_void, blob_ref(blob)});
+}
+
+void payload_add_lent(struct payload *payload, struct slice bytes)
+{
+    add(payload, (struct payload_part){.bytes = bytes});
+}
+
+void payload_set_home(struct payload *payload, void (*release)(void *owner), void *owner)
+{
+    check(!payload->home.release);
+    payload->home = (struct payload_home){release, owner};
+}
+
+struct payload_home payload_take_home(struct payload *payload)
+{
+    struct payload_home home = payload->home;
+    payload->home = (struct payload_home){0};
+    return home;
 }
 
 struct payload_part payload_take(struct payload *payload, size_t i)

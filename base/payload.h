@@ -15,11 +15,18 @@ struct payload_part {
     void *owner;
 };
 
+/* What many parts live in together, as in an arena. */
+struct payload_home {
+    void (*release)(void *owner); /* NULL: there is none */
+    void *owner;
+};
+
 struct payload {
     struct payload_part *parts;
     size_t count;
     size_t cap;
     size_t bytes; /* of all parts */
+    struct payload_home home;
 };
 
 void payload_init(struct payload *payload);
@@ -29,6 +36,12 @@ void payload_fini(struct payload *payload);
 void payload_add_buf(struct payload *payload, struct buf *buf);
 /* Takes a reference of its own. */
 void payload_add_blob(struct payload *payload, struct blob *blob);
+/* Bytes that live as long as the payload's home, or for ever. */
+void payload_add_lent(struct payload *payload, struct slice bytes);
+/* Takes ownership: release is called once no lent part is needed any more. One a payload. */
+void payload_set_home(struct payload *payload, void (*release)(void *owner), void *owner);
+/* The home becomes the caller's to release. */
+struct payload_home payload_take_home(struct payload *payload);
 /* Takes ownership of part i away from the payload (its release is then the caller's to call). */
 struct payload_part payload_take(struct payload *payload, size_t i);
 

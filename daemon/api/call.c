@@ -121,6 +121,14 @@ static void warn_if_slow(struct api_call *call, const struct api_status *status)
     }
 }
 
+static void pack(const ProtobufCMessage *response, struct payload *out)
+{
+    struct buf packed;
+    buf_init(&packed, SIZE_MAX);
+    pb_pack(response, &packed);
+    payload_add_buf(out, &packed);
+}
+
 void api_call_finish(
     struct api_call *call, struct payload *out_payload, struct api_status *out_status)
 {
@@ -130,6 +138,9 @@ void api_call_finish(
     if (!err_is(state->err) && ops->execute) {
         state->err = ops->execute(call->api, state);
     }
+    if (!err_is(state->err) && ops->reply) {
+        state->err = ops->reply(call->api, state, out_payload);
+    }
     *out_status = api_status_of(state->err);
     if (state->text) {
         out_status->text = state->text;
@@ -138,17 +149,15 @@ void api_call_finish(
     if (err_is(state->err)) {
         return;
     }
-    struct buf packed;
-    buf_init(&packed, RESPONSE_BYTES_MAX);
-    fill_header(call->api, ops, state->response);
-    pb_pack(state->response, &packed);
-    if (packed.is_full) {
+    if (!ops->reply) {
+        fill_header(call->api, ops, state->response);
+        pack(state->response, out_payload);
+    }
+    if (out_payload->bytes > RESPONSE_BYTES_MAX) {
         *out_status = (struct api_status){
             GRPC_CODE_RESOURCE_EXHAUSTED, "grpc: trying to send message larger than max"};
-        buf_fini(&packed);
-        return;
+        payload_fini(out_payload);
     }
-    payload_add_buf(out_payload, &packed);
 }
 
 static void proposal_done(struct server_proposal *proposal)

@@ -16,15 +16,34 @@ static void range_start(struct api *api, struct call_state *state)
     }
 }
 
-static struct err range_execute(struct api *api, struct call_state *state)
+static void free_arena(void *arena)
 {
-    Etcdserverpb__RangeResponse *response;
-    TRY(apply_range(api->mvcc, (const void *)state->request, state->call->arena, &response));
-    state->response = &response->base;
+    arena_free(arena);
+}
+
+/* What a range of keys gives is sent from where it lies: it keeps an arena of its own. */
+static struct err range_reply(struct api *api, struct call_state *state, struct payload *out)
+{
+    const Etcdserverpb__RangeRequest *request = (const void *)state->request;
+    struct arena *home = request->range_end.len && !request->count_only ? arena_new(0) : NULL;
+    struct apply_rows rows;
+    struct err err = apply_range_rows(api->mvcc, request, home ? home : state->call->arena, &rows);
+    if (err_is(err)) {
+        arena_free(home);
+        return err;
+    }
+    struct buf head;
+    buf_init(&head, SIZE_MAX);
+    api_add_header(api, &head, rows.rev);
+    if (home) {
+        payload_set_home(out, free_arena, home);
+    }
+    apply_rows_pack(&rows, buf_slice(&head), home, out);
+    buf_fini(&head);
     return OK;
 }
 
-const struct api_ops api_kv_range = {.start = range_start, .execute = range_execute};
+const struct api_ops api_kv_range = {.start = range_start, .reply = range_reply};
 
 /* ---- Put, DeleteRange ---- */
 

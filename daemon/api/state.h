@@ -41,6 +41,8 @@ struct api_ops {
     void (*start)(struct api *api, struct call_state *state);
     /* unary, optional: makes the response on the edge's thread */
     struct err (*execute)(struct api *api, struct call_state *state);
+    /* or: adds the response to *out, packed */
+    struct err (*reply)(struct api *api, struct call_state *state, struct payload *out);
     /* streams */
     void (*open)(struct api *api, struct api_stream *stream);
     void (*message)(struct api_stream *stream, struct slice message);

@@ -10,6 +10,7 @@
 #ifndef APPLY_APPLY_H
 #define APPLY_APPLY_H
 
+#include "base/payload.h"
 #include "lease/lease.h"
 #include "member/member.h"
 #include "mvcc/mvcc.h"
@@ -56,6 +57,21 @@ bool apply_txn_is_serializable(const Etcdserverpb__TxnRequest *request);
  * FUTURE_REV, TOO_BIG, IO. */
 MUST struct err apply_range(struct mvcc *mvcc, const Etcdserverpb__RangeRequest *request,
     struct arena *arena, Etcdserverpb__RangeResponse **out);
+/* The same without the messages: what the response says, in the arena. */
+struct apply_rows {
+    const struct mvcc_kv *kvs;
+    size_t count;
+    int64_t total;
+    bool has_more;
+    revision rev; /* the header's */
+};
+MUST struct err apply_range_rows(struct mvcc *mvcc, const Etcdserverpb__RangeRequest *request,
+    struct arena *arena, struct apply_rows *out);
+/* Adds the packed RangeResponse to the payload: head (its field 1, packed) and the rows. With
+ * an arena, which has to be the payload's home, larger values stay where they are, as parts of
+ * their own; without, all is one part. */
+void apply_rows_pack(
+    const struct apply_rows *rows, struct slice head, struct arena *arena, struct payload *payload);
 MUST struct err apply_txn_read(struct mvcc *mvcc, const Etcdserverpb__TxnRequest *request,
     struct arena *arena, Etcdserverpb__TxnResponse **out);
 

@@ -99,8 +99,8 @@ static void options_of(const Etcdserverpb__RangeRequest *request, struct mvcc_ra
     }
 }
 
-struct err view_range_request(
-    struct view *view, const Etcdserverpb__RangeRequest *request, Etcdserverpb__RangeResponse **out)
+static struct err view_rows(
+    struct view *view, const Etcdserverpb__RangeRequest *request, struct apply_rows *out)
 {
     struct mvcc_range_options options;
     struct mvcc_range_result result = {0};
@@ -110,18 +110,28 @@ struct err view_range_request(
         filter(request, &result);
     }
     sort(request, &result);
-    Etcdserverpb__RangeResponse *response = VIEW_NEW(view->arena, etcdserverpb__range_response);
-    if (request->limit > 0 && result.kvs_count > (uint64_t)request->limit) {
+    bool has_more = request->limit > 0 && result.kvs_count > (uint64_t)request->limit;
+    if (has_more) {
         result.kvs_count = (size_t)request->limit;
-        response->more = true;
     }
     for (size_t i = 0; request->keys_only && i < result.kvs_count; i++) {
         result.kvs[i].value = (struct slice){0};
     }
-    response->header = view_header(view->arena, result.rev);
-    response->count = result.total;
-    response->n_kvs = result.kvs_count;
-    response->kvs = view_kvs(view->arena, result.kvs, result.kvs_count);
+    *out = (struct apply_rows){result.kvs, result.kvs_count, result.total, has_more, result.rev};
+    return OK;
+}
+
+struct err view_range_request(
+    struct view *view, const Etcdserverpb__RangeRequest *request, Etcdserverpb__RangeResponse **out)
+{
+    struct apply_rows rows;
+    TRY(view_rows(view, request, &rows));
+    Etcdserverpb__RangeResponse *response = VIEW_NEW(view->arena, etcdserverpb__range_response);
+    response->header = view_header(view->arena, rows.rev);
+    response->more = rows.has_more;
+    response->count = rows.total;
+    response->n_kvs = rows.count;
+    response->kvs = view_kvs(view->arena, rows.kvs, rows.count);
     if (!response->kvs) {
         return ERR(TOO_BIG);
     }
@@ -129,16 +139,32 @@ struct err view_range_request(
     return OK;
 }
 
+/* A compaction may pass a newest revision before it is read at; then there is a newer one. */
+static bool is_overtaken(struct err err, const Etcdserverpb__RangeRequest *request)
+{
+    return IS(err, COMPACTED) && request->revision <= 0;
+}
+
 struct err apply_range(struct mvcc *mvcc, const Etcdserverpb__RangeRequest *request,
     struct arena *arena, Etcdserverpb__RangeResponse **out)
 {
+    struct err err;
     struct view view = {.mvcc = mvcc, .arena = arena};
-    /* A compaction may pass a newest revision before it is read at; then there is a newer one. */
-    for (;;) {
+    do {
         view.rev = mvcc_revision(mvcc);
-        struct err err = view_range_request(&view, request, out);
-        if (!IS(err, COMPACTED) || request->revision > 0) {
-            return err;
-        }
-    }
+        err = view_range_request(&view, request, out);
+    } while (is_overtaken(err, request));
+    return err;
+}
+
+struct err apply_range_rows(struct mvcc *mvcc, const Etcdserverpb__RangeRequest *request,
+    struct arena *arena, struct apply_rows *out)
+{
+    struct err err;
+    struct view view = {.mvcc = mvcc, .arena = arena};
+    do {
+        view.rev = mvcc_revision(mvcc);
+        err = view_rows(&view, request, out);
+    } while (is_overtaken(err, request));
+    return err;
 }

@@ -111,29 +111,47 @@ bool rpc_message_take(const struct rpc *rpc, grpc_byte_buffer *message, struct a
     return true;
 }
 
+static grpc_slice slice_of_part(struct payload_part part, const grpc_slice *home)
+{
+    void *bytes = (void *)(uintptr_t)part.bytes.data;
+    size_t len = part.bytes.len;
+    if (part.release && len > GRPC_SLICE_INLINED_SIZE) {
+        return grpc_slice_new_with_user_data(bytes, len, part.release, part.owner);
+    }
+    if (part.release) {
+        grpc_slice copy = grpc_slice_from_copied_buffer(bytes, len);
+        part.release(part.owner);
+        return copy;
+    }
+    if (!home->refcount || len == 0) {
+        return grpc_slice_from_static_buffer(bytes, len);
+    }
+    /* Many parts, one count of references: that of the home. */
+    grpc_slice lent = grpc_slice_ref(*home);
+    lent.data.refcounted.bytes = bytes;
+    lent.data.refcounted.length = len;
+    return lent;
+}
+
 grpc_byte_buffer *rpc_message_new(struct payload *payload)
 {
+    static uint8_t nothing[1];
     grpc_slice few[8];
+    grpc_slice home = {0};
     size_t count = payload->count;
     grpc_slice *slices = count <= COUNT_OF(few) ? few : mem_alloc(count * sizeof(*slices));
+    struct payload_home owner = payload_take_home(payload);
+    if (owner.release) {
+        home = grpc_slice_new_with_user_data(nothing, sizeof(nothing), owner.release, owner.owner);
+    }
     for (size_t i = 0; i < count; i++) {
-        struct payload_part part = payload_take(payload, i);
-        void *bytes = (void *)(uintptr_t)part.bytes.data;
-        if (part.release && part.bytes.len > GRPC_SLICE_INLINED_SIZE) {
-            slices[i] =
-                grpc_slice_new_with_user_data(bytes, part.bytes.len, part.release, part.owner);
-            continue;
-        }
-        slices[i] = part.release ? grpc_slice_from_copied_buffer(bytes, part.bytes.len)
-                                 : grpc_slice_from_static_buffer(bytes, part.bytes.len);
-        if (part.release) {
-            part.release(part.owner);
-        }
+        slices[i] = slice_of_part(payload_take(payload, i), &home);
     }
     grpc_byte_buffer *message = grpc_raw_byte_buffer_create(slices, count);
     for (size_t i = 0; i < count; i++) {
         grpc_slice_unref(slices[i]);
     }
+    grpc_slice_unref(home);
     if (slices != few) {
         free(slices);
     }

@@ -171,6 +171,31 @@ static void test_slice_orders_as_go(void **state)
     assert_false(slice_has_prefix(SLICE("a"), SLICE("ab")));
 }
 
+static void count_release(void *owner)
+{
+    ++*(int *)owner;
+}
+
+static void test_payload_releases_its_home_once(void **state)
+{
+    (void)state;
+    struct payload payload;
+    int released = 0;
+    payload_init(&payload);
+    payload_set_home(&payload, count_release, &released);
+    payload_add_lent(&payload, SLICE("ab"));
+    payload_add_lent(&payload, SLICE("c"));
+    assert_int_equal(payload.bytes, 3);
+    payload_fini(&payload);
+    assert_int_equal(released, 1);
+    payload_set_home(&payload, count_release, &released);
+    struct payload_home home = payload_take_home(&payload);
+    payload_fini(&payload);
+    assert_int_equal(released, 1);
+    home.release(home.owner);
+    assert_int_equal(released, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_buf_drops_and_gives),
         cmocka_unit_test(test_blob_lives_while_someone_refers),
         cmocka_unit_test(test_payload_holds_its_parts),
+        cmocka_unit_test(test_payload_releases_its_home_once),
         cmocka_unit_test(test_slice_orders_as_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
