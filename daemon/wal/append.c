@@ -207,13 +207,19 @@ struct err wal_save_snapshot(struct wal *wal, const struct wal_snapshot *snapsho
     if (wal->last_index < snapshot->index) {
         wal->last_index = snapshot->index;
     }
+    wal->snapshot_index = snapshot->index;
     TRY(poison(wal, flush(wal, why), why));
     return poison(wal, sync_tail(wal, why), why);
 }
 
+/* A snapshot ahead of the last hard state does not count when the log is read again: until the
+ * commit that covers it is written too, the log starts from the snapshot before. */
 void wal_release_to(struct wal *wal, uint64_t index)
 {
     size_t keep = 0;
+    if (wal->hard.commit < wal->snapshot_index) {
+        return;
+    }
     while (keep < wal->segments.count && wal->segments.items[keep].index < index) {
         keep++;
     }

@@ -64,6 +64,7 @@ struct wal {
     struct wal_identity identity;
     struct raft_hard_state hard; /* the last one written */
     uint64_t last_index;
+    uint64_t snapshot_index; /* the last one recorded since the log was opened */
     uint32_t crc;
     struct segments segments; /* held; the last is written to */
     uint64_t offset;          /* in the last */

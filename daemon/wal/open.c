@@ -277,7 +277,12 @@ static struct err clean_tail(struct wal *wal, const struct wal_log *log, struct 
     TRY(disk_truncate(tail->file, log->tail_offset, why));
     TRY(disk_allocate(tail->file,
         log->tail_offset > wal->segment_bytes ? log->tail_offset : wal->segment_bytes, why));
-    return wal->is_unsafe_no_sync ? OK : disk_sync(tail->file, why);
+    if (wal->is_unsafe_no_sync) {
+        return OK;
+    }
+    /* A killed process may have left the segment's name unsynced as well. */
+    TRY(disk_sync(tail->file, why));
+    return disk_sync_folder(wal->disk, wal->dir, why);
 }
 
 struct err wal_open(const struct wal_options *options, uint64_t index, uint64_t term,

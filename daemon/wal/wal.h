@@ -110,7 +110,8 @@ MUST struct err wal_append(
 MUST struct err wal_save_snapshot(
     struct wal *wal, const struct wal_snapshot *snapshot, struct why *why);
 
-/* Lets go of the segments that only hold entries below index (one more is kept, as etcd does). */
+/* Lets go of the segments that only hold entries below index (one more is kept, as etcd does);
+ * of none while the snapshot recorded last is ahead of the commit that the log holds. */
 void wal_release_to(struct wal *wal, uint64_t index);
 /* Removes the oldest released segments while there are more than files_max (0: keep all). Errors:
  * disk's; does not poison. */

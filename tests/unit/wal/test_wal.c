@@ -172,6 +172,61 @@ static void test_segments_are_cut_and_start_at_a_snapshot(void **state)
     wal_close(wal);
 }
 
+static void test_release_waits_for_the_commit_of_the_snapshot(void **state)
+{
+    struct disk *disk = *state;
+    struct wal_log log;
+    size_t removed = 0;
+    struct wal *wal = create(disk, 4096);
+    for (uint64_t i = 1; i <= 60; i++) {
+        expect_err(append_one(wal, i, 1, 300), ERR_OK, "");
+        if (i == 10) {
+            save_snapshot(wal, i);
+        }
+    }
+    save_snapshot(wal, 60); /* the log knows 59 to be committed: it still starts from 10 */
+    wal_release_to(wal, 60);
+    expect_err(wal_purge(wal, 1, &removed, NULL), ERR_OK, "");
+    wal_close(wal);
+    wal = reopen(disk, 4096, 10, 1, &log);
+    expect_entries(&log, 11, 50, 300);
+    wal_log_fini(&log);
+    expect_err(append_one(wal, 61, 1, 300), ERR_OK, "");
+    save_snapshot(wal, 60);
+    wal_release_to(wal, 60);
+    expect_err(wal_purge(wal, 1, &removed, NULL), ERR_OK, "");
+    assert_true(removed >= 2);
+    wal_close(wal);
+}
+
+/* The process dies after any operation, comes back and acknowledges more; then the power goes. */
+static void test_open_makes_durable_what_a_killed_process_left(void **state)
+{
+    (void)state;
+    for (uint64_t op = 1; op <= 60; op++) {
+        struct disk *disk = disk_faulty_new(op);
+        struct wal_log log;
+        struct wal *wal = create(disk, 2048);
+        disk_faulty_fail(disk, op, ERR(IO), true);
+        for (uint64_t i = 1; i <= 20 && !err_is(append_one(wal, i, 1, 300)); i++) {
+        }
+        disk_faulty_crash(disk, DISK_CRASH_KEEP);
+        disk_faulty_fail(disk, 0, OK, false);
+        wal_close(wal);
+        wal = reopen(disk, 2048, 0, 0, &log);
+        size_t count = log.entries_count;
+        wal_log_fini(&log);
+        expect_err(append_one(wal, count + 1, 1, 300), ERR_OK, "");
+        disk_faulty_crash(disk, DISK_CRASH_LOSE);
+        wal_close(wal);
+        wal = reopen(disk, 2048, 0, 0, &log);
+        expect_entries(&log, 1, count + 1, 300);
+        wal_log_fini(&log);
+        wal_close(wal);
+        disk_faulty_free(disk);
+    }
+}
+
 static void test_open_refuses_an_unknown_snapshot(void **state)
 {
     struct disk *disk = *state;
@@ -302,6 +357,8 @@ int main(void)
         T(test_append_tells_empty_from_absent_data),
         T(test_later_entries_replace_earlier),
         T(test_segments_are_cut_and_start_at_a_snapshot),
+        T(test_release_waits_for_the_commit_of_the_snapshot),
+        T(test_open_makes_durable_what_a_killed_process_left),
         T(test_open_refuses_an_unknown_snapshot),
         T(test_missing_segment_is_refused),
         T(test_failed_sync_poisons),
