@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Shared by deploy/start and deploy/test; sourced, from the root of the tree.
 
 say() {

@@ -72,6 +72,24 @@ else
     skip "lintian" "not installed"
 fi
 
+# The unit as it is packed; the binary that it names has to be here for systemd to be content.
+verify_unit() {
+    local folder status
+    folder=$(mktemp -d) || return 1
+    dpkg-deb --fsys-tarfile "$deb" | tar -xO ./lib/systemd/system/etcd.service |
+        sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' >"$folder/etcd.service"
+    systemd-analyze verify "$folder/etcd.service"
+    status=$?
+    rm -r "$folder"
+    return $status
+}
+
+if command -v systemd-analyze >/dev/null; then
+    expect "systemd takes the unit" verify_unit
+else
+    skip "the unit" "systemd is not installed"
+fi
+
 # Runs in the copy, with the package at /package.deb.
 # shellcheck disable=SC2016
 in_the_copy='
@@ -85,6 +103,26 @@ dpkg -i /package.deb
 getent passwd etcd
 test "$(stat -c "%U %a" /var/lib/etcd)" = "etcd 700"
 etcd-pki version
+port=$((20000 + RANDOM % 10000))
+setpriv --reuid=etcd --regid=etcd --clear-groups etcd --name=packaged --data-dir=/var/lib/etcd/default \
+    --listen-client-urls="unix:///tmp/etcd.sock,http://127.0.0.1:$port" \
+    --advertise-client-urls="http://127.0.0.1:$port" \
+    --listen-peer-urls="http://127.0.0.1:$((port + 1))" \
+    --initial-advertise-peer-urls="http://127.0.0.1:$((port + 1))" \
+    --initial-cluster="packaged=http://127.0.0.1:$((port + 1))" >/tmp/etcd.log 2>&1 &
+member=$!
+for _ in $(seq 100); do
+    etcdctl --endpoints="127.0.0.1:$port" endpoint health >/dev/null 2>&1 && break
+    kill -0 $member || { cat /tmp/etcd.log; exit 1; }
+    sleep 0.1
+done
+etcdctl --endpoints="127.0.0.1:$port" put /registry/packaged yes
+test "$(etcdctl --endpoints="127.0.0.1:$port" get --print-value-only /registry/packaged)" = yes
+etcdctl --endpoints="127.0.0.1:$port" snapshot save /tmp/packaged.db
+etcdutl snapshot status /tmp/packaged.db
+kill $member
+wait $member # 0: it drained
+rm -rf /var/lib/etcd/default
 test "$(dpkg-query -W -f "\${Status}" ketcd)" = "install ok installed"
 dpkg -i /package.deb
 echo "# mine" >>/etc/default/etcd
@@ -129,7 +167,7 @@ can_overlay() {
 }
 
 if can_overlay; then
-    expect "installs, again, removes, purges" install_in_a_copy
+    expect "installs, starts and answers, again, removes, purges" install_in_a_copy
 else
     skip "installing" "needs root, namespaces and overlayfs"
 fi
