@@ -17,6 +17,7 @@ enum {
     WATCH_ITEM_EVENTS_MAX = 1024,
     WATCH_ITEM_BYTES_MAX = 1024 * 1024,
     WATCH_SYNC_CHANGES = 2000,
+    WATCH_SYNC_BYTES = 8 * 1024 * 1024,
 };
 
 struct watch_hub {

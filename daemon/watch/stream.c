@@ -257,6 +257,18 @@ void watch_cancel_all(struct watch_stream *stream, const char *text)
     pthread_mutex_unlock(&stream->hub->mutex);
 }
 
+/* A client that asks and does not read gets one answer, the newest. */
+static void queue_progress_all(struct watch_stream *stream)
+{
+    struct queued *last =
+        list_is_empty(&stream->queue) ? NULL : LIST_ITEM(stream->queue.prev, struct queued, node);
+    if (last && last->item.kind == WATCH_ITEM_PROGRESS && last->item.id == WATCH_ID_NONE) {
+        last->item.rev = stream->hub->rev;
+    } else {
+        stream_queue(stream, WATCH_ITEM_PROGRESS, WATCH_ID_NONE, stream->hub->rev);
+    }
+}
+
 void watch_progress_all(struct watch_stream *stream)
 {
     struct watch_hub *hub = stream->hub;
@@ -272,7 +284,7 @@ void watch_progress_all(struct watch_stream *stream)
         {
             watcher_cut_tail(LIST_ITEM(node, struct watcher, in_stream));
         }
-        stream_queue(stream, WATCH_ITEM_PROGRESS, WATCH_ID_NONE, hub->rev);
+        queue_progress_all(stream);
     }
     pthread_mutex_unlock(&hub->mutex);
 }

@@ -13,6 +13,7 @@ struct slice_read {
     struct mvcc_change *changes;
     size_t count;
     size_t cap;
+    size_t bytes;
     revision covered; /* every change up to here has been read */
 };
 
@@ -20,7 +21,8 @@ static bool collect(void *arg, const struct mvcc_change *change)
 {
     struct slice_read *read = arg;
     bool is_new_rev = read->count == 0 || read->changes[read->count - 1].main != change->main;
-    if (is_new_rev && read->count >= WATCH_SYNC_CHANGES) {
+    bool is_full = read->count >= WATCH_SYNC_CHANGES || read->bytes >= WATCH_SYNC_BYTES;
+    if (is_new_rev && is_full) {
         read->covered = change->main - 1;
         return false;
     }
@@ -29,6 +31,8 @@ static bool collect(void *arg, const struct mvcc_change *change)
         read->changes = mem_grow(read->changes, read->cap * sizeof(*read->changes));
     }
     mvcc_change_copy(&read->changes[read->count++], change);
+    read->bytes += change->key->len + blob_slice(change->value).len;
+    read->bytes += blob_slice(change->prev_value).len;
     return true;
 }
 

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Watchers that are synced, and what a stream answers. */
+#include "scene.h"
+
+#include "base/buf.h"
+
+#include <rpc.pb-c.h>
+
+static void test_deliver_in_order(void **state)
+{
+    struct scene *scene = *state;
+    scene_watch(scene, "a", "c", 0);
+    scene_watch(scene, "b", "", 0);
+    scene_put(scene, "a", "1");
+    scene_put(scene, "c", "1");
+    scene_put(scene, "b", "2");
+    scene_delete(scene, "a", "z");
+    assert_string_equal(scene_said(scene), "created 0; created 1; "
+                                           "events 0: +a=1@2 +b=2@4 -a@5 -b@5; "
+                                           "events 1: +b=2@4 -b@5; ");
+    assert_string_equal(scene_said(scene), "");
+}
+
+static void test_deliver_open_end(void **state)
+{
+    struct scene *scene = *state;
+    watch_create(scene->stream, &(struct watch_spec){.key = SLICE("b"), .end = slice_of("", 1)});
+    scene_put(scene, "a", "1");
+    scene_put(scene, "b", "1");
+    scene_put(scene, "zz", "1");
+    assert_string_equal(scene_said(scene), "created 0; events 0: +b=1@3 +zz=1@4; ");
+}
+
+static void test_deliver_filters(void **state)
+{
+    struct scene *scene = *state;
+    struct watch_spec spec = {.key = SLICE("a"), .filters = WATCH_FILTER_NO_PUT};
+    watch_create(scene->stream, &spec);
+    spec.filters = WATCH_FILTER_NO_DELETE;
+    watch_create(scene->stream, &spec);
+    spec.filters = WATCH_FILTER_NO_DELETE | WATCH_FILTER_NO_PUT;
+    watch_create(scene->stream, &spec);
+    scene_put(scene, "a", "1");
+    scene_delete(scene, "a", "");
+    assert_string_equal(scene_said(scene),
+        "created 0; created 1; created 2; events 1: +a=1@2; events 0: -a@3; ");
+}
+
+static void test_deliver_from_the_future(void **state)
+{
+    struct scene *scene = *state;
+    scene_watch(scene, "a", "", 4);
+    watch_progress_all(scene->stream);
+    scene_put(scene, "a", "1");
+    scene_put(scene, "a", "2");
+    scene_put(scene, "a", "3");
+    watch_progress_all(scene->stream);
+    assert_string_equal(scene_said(scene), "created 0; events 0: +a=3@4; progress -1@4; ");
+}
+
+static void test_create_refuses(void **state)
+{
+    struct scene *scene = *state;
+    struct watch_spec spec = {.key = SLICE("a"), .id = 7};
+    watch_create(scene->stream, &spec);
+    watch_create(scene->stream, &spec);
+    scene_watch(scene, "b", "a", 0);
+    scene_watch(scene, "b", "b", 0);
+    watch_refuse(scene->stream, "no");
+    assert_string_equal(scene_said(scene),
+        "created 7; "
+        "refused -1 (mvcc: duplicate watch ID provided on the WatchStream); "
+        "refused -1 (mvcc: watcher range is empty); "
+        "refused -1 (mvcc: watcher range is empty); refused -1 (no); ");
+}
+
+static void test_create_chooses_ids_that_are_free(void **state)
+{
+    struct scene *scene = *state;
+    watch_create(scene->stream, &(struct watch_spec){.key = SLICE("a"), .id = 1});
+    scene_watch(scene, "a", "", 0);
+    scene_watch(scene, "a", "", 0);
+    watch_cancel(scene->stream, 2);
+    watch_cancel(scene->stream, 99);
+    scene_watch(scene, "a", "", 0);
+    assert_string_equal(
+        scene_said(scene), "created 1; created 0; created 2; canceled 2; created 3; ");
+}
+
+static void test_cancel_all_says_why(void **state)
+{
+    struct scene *scene = *state;
+    struct watch_stats stats;
+    scene_watch(scene, "a", "b", 0);
+    scene_watch(scene, "a", "", 1);
+    watch_cancel_all(scene->stream, "gone");
+    scene_put(scene, "a", "1");
+    assert_string_equal(
+        scene_said(scene), "created 0; created 1; canceled 0 (gone); canceled 1 (gone); ");
+    watch_stats(scene->hub, &stats);
+    assert_int_equal(stats.watchers, 0);
+    assert_int_equal(stats.unsynced, 0);
+}
+
+static void test_progress_stays_behind_events(void **state)
+{
+    struct scene *scene = *state;
+    watch_progress_all(scene->stream); /* no watcher: nothing to speak of */
+    scene_watch(scene, "a", "", 0);
+    scene_put(scene, "a", "1");
+    watch_progress_all(scene->stream);
+    scene_put(scene, "a", "2");
+    scene_put(scene, "b", "2");
+    watch_progress_all(scene->stream);
+    assert_string_equal(scene_said(scene),
+        "created 0; events 0: +a=1@2; progress -1@2; events 0: +a=2@3; progress -1@4; ");
+}
+
+static void test_progress_waits_for_the_unsynced(void **state)
+{
+    struct scene *scene = *state;
+    scene_put(scene, "a", "1");
+    scene_watch(scene, "a", "", 0);
+    scene_watch(scene, "a", "", 1);
+    watch_progress_all(scene->stream);
+    assert_string_equal(scene_said(scene), "created 0; created 1; ");
+    scene_sync(scene);
+    watch_progress_all(scene->stream);
+    assert_string_equal(scene_said(scene), "events 1: +a=1@2; progress -1@2; ");
+}
+
+static void test_progress_that_nobody_reads_is_one_answer(void **state)
+{
+    struct scene *scene = *state;
+    scene_watch(scene, "a", "", 0);
+    for (int i = 0; i < 50; i++) {
+        scene_put(scene, "b", "1");
+        watch_progress_all(scene->stream);
+    }
+    assert_string_equal(scene_said(scene), "created 0; progress -1@51; ");
+}
+
+static void test_progress_by_time_is_for_the_quiet(void **state)
+{
+    struct scene *scene = *state;
+    struct watch_spec spec = {.key = SLICE("a"), .is_progress_wanted = true};
+    watch_create(scene->stream, &spec);
+    spec.key = SLICE("b");
+    watch_create(scene->stream, &spec);
+    scene_watch(scene, "c", "", 0);
+    watch_tick(scene->hub, 1);
+    scene_put(scene, "a", "1");
+    watch_tick(scene->hub, 5000);
+    assert_string_equal(scene_said(scene),
+        "created 0; created 1; created 2; events 0: +a=1@2; progress 1@2; ");
+    watch_tick(scene->hub, 10000);
+    assert_string_equal(scene_said(scene), "progress 0@2; progress 1@2; ");
+}
+
+static void check_encoded(struct scene *scene, struct watch_event *event, bool is_prev_wanted,
+    const char *prev_value)
+{
+    Mvccpb__KeyValue kv = MVCCPB__KEY_VALUE__INIT;
+    Mvccpb__KeyValue prev = MVCCPB__KEY_VALUE__INIT;
+    Mvccpb__Event message = MVCCPB__EVENT__INIT;
+    const struct mvcc_change *c = &event->change;
+    uint8_t expected[512];
+    kv.key = (ProtobufCBinaryData){c->key->len, c->key->data};
+    kv.value = (ProtobufCBinaryData){blob_slice(c->value).len, c->value ? c->value->data : NULL};
+    kv.create_revision = c->create;
+    kv.mod_revision = c->main;
+    kv.version = c->version;
+    kv.lease = c->lease;
+    message.kv = &kv;
+    message.type =
+        c->kind == MVCC_PUT ? MVCCPB__EVENT__EVENT_TYPE__PUT : MVCCPB__EVENT__EVENT_TYPE__DELETE;
+    if (prev_value) {
+        prev.key = kv.key;
+        prev.value =
+            (ProtobufCBinaryData){strlen(prev_value), (uint8_t *)(uintptr_t)prev_value};
+        prev.create_revision = c->prev_create;
+        prev.mod_revision = c->prev_mod;
+        prev.version = c->prev_version;
+        message.prev_kv = &prev;
+    }
+    size_t len = mvccpb__event__pack(&message, expected);
+    struct blob *blob = watch_event_encoded(event, scene->place.mvcc, is_prev_wanted);
+    assert_int_equal(blob->data[0], 11 << 3 | 2);
+    assert_true(blob->len > len && blob->len <= len + 3);
+    assert_memory_equal(blob->data + blob->len - len, expected, len);
+}
+
+static void check_next(struct scene *scene, const char *const *prev, size_t count)
+{
+    struct watch_item item;
+    size_t at = 0;
+    while (watch_stream_next(scene->stream, &item)) {
+        for (size_t i = 0; i < item.events_count; i++, at++) {
+            assert_true(at < count);
+            check_encoded(scene, item.events[i], false, NULL);
+            check_encoded(scene, item.events[i], true, prev[at]);
+        }
+        watch_item_fini(&item);
+    }
+    assert_int_equal(at, count);
+}
+
+static void test_events_are_encoded_as_protobuf_c_packs_them(void **state)
+{
+    struct scene *scene = *state;
+    static const char *const prev[] = {NULL, "one", "two", NULL, ""};
+    struct watch_spec spec = {.key = SLICE("k"), .is_prev_wanted = true};
+    watch_create(scene->stream, &spec);
+    scene_put(scene, "k", "one");
+    scene_put(scene, "k", "two");
+    scene_delete(scene, "k", "");
+    scene_put(scene, "k", "");
+    scene_put(scene, "k", "x");
+    check_next(scene, prev, 5);
+    spec.start = 2; /* and from history */
+    watch_create(scene->stream, &spec);
+    scene_sync(scene);
+    check_next(scene, prev, 5);
+}
+
+static void test_free_with_things_to_say(void **state)
+{
+    struct scene *scene = *state;
+    struct watch_stats stats;
+    scene_watch(scene, "a", "z", 0);
+    scene_put(scene, "b", "1");
+    assert_int_equal(atomic_load(&scene->wakes), 1); /* once until it is found empty */
+    watch_stats(scene->hub, &stats);
+    assert_int_equal(stats.pending_events, 1);
+    scene_said(scene);
+    scene_put(scene, "b", "2");
+    assert_int_equal(atomic_load(&scene->wakes), 2);
+}
+
+int run_deliver_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE_TEST(test_deliver_in_order),
+        SCENE_TEST(test_deliver_open_end),
+        SCENE_TEST(test_deliver_filters),
+        SCENE_TEST(test_deliver_from_the_future),
+        SCENE_TEST(test_create_refuses),
+        SCENE_TEST(test_create_chooses_ids_that_are_free),
+        SCENE_TEST(test_cancel_all_says_why),
+        SCENE_TEST(test_progress_stays_behind_events),
+        SCENE_TEST(test_progress_waits_for_the_unsynced),
+        SCENE_TEST(test_progress_that_nobody_reads_is_one_answer),
+        SCENE_TEST(test_progress_by_time_is_for_the_quiet),
+        SCENE_TEST(test_events_are_encoded_as_protobuf_c_packs_them),
+        SCENE_TEST(test_free_with_things_to_say),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
