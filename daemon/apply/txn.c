@@ -108,6 +108,9 @@ struct path {
     bool *taken;
     size_t count;
     size_t at;
+    /* The lowest key from which deletes that were met take all that follow; the check for overlaps
+     * does not see those. */
+    struct slice wiped;
 };
 
 struct branch {
@@ -154,12 +157,23 @@ static struct err walk_compares(struct view *view, const txn_request *request, s
     return OK;
 }
 
-static struct err check_put(struct view *view, const Etcdserverpb__PutRequest *put)
+static void note_delete(struct path *path, const Etcdserverpb__DeleteRangeRequest *request)
+{
+    bool is_open = request->range_end.len == 1 && request->range_end.data[0] == 0;
+    struct slice key = pb_slice(request->key);
+    if (is_open && (!path->wiped.data || slice_cmp(key, path->wiped) < 0)) {
+        path->wiped = key;
+    }
+}
+
+static struct err check_put(
+    struct view *view, const struct path *path, const Etcdserverpb__PutRequest *put)
 {
     struct mvcc_kv kv;
     bool exists = true;
     if (put->ignore_value || put->ignore_lease) {
         TRY(view_stat(view, pb_slice(put->key), &exists, &kv));
+        exists = exists && !(path->wiped.data && slice_cmp(pb_slice(put->key), path->wiped) >= 0);
     }
     if (!exists) {
         return ERR(KEY_NOT_FOUND);
@@ -187,7 +201,9 @@ static struct err walk_checks(struct view *view, const txn_request *request, str
         if (op->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE) {
             TRY(check_range(view, op->request_range));
         } else if (op->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT) {
-            TRY(check_put(view, op->request_put));
+            TRY(check_put(view, path, op->request_put));
+        } else if (op->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE) {
+            note_delete(path, op->request_delete_range);
         } else if (nested(op)) {
             TRY(walk_checks(view, nested(op), path));
         }
@@ -244,7 +260,7 @@ static struct err walk_ops(
 struct err view_txn(struct view *view, const txn_request *request, txn_response **out)
 {
     txn_response *response;
-    struct path path = {arena_alloc(view->arena, count_txns(request) * sizeof(bool)), 0, 0};
+    struct path path = {arena_alloc(view->arena, count_txns(request) * sizeof(bool)), 0, 0, {0}};
     if (!path.taken) {
         return ERR(TOO_BIG);
     }
