@@ -10,17 +10,22 @@
 #include "base/log.h"
 #include "base/version.h"
 
-enum { CHUNK = 32 * 1024 };
+enum {
+    CHUNK = 32 * 1024,
+    FILES_MAX = 4, /* each is a whole copy on the disk for as long as its client takes */
+};
 
 enum phase { MAKING, SENDING, HASHED, FAILED };
 
 struct sending {
     struct server_job job;
-    struct api_stream *stream;
-    pthread_mutex_t mutex; /* between the back thread and close */
+    struct api *api;
+    struct api_stream *stream; /* gone once is_closed */
+    pthread_mutex_t mutex;     /* between the back thread and close */
     _Atomic int phase;
     bool is_closed; /* under mutex: the job frees what is left */
     bool is_asked;
+    bool is_counted; /* among files */
     bool is_making; /* under mutex */
     struct snap_export *export;
     uint64_t bytes;
@@ -28,31 +33,48 @@ struct sending {
     struct err err;
 };
 
+static atomic_int files;
+
 static void sending_free(struct sending *sending)
 {
     snap_export_close(sending->export);
+    if (sending->is_counted) {
+        atomic_fetch_sub(&files, 1);
+    }
     pthread_mutex_destroy(&sending->mutex);
     free(sending);
 }
 
 static void snapshot_open(struct api *api, struct api_stream *stream)
 {
-    (void)api;
     struct sending *sending = mem_new(sizeof(*sending));
+    sending->api = api;
     sending->stream = stream;
     pthread_mutex_init(&sending->mutex, NULL);
     stream->state = sending;
 }
 
+static bool is_wanted(struct sending *sending)
+{
+    pthread_mutex_lock(&sending->mutex);
+    bool is_closed = sending->is_closed;
+    pthread_mutex_unlock(&sending->mutex);
+    return !is_closed;
+}
+
+/* The job may have waited longer than its client: then no file is made. */
 static void make(struct server_job *job)
 {
     struct sending *sending = CONTAINER_OF(job, struct sending, job);
-    const struct api_options *options = &sending->stream->api->options;
+    const struct api_options *options = &sending->api->options;
     struct why why = {""};
     struct snap_export *export = NULL;
-    struct err err = options->snapshot_open(options->snapshot_arg, &export, &why);
-    if (err_is(err)) {
-        LOG_WARN("failed to make a snapshot", LOG_ERR(why.text));
+    struct err err = ERR(STOPPED);
+    if (is_wanted(sending)) {
+        err = options->snapshot_open(options->snapshot_arg, &export, &why);
+        if (err_is(err)) {
+            LOG_WARN("failed to make a snapshot", LOG_ERR(why.text));
+        }
     }
     pthread_mutex_lock(&sending->mutex);
     bool is_closed = sending->is_closed;
@@ -70,6 +92,13 @@ static void make(struct server_job *job)
     }
 }
 
+static void fail(struct sending *sending, struct err err)
+{
+    sending->err = err;
+    atomic_store(&sending->phase, FAILED);
+    sending->stream->wake(sending->stream);
+}
+
 static void snapshot_message(struct api_stream *stream, struct slice message)
 {
     struct sending *sending = stream->state;
@@ -78,13 +107,16 @@ static void snapshot_message(struct api_stream *stream, struct slice message)
         return;
     }
     sending->is_asked = true;
+    sending->is_counted = true;
+    if (atomic_fetch_add(&files, 1) >= FILES_MAX) {
+        fail(sending, ERR(REQUEST_TOO_MANY_REQUESTS));
+        return;
+    }
     sending->is_making = true;
     sending->job.run = make;
     if (!server_run(stream->api->server, &sending->job)) {
         sending->is_making = false;
-        sending->err = ERR(STOPPED);
-        atomic_store(&sending->phase, FAILED);
-        stream->wake(stream);
+        fail(sending, ERR(STOPPED));
     }
 }
 

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Maintenance.Snapshot against a back thread that takes its time: the test is that thread. */
+#include "api/state.h"
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+enum { JOBS_MAX = 16 };
+
+static struct server_job *jobs[JOBS_MAX];
+static size_t jobs_count;
+static int made;
+static int closed;
+
+bool server_run(struct server *server, struct server_job *job)
+{
+    (void)server;
+    assert_true(jobs_count < JOBS_MAX);
+    jobs[jobs_count++] = job;
+    return true;
+}
+
+static struct err make_file(void *arg, struct snap_export **out, struct why *why)
+{
+    (void)arg;
+    (void)why;
+    made++;
+    *out = mem_new(1);
+    return OK;
+}
+
+void snap_export_close(struct snap_export *export)
+{
+    closed += export != NULL;
+    free(export);
+}
+
+uint64_t snap_export_bytes(const struct snap_export *export)
+{
+    assert_non_null(export);
+    return 0;
+}
+
+struct err snap_export_read(
+    struct snap_export *export, void *out, size_t size, size_t *out_size, struct why *why)
+{
+    (void)export;
+    (void)out;
+    (void)size;
+    (void)why;
+    *out_size = 0;
+    return OK;
+}
+
+void snap_export_sha256(struct snap_export *export, uint8_t out[SNAP_SHA_BYTES])
+{
+    (void)export;
+    memset(out, 0, SNAP_SHA_BYTES);
+}
+
+void api_add_header(struct api *api, struct buf *out, revision rev)
+{
+    (void)api;
+    (void)out;
+    (void)rev;
+}
+
+struct api_status api_status_of(struct err err)
+{
+    return (struct api_status){err_grpc(err), err_text(err)};
+}
+
+revision mvcc_revision(const struct mvcc *mvcc)
+{
+    (void)mvcc;
+    return 1;
+}
+
+static void wake(struct api_stream *stream)
+{
+    (void)stream;
+}
+
+static struct api_stream *stream_new(struct api *api)
+{
+    struct api_stream *stream = mem_new(sizeof(*stream));
+    stream->api = api;
+    stream->wake = wake;
+    api_maintenance_snapshot.open(api, stream);
+    api_maintenance_snapshot.message(stream, (struct slice){0});
+    return stream;
+}
+
+static void stream_end(struct api_stream *stream)
+{
+    api_maintenance_snapshot.close(stream);
+    free(stream);
+}
+
+static void run_jobs(void)
+{
+    for (size_t i = 0; i < jobs_count; i++) {
+        jobs[i]->run(jobs[i]);
+    }
+    jobs_count = 0;
+}
+
+static int setup(void **state)
+{
+    struct api *api = mem_new(sizeof(*api));
+    api->options.snapshot_open = make_file;
+    made = 0;
+    closed = 0;
+    *state = api;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    free(*state);
+    return 0;
+}
+
+static void test_client_that_left_before_its_turn_costs_no_file(void **state)
+{
+    stream_end(stream_new(*state));
+    run_jobs();
+    assert_int_equal(made, 0);
+}
+
+static void test_files_on_the_disk_are_bounded(void **state)
+{
+    struct api_stream *streams[8];
+    struct payload payload;
+    struct api_status status = {0};
+    for (size_t i = 0; i < COUNT_OF(streams); i++) {
+        streams[i] = stream_new(*state);
+    }
+    run_jobs();
+    assert_int_equal(made, 4);
+    payload_init(&payload);
+    assert_int_equal(api_maintenance_snapshot.next(streams[7], &payload, &status), API_NEXT_END);
+    assert_int_equal(status.code, GRPC_CODE_RESOURCE_EXHAUSTED);
+    for (size_t i = 0; i < COUNT_OF(streams); i++) {
+        stream_end(streams[i]);
+    }
+    assert_int_equal(closed, 4);
+    stream_end(stream_new(*state)); /* room again */
+    assert_int_equal(jobs_count, 1);
+    run_jobs();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_client_that_left_before_its_turn_costs_no_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_files_on_the_disk_are_bounded, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
