@@ -111,6 +111,7 @@ struct path {
     /* The lowest key from which deletes that were met take all that follow; the check for overlaps
      * does not see those. */
     struct slice wiped;
+    bool is_missing; /* a put needs a key that is wiped before it */
 };
 
 struct branch {
@@ -167,13 +168,14 @@ static void note_delete(struct path *path, const Etcdserverpb__DeleteRangeReques
 }
 
 static struct err check_put(
-    struct view *view, const struct path *path, const Etcdserverpb__PutRequest *put)
+    struct view *view, struct path *path, const Etcdserverpb__PutRequest *put)
 {
     struct mvcc_kv kv;
     bool exists = true;
     if (put->ignore_value || put->ignore_lease) {
         TRY(view_stat(view, pb_slice(put->key), &exists, &kv));
-        exists = exists && !(path->wiped.data && slice_cmp(pb_slice(put->key), path->wiped) >= 0);
+        path->is_missing = path->is_missing ||
+                           (path->wiped.data && slice_cmp(pb_slice(put->key), path->wiped) >= 0);
     }
     if (!exists) {
         return ERR(KEY_NOT_FOUND);
@@ -260,12 +262,15 @@ static struct err walk_ops(
 struct err view_txn(struct view *view, const txn_request *request, txn_response **out)
 {
     txn_response *response;
-    struct path path = {arena_alloc(view->arena, count_txns(request) * sizeof(bool)), 0, 0, {0}};
+    struct path path = {.taken = arena_alloc(view->arena, count_txns(request) * sizeof(bool))};
     if (!path.taken) {
         return ERR(TOO_BIG);
     }
     TRY(walk_compares(view, request, &path));
     TRY(walk_checks(view, request, &path));
+    if (path.is_missing) {
+        return ERR(KEY_NOT_FOUND); /* now, with nothing written yet */
+    }
     path.at = 0;
     TRY(walk_ops(view, request, &path, &response));
     response->header->revision = view_rev(view);
