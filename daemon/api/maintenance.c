@@ -89,6 +89,7 @@ static void defragment_run(struct server_job *job)
         LOG_WARN("failed to defragment", LOG_ERR(why.text));
     } else {
         LOG_INFO("finished defragment");
+        apply_measure(server_options_get(api->server)->apply); /* the quota must see it at once */
         Etcdserverpb__DefragmentResponse *response =
             api_new(state->call->arena, &etcdserverpb__defragment_response__descriptor);
         state->response = &response->base; /* without a header, as etcd's */

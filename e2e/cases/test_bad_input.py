@@ -1,0 +1,480 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever comes from outside has a defined outcome, and costs nothing that was acknowledged."""
+import glob
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import unittest
+import unittest.mock
+import urllib.error
+import urllib.request
+
+import grpc
+
+from lib import Case, Certs, Etcdctl, Member, binary, reference
+from lib.api import Api
+
+
+def records_end(body):
+    """Where the write-ahead log's last record ends: each is a length (its upper byte the padding)
+    and that many bytes."""
+    at = 0
+    while head := int.from_bytes(body[at:at + 8], "little"):
+        at += 8 + (head & (1 << 56) - 1) + (head >> 56 & 7)
+    return at
+
+
+class Wire(Case):
+    def setUp(self):
+        super().setUp()
+        self.node = self.member(certs=True)
+        self.api = Api(self.node)
+        self.addCleanup(self.api.close)
+        self.api.Put(key=b"a", value=b"1")
+
+    def assertServes(self):
+        self.assertEqual(b"1", self.api.Range(key=b"a").kvs[0].value)
+        self.assertIsNone(self.node.process.poll())
+
+    def connect(self):
+        self.addCleanup((sock := socket.create_connection(
+            ("127.0.0.1", self.node.client_port), timeout=5)).close)
+        return sock
+
+    def fails(self, call, *args, **rest):
+        with self.assertRaises(grpc.RpcError) as caught:
+            call(*args, **rest)
+        return caught.exception.code(), caught.exception.details()
+
+    def test_malformed_protobuf(self):
+        for body in (b"\xff" * 20, b"\x0a\x05ab", b"\x0a\xff\xff\xff\xff\x0f", b"\x08" + b"\x80" * 11):
+            for path in ("/etcdserverpb.KV/Range", "/etcdserverpb.KV/Txn"):
+                code, text = self.fails(self.api.raw, path, body)
+                self.assertIn(code, (grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT), text)
+        self.assertServes()
+
+    def test_unknown_method_and_service(self):
+        for path, text in (("/etcdserverpb.KV/Nothing", "unknown method Nothing for service "
+                            "etcdserverpb.KV"), ("/no.Service/X", "unknown service no.Service")):
+            self.assertEqual((grpc.StatusCode.UNIMPLEMENTED, text),
+                             self.fails(self.api.raw, path, b""))
+
+    def test_oversized_request_is_refused_as_the_reference_does(self):
+        wanted = (grpc.StatusCode.INVALID_ARGUMENT, "etcdserver: request is too large")
+        self.assertEqual(wanted, self.fails(self.api.Put, key=b"a", value=b"x" * (1536 * 1024)))
+        code, text = self.fails(self.api.Put, key=b"a", value=b"x" * (3 << 20))
+        self.assertEqual(grpc.StatusCode.RESOURCE_EXHAUSTED, code)
+        self.assertRegex(text, r"received message larger than max \(\d+ vs\. 2097152\)")
+        self.assertServes()
+
+    def test_bad_frames_in_a_tls_stream(self):
+        context = self.node.certs.context()
+        context.check_hostname = False
+        context.set_alpn_protocols(["h2"])
+        for body in (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 64, b"\x16\x03" * 50,
+                     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff\xff\xff\x04" + b"\0" * 500):
+            with context.wrap_socket(self.connect()) as tls:
+                tls.sendall(body)
+                try:
+                    while tls.recv(4096):
+                        pass
+                except (OSError, ssl.SSLError):
+                    pass
+        self.assertServes()
+
+    def test_plain_text_on_the_tls_port(self):
+        for body in (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
+            sock = self.connect()
+            sock.sendall(body)
+            try:
+                self.assertNotIn(b"health", sock.recv(4096))
+            except ConnectionError:
+                pass
+        self.assertServes()
+
+    def test_half_handshakes_keep_nobody_out(self):
+        halves = [self.connect() for _ in range(300)]
+        for number, sock in enumerate(halves):
+            if number % 2:
+                sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+        with Api(self.node) as api:
+            self.assertEqual(b"1", api.Range(key=b"a").kvs[0].value)
+        self.assertEqual(200, self.node.get("/health", timeout=5)[0])
+
+    def test_client_certificate_is_required_of_grpc(self):
+        with Api(self.node, client=None) as api:
+            self.assertEqual(grpc.StatusCode.UNAVAILABLE,
+                             self.fails(api.Range, key=b"a", timeout=3)[0])
+        stranger = Certs(os.path.join(self.folder, "stranger"))
+        shutil.copy(self.node.certs.ca, stranger.ca)
+        with Api(unittest.mock.Mock(client_port=self.node.client_port, certs=stranger)) as api:
+            self.assertEqual(grpc.StatusCode.UNAVAILABLE,
+                             self.fails(api.Range, key=b"a", timeout=3)[0])
+        self.assertServes()
+
+    def test_wrong_json(self):
+        context = self.node.certs.context()
+        for body in (b"{", b"", b"[]", b'{"key": 5}', b'{"key": "***"}', b'{"nothing": 1}',
+                     b"[" * 100000, b'{"limit": "x"}', b"\xff\xfe"):
+            request = urllib.request.Request(self.node.client_url + "/v3/kv/range", data=body,
+                                             method="POST")
+            with self.assertRaises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(request, timeout=5, context=context)
+            self.assertEqual(400, caught.exception.code, body[:20])
+            self.assertIn("message", json.loads(caught.exception.read()))
+        self.assertServes()
+
+
+class Start(Case):
+    """Starts that must be refused, with words, and leave everything as it was."""
+
+    def refused(self, node, seconds=15):
+        node.start(wait=False)
+        code = node.process.wait(seconds)
+        self.assertNotEqual(0, code)
+        return node.log_tail(30)
+
+    def filled(self, count=20, flags=()):
+        node = self.member(certs=True, flags=flags)
+        with Api(node) as api:
+            for number in range(count):
+                api.Put(key=b"k%03d" % number, value=b"v" * 500)
+        return node
+
+    def test_command_lines_are_refused_as_the_reference_does(self):
+        for args in (["--bogus"], ["--name"], ["--max-request-bytes=abc"], ["--heartbeat-interval=x"],
+                     ["extra"], ["--listen-client-urls=nonsense"], ["--heartbeat-interval=0"]):
+            got = []
+            for program in (reference("etcd"), binary("etcd")):
+                done = subprocess.run([program, *args], capture_output=True, text=True, timeout=10,
+                                      cwd=self.folder, check=False)
+                got.append((done.returncode, (done.stderr + done.stdout).split("\n", 1)[0]
+                            if not (done.stderr + done.stdout).startswith("{") else ""))
+            self.assertEqual(got[0], got[1], args)
+
+    def test_second_start_is_refused_by_lock(self):
+        node = self.filled()
+        other = Member(node.folder, node.certs)
+        other.log_path = os.path.join(self.folder, "other.log")
+        self.assertRegex(self.refused(other), "data directory .* is in use by another process")
+        self.assertEqual("20\n", Etcdctl(node)("get", "k", "--prefix", "--count-only",
+                                               "--write-out=fields").split('"Count" : ')[1])
+
+    def test_store_of_etcd_itself_is_left_alone(self):
+        node = self.member(start=False)
+        path = os.path.join(node.data_dir, "member", "snap", "db")
+        os.makedirs(os.path.dirname(path), 0o700)
+        os.chmod(node.data_dir, 0o700)
+        with open(path, "wb") as file:
+            file.write(b"\0" * 8192)
+        self.assertIn("snap/db", self.refused(node))
+        self.assertEqual(8192, os.path.getsize(path))
+
+    def test_data_directory_that_is_a_file(self):
+        node = self.member(start=False)
+        os.makedirs(node.folder, exist_ok=True)
+        with open(node.data_dir, "w", encoding="ascii") as file:
+            file.write("x")
+        self.assertIn(node.data_dir, self.refused(node))
+
+    @unittest.skipUnless(os.geteuid() == 0, "changing a user needs root")
+    def test_data_directory_of_another_user(self):
+        node = self.filled()
+        node.terminate()
+        os.chmod(self.folder, 0o755)
+        done = subprocess.run(node.command(), user=65534, group=65534, extra_groups=[],
+                              capture_output=True, text=True, timeout=15, check=False)
+        self.assertNotEqual(0, done.returncode)
+        self.assertRegex(done.stdout + done.stderr, "[Pp]ermission denied")
+
+    def wal(self, node):
+        return sorted(glob.glob(os.path.join(node.data_dir, "member", "wal", "*.wal")))[-1]
+
+    def test_corrupt_record_in_the_middle_of_the_log(self):
+        node = self.filled(60)
+        node.kill()
+        path = self.wal(node)
+        with open(path, "r+b") as file:
+            body = file.read()
+            place = body.index(b"k030") + 100
+            file.seek(place)
+            file.write(b"\xee")
+        said = self.refused(node)
+        self.assertIn(os.path.basename(path), said)
+        with open(path, "rb") as file:
+            self.assertEqual(body[:place] + b"\xee" + body[place + 1:], file.read())
+
+    def test_torn_tail_is_repaired(self):
+        """The last write's first sectors came to the disk before the crash, the rest did not."""
+        node = self.filled(60)
+        with Api(node) as api:
+            api.Put(key=b"k900", value=b"torn" * 1500)
+        node.kill()
+        path = self.wal(node)
+        with open(path, "r+b") as file:
+            body = file.read()
+            end = records_end(body)
+            sector = (body.index(b"k900") + 1024) & ~511
+            self.assertLess(sector, end)
+            file.seek(sector)
+            file.write(b"\0" * (end - sector))
+        node.start()
+        with Api(node) as api:
+            self.assertEqual(60, api.Range(key=b"k", range_end=b"l", count_only=True).count)
+            api.Put(key=b"k100", value=b"after")
+        node.kill()
+        node.start()
+        with Api(node) as api:
+            self.assertEqual(61, api.Range(key=b"k", range_end=b"l", count_only=True).count)
+
+    def test_store_without_log(self):
+        node = self.filled()
+        node.terminate()
+        shutil.rmtree(os.path.join(node.data_dir, "member", "wal"))
+        self.assertIn("holds no log", self.refused(node))
+
+    def test_store_that_is_lost_comes_back_from_a_whole_log(self):
+        node = self.filled()
+        node.terminate()
+        shutil.rmtree(os.path.join(node.data_dir, "member", "store"))
+        node.start()
+        with Api(node) as api:
+            self.assertEqual(20, api.Range(key=b"k", range_end=b"l", count_only=True).count)
+
+    def test_store_that_is_lost_behind_a_snapshot(self):
+        node = self.filled(60, flags=["--snapshot-count=10"])
+        node.terminate()
+        shutil.rmtree(os.path.join(node.data_dir, "member", "store"))
+        self.assertIn("store", self.refused(node))
+
+
+class KeyDirectory(Case):
+    def setUp(self):
+        super().setUp()
+        self.pki = self.certs()
+        self.keys = os.path.join(self.folder, "keys")
+        os.mkdir(self.keys)
+
+    def offer(self, *names):
+        for name in names:
+            shutil.copy(self.pki.path(name), self.keys)
+
+    def start(self, certs, **rest):
+        node = Member(os.path.join(self.folder, "node1"), certs,
+                      flags=[f"--key-dir={self.keys}"], **rest)
+        command = [flag for flag in node.command() if not any(
+            flag.startswith(word) for word in ("--cert-file", "--key-file", "--client-cert-auth",
+                                               "--trusted-ca", "--peer-cert", "--peer-key",
+                                               "--peer-client", "--peer-trusted"))]
+        if "peer.crt" not in os.listdir(self.keys):
+            command = [flag.replace(node.peer_url, node.peer_url.replace("https", "http"))
+                       for flag in command]
+        node.command = lambda: command
+        self.addCleanup(node.stop)
+        return node
+
+    def refused(self, certs=True):
+        node = self.start(self.pki if certs else None)
+        node.start(wait=False)
+        self.assertNotEqual(0, node.process.wait(15))
+        return node.log_tail(30)
+
+    def test_a_pair_is_https(self):
+        self.offer("server.crt", "server.key")
+        node = self.start(self.pki).start()
+        self.assertEqual(200, node.get("/health", client=None)[0])
+
+    def test_all_five_are_mutual_tls_on_both_sides(self):
+        self.offer("server.crt", "server.key", "ca.crt", "peer.crt", "peer.key")
+        node = self.start(self.pki).start()
+        with self.assertRaises(OSError):
+            node.get("/health", client=None)
+        with open(node.log_path, encoding="utf-8") as file:
+            self.assertIn(self.keys, file.read())
+
+    def test_half_a_pair(self):
+        self.offer("server.crt")
+        self.assertIn("server.key", self.refused())
+
+    def test_mismatched_key(self):
+        self.offer("server.crt", "server.key")
+        shutil.copy(self.pki.path("peer.key"), os.path.join(self.keys, "server.key"))
+        self.assertIn("server.key", self.refused())
+
+    def test_broken_certificate(self):
+        self.offer("server.crt", "server.key")
+        with open(os.path.join(self.keys, "server.crt"), "w", encoding="ascii") as file:
+            file.write("nothing")
+        self.assertIn("server.crt", self.refused())
+
+    def test_chain_that_does_not_verify(self):
+        self.offer("server.crt", "server.key")
+        other = Certs(os.path.join(self.folder, "other"))
+        shutil.copy(other.ca, self.keys)
+        self.assertIn("server.crt", self.refused())
+
+    def test_expired_certificate(self):
+        self.offer("server.key")
+        done = subprocess.run(
+            ["openssl", "x509", "-req", "-in", self.request(), "-days", "-1", "-CA", self.pki.ca,
+             "-CAkey", self.pki.path("ca.key"), "-CAcreateserial", "-out",
+             os.path.join(self.keys, "server.crt")], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            self.skipTest("openssl makes no expired certificate: " + done.stderr)
+        said = self.refused()
+        self.assertIn("server.crt", said)
+        self.assertIn("expired", said)
+
+    def request(self):
+        path = os.path.join(self.folder, "request")
+        subprocess.run(["openssl", "req", "-new", "-key", self.pki.path("server.key"), "-subj",
+                        "/CN=node1", "-out", path], check=True, capture_output=True)
+        return path
+
+
+class Quota(Case):
+    def test_alarm_of_a_full_store_and_its_end(self):
+        node = self.member(certs=True, flags=[f"--quota-backend-bytes={8 << 20}"])
+        with Api(node) as api:
+            with self.assertRaises(grpc.RpcError) as caught:
+                for number in range(200):
+                    api.Put(key=b"k%d" % (number % 10), value=os.urandom(256 << 10))
+            self.assertEqual((grpc.StatusCode.RESOURCE_EXHAUSTED,
+                              "etcdserver: mvcc: database space exceeded"),
+                             (caught.exception.code(), caught.exception.details()))
+            alarms = api.Alarm().alarms
+            self.assertEqual([1], [one.alarm for one in alarms])
+            last = api.Range(key=b"k0").header.revision
+            self.assertTrue(api.Status().errors)
+            api.DeleteRange(key=b"k", range_end=b"l")
+            api.Compact(revision=last + 1, physical=True)
+            api.Defragment(timeout=30)
+            api.Alarm(action=2, memberID=alarms[0].memberID, alarm=1)
+            self.assertEqual(0, len(api.Alarm().alarms))
+            api.Put(key=b"a", value=b"1")
+
+
+class FullDisk(Case):
+    def test_nothing_acknowledged_is_lost(self):
+        disk = os.path.join(self.folder, "disk")
+        os.mkdir(disk)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", disk],
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            self.skipTest("mount is not permitted: " + done.stderr.strip())
+        self.addCleanup(subprocess.run, ["umount", "-l", disk], check=False)
+        ballast = os.path.join(disk, "ballast")
+        node = Member(os.path.join(self.folder, "node1"), self.certs())
+        node.data_dir = os.path.join(disk, "data")
+        self.addCleanup(node.stop)
+        node.start()
+        used = os.statvfs(disk)
+        with open(ballast, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(used.f_bavail * used.f_frsize - (4 << 20), 1))
+        acknowledged = self.fill(node)
+        self.assertLess(len(acknowledged), 1000)
+        if node.process.poll() is None:
+            node.kill()
+        self.assertRegex(node.log_tail(30), "No space left|no space")
+        os.unlink(ballast)
+        node.start()
+        with Api(node) as api:
+            got = {kv.key: kv.value for kv in api.Range(key=b"k", range_end=b"l").kvs}
+            self.assertEqual([], [key for key, value in acknowledged.items()
+                                  if got.get(key) != value])
+            api.Put(key=b"a", value=b"1")
+
+    @staticmethod
+    def fill(node):
+        """Writes until one is not acknowledged."""
+        acknowledged = {}
+        with Api(node) as api:
+            for number in range(1000):
+                key, value = b"k%04d" % number, os.urandom(200 << 10)
+                try:
+                    api.Put(key=key, value=value, timeout=5)
+                except grpc.RpcError:
+                    break
+                acknowledged[key] = value
+        return acknowledged
+
+
+class Life(Case):
+    def test_certificates_are_read_anew_without_restart(self):
+        node = self.member(certs=True)
+
+        def serial():
+            context = node.certs.context()
+            with socket.create_connection(("127.0.0.1", node.client_port), 5) as sock:
+                with context.wrap_socket(sock, server_hostname="localhost") as tls:
+                    return tls.getpeercert()["serialNumber"]
+        first = serial()
+        for name in ("server.crt", "server.key"):
+            os.unlink(node.certs.path(name))
+        Certs(node.certs.folder)
+        deadline = time.monotonic() + 15
+        while serial() == first:
+            self.assertLess(time.monotonic(), deadline, "still the old certificate")
+            time.sleep(0.2)
+        self.assertEqual("OK\n", Etcdctl(node)("put", "a", "1"))
+        self.assertIsNone(node.process.poll())
+
+    def test_systemd_is_told(self):
+        path = os.path.join(self.folder, "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.bind(path)
+            told.settimeout(10)
+            node = self.member(certs=True, start=False,
+                               env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"})
+            node.start(wait=False)
+            self.await_word(told, b"READY=1")
+            self.assertEqual("OK\n", Etcdctl(node)("put", "a", "1"))
+            self.await_word(told, b"WATCHDOG=1")
+            node.process.send_signal(signal.SIGHUP)
+            self.await_word(told, b"RELOADING=1")
+            self.await_word(told, b"READY=1")
+            node.process.send_signal(signal.SIGTERM)
+            self.await_word(told, b"STOPPING=1")
+            self.assertEqual(0, node.process.wait(10))
+
+    @staticmethod
+    def await_word(told, word):
+        while word not in told.recv(4096).split(b"\n"):
+            pass
+
+    def test_sigterm_under_load_exits_0(self):
+        node = self.member(certs=True)
+        acknowledged, stop = [], threading.Event()
+
+        def write(name):
+            with Api(node) as api:
+                number = 0
+                while not stop.is_set():
+                    try:
+                        api.Put(key=b"%s%d" % (name, number), value=b"x" * 1000, timeout=3)
+                    except grpc.RpcError:
+                        return
+                    acknowledged.append(b"%s%d" % (name, number))
+                    number += 1
+        with Api(node) as idle:
+            watch = idle.watch(b"a", range_end=b"z")
+            threads = [threading.Thread(target=write, args=(name,)) for name in (b"a", b"b", b"c")]
+            for thread in threads:
+                thread.start()
+            time.sleep(1)
+            self.assertEqual(0, node.terminate())
+            stop.set()
+            for thread in threads:
+                thread.join(10)
+            watch.close()
+        self.assertGreater(len(acknowledged), 50)
+        node.start()
+        with Api(node) as api:
+            kept = {kv.key for kv in api.Range(key=b"a", range_end=b"d", keys_only=True).kvs}
+        self.assertEqual(set(), set(acknowledged) - kept)
