@@ -20,6 +20,7 @@ struct member_run {
     struct server *server;
     struct api *api;
     struct edges *edges;
+    uint64_t ticks_seen;
 };
 
 /* The disk or the store failed: what was acknowledged is safe in the log, and going on could break
@@ -86,12 +87,15 @@ static void start_server(struct member_run *run)
     });
 }
 
+/* Core turns. A member without a leader is alive: killing it would not bring one. */
 static bool is_alive(void *arg)
 {
     struct member_run *run = arg;
     struct server_status status;
     server_status_get(run->server, &status);
-    return status.leader != 0;
+    bool has_moved = status.ticks != run->ticks_seen;
+    run->ticks_seen = status.ticks;
+    return has_moved;
 }
 
 static void reload(void *arg)

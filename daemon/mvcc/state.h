@@ -26,7 +26,6 @@ struct mvcc {
     struct index index;
     struct ring ring;
     revision newest; /* of what the index holds: the open transaction's, before it is published */
-
     _Atomic revision published;
     _Atomic revision written;      /* every row up to here is in the backend */
     _Atomic revision compacted;    /* asked for; -1: never */

@@ -119,6 +119,7 @@ struct server_status {
     uint64_t term;
     uint64_t commit_index;
     uint64_t applied_index;
+    uint64_t ticks; /* of core since the start: they stand still when core does */
     bool is_leader;
     bool is_learner;
 };

@@ -50,7 +50,7 @@ struct server {
     struct list jobs_free;
     size_t persisting; /* jobs at the wal thread */
     int64_t next_tick_ms;
-    uint64_t ticks;
+    _Atomic uint64_t ticks;
     atomic_bool is_published;
     atomic_bool is_publishing;
     struct raft_soft_state soft;
