@@ -104,7 +104,8 @@ getent passwd etcd
 test "$(stat -c "%U %a" /var/lib/etcd)" = "etcd 700"
 etcd-pki version
 port=$((20000 + RANDOM % 10000))
-setpriv --reuid=etcd --regid=etcd --clear-groups etcd --name=packaged --data-dir=/var/lib/etcd/default \
+setpriv --reuid=etcd --regid=etcd --clear-groups \
+    etcd --name=packaged --data-dir=/var/lib/etcd/default \
     --listen-client-urls="unix:///tmp/etcd.sock,http://127.0.0.1:$port" \
     --advertise-client-urls="http://127.0.0.1:$port" \
     --listen-peer-urls="http://127.0.0.1:$((port + 1))" \
