@@ -115,10 +115,14 @@ void *sync_main(void *arg)
     struct server *server = arg;
     struct compactor *compactor = compactor_new(&server->options);
     struct list none;
+    struct why why = {""};
     int64_t measure_at_ms = 0;
     list_init(&none);
     while (!mailbox_is_closed(&server->sync_box)) {
         bool is_more = watch_sync(server->options.hub);
+        if (err_is(watch_failure(server->options.hub, &why))) {
+            server_fail(server, why.text);
+        }
         int64_t now_ms = clock_mono_ms();
         watch_tick(server->options.hub, now_ms);
         compactor_tick(server, compactor, now_ms);

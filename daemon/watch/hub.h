@@ -32,6 +32,8 @@ struct watch_hub {
     void (*on_unsynced)(void *arg);
     void *on_unsynced_arg;
     struct watch_stats stats;
+    struct err failed; /* sync thread; not under the mutex */
+    struct why failed_why;
 };
 
 /*  new --start in the past--> unsynced <--no room / read up to hub->rev--> synced

@@ -146,7 +146,8 @@ bool watch_sync(struct watch_hub *hub)
     bool is_more = true;
     struct err err = OK;
     if (from <= read.covered) {
-        err = mvcc_history(hub->mvcc, from, read.covered, true, collect, &read, NULL);
+        err = mvcc_history(
+            hub->mvcc, from, read.covered, true, collect, &read, &hub->failed_why);
     }
     if (!err_is(err)) {
         pthread_mutex_lock(&hub->mutex);
@@ -155,5 +156,14 @@ bool watch_sync(struct watch_hub *hub)
         pthread_mutex_unlock(&hub->mutex);
     }
     read_free(&read);
-    return is_more; /* an error means compaction came between: the next slice sees it */
+    if (err_is(err) && !IS(err, COMPACTED)) {
+        hub->failed = err;
+        return false;
+    }
+    return is_more; /* when compaction came between, the next slice sees it */
+}
+
+struct err watch_failure(const struct watch_hub *hub, struct why *why)
+{
+    return err_is(hub->failed) ? why_set(why, hub->failed, "%s", hub->failed_why.text) : OK;
 }

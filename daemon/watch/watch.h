@@ -80,6 +80,9 @@ void watch_notify(
 /* Walks unsynced watchers forward by one bounded slice. Returns whether there is more to do at
  * once. watch_on_unsynced tells when it is wanted again. */
 bool watch_sync(struct watch_hub *hub);
+/* Why the history could not be read, if that happened: watchers would wait for ever, so the member
+ * has to stop. Sync thread. Errors: IO, BAD_CRC, BAD_FORMAT. */
+MUST struct err watch_failure(const struct watch_hub *hub, struct why *why);
 /* Queues a progress notification for each synced watcher that wants them and had nothing to say
  * since the last time its stream was due. Sync thread, about once a second or as often as the
  * interval asks. */

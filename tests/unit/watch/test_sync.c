@@ -137,6 +137,33 @@ static void test_sync_slice_is_bounded_by_bytes(void **state)
     free(value);
 }
 
+static void nobody_listens(void *arg)
+{
+    (void)arg;
+}
+
+/* A value that the store has lost: no busy loop, and the member hears why. */
+static void test_sync_tells_of_a_damaged_store(void **state)
+{
+    struct scene *scene = *state;
+    struct why why = {""};
+    const char row[] = "v\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0";
+    scene_put(scene, "k", "1");
+    assert_false(err_is(watch_failure(scene->hub, &why)));
+    watch_stream_free(scene->stream);
+    watch_hub_free(scene->hub);
+    assert_false(err_is(backend_flush(scene->place.backend, &why)));
+    place_crash(&scene->place);
+    backend_batch_delete(scene->place.batch, slice_of(row, 17));
+    place_write(&scene->place);
+    scene->hub = watch_hub_new(scene->place.mvcc, 1000, 1);
+    scene->stream = watch_stream_new(scene->hub, nobody_listens, NULL);
+    scene_watch(scene, "k", "", 1);
+    assert_false(watch_sync(scene->hub));
+    assert_true(IS(watch_failure(scene->hub, &why), BAD_FORMAT));
+    assert_string_equal(why.text, "no value at revision 2");
+}
+
 int run_sync_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +173,7 @@ int run_sync_tests(void)
         SCENE_TEST(test_overflow_loses_nothing_and_stays_bounded),
         SCENE_TEST(test_overflow_by_bytes_does_not_tear_a_revision),
         SCENE_TEST(test_sync_slice_is_bounded_by_bytes),
+        SCENE_TEST(test_sync_tells_of_a_damaged_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
