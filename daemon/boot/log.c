@@ -212,7 +212,8 @@ static struct err restart(struct storage *storage, struct why *why)
     if (!err_is(err)) {
         /* A crash between the log's first file and its first entries: begin again, as the same
          * member. */
-        bool is_empty = log.entries_count == 0 && snapshot.index == 0 && log.hard.term == 0;
+        bool is_empty = log.entries_count == 0 && snapshot.index == 0 && log.hard.term == 0 &&
+                        apply_index(storage->apply) == 0;
         err = is_empty ? bootstrap_raft(storage, &log.identity, why)
                        : restart_raft(storage, &snapshot, &log, why);
     }

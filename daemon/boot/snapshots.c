@@ -33,6 +33,12 @@ static void cluster_of(struct storage *storage, struct arena *arena, struct snap
     };
 }
 
+/* The log does not know the newest file yet: the one before must not go first. */
+static size_t files_kept(const struct config *config)
+{
+    return config->snapshots_max == 1 ? 2 : (size_t)config->snapshots_max;
+}
+
 struct err storage_save_snapshot(void *arg, const struct raft_snapshot_meta *meta, struct why *why)
 {
     struct storage *storage = arg;
@@ -44,7 +50,7 @@ struct err storage_save_snapshot(void *arg, const struct raft_snapshot_meta *met
     snap_v2_json(&cluster, &json);
     struct err err = snap_save(storage->disk, storage->snap_dir, meta, buf_slice(&json), why);
     if (!err_is(err)) {
-        err = snap_purge(storage->disk, storage->snap_dir, (size_t)storage->config->snapshots_max,
+        err = snap_purge(storage->disk, storage->snap_dir, files_kept(storage->config),
             meta->index, why);
     }
     buf_fini(&json);
@@ -61,7 +67,8 @@ struct exporting {
     struct backend_snapshot *view;
     struct snap_cluster cluster;
     struct raft_conf_state conf;
-    revision compacted;
+    revision scheduled; /* -1: none */
+    revision finished;
 };
 
 /* Between applies: the view of the store and the tables in memory agree. */
@@ -69,7 +76,6 @@ static void capture(void *arg)
 {
     struct exporting *e = arg;
     e->view = backend_snapshot_take(e->storage->backend);
-    e->compacted = mvcc_compact_revision(e->storage->mvcc);
     cluster_of(e->storage, e->arena, &e->cluster);
     for (size_t i = 0; i < e->cluster.members_count; i++) {
         const struct snap_member *member = &e->cluster.members[i];
@@ -86,6 +92,10 @@ static void add_row(struct exporting *e, struct slice key, struct slice value)
         snap_export_alarm(e->export, get_be64(key.data + 7), (int32_t)get_be64(key.data + 15));
     } else if (slice_eq(key, SLICE("mconsistent_index")) && value.len == 16) {
         snap_export_index(e->export, get_be64(value.data), get_be64(value.data + 8));
+    } else if (slice_eq(key, SLICE("mscheduledCompactRev")) && value.len == 8) {
+        e->scheduled = (revision)get_be64(value.data);
+    } else if (slice_eq(key, SLICE("mfinishedCompactRev")) && value.len == 8) {
+        e->finished = (revision)get_be64(value.data);
     }
 }
 
@@ -100,6 +110,9 @@ static struct err add_rows(struct exporting *e, struct why *why)
     }
     struct err err = backend_iter_err(iter, why);
     backend_iter_close(iter);
+    /* As the rows of the same view say it: while a compaction is under way, what it has still to
+     * drop is in the file, and whoever restores it has to know. */
+    snap_export_compacted(e->export, e->scheduled, e->finished);
     return err;
 }
 
@@ -138,7 +151,8 @@ static struct err add_keys(void *arg, struct snap_export *export, struct why *wh
 
 struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why *why)
 {
-    struct exporting e = {.storage = arg, .arena = arena_new(0)};
+    struct exporting e = {
+        .storage = arg, .arena = arena_new(0), .scheduled = -1, .finished = -1};
     struct err err = snap_export_open(e.storage->disk, e.storage->snap_dir, &e.export, why);
     if (err_is(err)) {
         arena_free(e.arena);
@@ -147,7 +161,6 @@ struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why
     server_between_applies(e.storage->server, capture, &e);
     snap_export_cluster(e.export, &e.cluster);
     snap_export_conf(e.export, &e.conf);
-    snap_export_compacted(e.export, e.compacted, e.compacted);
     snap_export_storage_version(e.export, KETCD_CLUSTER_VERSION);
     snap_export_auth(e.export, false, 1);
     err = add_rows(&e, why);
