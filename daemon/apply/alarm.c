@@ -64,15 +64,22 @@ static size_t find(const struct apply *apply, const struct apply_alarm *alarm)
     return i;
 }
 
+/* Past the bound nothing is raised, in memory or in the store: a restart must not see other alarms
+ * than those who ran on. */
 static void set(struct apply *apply, const struct apply_alarm *alarm)
 {
     uint8_t key[ROW_KEY_SIZE];
     pthread_mutex_lock(&apply->mutex);
-    if (find(apply, alarm) == apply->alarms_count && apply->alarms_count < APPLY_ALARMS_MAX) {
+    bool is_new = find(apply, alarm) == apply->alarms_count;
+    bool is_refused = is_new && apply->alarms_count == APPLY_ALARMS_MAX;
+    if (is_new && !is_refused) {
         apply->alarms[apply->alarms_count++] = *alarm;
     }
     derive(apply);
     pthread_mutex_unlock(&apply->mutex);
+    if (is_refused) {
+        return;
+    }
     backend_batch_put(apply->batch, row_key(alarm, key), (struct slice){0});
 }
 

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Entries: what they leave behind, once. */
+#include "machine.h"
+
+static struct err grant(struct machine *machine, int64_t id, int64_t ttl_s)
+{
+    Etcdserverpb__InternalRaftRequest request = ETCDSERVERPB__INTERNAL_RAFT_REQUEST__INIT;
+    Etcdserverpb__LeaseGrantRequest lease = ETCDSERVERPB__LEASE_GRANT_REQUEST__INIT;
+    lease.id = id;
+    lease.ttl = ttl_s;
+    request.lease_grant = &lease;
+    return machine_apply(machine, &request);
+}
+
+static struct err revoke(struct machine *machine, int64_t id)
+{
+    Etcdserverpb__InternalRaftRequest request = ETCDSERVERPB__INTERNAL_RAFT_REQUEST__INIT;
+    Etcdserverpb__LeaseRevokeRequest lease = ETCDSERVERPB__LEASE_REVOKE_REQUEST__INIT;
+    lease.id = id;
+    request.lease_revoke = &lease;
+    return machine_apply(machine, &request);
+}
+
+static struct err alarm_set(struct machine *machine, uint64_t member,
+    Etcdserverpb__AlarmType type, Etcdserverpb__AlarmRequest__AlarmAction action)
+{
+    Etcdserverpb__InternalRaftRequest request = ETCDSERVERPB__INTERNAL_RAFT_REQUEST__INIT;
+    Etcdserverpb__AlarmRequest alarm = ETCDSERVERPB__ALARM_REQUEST__INIT;
+    alarm.memberid = member;
+    alarm.alarm = type;
+    alarm.action = action;
+    request.alarm = &alarm;
+    return machine_apply(machine, &request);
+}
+
+#define RAISE ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE
+#define CLEAR ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__DEACTIVATE
+
+static void test_entry_answers_its_waiter(void **state)
+{
+    struct machine *machine = *state;
+    assert_false(err_is(machine_put(machine, "a", "1", 0)));
+    Etcdserverpb__PutResponse *response = (Etcdserverpb__PutResponse *)machine->result.response;
+    assert_ptr_equal(response->base.descriptor, &etcdserverpb__put_response__descriptor);
+    assert_int_equal(response->header->revision, 2);
+    assert_int_equal(apply_index(machine->apply), 1);
+    assert_int_equal(apply_term(machine->apply), 1);
+}
+
+static void test_entry_below_the_index_changes_nothing(void **state)
+{
+    struct machine *machine = *state;
+    assert_false(err_is(machine_put(machine, "a", "1", 0)));
+    assert_false(err_is(machine_put(machine, "a", "2", 0)));
+    machine_restart(machine);
+    assert_int_equal(apply_index(machine->apply), 2);
+    struct raft_entry entry = {.term = 1, .index = 2, .data = blob_new(SLICE("\xff\xff"))};
+    assert_false(err_is(machine_entry(machine, &entry))); /* not even looked at */
+    assert_false(machine->is_done);
+    assert_string_equal(machine_list(machine), "a=2 ");
+    entry.index = 3;
+    assert_true(IS(machine_entry(machine, &entry), BAD_FORMAT));
+    blob_unref(entry.data);
+    assert_int_equal(apply_index(machine->apply), 2);
+    struct raft_entry empty = {.term = 2, .index = 3};
+    assert_false(err_is(machine_entry(machine, &empty)));
+    assert_int_equal(apply_term(machine->apply), 2);
+}
+
+static void test_conf_entry_that_is_malformed_is_refused(void **state)
+{
+    struct machine *machine = *state;
+    struct raft_entry entry = {.term = 1,
+        .index = 1,
+        .type = RAFT_ENTRY_CONF_CHANGE,
+        .data = blob_new(SLICE("\x0a"))};
+    assert_true(IS(machine_entry(machine, &entry), BAD_FORMAT));
+    blob_unref(entry.data);
+    assert_int_equal(machine->confs, 0);
+}
+
+static void test_leases_follow_their_keys(void **state)
+{
+    struct machine *machine = *state;
+    assert_true(IS(machine_put(machine, "a", "1", 7), LEASE_NOT_FOUND));
+    assert_false(err_is(grant(machine, 7, 100)));
+    assert_true(IS(grant(machine, 7, 100), LEASE_EXIST));
+    assert_true(IS(grant(machine, 0, 100), LEASE_NOT_FOUND));
+    assert_false(err_is(machine_put(machine, "a", "1", 7)));
+    assert_false(err_is(machine_put(machine, "b", "1", 7)));
+    assert_false(err_is(machine_put(machine, "c", "1", 7)));
+    assert_false(err_is(machine_put(machine, "b", "2", 0)));
+    machine_restart(machine);
+    revision rev = mvcc_revision(machine->options.mvcc);
+    assert_false(err_is(revoke(machine, 7)));
+    assert_string_equal(machine_list(machine), "b=2 ");
+    assert_int_equal(mvcc_revision(machine->options.mvcc), rev + 1); /* in one transaction */
+    assert_true(IS(revoke(machine, 7), LEASE_NOT_FOUND));
+}
+
+static void test_alarm_no_space_leaves_reads_and_deletes(void **state)
+{
+    struct machine *machine = *state;
+    assert_false(err_is(machine_put(machine, "a", "1", 0)));
+    assert_false(
+        err_is(alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__NOSPACE, RAISE)));
+    machine_restart(machine);
+    assert_true(IS(machine_put(machine, "a", "2", 0), NO_SPACE));
+    assert_true(IS(grant(machine, 1, 10), NO_SPACE));
+    assert_false(err_is(
+        alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__NOSPACE, CLEAR)));
+    assert_false(err_is(machine_put(machine, "a", "3", 0)));
+    assert_string_equal(machine_list(machine), "a=3 ");
+}
+
+static void test_alarm_corrupt_stops_everything_but_alarms(void **state)
+{
+    struct machine *machine = *state;
+    assert_false(
+        err_is(alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__CORRUPT, RAISE)));
+    assert_true(IS(machine_put(machine, "a", "2", 0), CORRUPT));
+    assert_true(IS(revoke(machine, 1), CORRUPT));
+    assert_false(err_is(
+        alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__CORRUPT, CLEAR)));
+    assert_false(err_is(machine_put(machine, "a", "3", 0)));
+}
+
+/* What is past the bound is neither in memory nor, after a restart, in the store. */
+static void test_alarms_are_bounded_alike_before_and_after_a_restart(void **state)
+{
+    struct machine *machine = *state;
+    struct apply_alarm before[APPLY_ALARMS_MAX];
+    struct apply_alarm after[APPLY_ALARMS_MAX];
+    for (uint64_t i = 0; i < APPLY_ALARMS_MAX + 5; i++) {
+        assert_false(
+            err_is(alarm_set(machine, 1000 - i, ETCDSERVERPB__ALARM_TYPE__NOSPACE, RAISE)));
+    }
+    assert_int_equal(apply_alarms(machine->apply, before), APPLY_ALARMS_MAX);
+    machine_restart(machine);
+    assert_int_equal(apply_alarms(machine->apply, after), APPLY_ALARMS_MAX);
+    for (size_t i = 0; i < APPLY_ALARMS_MAX; i++) {
+        assert_int_equal(after[i].member_id, before[APPLY_ALARMS_MAX - 1 - i].member_id);
+    }
+}
+
+static void test_quota_answers_no_space_for_what_was_written(void **state)
+{
+    struct machine machine;
+    (void)state;
+    machine_init(&machine, 1);
+    assert_true(IS(machine_put(&machine, "a", "1", 0), NO_SPACE));
+    assert_string_equal(machine_list(&machine), "a=1 ");
+    machine_fini(&machine);
+}
+
+static void fill(struct machine *machine)
+{
+    char key[8];
+    assert_false(err_is(grant(machine, 5, 60)));
+    for (int i = 0; i < 40; i++) {
+        snprintf(key, sizeof(key), "k%d", i * 7 % 10);
+        assert_false(err_is(machine_put(machine, key, key, i % 3 ? 0 : 5)));
+    }
+    assert_false(err_is(revoke(machine, 5)));
+}
+
+static void test_same_entries_come_to_the_same_state(void **state)
+{
+    struct machine *machine = *state;
+    struct machine other;
+    char list[4096];
+    machine_init(&other, 1024 * 1024 * 1024);
+    fill(machine);
+    fill(&other);
+    strcpy(list, machine_list(&other));
+    assert_string_equal(machine_list(machine), list);
+    assert_int_equal(machine_hash(machine), machine_hash(&other));
+    machine_fini(&other);
+}
+
+int run_entry_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        MACHINE_TEST(test_entry_answers_its_waiter),
+        MACHINE_TEST(test_entry_below_the_index_changes_nothing),
+        MACHINE_TEST(test_conf_entry_that_is_malformed_is_refused),
+        MACHINE_TEST(test_leases_follow_their_keys),
+        MACHINE_TEST(test_alarm_no_space_leaves_reads_and_deletes),
+        MACHINE_TEST(test_alarm_corrupt_stops_everything_but_alarms),
+        MACHINE_TEST(test_alarms_are_bounded_alike_before_and_after_a_restart),
+        cmocka_unit_test(test_quota_answers_no_space_for_what_was_written),
+        MACHINE_TEST(test_same_entries_come_to_the_same_state),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
