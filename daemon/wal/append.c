@@ -151,17 +151,33 @@ struct err wal_create(const struct wal_options *options, const struct wal_identi
     return OK;
 }
 
-static void encode(struct wal *wal, const struct wal_batch *batch)
+static void encode_state(struct wal *wal, const struct raft_hard_state *hard)
+{
+    if (hard->term || hard->vote || hard->commit) {
+        record_add_state(&wal->out, &wal->crc, hard);
+        wal->hard = *hard;
+    }
+    wal->has_late = false;
+}
+
+/* How far is committed the group tells again after a crash, so that goes with the next write. */
+static bool is_commit_only(const struct wal *wal, const struct wal_batch *batch)
 {
     const struct raft_hard_state *hard = batch->hard;
-    buf_reset(&wal->out);
+    return hard && !batch->must_sync && batch->entries_count == 0 && hard->commit &&
+           hard->term == wal->hard.term && hard->vote == wal->hard.vote;
+}
+
+static void encode(struct wal *wal, const struct wal_batch *batch)
+{
     for (size_t i = 0; i < batch->entries_count; i++) {
         record_add_entry(&wal->out, &wal->crc, &batch->entries[i]);
         wal->last_index = batch->entries[i].index;
     }
-    if (hard && (hard->term || hard->vote || hard->commit)) {
-        record_add_state(&wal->out, &wal->crc, hard);
-        wal->hard = *hard;
+    if (batch->hard) {
+        encode_state(wal, batch->hard);
+    } else if (wal->has_late) {
+        encode_state(wal, &wal->late);
     }
 }
 
@@ -188,7 +204,13 @@ struct err wal_append(
 {
     struct wal_cost cost = {0};
     TRY(check_poison(wal, why));
-    encode(wal, batch);
+    buf_reset(&wal->out);
+    if (is_commit_only(wal, batch)) {
+        wal->late = *batch->hard;
+        wal->has_late = true;
+    } else {
+        encode(wal, batch);
+    }
     if (wal->out.len || wal->out.is_full || (batch->must_sync && wal->is_dirty)) {
         TRY(poison(wal, append(wal, batch->must_sync, &cost, why), why));
     }
@@ -203,6 +225,9 @@ struct err wal_save_snapshot(struct wal *wal, const struct wal_snapshot *snapsho
     check(snapshot->index == 0 || snapshot->has_conf);
     TRY(check_poison(wal, why));
     buf_reset(&wal->out);
+    if (wal->has_late) {
+        encode_state(wal, &wal->late); /* etcd believes in a snapshot only up to the commit */
+    }
     record_add_snapshot(&wal->out, &wal->crc, snapshot);
     if (wal->last_index < snapshot->index) {
         wal->last_index = snapshot->index;
@@ -249,14 +274,24 @@ struct err wal_purge(struct wal *wal, size_t files_max, size_t *out_removed, str
     return e;
 }
 
+static struct err close_tail(struct wal *wal)
+{
+    buf_reset(&wal->out);
+    if (wal->has_late) {
+        encode_state(wal, &wal->late);
+        TRY(flush(wal, NULL));
+    }
+    return sync_tail(wal, NULL);
+}
+
 void wal_close(struct wal *wal)
 {
     if (!wal) {
         return;
     }
-    if (wal->is_dirty && !err_is(wal->failed)) {
+    if ((wal->is_dirty || wal->has_late) && !err_is(wal->failed)) {
         /* Nothing that was acknowledged depends on it. */
-        struct err e = sync_tail(wal, NULL);
+        struct err e = close_tail(wal);
         (void)e;
     }
     if (wal->next) {

@@ -63,6 +63,8 @@ struct wal {
     bool is_unsafe_no_sync;
     struct wal_identity identity;
     struct raft_hard_state hard; /* the last one written */
+    struct raft_hard_state late; /* a newer one that goes with the next write */
+    bool has_late;
     uint64_t last_index;
     uint64_t snapshot_index; /* the last one recorded since the log was opened */
     uint32_t crc;

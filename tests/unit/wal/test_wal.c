@@ -318,11 +318,56 @@ static void test_append_of_a_batch_is_one_write_and_one_sync(void **state)
     for (size_t i = 0; i < 16; i++) {
         blob_unref(entries[i].data);
     }
-    batch = (struct wal_batch){&hard, NULL, 0, false};
-    ops = disk_faulty_ops(disk);
-    expect_err(wal_append(wal, &batch, NULL, NULL), ERR_OK, "");
-    assert_int_equal(disk_faulty_ops(disk) - ops, 1);
     wal_close(wal);
+}
+
+static uint64_t commit_on_disk(struct disk *disk)
+{
+    struct wal_log log;
+    expect_err(wal_read(disk, DIR, 0, 0, &log, NULL), ERR_OK, "");
+    uint64_t commit = log.hard.commit;
+    wal_log_fini(&log);
+    return commit;
+}
+
+static void append_commit(struct disk *disk, struct wal *wal, uint64_t commit, uint64_t ops_wanted)
+{
+    struct raft_hard_state hard = {1, 1, commit};
+    struct wal_batch batch = {&hard, NULL, 0, false};
+    uint64_t ops = disk_faulty_ops(disk);
+    expect_err(wal_append(wal, &batch, NULL, NULL), ERR_OK, "");
+    assert_int_equal(disk_faulty_ops(disk) - ops, ops_wanted);
+}
+
+static void append_entry(struct wal *wal, uint64_t index)
+{
+    struct raft_entry entry = entry_of(index, 1, 100);
+    struct wal_batch batch = {NULL, &entry, 1, true};
+    expect_err(wal_append(wal, &batch, NULL, NULL), ERR_OK, "");
+    blob_unref(entry.data);
+}
+
+static void test_commit_alone_goes_with_the_next_write(void **state)
+{
+    struct disk *disk = *state;
+    struct wal *wal = create(disk, 65536);
+    append_commit(disk, wal, 1, 1); /* term and vote are new: at once */
+    for (uint64_t i = 1; i <= 8; i++) {
+        append_entry(wal, i);
+    }
+    append_commit(disk, wal, 4, 0);
+    append_commit(disk, wal, 5, 0);
+    assert_int_equal(commit_on_disk(disk), 1);
+    append_entry(wal, 9);
+    assert_int_equal(commit_on_disk(disk), 5);
+    append_commit(disk, wal, 9, 0);
+    struct wal_snapshot snapshot = {.index = 9, .term = 1, .has_conf = true};
+    expect_err(wal_save_snapshot(wal, &snapshot, NULL), ERR_OK, "");
+    assert_int_equal(commit_on_disk(disk), 9);
+    append_entry(wal, 10);
+    append_commit(disk, wal, 10, 0);
+    wal_close(wal);
+    assert_int_equal(commit_on_disk(disk), 10);
 }
 
 static void test_conf_is_read_packed_or_not_and_bounded(void **state)
@@ -364,6 +409,7 @@ int main(void)
         T(test_failed_sync_poisons),
         T(test_failed_prepare_does_not_poison),
         T(test_append_of_a_batch_is_one_write_and_one_sync),
+        T(test_commit_alone_goes_with_the_next_write),
         T(test_conf_is_read_packed_or_not_and_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
