@@ -24,7 +24,8 @@ enum {
     KEEPALIVE_TIMEOUT_DEFAULT_MS = 20000,
     LOG_EVERY_MS = 1000,
     MEMORY_DEFAULT = 512 << 20,
-    UNARY_WAITING = 8, /* calls of one method asked for ahead, a lane */
+    THREADS_A_LANE = 4,
+    UNARY_WAITING = 16, /* calls of one method asked for ahead, a lane */
 };
 
 /* ---- the server's arguments ---- */
@@ -194,7 +195,7 @@ struct err rpc_new(const struct rpc_options *options, struct rpc **out_rpc, stru
     rpc->message_bytes_max =
         (size_t)given(options->request_bytes_max, REQUEST_BYTES_DEFAULT) + OVERHEAD_BYTES;
     rpc->threads_count = options->threads ? options->threads : cores();
-    rpc->lanes_count = rpc->threads_count;
+    rpc->lanes_count = (rpc->threads_count + THREADS_A_LANE - 1) / THREADS_A_LANE;
     rpc->shutdown_tag.fn = on_shut;
     list_init(&rpc->streams);
     pthread_rwlock_init(&rpc->adopt_lock, NULL);

@@ -4,11 +4,25 @@
 #include "base/clock.h"
 #include "base/codec.h"
 
-enum { HEADER_FIELD = 100, HEADER_ROOM = 64 };
+enum { HEADER_FIELD = 100 };
 
 uint64_t server_next_id(struct server *server)
 {
     return atomic_fetch_add(&server->next_id, 1);
+}
+
+static size_t field_size(uint32_t field, size_t len)
+{
+    return varint_size((uint64_t)field << 3) + varint_size(len) + len;
+}
+
+static void add_field(uint8_t *out, uint32_t field, struct slice bytes)
+{
+    out += varint_put(out, (uint64_t)field << 3 | WIRE_BYTES);
+    out += varint_put(out, bytes.len);
+    if (bytes.len) {
+        memcpy(out, bytes.data, bytes.len);
+    }
 }
 
 /* InternalRaftRequest{header{ID, username, auth_revision}, field: request}: what the client packed
@@ -16,20 +30,17 @@ uint64_t server_next_id(struct server *server)
 static struct blob *encode(const struct server_proposal *proposal)
 {
     struct buf header;
-    struct buf all;
     buf_init(&header, 4096);
     wire_add_varint_nz(&header, 1, proposal->id);
     if (proposal->username) {
         wire_add_bytes_nz(&header, 2, slice_str(proposal->username));
         wire_add_varint_nz(&header, 3, proposal->auth_revision);
     }
-    buf_init(&all, SIZE_MAX / 2);
-    buf_reserve(&all, header.len + proposal->request.len + HEADER_ROOM);
-    wire_add_bytes(&all, HEADER_FIELD, buf_slice(&header));
-    wire_add_bytes(&all, proposal->field, proposal->request);
-    struct blob *data = blob_new(buf_slice(&all));
+    size_t len = field_size(HEADER_FIELD, header.len);
+    struct blob *data = blob_new_size(len + field_size(proposal->field, proposal->request.len));
+    add_field(data->data, HEADER_FIELD, buf_slice(&header));
+    add_field(data->data + len, proposal->field, proposal->request);
     buf_fini(&header);
-    buf_fini(&all);
     return data;
 }
 
