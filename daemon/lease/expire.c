@@ -5,11 +5,12 @@
 
 #include <stdlib.h>
 
-/* From the whole time to live, or from what a checkpoint says remained. */
+/* From the whole time to live, or from what a checkpoint says remained. Either may come from a
+ * snapshot or another member, so the bound of a grant is held here again. */
 static int64_t life_ms(const struct lease *lease)
 {
     int64_t life_s = lease->remaining_s > 0 ? lease->remaining_s : lease->ttl_s;
-    return life_s * 1000;
+    return (life_s < LEASE_TTL_MAX ? life_s : LEASE_TTL_MAX) * 1000;
 }
 
 void lease_refresh(

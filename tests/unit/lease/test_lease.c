@@ -147,6 +147,16 @@ static void test_a_checkpoint_shortens_the_next_promotion(void **state)
     assert_int_equal(look(f, 7, 0).remaining_s, 100);
 }
 
+static void test_a_life_past_all_bounds_does_not_end_at_once(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ids[4];
+    grant(f, 7, 10);
+    lease_checkpoint(f->table, 7, INT64_MAX, f->batch);
+    lease_promote(f->table, 1000, 0);
+    assert_int_equal(lease_expired(f->table, 2000, 100, ids, 4), 0);
+}
+
 static void test_revoke_hands_out_keys_in_order(void **state)
 {
     static const char *const names[] = {"b", "a", "c", "ab"};
@@ -246,6 +256,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_promotion_extends_and_demotion_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_checkpoint_shortens_the_next_promotion, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_life_past_all_bounds_does_not_end_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_revoke_hands_out_keys_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rows_bring_leases_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_malformed_row_is_refused, setup, teardown),
