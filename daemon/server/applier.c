@@ -83,6 +83,16 @@ static bool run(
     return true;
 }
 
+/* What was applied and not written has no known end, but those who wait must hear of one. */
+static void abandon(struct server *server, struct done_list *done)
+{
+    for (size_t i = 0; i < done->count; i++) {
+        proposal_finish(server, CONTAINER_OF(done->results[i], struct server_proposal, result),
+            ERR(STOPPED));
+    }
+    done->count = 0;
+}
+
 static void finish(struct server *server, struct done_list *done)
 {
     if (done->has_compaction) {
@@ -118,6 +128,8 @@ void applier_submit(struct server *server, const struct raft_entry *entries, siz
         struct done_list done = {.server = server};
         if (run(server, entries, count, &done)) {
             finish(server, &done);
+        } else {
+            abandon(server, &done);
         }
         pthread_mutex_unlock(&server->apply_turn);
         free(done.results);
@@ -144,6 +156,8 @@ static void run_jobs(struct server *server, struct list *jobs, struct done_list 
         struct apply_job *job = LIST_ITEM(node, struct apply_job, node);
         if (!atomic_load(&server->has_failed) && run(server, job->entries, job->count, done)) {
             finish(server, done);
+        } else {
+            abandon(server, done);
         }
         job_free(job);
         atomic_fetch_sub(&server->apply_jobs, 1);

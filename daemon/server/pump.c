@@ -175,9 +175,12 @@ static void persist(struct server *server, struct persist_job *job)
     if (atomic_load(&server->is_alone) && server->persisting == 0) {
         list_init(&jobs);
         list_push(&jobs, &job->item.node);
-        if (persist_jobs(server, &jobs)) {
-            list_remove(&job->item.node);
+        bool is_written = persist_jobs(server, &jobs);
+        list_remove(&job->item.node);
+        if (is_written) {
             take_persisted(server, job);
+        } else {
+            list_push(&server->jobs_free, &job->item.node); /* nothing may look persisted */
         }
         return;
     }

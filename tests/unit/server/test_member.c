@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A whole single member on a folder of its own: proposing, stopping, restarting, a disk that
+ * fails. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/pb.h"
+#include "boot/storage.h"
+
+#include <ftw.h>
+#include <pthread.h>
+#include <unistd.h>
+
+enum { PUT_FIELD = 4, THREADS = 4, PUTS = 100 };
+
+struct member_place {
+    char path[64];
+    struct config config;
+    struct storage storage;
+    struct server *server;
+    uint64_t snapshot_count;
+    atomic_int fatals;
+};
+
+static atomic_bool is_sync_failing;
+
+static struct err failing_sync(struct disk_file *file, bool is_data_only, struct why *why)
+{
+    if (atomic_load(&is_sync_failing)) {
+        return why_set(why, ERR(IO), "sync: told to fail");
+    }
+    return disk_real()->ops->sync(file, is_data_only, why);
+}
+
+static struct disk *failing_disk(void)
+{
+    static struct disk_ops ops;
+    static struct disk disk = {&ops};
+    ops = *disk_real()->ops;
+    ops.sync = failing_sync;
+    return &disk;
+}
+
+static void on_fatal(void *arg, const char *what)
+{
+    (void)what;
+    atomic_fetch_add(&((struct member_place *)arg)->fatals, 1);
+}
+
+static void start(struct member_place *place)
+{
+    struct why why = {""};
+    place->storage = (struct storage){.config = &place->config, .disk = failing_disk()};
+    struct err err = storage_dirs(&place->storage, &why);
+    if (!err_is(err)) {
+        err = storage_log(&place->storage, &why);
+    }
+    if (err_is(err)) {
+        fail_msg("%s: %s", err_name(err), why.text);
+    }
+    struct storage *s = &place->storage;
+    place->server = server_start(&(struct server_options){.disk = s->disk,
+        .raft = s->raft,
+        .wal = s->wal,
+        .backend = s->backend,
+        .mvcc = s->mvcc,
+        .leases = s->leases,
+        .members = s->members,
+        .hub = s->hub,
+        .apply = s->apply,
+        .save_snapshot = storage_save_snapshot,
+        .save_snapshot_arg = s,
+        .snapshot_index = s->snapshot_index,
+        .snapshot_count = place->snapshot_count,
+        .catch_up_entries = 10,
+        .wals_max = 5,
+        .tick_ms = 20,
+        .election_ticks = 10,
+        .max_request_bytes = 4096,
+        .name = "m",
+        .on_fatal = on_fatal,
+        .on_fatal_arg = place});
+    s->server = place->server;
+    assert_true(server_wait_ready(place->server, 20000));
+}
+
+static void stop(struct member_place *place)
+{
+    server_stop(place->server);
+    server_free(place->server);
+    storage_close(&place->storage, false);
+}
+
+static int setup(void **state)
+{
+    struct member_place *place = mem_new(sizeof(*place));
+    struct config_notes notes = {0};
+    struct why why = {""};
+    char *environ_none[] = {NULL};
+    atomic_store(&is_sync_failing, false);
+    strcpy(place->path, "/tmp/ketcd-member-XXXXXX");
+    assert_non_null(mkdtemp(place->path));
+    char program[] = "etcd";
+    char name[] = "--name=m";
+    char flag[] = "--data-dir";
+    char *argv[] = {program, name, flag, place->path, NULL};
+    struct config_source source = {4, argv, environ_none, "/nonexistent", 0};
+    struct err err = config_load(&source, &place->config, &notes, &why);
+    config_notes_fini(&notes);
+    if (err_is(err)) {
+        fail_msg("%s", why.text);
+    }
+    place->snapshot_count = 100000;
+    start(place);
+    *state = place;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+static int teardown(void **state)
+{
+    struct member_place *place = *state;
+    if (place->storage.server) {
+        stop(place);
+    }
+    config_fini(&place->config);
+    nftw(place->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(place);
+    return 0;
+}
+
+struct waiting {
+    struct server_proposal proposal;
+    atomic_int dones;
+};
+
+static void done(struct server_proposal *proposal)
+{
+    atomic_fetch_add(&CONTAINER_OF(proposal, struct waiting, proposal)->dones, 1);
+}
+
+static struct err put(struct member_place *place, const char *key, size_t value_len)
+{
+    static char value[8192];
+    Etcdserverpb__PutRequest request = ETCDSERVERPB__PUT_REQUEST__INIT;
+    struct arena *arena = arena_new(0);
+    struct waiting waiting = {.proposal = {.field = PUT_FIELD, .done = done}};
+    request.key = (ProtobufCBinaryData){strlen(key), (uint8_t *)(uintptr_t)key};
+    request.value = (ProtobufCBinaryData){value_len, (uint8_t *)value};
+    waiting.proposal.request = pb_pack_arena(&request, arena);
+    waiting.proposal.result.arena = arena;
+    server_propose(place->server, &waiting.proposal);
+    for (int i = 0; i < 20000 && !atomic_load(&waiting.dones); i++) {
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&waiting.dones), 1); /* nobody waits for ever */
+    struct err err = waiting.proposal.result.err;
+    arena_free(arena);
+    return err;
+}
+
+static void *put_many(void *arg)
+{
+    struct member_place *place = arg;
+    char key[32];
+    for (int i = 0; i < PUTS; i++) {
+        snprintf(key, sizeof(key), "%lx-%d", (unsigned long)pthread_self(), i);
+        assert_false(err_is(put(place, key, 10)));
+    }
+    return NULL;
+}
+
+static void test_what_many_threads_put_is_there_after_a_restart(void **state)
+{
+    struct member_place *place = *state;
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        pthread_create(&threads[i], NULL, put_many, place);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(mvcc_keys(place->storage.mvcc), THREADS * PUTS);
+    revision rev = mvcc_revision(place->storage.mvcc);
+    stop(place);
+    start(place);
+    assert_int_equal(mvcc_keys(place->storage.mvcc), THREADS * PUTS);
+    assert_int_equal(mvcc_revision(place->storage.mvcc), rev);
+}
+
+static void test_too_large_is_refused(void **state)
+{
+    struct member_place *place = *state;
+    assert_true(IS(put(place, "k", 5000), REQUEST_TOO_LARGE));
+    assert_false(err_is(put(place, "k", 3000)));
+}
+
+static void test_snapshots_of_the_log_replay(void **state)
+{
+    struct member_place *place = *state;
+    char key[16];
+    stop(place);
+    place->snapshot_count = 20;
+    start(place);
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        assert_false(err_is(put(place, key, 1)));
+    }
+    stop(place);
+    start(place);
+    assert_true(place->storage.snapshot_index > 0);
+    assert_int_equal(mvcc_keys(place->storage.mvcc), 100);
+}
+
+static void test_stopped_refuses(void **state)
+{
+    struct member_place *place = *state;
+    server_stop(place->server);
+    assert_true(IS(put(place, "k", 1), STOPPED));
+    server_free(place->server);
+    storage_close(&place->storage, false);
+}
+
+/* The failure is told once; what was proposed is not acknowledged, then or later. */
+static void test_failed_sync_ends_the_member(void **state)
+{
+    struct member_place *place = *state;
+    Etcdserverpb__PutRequest request = ETCDSERVERPB__PUT_REQUEST__INIT;
+    struct waiting waiting = {.proposal = {.field = PUT_FIELD, .done = done}};
+    struct arena *arena = arena_new(0);
+    assert_false(err_is(put(place, "before", 1)));
+    atomic_store(&is_sync_failing, true);
+    request.key = (ProtobufCBinaryData){1, (uint8_t *)"k"};
+    waiting.proposal.request = pb_pack_arena(&request, arena);
+    waiting.proposal.result.arena = arena;
+    server_propose(place->server, &waiting.proposal);
+    for (int i = 0; i < 5000 && !atomic_load(&place->fatals); i++) {
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&place->fatals), 1);
+    atomic_store(&is_sync_failing, false); /* a disk that recovers changes nothing */
+    usleep(50000);
+    assert_int_equal(atomic_load(&waiting.dones), 0);
+    stop(place);
+    assert_int_equal(atomic_load(&waiting.dones), 1);
+    assert_true(IS(waiting.proposal.result.err, STOPPED));
+    assert_int_equal(atomic_load(&place->fatals), 1);
+    arena_free(arena);
+}
+
+#define MEMBER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        MEMBER_TEST(test_what_many_threads_put_is_there_after_a_restart),
+        MEMBER_TEST(test_too_large_is_refused),
+        MEMBER_TEST(test_snapshots_of_the_log_replay),
+        MEMBER_TEST(test_stopped_refuses),
+        MEMBER_TEST(test_failed_sync_ends_the_member),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
