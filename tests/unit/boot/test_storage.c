@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Data directories: new, found again, in use, somebody else's, and with a part lost. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "boot/storage.h"
+
+#include <ftw.h>
+#include <unistd.h>
+
+struct folder {
+    char path[64];
+    struct config config;
+};
+
+static int setup(void **state)
+{
+    struct folder *folder = mem_new(sizeof(*folder));
+    struct config_notes notes = {0};
+    struct why why = {""};
+    char *environ_none[] = {NULL};
+    char program[] = "etcd";
+    char name[] = "--name=m";
+    char flag[] = "--data-dir";
+    strcpy(folder->path, "/tmp/ketcd-boot-XXXXXX");
+    assert_non_null(mkdtemp(folder->path));
+    char *argv[] = {program, name, flag, folder->path, NULL};
+    struct config_source source = {4, argv, environ_none, "/nonexistent", 0};
+    struct err err = config_load(&source, &folder->config, &notes, &why);
+    config_notes_fini(&notes);
+    if (err_is(err)) {
+        fail_msg("%s", why.text);
+    }
+    *state = folder;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+static void remove_in(const struct folder *folder, const char *name)
+{
+    char *path = disk_path(folder->path, name);
+    nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(path);
+}
+
+static int teardown(void **state)
+{
+    struct folder *folder = *state;
+    config_fini(&folder->config);
+    nftw(folder->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(folder);
+    return 0;
+}
+
+/* Opens and closes; on success with a row in the store and the consistent index at index. */
+static struct err visit(struct folder *folder, uint64_t index, const char *format)
+{
+    struct storage storage;
+    struct why why = {""};
+    struct err err = storage_open(&storage, &folder->config, &why);
+    if (!err_is(err)) {
+        struct backend_batch *batch = backend_batch_new();
+        if (index) {
+            const uint8_t row[16] = {[7] = (uint8_t)index, [15] = 1};
+            backend_batch_put(batch, SLICE("mconsistent_index"), slice_of(row, sizeof(row)));
+        }
+        if (format) {
+            backend_batch_put(batch, SLICE("mformat"), slice_str(format));
+        }
+        assert_false(err_is(backend_write(storage.backend, batch, &why)));
+        backend_batch_free(batch);
+    } else {
+        assert_true(why.text[0] != 0); /* a refusal says what is wrong */
+    }
+    storage_close(&storage, true);
+    return err;
+}
+
+static void test_new_and_found_again_is_the_same_member(void **state)
+{
+    struct folder *folder = *state;
+    struct storage storage;
+    struct why why = {""};
+    assert_false(err_is(storage_open(&storage, &folder->config, &why)));
+    uint64_t id = member_self_id(storage.members);
+    uint64_t cluster = member_cluster_id(storage.members);
+    storage_close(&storage, true);
+    assert_false(err_is(storage_open(&storage, &folder->config, &why)));
+    assert_int_equal(member_self_id(storage.members), id);
+    assert_int_equal(member_cluster_id(storage.members), cluster);
+    storage_close(&storage, false);
+}
+
+static void test_a_folder_in_use_is_refused(void **state)
+{
+    struct folder *folder = *state;
+    struct storage storage;
+    struct why why = {""};
+    assert_false(err_is(storage_open(&storage, &folder->config, &why)));
+    assert_true(IS(visit(folder, 0, NULL), LOCKED));
+    storage_close(&storage, true);
+    assert_false(err_is(visit(folder, 0, NULL)));
+}
+
+static void test_a_folder_of_etcd_is_left_as_it_is(void **state)
+{
+    struct folder *folder = *state;
+    char *db = disk_path(folder->path, "member/snap/db");
+    char *wal = disk_path(folder->path, "member/wal");
+    char *snap = disk_path(folder->path, "member/snap");
+    struct why why = {""};
+    assert_false(err_is(disk_mkdir_all(disk_real(), snap, 0700, &why)));
+    assert_false(err_is(disk_write_file(disk_real(), db, SLICE("bolt"), 0600, &why)));
+    assert_true(IS(visit(folder, 0, NULL), BAD_CONFIG));
+    assert_true(disk_exists(disk_real(), db));
+    assert_false(disk_exists(disk_real(), wal));
+    free(db);
+    free(wal);
+    free(snap);
+}
+
+static void test_a_store_of_another_format_is_refused(void **state)
+{
+    struct folder *folder = *state;
+    assert_false(err_is(visit(folder, 0, "2")));
+    assert_true(IS(visit(folder, 0, NULL), BAD_FORMAT));
+}
+
+static void test_a_store_ahead_of_its_log_is_refused(void **state)
+{
+    struct folder *folder = *state;
+    struct storage storage;
+    struct wal_batch batch = {.must_sync = true};
+    struct raft_entry entry = {.term = 1, .index = 1};
+    struct wal_cost cost;
+    struct why why = {""};
+    struct raft_hard_state hard = {.term = 1, .commit = 1};
+    assert_false(err_is(storage_open(&storage, &folder->config, &why)));
+    batch.entries = &entry;
+    batch.entries_count = 1;
+    batch.hard = &hard;
+    assert_false(err_is(wal_append(storage.wal, &batch, &cost, &why)));
+    storage_close(&storage, true);
+    assert_false(err_is(visit(folder, 9, NULL)));
+    assert_true(IS(visit(folder, 0, NULL), BAD_FORMAT));
+}
+
+static void test_a_store_without_its_log_is_refused(void **state)
+{
+    struct folder *folder = *state;
+    assert_false(err_is(visit(folder, 0, NULL)));
+    remove_in(folder, "member/wal");
+    assert_true(IS(visit(folder, 0, NULL), BAD_FORMAT));
+}
+
+#define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FOLDER_TEST(test_new_and_found_again_is_the_same_member),
+        FOLDER_TEST(test_a_folder_in_use_is_refused),
+        FOLDER_TEST(test_a_folder_of_etcd_is_left_as_it_is),
+        FOLDER_TEST(test_a_store_of_another_format_is_refused),
+        FOLDER_TEST(test_a_store_ahead_of_its_log_is_refused),
+        FOLDER_TEST(test_a_store_without_its_log_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
