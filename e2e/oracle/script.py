@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A script is lines of operations: a name, perhaps a label, a request as protobuf text.
+
+    LeaseGrant =L1 TTL: 300           the granted id is <L1> in later lines, on each side its own
+    Put key: "a" value: "<x*60000>" lease: <L1>
+    Compact revision: <rev-3>         <rev> is the last revision seen
+    Txn compare { result: EQUAL target: MOD key: "a" mod_revision: <mod a> }
+    Watch 2 create_request { key: "a" }      on watch stream 2, opened when first used
+    WatchClose 2
+    LeaseKeepAlive ID: 7
+    Sync                              wait until the watch streams of both sides say the same
+"""
+import re
+
+from google.protobuf import text_format
+
+from lib.api import pb
+
+UNARY = {
+    "Range": ("KV", "Range"), "Put": ("KV", "Put"), "DeleteRange": ("KV", "DeleteRange"),
+    "Txn": ("KV", "Txn"), "Compact": ("KV", "Compaction"),
+    "LeaseGrant": ("Lease", "LeaseGrant"), "LeaseRevoke": ("Lease", "LeaseRevoke"),
+    "LeaseTimeToLive": ("Lease", "LeaseTimeToLive"), "LeaseLeases": ("Lease", "LeaseLeases"),
+    "MemberList": ("Cluster", "MemberList"), "Alarm": ("Maintenance", "Alarm"),
+    "Status": ("Maintenance", "Status"), "HashKV": ("Maintenance", "HashKV"),
+    "MoveLeader": ("Maintenance", "MoveLeader"), "AuthStatus": ("Auth", "AuthStatus"),
+}
+OTHER = {"Watch": "WatchRequest", "LeaseKeepAlive": "LeaseKeepAliveRequest"}
+LINE = re.compile(r"(\w+)(?: =(\w+))?(?: (\d+)(?= |$))?(?: (.*))?$")
+MACRO = re.compile(r"<([^<>]+)>")
+REPEAT = re.compile(r"(.)\*(\d+)$")
+
+
+class Operation:
+    """One line."""
+
+    def __init__(self, line):
+        found = LINE.match(line)
+        if not found:
+            raise ValueError(f"not an operation: {line}")
+        self.line = line
+        self.name, self.label, stream, self.text = found.groups()
+        self.stream = int(stream) if stream else None
+        self.text = self.text or ""
+
+    def message(self, resolve):
+        """The request; resolve(macro) gives the text that stands for <macro>."""
+        stem = UNARY[self.name][1] + "Request" if self.name in UNARY else OTHER[self.name]
+
+        def expand(found):
+            repeat = REPEAT.match(found[1])
+            return repeat[1] * int(repeat[2]) if repeat else resolve(found[1])
+        return text_format.Parse(MACRO.sub(expand, self.text), getattr(pb, stem)())
+
+
+def parse(lines):
+    lines = (line.strip() for line in lines)
+    return [Operation(line) for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a script that shows a difference short: delta debugging over its lines."""
+import time
+
+from .compare import Pair
+
+
+def shows(folder, operations, name):
+    """The difference at an operation of this name, or None; and the script up to it."""
+    with Pair(folder) as pair:
+        found = pair.run(operations)
+    if found and found[1].name == name:
+        return operations[:found[0] + 1], found[1]
+    return None
+
+
+def shrink(folder, operations, name, seconds=120):
+    """Returns (script, difference); None when the same script does not show it again."""
+    deadline = time.monotonic() + seconds
+    best = shows(folder, operations, name)
+    if best is None:
+        return None
+    chunk = max(len(best[0]) // 2, 1)
+    while time.monotonic() < deadline:
+        start, cut = 0, False
+        while start < len(best[0]) and time.monotonic() < deadline:
+            trial = best[0][:start] + best[0][start + chunk:]
+            shown = shows(folder, trial, name) if trial else None
+            if shown:
+                best, cut = shown, True
+            else:
+                start += chunk
+        if chunk == 1 and not cut:
+            break
+        chunk = max(chunk // 2, 1)
+    return best

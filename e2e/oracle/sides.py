@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two members that are compared, each with its streams and what it said on them."""
+import os
+import queue
+import shutil
+import threading
+import time
+
+import grpc
+
+from lib.api import pb
+from lib.env import binary, free_port, reference
+from lib.member import Member
+
+from .script import UNARY
+
+LABELLED = 0x7000000000000000
+FLAGS = ["--unsafe-no-fsync", "--log-level=error"]
+OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
+           ("grpc.use_local_subchannel_pool", 1)]
+
+
+class Twin(Member):
+    """Both advertise the same URLs, so that their ids are the same."""
+
+    def __init__(self, folder, program, peer_url):
+        super().__init__(folder, program=program, flags=FLAGS)
+        self.advertised = peer_url
+
+    def command(self):
+        return [part.replace(self.peer_url, self.advertised).replace(
+                    f"--listen-peer-urls={self.advertised}", f"--listen-peer-urls={self.peer_url}")
+                if "peer" in part or "initial-cluster" in part
+                else part.replace("--advertise-client-urls=" + self.client_url,
+                                  "--advertise-client-urls=" + self.advertised)
+                for part in super().command()]
+
+
+class WatchLog:
+    """One watch stream of one side: what came, by watch id, events merged over answers."""
+
+    def __init__(self, side, changed):
+        self.side, self.changed = side, changed
+        self.created = 0
+        self.progress = []
+        self.by_id = {}
+        self.canceled = 0
+        self.live = set()
+        self.compacted = set()
+        self.ended = None
+        self.wrong = []
+        self.last = {}
+        self.requests = queue.Queue()
+        self.call = side.bidi("Watch", "Watch", "Watch")(iter(self.requests.get, None))
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        try:
+            for answer in self.call:
+                with self.changed:
+                    self._take(answer)
+                    self.changed.notify_all()
+            end = "the stream ended"
+        except grpc.RpcError as error:
+            end = f"{error.code().name}: {error.details()}"
+        with self.changed:
+            self.ended = end
+            self.changed.notify_all()
+
+    def _take(self, answer):
+        number = answer.watch_id
+        items = self.by_id.setdefault(number, [])
+        if answer.events:
+            self._take_events(answer, items)
+        elif answer.created or answer.canceled:
+            self.created += answer.created
+            self.canceled += answer.canceled
+            if answer.canceled:
+                self.live.discard(number)
+                self.compacted.discard(number)
+                if answer.compact_revision:
+                    self.compacted.add(number)
+            else:
+                self.live.add(number)
+            items.append(answer)
+        elif number == -1:
+            self.progress.append(answer)
+
+    def _take_events(self, answer, items):
+        """What may differ is how events are grouped; a revision is never split but in fragments."""
+        first, highest = answer.events[0].kv.mod_revision, 0
+        if self.last.get(answer.watch_id, 0) >= first:
+            self.wrong.append(f"revision {first} came in two answers to {answer.watch_id}")
+        for event in answer.events:
+            if event.kv.mod_revision < highest:
+                self.wrong.append(f"revision {event.kv.mod_revision} behind {highest}")
+            highest = event.kv.mod_revision
+            items.append(self.side.unlabelled(event))
+        if answer.header.revision < highest:
+            self.wrong.append(f"header {answer.header.revision} below event {highest}")
+        if not answer.fragment:
+            self.last[answer.watch_id] = highest
+
+    def close(self):
+        self.requests.put(None)
+        self.call.cancel()
+
+
+class Side:
+    """One member and its client."""
+
+    def __init__(self, member, changed):
+        self.member, self.changed = member, changed
+        self.labels = {}
+        self.watches = {}
+        self.channel = None
+        self.keepalive = None
+        self.calls = {}
+        self.first_index = 0
+
+    def start(self):
+        shutil.rmtree(self.member.folder, ignore_errors=True)
+        self.member.start(wait=False)
+
+    def connect(self):
+        self.member.wait_ready()
+        while "not_decided" in self.member.get("/version")[1]:
+            time.sleep(0.02)
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.member.client_port}", OPTIONS)
+        for name, (service, stem) in UNARY.items():
+            self.calls[name] = self.channel.unary_unary(
+                f"/etcdserverpb.{service}/{name}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=getattr(pb, stem + "Response").FromString)
+        self.first_index = self._settled_index()
+
+    def _settled_index(self):
+        """What a member proposes when it starts is behind it."""
+        index, since = None, time.monotonic()
+        while time.monotonic() < since + 0.3:
+            now = self.calls["Status"](pb.StatusRequest()).raftIndex
+            if now != index:
+                index, since = now, time.monotonic()
+            time.sleep(0.01)
+        return index
+
+    def bidi(self, service, name, stem):
+        return self.channel.stream_stream(
+            f"/etcdserverpb.{service}/{name}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=getattr(pb, stem + "Response").FromString)
+
+    def stop(self):
+        for watch in self.watches.values():
+            watch.close()
+        if self.keepalive:
+            self.keepalive[0].put(None)
+            self.keepalive[1].cancel()
+        if self.channel:
+            self.channel.close()
+        if self.member.process and self.member.process.poll() is None:
+            self.member.kill()
+        shutil.rmtree(self.member.folder, ignore_errors=True)
+
+    def alive(self):
+        return self.member.process.poll() is None
+
+    def unlabelled(self, message):
+        """The message with ids this side chose replaced by what both call them."""
+        if self.labels:
+            self._replace(message, {actual: LABELLED + number
+                                    for number, (_, actual) in enumerate(self.labels.items())})
+        return message
+
+    def _replace(self, message, ids):
+        for field, value in message.ListFields():
+            if field.name in ("lease", "ID") and value in ids:
+                setattr(message, field.name, ids[value])
+            elif field.message_type:
+                for inner in value if field.label == field.LABEL_REPEATED else [value]:
+                    self._replace(inner, ids)
+
+    def keep_alive(self, message):
+        """Sends on the one keep-alive stream; the answer comes from answer_of()."""
+        if not self.keepalive:
+            requests = queue.Queue()
+            call = self.bidi("Lease", "LeaseKeepAlive", "LeaseKeepAlive")
+            self.keepalive = (requests, call(iter(requests.get, None)))
+        self.keepalive[0].put(message)
+
+    def watch(self, number):
+        if number not in self.watches:
+            self.watches[number] = WatchLog(self, self.changed)
+        return self.watches[number]
+
+
+def twins(folder):
+    """Ours and the reference, not started; on the same ports each time."""
+    changed = threading.Condition()
+    free_port.next = twins.first = getattr(twins, "first", None) or free_port()
+    peer_url = f"http://127.0.0.1:{free_port()}"
+    ours = Twin(os.path.join(folder, "ours"), binary("etcd"), peer_url)
+    theirs = Twin(os.path.join(folder, "reference"), reference("etcd"), peer_url)
+    return Side(ours, changed), Side(theirs, changed)
