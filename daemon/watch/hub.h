@@ -6,19 +6,10 @@
 #define WATCH_HUB_H
 
 #include "watch/index.h"
+#include "watch/queue.h"
 #include "watch/watch.h"
 
 #include <pthread.h>
-
-enum {
-    /* Past either, a watcher that is to get a new revision becomes unsynced. */
-    WATCH_PENDING_EVENTS_MAX = 32 * 1024,
-    WATCH_PENDING_BYTES_MAX = 32 * 1024 * 1024,
-    WATCH_ITEM_EVENTS_MAX = 1024,
-    WATCH_ITEM_BYTES_MAX = 1024 * 1024,
-    WATCH_SYNC_CHANGES = 2000,
-    WATCH_SYNC_BYTES = 8 * 1024 * 1024,
-};
 
 struct watch_hub {
     pthread_mutex_t mutex;
@@ -62,34 +53,6 @@ struct watcher {
  * cancel of it is answered, until the client cancels it. */
 extern struct watcher watcher_compacted;
 
-/* An answer in a stream's queue. */
-struct queued {
-    struct list node;
-    struct watcher *watcher; /* NULL unless watcher->tail may point here */
-    struct watch_item item;
-    size_t cap;
-    size_t bytes;
-};
-
-struct watch_stream {
-    struct list in_hub;
-    struct watch_hub *hub;
-    void (*wake)(void *arg);
-    void *arg;
-    struct map *by_id;
-    struct list watchers;
-    struct list queue;
-    int64_t next_id;
-    int64_t progress_at_ms; /* 0: not yet set */
-    size_t pending_events;
-    size_t pending_bytes;
-    bool is_awake;    /* wake was called and the queue not yet found empty */
-    bool is_starving; /* a watcher waits for room */
-};
-
-struct queued *stream_queue(
-    struct watch_stream *stream, enum watch_item_kind kind, int64_t id, revision rev);
-bool stream_has_room(const struct watch_stream *stream);
 /* Adds the event to the watcher's tail or a new item. False: no room, nothing added. */
 bool watcher_push(struct watcher *watcher, struct watch_event *event, revision rev);
 /* No more events join what it has queued. */

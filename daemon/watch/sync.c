@@ -15,6 +15,7 @@ struct slice_read {
     size_t cap;
     size_t bytes;
     revision covered; /* every change up to here has been read */
+    revision compacted;
 };
 
 static bool collect(void *arg, const struct mvcc_change *change)
@@ -30,7 +31,11 @@ static bool collect(void *arg, const struct mvcc_change *change)
         read->cap = read->cap ? read->cap * 2 : 64;
         read->changes = mem_grow(read->changes, read->cap * sizeof(*read->changes));
     }
-    mvcc_change_copy(&read->changes[read->count++], change);
+    struct mvcc_change *copy = &read->changes[read->count++];
+    mvcc_change_copy(copy, change);
+    if (change->main <= read->compacted) {
+        copy->prev_mod = 0; /* compacted, whether its row is still there or not */
+    }
     read->bytes += change->key->len + blob_slice(change->value).len;
     read->bytes += blob_slice(change->prev_value).len;
     return true;
@@ -139,6 +144,7 @@ bool watch_sync(struct watch_hub *hub)
     pthread_mutex_lock(&hub->mutex);
     revision from = pick(hub);
     read.covered = hub->rev;
+    read.compacted = mvcc_compact_revision(hub->mvcc);
     pthread_mutex_unlock(&hub->mutex);
     if (from == 0) {
         return false;
