@@ -2,7 +2,6 @@
 #include "apply/state.h"
 
 #include "apply/view.h"
-#include "base/clock.h"
 #include "base/codec.h"
 #include "base/pb.h"
 
@@ -107,7 +106,6 @@ static struct err lease_grant_request(
         return ERR(NO_SPACE);
     }
     bool fits = apply_fits_quota(a->apply, &request->base);
-    lease_set_now(a->apply->options.leases, clock_mono_ms());
     TRY(lease_grant(a->apply->options.leases, request->id, request->ttl, a->apply->batch, &ttl_s));
     Etcdserverpb__LeaseGrantResponse *response =
         VIEW_NEW(a->arena, etcdserverpb__lease_grant_response);

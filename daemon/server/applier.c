@@ -62,6 +62,7 @@ static bool run(
     struct apply_sink sink = {find, collect_done, conf, done};
     struct why why = {""};
     int64_t began_ns = clock_mono_ns();
+    lease_set_now(server->options.leases, began_ns / 1000000);
     revision compacted = mvcc_compact_revision(server->options.mvcc);
     for (size_t i = 0; i < count; i++) {
         if (err_is(apply_entry(server->options.apply, &entries[i], &sink, &why))) {
