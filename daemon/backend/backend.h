@@ -39,8 +39,6 @@ void backend_batch_put(struct backend_batch *batch, struct slice key, struct sli
 void backend_batch_put_parts(
     struct backend_batch *batch, struct slice key, const struct slice *parts, size_t count);
 void backend_batch_delete(struct backend_batch *batch, struct slice key);
-/* [from, to) */
-void backend_batch_delete_range(struct backend_batch *batch, struct slice from, struct slice to);
 size_t backend_batch_bytes(const struct backend_batch *batch);
 /* Atomic: all of it or nothing survives a crash. Not synced. Any thread. Errors: IO, NO_DISK. */
 MUST struct err backend_write(

@@ -54,11 +54,6 @@ void backend_batch_delete(struct backend_batch *batch, struct slice key)
     rocksdb_writebatch_delete(batch->rocks, chars(key), key.len);
 }
 
-void backend_batch_delete_range(struct backend_batch *batch, struct slice from, struct slice to)
-{
-    rocksdb_writebatch_delete_range(batch->rocks, chars(from), from.len, chars(to), to.len);
-}
-
 size_t backend_batch_bytes(const struct backend_batch *batch)
 {
     size_t bytes = 0;

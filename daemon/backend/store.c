@@ -14,7 +14,7 @@ enum {
     MIB = 1024 * 1024,
     CACHE_DEFAULT = 64 * MIB,
     MEMTABLE_DEFAULT = 32 * MIB,
-    VALUE_APART_MIN = 128, /* values from this size stand in files of their own */
+    VALUE_APART_MIN = 128,  /* values from this size stand in files of their own */
     BLOCK_BYTES = 4 * 1024, /* a cold value costs reading and unpacking one block */
     LOG_LEVEL_WARN = 2,
     COMPACT_FORCE = 2, /* the lowest level too */
@@ -83,8 +83,9 @@ static struct err options_init(
     struct backend *backend, const struct backend_options *options, struct why *why)
 {
     /* Without the first, close would flush: what a crash loses and what a stop loses are to be the
-     * same. The last remembers where the newest row of each prefix stands in the memtable: rows come
-     * in order within a prefix, and the prefixes alternate. */
+     * same. The last remembers where the newest row of each prefix stands in the memtable: rows
+     * come in order within a prefix, and the prefixes alternate. It forbids deletions of ranges:
+     * RocksDB 7.8 puts them elsewhere and takes the same hint along. */
     char *text = NULL;
     rocksdb_options_t *base = rocksdb_options_create();
     backend->options = rocksdb_options_create();

@@ -100,10 +100,6 @@ static void test_backend_reads_what_was_written(void **state)
     assert_false(err_is(backend_write(place->backend, batch, NULL)));
     assert_value(place, NULL, "ma", NULL);
     assert_value(place, NULL, "mb", "headtail");
-    backend_batch_reset(batch);
-    backend_batch_delete_range(batch, SLICE("ma"), SLICE("mz"));
-    assert_false(err_is(backend_write(place->backend, batch, NULL)));
-    assert_value(place, NULL, "mb", NULL);
     backend_batch_free(batch);
 }
 
