@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Unary calls on a real member: codes, texts, headers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/pb.h"
+#include "boot/storage.h"
+
+#include <ftw.h>
+#include <unistd.h>
+
+struct service {
+    char path[64];
+    struct config config;
+    struct storage storage;
+    struct api *api;
+};
+
+static void load(struct service *service)
+{
+    struct config_notes notes = {0};
+    struct why why = {""};
+    char *environ_none[] = {NULL};
+    char program[] = "etcd";
+    char name[] = "--name=m";
+    char flag[] = "--data-dir";
+    char *argv[] = {program, name, flag, service->path, NULL};
+    struct config_source source = {4, argv, environ_none, "/nonexistent", 0};
+    struct err err = config_load(&source, &service->config, &notes, &why);
+    config_notes_fini(&notes);
+    assert_false(err_is(err));
+}
+
+static int setup(void **state)
+{
+    struct service *service = mem_new(sizeof(*service));
+    struct why why = {""};
+    strcpy(service->path, "/tmp/ketcd-api-XXXXXX");
+    assert_non_null(mkdtemp(service->path));
+    load(service);
+    struct storage *s = &service->storage;
+    assert_false(err_is(storage_open(s, &service->config, &why)));
+    s->server = server_start(&(struct server_options){.disk = s->disk, .raft = s->raft,
+        .wal = s->wal, .backend = s->backend, .mvcc = s->mvcc, .leases = s->leases,
+        .members = s->members, .hub = s->hub, .apply = s->apply, .snapshot_count = 100000,
+        .wals_max = 5, .tick_ms = 20, .election_ticks = 10, .max_request_bytes = 1 << 20,
+        .name = "m"});
+    assert_true(server_wait_ready(s->server, 20000));
+    service->api = api_new_service(&(struct api_options){
+        .server = s->server, .txn_ops_max = 128, .request_bytes_max = 1 << 20});
+    *state = service;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+static int teardown(void **state)
+{
+    struct service *service = *state;
+    server_stop(service->storage.server);
+    api_free(service->api);
+    server_free(service->storage.server);
+    storage_close(&service->storage, false);
+    config_fini(&service->config);
+    nftw(service->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(service);
+    return 0;
+}
+
+static void done(struct api_call *call)
+{
+    atomic_store((atomic_bool *)call->edge, true);
+}
+
+/* The status; the response stays empty. */
+static struct api_status ask(struct service *service, const char *path, struct slice request)
+{
+    atomic_bool is_done = false;
+    struct payload payload;
+    struct api_status status;
+    struct api_call call = {.method = api_method_find(slice_str(path)), .arena = arena_new(0),
+        .request = request, .deadline_ns = INT64_MAX, .done = done, .edge = &is_done};
+    assert_non_null(call.method);
+    api_call_start(service->api, &call);
+    for (int i = 0; i < 20000 && !atomic_load(&is_done); i++) {
+        usleep(1000);
+    }
+    assert_true(atomic_load(&is_done));
+    api_call_finish(&call, &payload, &status);
+    payload_fini(&payload);
+    arena_free(call.arena);
+    return status;
+}
+
+static void check_status(struct service *service, const char *path, struct slice request,
+    enum grpc_code code, const char *text)
+{
+    struct api_status status = ask(service, path, request);
+    assert_int_equal(status.code, code);
+    if (text) {
+        assert_string_equal(status.text, text);
+    }
+}
+
+static void test_codes_and_texts(void **state)
+{
+    struct service *service = *state;
+    check_status(service, "/etcdserverpb.KV/Put", SLICE("\x0a\x01k\x12\x01v"), GRPC_CODE_OK, NULL);
+    check_status(service, "/etcdserverpb.KV/Range", SLICE("\x0a\x01k"), GRPC_CODE_OK, NULL);
+    check_status(service, "/etcdserverpb.KV/Put", SLICE(""), GRPC_CODE_INVALID_ARGUMENT,
+        "etcdserver: key is not provided");
+    check_status(service, "/etcdserverpb.KV/Put", SLICE("\x0a\x01k\x18\x63"), GRPC_CODE_NOT_FOUND,
+        "etcdserver: requested lease not found");
+    check_status(service, "/etcdserverpb.KV/Range", SLICE("\x0a\x01k\x20\x63"),
+        GRPC_CODE_OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision");
+    check_status(service, "/etcdserverpb.KV/Compact", SLICE("\x08\x63"), GRPC_CODE_OUT_OF_RANGE,
+        "etcdserver: mvcc: required revision is a future revision");
+    check_status(service, "/etcdserverpb.Lease/LeaseRevoke", SLICE("\x08\x63"),
+        GRPC_CODE_NOT_FOUND, "etcdserver: requested lease not found");
+}
+
+static void test_malformed_is_refused(void **state)
+{
+    struct service *service = *state;
+    uint8_t deep[4096];
+    size_t at = sizeof(deep);
+    check_status(service, "/etcdserverpb.KV/Put", SLICE("\x0a\x7f"), GRPC_CODE_INTERNAL, NULL);
+    while (at > 64) { /* success { request_txn { success { … } } } */
+        size_t len = sizeof(deep) - at;
+        uint8_t head[] = {0x22, (uint8_t)(0x80 | (len & 0x7f)), (uint8_t)(len >> 7)};
+        memcpy(deep + (at -= sizeof(head)), head, sizeof(head));
+        len += sizeof(head);
+        head[0] = 0x12;
+        head[1] = (uint8_t)(0x80 | (len & 0x7f));
+        head[2] = (uint8_t)(len >> 7);
+        memcpy(deep + (at -= sizeof(head)), head, sizeof(head));
+    }
+    check_status(service, "/etcdserverpb.KV/Txn", slice_of(deep + at, sizeof(deep) - at),
+        GRPC_CODE_INTERNAL, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_codes_and_texts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_malformed_is_refused, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
