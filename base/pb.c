@@ -12,13 +12,14 @@ static const ProtobufCMessageDescriptor *submessage(
 
 /* Walks the nesting with a stack of its own, so that the input cannot choose how deep ours gets. */
 static struct err depth_check(
-    const ProtobufCMessageDescriptor *type, struct slice bytes, size_t depth_max)
+    const ProtobufCMessageDescriptor *type, struct slice bytes, size_t depth_max, size_t fields_max)
 {
     struct {
         const ProtobufCMessageDescriptor *type;
         struct wire wire;
     } stack[PB_DEPTH_LOG_MAX];
     size_t depth = 1;
+    size_t fields = 0;
     stack[0].type = type;
     wire_init(&stack[0].wire, bytes);
     while (depth) {
@@ -28,6 +29,9 @@ static struct err depth_check(
             continue;
         }
         TRY(wire_next(&stack[depth - 1].wire, &field));
+        if (++fields > fields_max) {
+            return ERR(TOO_BIG);
+        }
         if (field.type != WIRE_BYTES) {
             continue;
         }
@@ -59,14 +63,21 @@ static struct err unpack(const ProtobufCMessageDescriptor *type, struct arena *a
 struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message)
 {
-    TRY(depth_check(type, bytes, PB_DEPTH_MAX));
+    TRY(depth_check(type, bytes, PB_DEPTH_MAX, SIZE_MAX));
+    return unpack(type, arena, bytes, out_message);
+}
+
+struct err pb_unpack_request(const ProtobufCMessageDescriptor *type, struct arena *arena,
+    struct slice bytes, void *out_message)
+{
+    TRY(depth_check(type, bytes, PB_DEPTH_MAX, PB_FIELDS_MAX));
     return unpack(type, arena, bytes, out_message);
 }
 
 struct err pb_unpack_log(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message)
 {
-    TRY(depth_check(type, bytes, PB_DEPTH_LOG_MAX));
+    TRY(depth_check(type, bytes, PB_DEPTH_LOG_MAX, SIZE_MAX));
     return unpack(type, arena, bytes, out_message);
 }
 

@@ -18,6 +18,12 @@ enum { PB_DEPTH_MAX = 300, PB_DEPTH_LOG_MAX = 310 };
  * limit). */
 MUST struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message);
+/* The same for what a client sent: also no more than PB_FIELDS_MAX fields in all, known or not. Two
+ * bytes of the wire can cost a hundred of memory; the largest transaction that etcd allows has far
+ * fewer. */
+enum { PB_FIELDS_MAX = 256 * 1024 };
+MUST struct err pb_unpack_request(const ProtobufCMessageDescriptor *type, struct arena *arena,
+    struct slice bytes, void *out_message);
 /* The same for what stands in the log: a request there is wrapped a little deeper than the client
  * sent it. */
 MUST struct err pb_unpack_log(const ProtobufCMessageDescriptor *type, struct arena *arena,

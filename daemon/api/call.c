@@ -83,7 +83,7 @@ void api_call_start(struct api *api, struct api_call *call)
         api_done(state, err);
         return;
     }
-    err = pb_unpack(call->method->request, call->arena, call->request, &state->request);
+    err = pb_unpack_request(call->method->request, call->arena, call->request, &state->request);
     if (err_is(err)) {
         state->text =
             "grpc: error unmarshalling request: proto: malformed or too deeply nested message";

@@ -43,7 +43,7 @@ static void keep_message(struct api_stream *stream, struct slice message)
 {
     Etcdserverpb__LeaseKeepAliveRequest *request;
     struct arena *arena = arena_new(0);
-    if (err_is(pb_unpack(
+    if (err_is(pb_unpack_request(
             &etcdserverpb__lease_keep_alive_request__descriptor, arena, message, &request))) {
         api_queue_end(
             stream->state, (struct api_status){GRPC_CODE_INTERNAL,

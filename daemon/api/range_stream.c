@@ -90,8 +90,8 @@ static void stream_message(struct api_stream *stream, struct slice message)
     if (streaming->request) {
         return;
     }
-    if (err_is(pb_unpack(&etcdserverpb__range_request__descriptor, streaming->arena, message,
-            &streaming->request))) {
+    if (err_is(pb_unpack_request(&etcdserverpb__range_request__descriptor, streaming->arena,
+            message, &streaming->request))) {
         end(streaming, (struct api_status){
                            GRPC_CODE_INTERNAL, "grpc: error unmarshalling request: malformed"});
         return;

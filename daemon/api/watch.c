@@ -13,6 +13,8 @@ enum {
     MESSAGE_MAX = INT32_MAX,
 };
 
+static const char flooded[] = "the client does not read its responses";
+
 struct watching {
     struct api_stream *stream;
     struct watch_stream *watches;
@@ -82,9 +84,15 @@ static void create(struct watching *watching, const Etcdserverpb__WatchCreateReq
 static void watch_message(struct api_stream *stream, struct slice message)
 {
     struct watching *watching = stream->state;
+    if (watch_stream_is_flooded(watching->watches)) {
+        atomic_store(&watching->failure, flooded);
+        stream->wake(stream);
+        return;
+    }
     Etcdserverpb__WatchRequest *request;
     struct arena *arena = arena_new(0);
-    if (err_is(pb_unpack(&etcdserverpb__watch_request__descriptor, arena, message, &request))) {
+    if (err_is(pb_unpack_request(
+            &etcdserverpb__watch_request__descriptor, arena, message, &request))) {
         atomic_store(
             &watching->failure, "grpc: failed to unmarshal the received message: malformed");
         stream->wake(stream);
@@ -169,6 +177,14 @@ static bool needs_fragment(struct watching *watching, size_t bytes_max)
     return false;
 }
 
+static enum grpc_code code_of(const char *failure)
+{
+    if (failure == err_text(ERR(NO_LEADER))) {
+        return GRPC_CODE_UNAVAILABLE;
+    }
+    return failure == flooded ? GRPC_CODE_RESOURCE_EXHAUSTED : GRPC_CODE_INTERNAL;
+}
+
 static enum api_next watch_next(
     struct api_stream *stream, struct payload *out, struct api_status *out_status)
 {
@@ -177,9 +193,7 @@ static enum api_next watch_next(
     size_t bytes_max = stream->api->options.request_bytes_max;
     struct buf head;
     if (failure) {
-        bool is_leader = failure == err_text(ERR(NO_LEADER));
-        *out_status =
-            (struct api_status){is_leader ? GRPC_CODE_UNAVAILABLE : GRPC_CODE_INTERNAL, failure};
+        *out_status = (struct api_status){code_of(failure), failure};
         return API_NEXT_END;
     }
     if (!watching->has_item && !watch_stream_next(watching->watches, &watching->item)) {

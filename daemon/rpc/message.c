@@ -23,7 +23,7 @@ static struct slice bytes_of(grpc_byte_buffer *message, grpc_slice *keep, struct
         return (struct slice){0};
     }
     while (grpc_byte_buffer_reader_next(&reader, &part)) {
-        if (GRPC_SLICE_LENGTH(part) == len) {
+        if (!bytes && GRPC_SLICE_LENGTH(part) == len) {
             *keep = part;
             break;
         }

@@ -15,6 +15,7 @@ enum {
     /* Past either, a watcher that is to get a new revision becomes unsynced. */
     WATCH_PENDING_EVENTS_MAX = 32 * 1024,
     WATCH_PENDING_BYTES_MAX = 32 * 1024 * 1024,
+    WATCH_ANSWERS_MAX = 16 * 1024,
     WATCH_ITEM_EVENTS_MAX = 1024,
     WATCH_ITEM_BYTES_MAX = 1024 * 1024,
     WATCH_SYNC_CHANGES = 2000,
@@ -44,6 +45,8 @@ struct watch_stream {
     size_t pending_bytes;
     bool is_awake;    /* wake was called and the queue not yet found empty */
     bool is_starving; /* a watcher waits for room */
+    bool is_flooded;  /* too many answers wait: the client sends and does not read */
+    size_t answers;   /* queued items that are not events */
 };
 
 struct queued *stream_queue(

@@ -23,6 +23,7 @@ struct watch_stream *watch_stream_new(struct watch_hub *hub, void (*wake)(void *
 
 static void stream_unpend(struct watch_stream *stream, const struct queued *queued)
 {
+    stream->answers -= queued->item.kind != WATCH_ITEM_EVENTS;
     stream->pending_events -= queued->item.events_count;
     stream->pending_bytes -= queued->bytes;
     stream->hub->stats.pending_events -= queued->item.events_count;
@@ -93,6 +94,8 @@ struct queued *stream_queue(
     struct queued *queued = mem_new(sizeof(*queued));
     queued->item = (struct watch_item){.kind = kind, .id = id, .rev = rev};
     list_push(&stream->queue, &queued->node);
+    stream->answers += kind != WATCH_ITEM_EVENTS;
+    stream->is_flooded |= stream->answers > WATCH_ANSWERS_MAX;
     if (!stream->is_awake) {
         stream->is_awake = true;
         stream->wake(stream->arg);
@@ -221,6 +224,14 @@ void watch_create(struct watch_stream *stream, const struct watch_spec *spec)
         watcher_new(stream, spec, id);
     }
     pthread_mutex_unlock(&hub->mutex);
+}
+
+bool watch_stream_is_flooded(struct watch_stream *stream)
+{
+    pthread_mutex_lock(&stream->hub->mutex);
+    bool is_flooded = stream->is_flooded;
+    pthread_mutex_unlock(&stream->hub->mutex);
+    return is_flooded;
 }
 
 void watch_refuse(struct watch_stream *stream, const char *text)

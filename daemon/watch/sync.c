@@ -152,8 +152,7 @@ bool watch_sync(struct watch_hub *hub)
     bool is_more = true;
     struct err err = OK;
     if (from <= read.covered) {
-        err = mvcc_history(
-            hub->mvcc, from, read.covered, true, collect, &read, &hub->failed_why);
+        err = mvcc_history(hub->mvcc, from, read.covered, true, collect, &read, &hub->failed_why);
     }
     if (!err_is(err)) {
         pthread_mutex_lock(&hub->mutex);

@@ -109,6 +109,9 @@ void watch_progress_all(struct watch_stream *stream);
 /* The next answer; false when there is none now. Neighbouring events of one watcher come together.
  */
 bool watch_stream_next(struct watch_stream *stream, struct watch_item *out);
+/* Whether more answers to requests wait than a client that reads would leave: the edge ends the
+ * stream. Stays so. */
+bool watch_stream_is_flooded(struct watch_stream *stream);
 void watch_item_fini(struct watch_item *item);
 /* The encoded event; lent by the event. Reads the previous value from the store when it must. */
 struct blob *watch_event_encoded(struct watch_event *event, struct mvcc *mvcc, bool is_prev_wanted);

@@ -145,6 +145,27 @@ static void test_pb_bounds_nesting(void **state)
     arena_free(arena);
 }
 
+/* Two bytes of the wire a field: little to send, much to hold. */
+static void test_pb_bounds_the_fields_of_a_request(void **state)
+{
+    const ProtobufCMessageDescriptor *type = &etcdserverpb__txn_request__descriptor;
+    struct arena *arena = arena_new(0);
+    struct buf buf;
+    void *message = NULL;
+    (void)state;
+    buf_init(&buf, 1 << 20);
+    for (size_t i = 0; i < PB_FIELDS_MAX; i++) {
+        buf_add(&buf, "\x78\x01", 2); /* field 15, which TxnRequest does not have */
+    }
+    assert_false(err_is(pb_unpack_request(type, arena, buf_slice(&buf), &message)));
+    buf_add(&buf, "\x78\x01", 2);
+    message = NULL;
+    assert_true(IS(pb_unpack_request(type, arena, buf_slice(&buf), &message), TOO_BIG));
+    assert_null(message);
+    buf_fini(&buf);
+    arena_free(arena);
+}
+
 static void test_pb_refuses_bytes_of_another_kind(void **state)
 {
     struct arena *arena = arena_new(0);
@@ -186,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_wire_refuses_what_is_malformed),
         cmocka_unit_test(test_wire_reads_every_type),
         cmocka_unit_test(test_pb_bounds_nesting),
+        cmocka_unit_test(test_pb_bounds_the_fields_of_a_request),
         cmocka_unit_test(test_pb_refuses_bytes_of_another_kind),
         cmocka_unit_test(test_crc32c_is_castagnolis),
     };

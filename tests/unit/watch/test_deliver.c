@@ -237,6 +237,18 @@ static void test_free_with_things_to_say(void **state)
     assert_int_equal(atomic_load(&scene->wakes), 2);
 }
 
+/* A client that asks and never reads: its answers are counted, and the edge is told to end it. */
+static void test_answers_nobody_reads_flood_the_stream(void **state)
+{
+    struct scene *scene = *state;
+    for (int i = 0; i < 16 * 1024; i++) {
+        watch_refuse(scene->stream, "no");
+    }
+    assert_false(watch_stream_is_flooded(scene->stream));
+    watch_refuse(scene->stream, "no");
+    assert_true(watch_stream_is_flooded(scene->stream));
+}
+
 int run_deliver_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +264,7 @@ int run_deliver_tests(void)
         SCENE_TEST(test_progress_that_nobody_reads_is_one_answer),
         SCENE_TEST(test_progress_by_time_is_for_the_quiet),
         SCENE_TEST(test_events_are_encoded_as_protobuf_c_packs_them),
+        SCENE_TEST(test_answers_nobody_reads_flood_the_stream),
         SCENE_TEST(test_free_with_things_to_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,41 @@ static void test_sync_gives_up_what_is_compacted(void **state)
     assert_int_equal(stats.unsynced, 0);
 }
 
+static void test_a_compacted_watch_keeps_its_id_until_it_is_cancelled(void **state)
+{
+    struct scene *scene = *state;
+    scene_put(scene, "a", "1");
+    scene_put(scene, "a", "2");
+    scene_put(scene, "a", "3");
+    place_compact(&scene->place, 4);
+    scene_watch(scene, "a", "", 2);
+    scene_sync(scene);
+    scene_watch(scene, "a", "", 0);
+    watch_cancel(scene->stream, 0);
+    watch_cancel(scene->stream, 0);
+    assert_string_equal(
+        scene_said(scene), "created 0; compacted 0@4; created 1; canceled 0; ");
+}
+
+static void test_no_previous_version_from_before_the_compacted_revision(void **state)
+{
+    struct scene *scene = *state;
+    struct watch_item item;
+    scene_put(scene, "a", "1");
+    scene_delete(scene, "a", "");
+    place_compact(&scene->place, 3);
+    scene_put(scene, "b", "1");
+    scene_put(scene, "b", "2");
+    scene_watch(scene, "a", "z", 3);
+    scene_sync(scene);
+    assert_true(watch_stream_next(scene->stream, &item));
+    assert_true(watch_stream_next(scene->stream, &item));
+    assert_int_equal(item.events_count, 3);
+    assert_int_equal(item.events[0]->change.prev_mod, 0);
+    assert_int_equal(item.events[2]->change.prev_mod, 4);
+    watch_item_fini(&item);
+}
+
 static void test_cancel_while_unsynced(void **state)
 {
     struct scene *scene = *state;
@@ -169,6 +204,8 @@ int run_sync_tests(void)
     const struct CMUnitTest tests[] = {
         SCENE_TEST(test_sync_reads_history),
         SCENE_TEST(test_sync_gives_up_what_is_compacted),
+        SCENE_TEST(test_a_compacted_watch_keeps_its_id_until_it_is_cancelled),
+        SCENE_TEST(test_no_previous_version_from_before_the_compacted_revision),
         SCENE_TEST(test_cancel_while_unsynced),
         SCENE_TEST(test_overflow_loses_nothing_and_stays_bounded),
         SCENE_TEST(test_overflow_by_bytes_does_not_tear_a_revision),
