@@ -14,7 +14,7 @@ enum {
     MIB = 1024 * 1024,
     CACHE_DEFAULT = 64 * MIB,
     MEMTABLE_DEFAULT = 32 * MIB,
-    VALUE_APART_MIN = 128,  /* values from this size stand in files of their own */
+    VALUE_APART_MIN = 4096, /* from here on a value apart reads as fast as one in a block */
     BLOCK_BYTES = 4 * 1024, /* a cold value costs reading and unpacking one block */
     LOG_LEVEL_WARN = 2,
     COMPACT_FORCE = 2, /* the lowest level too */

@@ -243,13 +243,13 @@ static void test_backend_detects_a_flipped_bit(void **state)
 static void test_backend_detects_a_flipped_bit_in_a_large_value(void **state)
 {
     struct place *place = *state;
-    char value[4001];
+    char value[8001];
     uint32_t seed = 1;
-    for (size_t i = 0; i < 4000; i++) {
+    for (size_t i = 0; i < 8000; i++) {
         seed = seed * 1664525 + 1013904223;
         value[i] = (char)('!' + (seed >> 24) % 89);
     }
-    value[4000] = 0;
+    value[8000] = 0;
     put(place, "va", value);
     assert_false(err_is(backend_flush(place->backend, NULL)));
     reopen(place);
