@@ -1,129 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""systemd/etcd.service under a real systemd, booted in a container.
-
-KETCD_SYSTEMD_ROOT: a root file system for systemd-nspawn that holds systemd, dbus and the libraries
-that etcd needs; it is not changed. Needs root. Without it: skipped. One is made so:
-
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,$LIBRARIES bookworm ROOT
-
-with LIBRARIES=libgrpc29,librocksdb7.8,libevent-2.1-7,libevent-openssl-2.1-7,libjson-c5,libyaml-0-2,
-libprotobuf-c1 (one word).
-"""
+"""What systemd is told, heard on a socket of the test's own."""
 import os
-import shutil
-import subprocess
-import unittest
+import signal
+import socket
+import time
 
-from lib import Case, binary
-from lib.env import ROOT
-
-ROOTFS = os.environ.get("KETCD_SYSTEMD_ROOT", "")
-BOOT_SECONDS = 120
-
-# After=etcd.service keeps the stopped unit, and with it how it ended, loaded.
-UNIT = """[Unit]
-Description=Steps of the test
-Wants=dbus.service
-After=basic.target dbus.service etcd.service
-SuccessAction=poweroff-force
-FailureAction=poweroff-force
-
-[Service]
-Type=oneshot
-ExecStart=/bin/sh /ketcd/steps
-StandardOutput=file:/ketcd/out
-StandardError=file:/ketcd/err
-"""
-
-# Each step prints "name: what it saw".
-STEPS = r"""
-trap 'journalctl -u etcd.service -o cat --no-pager >/ketcd/journal 2>&1' EXIT
-state() { systemctl show -P "$1" etcd.service; }
-say() { printf '%s: %s\n' "$1" "$2"; }
-ctl() { etcdctl --endpoints=http://127.0.0.1:2379 "$@" 2>&1; }
-useradd --system --no-create-home etcd
-systemctl start etcd.service; say start "$?"
-[ "$(state MainPID)" -gt 1 ] || exit 1
-say started "$(state ActiveState) $(state SubState) $(state Type)"
-say status "$(state StatusText)"
-first=$(state MainPID)
-say user "$(stat -c %U /proc/"$first")"
-say name "$(ctl member list | cut -d, -f3 | tr -d ' ')"
-say put "$(ctl put a 1)"
-systemctl reload etcd.service; say reload "$?"
-sleep 0.5
-[ "$(state MainPID)" = "$first" ]; say reloaded "$? $(state ActiveState)"
-kill -9 "$first"
-for _ in $(seq 100); do
-    sleep 0.2
-    [ "$(state ActiveState)" = active ] && [ "$(state MainPID)" != "$first" ] && break
-done
-second=$(state MainPID)
-[ "$second" != "$first" ]; say killed "$? $(state ActiveState) $(state NRestarts)"
-say got "$(ctl get a --print-value-only)"
-systemctl restart etcd.service; say restart "$?"
-[ "$(state MainPID)" != "$second" ]; say restarted "$? $(state ActiveState)"
-say got-again "$(ctl get a --print-value-only)"
-systemctl stop etcd.service; say stop "$?"
-say stopped "$(state ActiveState) $(state Result) $(state ExecMainCode) $(state ExecMainStatus)"
-"""
-
-WANTED = {
-    "start": "0", "started": "active running notify", "user": "etcd", "name": "node7", "put": "OK",
-    "reload": "0", "reloaded": "0 active", "killed": "0 active 1", "got": "1",
-    "restart": "0", "restarted": "0 active", "got-again": "1",
-    "stop": "0", "stopped": "inactive success 1 0",
-}
+from lib import Case
 
 
-def available():
-    if not ROOTFS or not os.path.isdir(ROOTFS):
-        raise unittest.SkipTest("no root file system: set KETCD_SYSTEMD_ROOT to its folder")
-    if os.geteuid() != 0 or not shutil.which("systemd-nspawn"):
-        raise unittest.SkipTest("needs root and systemd-nspawn (package systemd-container)")
+class Notify(Case):
+    def setUp(self):
+        super().setUp()
+        self.path = os.path.join(self.folder, "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.socket.close)
+        self.socket.bind(self.path)
 
+    def hear(self, wanted, seconds=10):
+        """Messages up to the first with that line."""
+        heard = []
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.socket.settimeout(max(deadline - time.monotonic(), 0.01))
+            try:
+                heard.append(self.socket.recv(4096).decode().split("\n"))
+            except TimeoutError:
+                break
+            if wanted in heard[-1]:
+                return heard
+        self.fail(f"no {wanted} within {seconds} s, but {heard}")
 
-class Systemd(Case):
-    def write(self, name, text):
-        path = os.path.join(self.folder, name)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        return path
+    def test_ready_means_that_clients_are_served(self):
+        member = self.member(certs=True, wait=False, env={"NOTIFY_SOCKET": self.path})
+        heard = self.hear("READY=1", 20)
+        self.assertEqual(1, len(heard))
+        self.assertTrue(any(line.startswith("STATUS=serving") for line in heard[0]), heard)
+        self.assertTrue(member.is_ready())
 
-    def read(self, name):
-        try:
-            with open(os.path.join(self.folder, name), encoding="utf-8") as file:
-                return file.read()
-        except FileNotFoundError:
-            return ""
+    def test_reload_and_stop_are_told(self):
+        member = self.member(env={"NOTIFY_SOCKET": self.path})
+        self.hear("READY=1")
+        member.process.send_signal(signal.SIGHUP)
+        heard = self.hear("RELOADING=1")
+        self.assertTrue(any(line.startswith("MONOTONIC_USEC=") for line in heard[-1]), heard)
+        self.hear("READY=1")
+        self.assertEqual(0, member.terminate())
+        self.hear("STOPPING=1")
 
-    def boot(self):
-        """Boots into the test's unit, which powers off at its end. nspawn wants one cgroup
-        hierarchy: a mount namespace of its own has it, whatever the host's is."""
-        self.write("steps", STEPS)
-        unit = self.write("ketcd-test.service", UNIT)
-        env = self.write("env", "ETCD_NAME=node7\n")
-        hosts = self.write("hosts", "127.0.0.1 localhost\n")
-        service = os.path.join(ROOT, "systemd", "etcd.service")
-        command = ["systemd-nspawn", "-D", ROOTFS, "--volatile=overlay", "--register=no",
-                   "--keep-unit", "--private-network", "--console=pipe",
-                   f"--bind={self.folder}:/ketcd",
-                   f"--bind-ro={hosts}:/etc/hosts",
-                   f"--bind-ro={env}:/etc/etcd.env",
-                   f"--bind-ro={unit}:/etc/systemd/system/ketcd-test.service",
-                   f"--bind-ro={service}:/etc/systemd/system/etcd.service"]
-        command += [f"--bind-ro={binary(name)}:/usr/bin/{name}" for name in ("etcd", "etcdctl")]
-        script = ("umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && "
-                  'exec "$@" --boot systemd.unit=ketcd-test.service')
-        with open(os.path.join(self.folder, "console"), "wb") as console:
-            subprocess.run(["timeout", "--kill-after=5", str(BOOT_SECONDS), "unshare", "-m",
-                            "sh", "-c", script, "sh", *command], stdin=subprocess.DEVNULL,
-                           stdout=console, stderr=console, check=False)
+    def test_the_watchdog_is_fed_while_core_turns(self):
+        self.member(env={"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "1000000"})
+        self.hear("READY=1")
+        for _ in range(5):
+            self.hear("WATCHDOG=1", 1)
 
-    def test_the_unit_starts_restarts_and_stops(self):
-        available()
-        os.chmod(self.folder, 0o755)
-        self.boot()
-        seen = dict(line.split(": ", 1) for line in self.read("out").splitlines() if ": " in line)
-        told = "\n".join(self.read(name)[-3000:] for name in ("err", "journal", "console"))
-        self.assertEqual(WANTED, {name: seen.get(name) for name in WANTED}, told)
+    def test_nobody_feeds_a_watchdog_that_is_not_there(self):
+        self.member(env={"NOTIFY_SOCKET": self.path})
+        self.hear("READY=1")
+        self.socket.settimeout(1.5)
+        with self.assertRaises(TimeoutError):
+            self.socket.recv(4096)
