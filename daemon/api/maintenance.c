@@ -39,8 +39,11 @@ static void add_errors(
         out->errors[out->n_errors++] = arena_strdup(arena, err_text(ERR(NO_LEADER)));
     }
     for (size_t i = 0; i < count; i++) {
-        out->errors[out->n_errors++] = arena_printf(arena, "memberID:%" PRIu64 " alarm:%s ",
-            alarms[i].member_id, alarm_name(alarms[i].type));
+        /* as Go prints a message: a zero is left out */
+        uint64_t member_id = alarms[i].member_id;
+        const char *id = member_id ? arena_printf(arena, "memberID:%" PRIu64 " ", member_id) : "";
+        out->errors[out->n_errors++] =
+            arena_printf(arena, "%salarm:%s ", id, alarm_name(alarms[i].type));
     }
 }
 
