@@ -53,10 +53,12 @@ class Wire(Case):
         return caught.exception.code(), caught.exception.details()
 
     def test_malformed_protobuf(self):
-        for body in (b"\xff" * 20, b"\x0a\x05ab", b"\x0a\xff\xff\xff\xff\x0f", b"\x08" + b"\x80" * 11):
+        for body in (b"\xff" * 20, b"\x0a\x05ab", b"\x0a\xff\xff\xff\xff\x0f",
+                     b"\x08" + b"\x80" * 11):
             for path in ("/etcdserverpb.KV/Range", "/etcdserverpb.KV/Txn"):
                 code, text = self.fails(self.api.raw, path, body)
-                self.assertIn(code, (grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT), text)
+                self.assertIn(code, (grpc.StatusCode.INTERNAL,
+                                     grpc.StatusCode.INVALID_ARGUMENT), text)
         self.assertServes()
 
     def test_unknown_method_and_service(self):
@@ -89,7 +91,8 @@ class Wire(Case):
         self.assertServes()
 
     def test_plain_text_on_the_tls_port(self):
-        for body in (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
+        for body in (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n",
+                     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
             sock = self.connect()
             sock.sendall(body)
             try:
@@ -148,7 +151,8 @@ class Start(Case):
         return node
 
     def test_command_lines_are_refused_as_the_reference_does(self):
-        for args in (["--bogus"], ["--name"], ["--max-request-bytes=abc"], ["--heartbeat-interval=x"],
+        for args in (["--bogus"], ["--name"], ["--max-request-bytes=abc"],
+                     ["--heartbeat-interval=x"],
                      ["extra"], ["--listen-client-urls=nonsense"], ["--heartbeat-interval=0"]):
             got = []
             for program in (reference("etcd"), binary("etcd")):

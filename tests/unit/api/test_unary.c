@@ -14,6 +14,7 @@
 #include "boot/storage.h"
 
 #include <ftw.h>
+#include <stdio.h>
 #include <unistd.h>
 
 struct service {
@@ -42,7 +43,7 @@ static int setup(void **state)
 {
     struct service *service = mem_new(sizeof(*service));
     struct why why = {""};
-    strcpy(service->path, "/tmp/ketcd-api-XXXXXX");
+    snprintf(service->path, sizeof(service->path), "/tmp/ketcd-api-XXXXXX");
     assert_non_null(mkdtemp(service->path));
     load(service);
     struct storage *s = &service->storage;

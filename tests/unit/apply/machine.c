@@ -5,6 +5,7 @@
 #include "base/pb.h"
 
 #include <ftw.h>
+#include <stdio.h>
 #include <unistd.h>
 
 static void open_all(struct machine *machine)
@@ -36,7 +37,7 @@ static void close_all(struct machine *machine)
 void machine_init(struct machine *machine, int64_t quota_bytes)
 {
     *machine = (struct machine){.options.quota_bytes = quota_bytes, .arena = arena_new(0)};
-    strcpy(machine->path, "/tmp/ketcd-apply-XXXXXX");
+    snprintf(machine->path, sizeof(machine->path), "/tmp/ketcd-apply-XXXXXX");
     assert_non_null(mkdtemp(machine->path));
     open_all(machine);
 }

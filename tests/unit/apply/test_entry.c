@@ -172,7 +172,7 @@ static void test_same_entries_come_to_the_same_state(void **state)
     machine_init(&other, 1024 * 1024 * 1024);
     fill(machine);
     fill(&other);
-    strcpy(list, machine_list(&other));
+    snprintf(list, sizeof(list), "%s", machine_list(&other));
     assert_string_equal(machine_list(machine), list);
     assert_int_equal(machine_hash(machine), machine_hash(&other));
     machine_fini(&other);

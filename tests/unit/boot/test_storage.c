@@ -11,6 +11,7 @@
 #include "boot/storage.h"
 
 #include <ftw.h>
+#include <stdio.h>
 #include <unistd.h>
 
 struct folder {
@@ -27,7 +28,7 @@ static int setup(void **state)
     char program[] = "etcd";
     char name[] = "--name=m";
     char flag[] = "--data-dir";
-    strcpy(folder->path, "/tmp/ketcd-boot-XXXXXX");
+    snprintf(folder->path, sizeof(folder->path), "/tmp/ketcd-boot-XXXXXX");
     assert_non_null(mkdtemp(folder->path));
     char *argv[] = {program, name, flag, folder->path, NULL};
     struct config_source source = {4, argv, environ_none, "/nonexistent", 0};

@@ -13,6 +13,7 @@
 #include "boot/storage.h"
 
 #include <ftw.h>
+#include <stdio.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -103,7 +104,7 @@ static int setup(void **state)
     struct why why = {""};
     char *environ_none[] = {NULL};
     atomic_store(&is_sync_failing, false);
-    strcpy(place->path, "/tmp/ketcd-member-XXXXXX");
+    snprintf(place->path, sizeof(place->path), "/tmp/ketcd-member-XXXXXX");
     assert_non_null(mkdtemp(place->path));
     char program[] = "etcd";
     char name[] = "--name=m";
