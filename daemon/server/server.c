@@ -117,7 +117,8 @@ void server_free(struct server *server)
 static bool is_ready(struct server *server)
 {
     return atomic_load(&server->leader) &&
-           atomic_load(&server->applied_term) == atomic_load(&server->term);
+           atomic_load(&server->applied_term) == atomic_load(&server->term) &&
+           atomic_load(&server->is_published);
 }
 
 bool server_wait_ready(struct server *server, int64_t timeout_ms)

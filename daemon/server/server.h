@@ -65,7 +65,8 @@ struct server *server_start(const struct server_options *options);
 void server_stop(struct server *server);
 void server_free(struct server *server);
 
-/* Blocks until the member has applied everything it found committed and knows a leader, up to
+/* Blocks until the member has applied everything it found committed, knows a leader and has told
+ * the cluster its client URLs (whoever is served first may ask for them), up to
  * timeout_ms. */
 bool server_wait_ready(struct server *server, int64_t timeout_ms);
 

@@ -466,6 +466,14 @@ class Load(KubernetesCase):
                          (after.hash, after.compact_revision, after.hash_revision))
 
 
+class Ready(Case):
+    def test_who_is_served_first_sees_the_members_urls(self):
+        node = self.member(certs=True)
+        with Api(node) as api:
+            members = api.MemberList(linearizable=True).members
+            self.assertEqual([[node.client_url]], [list(one.clientURLs) for one in members])
+
+
 class Kubeadm(Case):
     """The manifests' command lines, word for word but for address, ports and folders."""
     new = ("--feature-gates=InitialCorruptCheck=true", "--watch-progress-notify-interval=5s")
@@ -518,8 +526,10 @@ class Kubeadm(Case):
                                 [3, 5, 24])
         with Api(node, client="healthcheck-client") as api:
             members = api.MemberList(linearizable=True).members
-            self.assertEqual([(node.name, [f"https://127.0.0.2:{node.peer_port}"])],
-                             [(one.name, list(one.peerURLs)) for one in members])
+            self.assertEqual([(node.name, [f"https://127.0.0.2:{node.peer_port}"],
+                               [f"https://127.0.0.2:{node.client_port}"])],
+                             [(one.name, list(one.peerURLs), list(one.clientURLs))
+                              for one in members])
             self.assertTrue(create(api, PODS + b"a/b", b"x").succeeded)
         self.assertEqual(0, node.terminate())
 
