@@ -41,7 +41,7 @@ static struct err put(struct applying *a, const Etcdserverpb__PutRequest *reques
     if (request->lease && !lease_exists(a->apply->options.leases, request->lease)) {
         return ERR(LEASE_NOT_FOUND);
     }
-    bool fits = apply_fits_quota(a->apply, &request->base);
+    bool fits = apply_take_quota(a->apply, &request->base);
     struct view view = write_view(a);
     struct err err = view_put(&view, request, &response);
     publish(a->apply, view.txn);
@@ -69,7 +69,7 @@ static struct err txn(struct applying *a, const Etcdserverpb__TxnRequest *reques
     if (a->apply->is_out_of_space && apply_cost(&request->base) > 0) {
         return ERR(NO_SPACE);
     }
-    bool fits = apply_fits_quota(a->apply, &request->base);
+    bool fits = apply_take_quota(a->apply, &request->base);
     struct view view = write_view(a);
     struct err err = view_txn(&view, request, &response);
     publish(a->apply, view.txn);
@@ -105,7 +105,7 @@ static struct err lease_grant_request(
     if (a->apply->is_out_of_space) {
         return ERR(NO_SPACE);
     }
-    bool fits = apply_fits_quota(a->apply, &request->base);
+    bool fits = apply_take_quota(a->apply, &request->base);
     TRY(lease_grant(a->apply->options.leases, request->id, request->ttl, a->apply->batch, &ttl_s));
     Etcdserverpb__LeaseGrantResponse *response =
         VIEW_NEW(a->arena, etcdserverpb__lease_grant_response);

@@ -49,6 +49,14 @@ bool apply_fits_quota(struct apply *apply, const ProtobufCMessage *request)
                apply->quota_bytes;
 }
 
+/* What is written between two measurements counts by its cost. */
+bool apply_take_quota(struct apply *apply, const ProtobufCMessage *request)
+{
+    bool fits = apply_fits_quota(apply, request);
+    atomic_fetch_add(&apply->store_bytes, apply_cost(request));
+    return fits;
+}
+
 int64_t apply_quota_bytes(const struct apply *apply)
 {
     return apply->quota_bytes;

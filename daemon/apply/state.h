@@ -22,7 +22,7 @@ struct apply {
     bool is_corrupt; /* apply thread: an alarm says so */
     bool is_out_of_space;
     int64_t quota_bytes;
-    _Atomic int64_t store_bytes; /* last measured */
+    _Atomic int64_t store_bytes; /* last measured, and what was written since */
 };
 
 /* One entry's request on its way through. */
@@ -40,5 +40,7 @@ void apply_alarm_request(struct applying *applying, const Etcdserverpb__AlarmReq
 MUST struct err apply_conf_entry(struct apply *apply, const struct raft_entry *entry,
     const struct apply_sink *sink, struct why *why);
 int64_t apply_cost(const ProtobufCMessage *request);
+/* Counts the request; whether it fitted. */
+bool apply_take_quota(struct apply *apply, const ProtobufCMessage *request);
 
 #endif
