@@ -113,10 +113,7 @@ static bool admit(SSL *ssl, void *arg)
 {
     struct side *side = arg;
     struct why why = {""};
-    X509 *leaf = SSL_get1_peer_certificate(ssl);
-    bool is_allowed =
-        !err_is(tls_rules_allow(side->rules, leaf, SSL_get_peer_cert_chain(ssl), &why));
-    X509_free(leaf);
+    bool is_allowed = !err_is(tls_rules_admit(side->rules, ssl, &why));
     if (!is_allowed) {
         LOG_WARN("rejected connection", LOG_STR("side", side->name), LOG_ERR(why.text));
     }
