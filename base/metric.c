@@ -193,8 +193,6 @@ void metric_buckets_exponential(double start, double factor, size_t count, doubl
     }
 }
 
-/* ---- the text format ---- */
-
 /* Go's strconv 'g' with the shortest digits that read back the same: 100000 stays plain, 1000000 is
  * 1e+06. */
 static void add_number(struct buf *out, double number)

@@ -39,8 +39,8 @@ struct tls_options {
                                 each connection */
 };
 
-/* ---- checks of files, for refusing to start; each error's why names the file and what is wrong
- * with it ---- */
+/* Checks of files, for refusing to start; each error's why names the file and what is wrong with
+ * it. */
 
 /* Certificate and key: both there, readable, PEM, belonging together, valid at now_s (seconds since
  * 1970; 0: now). Errors: BAD_TLS, and ABSENT or DENIED or IO when a file cannot be read. */
@@ -61,7 +61,7 @@ bool tls_cipher_suite_exists(const char *name);
 struct buf;
 void tls_cipher_list(const char *const *suites, struct buf *out);
 
-/* ---- contexts ---- */
+/* Contexts. */
 
 /* A context after options. As etcd does, it takes an expired certificate; tls_check is the stricter
  * look. The allow lists and the CRL are not in it: hold tls_rules_allow against the peer after the
@@ -76,7 +76,7 @@ void tls_client_expect(SSL *ssl, const char *host);
 /* The oldest error of this thread's OpenSSL queue in words, the queue emptied. Lends out. */
 const char *tls_error_text(char *out, size_t size);
 
-/* ---- contexts that follow their files ---- */
+/* Contexts that follow their files. */
 
 struct tls_source;
 
@@ -101,7 +101,7 @@ SSL_CTX *tls_source_context(struct tls_source *source);
  * none. */
 void tls_source_pem(struct tls_source *source, char **out_pair, char **out_ca, uint64_t *out_count);
 
-/* ---- who is allowed in ---- */
+/* Who is allowed in. */
 
 struct tls_rules;
 
@@ -118,7 +118,7 @@ MUST struct err tls_rules_admit(struct tls_rules *rules, SSL *ssl, struct why *w
 /* False: every verified peer is allowed. */
 bool tls_rules_any(const struct tls_rules *rules);
 
-/* ---- what a certificate says ---- */
+/* What a certificate says. */
 
 /* Reads the first certificate of PEM text. NULL: there is none. Gives (X509_free). */
 X509 *tls_cert_parse(const char *pem);

@@ -17,7 +17,7 @@
 
 struct api;
 
-/* ---- making one: for boot ---- */
+/* Making one: for boot. */
 
 struct server;
 struct snap_export;
@@ -35,7 +35,7 @@ struct api_options {
 struct api *api_new_service(const struct api_options *options);
 void api_free(struct api *api);
 
-/* ---- the table of methods ---- */
+/* The table of methods. */
 
 enum api_kind {
     API_UNARY,
@@ -57,7 +57,7 @@ const struct api_method *api_methods(size_t *out_count);
  * method …". */
 const struct api_method *api_method_find(struct slice path);
 
-/* ---- who calls ---- */
+/* Who calls. */
 
 struct api_caller {
     const char *address;        /* "127.0.0.1:1234"; may be NULL */
@@ -75,7 +75,7 @@ struct api_status {
     const char *text;
 };
 
-/* ---- unary ---- */
+/* Unary. */
 
 /* Made by the edge in call->arena; everything in it lives there. The edge frees the arena after
  * api_call_finish. */
@@ -103,7 +103,7 @@ void api_call_start(struct api *api, struct api_call *call);
 void api_call_finish(
     struct api_call *call, struct payload *out_payload, struct api_status *out_status);
 
-/* ---- streams ---- */
+/* Streams. */
 
 struct api_stream {
     const struct api_method *method;
@@ -139,7 +139,7 @@ enum api_next api_stream_next(
  * not called after this returns. */
 void api_stream_close(struct api_stream *stream);
 
-/* ---- for /version and the like ---- */
+/* For /version and the like. */
 
 /* "3.6.x" and the cluster version "3.6.0" ("not_decided" before one is known). Static or lent until
  * the next change. */

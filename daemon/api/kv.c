@@ -3,8 +3,6 @@
 
 enum { FIELD_PUT = 4, FIELD_DELETE_RANGE = 5, FIELD_TXN = 6, FIELD_COMPACTION = 7 };
 
-/* ---- Range ---- */
-
 static void range_start(struct api *api, struct call_state *state)
 {
     const Etcdserverpb__RangeRequest *request = (const void *)state->request;
@@ -45,8 +43,6 @@ static struct err range_reply(struct api *api, struct call_state *state, struct 
 
 const struct api_ops api_kv_range = {.start = range_start, .reply = range_reply};
 
-/* ---- Put, DeleteRange ---- */
-
 static void put_start(struct api *api, struct call_state *state)
 {
     struct err err = apply_check_put((const void *)state->request);
@@ -71,7 +67,7 @@ static void delete_start(struct api *api, struct call_state *state)
 
 const struct api_ops api_kv_delete = {.start = delete_start};
 
-/* ---- Txn: one that only reads does not go through the log ---- */
+/* Txn: one that only reads does not go through the log. */
 
 static void txn_start(struct api *api, struct call_state *state)
 {
@@ -102,8 +98,6 @@ static struct err txn_execute(struct api *api, struct call_state *state)
 }
 
 const struct api_ops api_kv_txn = {.start = txn_start, .execute = txn_execute};
-
-/* ---- Compact ---- */
 
 static void compacted(struct server_job *job)
 {

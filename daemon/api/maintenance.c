@@ -15,8 +15,6 @@ static void alarm_start(struct api *api, struct call_state *state)
 
 const struct api_ops api_maintenance_alarm = {.start = alarm_start};
 
-/* ---- Status ---- */
-
 static void status_start(struct api *api, struct call_state *state)
 {
     (void)api;
@@ -74,7 +72,7 @@ static struct err status_execute(struct api *api, struct call_state *state)
 
 const struct api_ops api_maintenance_status = {.start = status_start, .execute = status_execute};
 
-/* ---- work on the back thread: Defragment, Hash, HashKV ---- */
+/* Work on the back thread: Defragment, Hash, HashKV. */
 
 static struct call_state *state_of(struct server_job *job)
 {
@@ -157,8 +155,6 @@ static void hash_kv_start(struct api *api, struct call_state *state)
 
 const struct api_ops api_maintenance_hash_kv = {.start = hash_kv_start};
 
-/* ---- MoveLeader ---- */
-
 static void move_leader_start(struct api *api, struct call_state *state)
 {
     const Etcdserverpb__MoveLeaderRequest *request = (const void *)state->request;
@@ -184,7 +180,7 @@ static void move_leader_start(struct api *api, struct call_state *state)
 
 const struct api_ops api_maintenance_move_leader = {.start = move_leader_start};
 
-/* ---- AuthStatus: authentication is off ---- */
+/* AuthStatus: authentication is off. */
 
 static void auth_status_start(struct api *api, struct call_state *state)
 {

@@ -40,7 +40,7 @@ void apply_close(struct apply *apply);
 uint64_t apply_index(const struct apply *apply);
 uint64_t apply_term(const struct apply *apply);
 
-/* ---- requests: checks that need no state; etcd's order and codes ---- */
+/* Requests: checks that need no state; etcd's order and codes. */
 
 MUST struct err apply_check_range(const Etcdserverpb__RangeRequest *request);
 MUST struct err apply_check_put(const Etcdserverpb__PutRequest *request);
@@ -51,7 +51,7 @@ MUST struct err apply_check_txn(const Etcdserverpb__TxnRequest *request, int ops
 bool apply_txn_is_read_only(const Etcdserverpb__TxnRequest *request);
 bool apply_txn_is_serializable(const Etcdserverpb__TxnRequest *request);
 
-/* ---- reading: at the newest published revision, or the request's ---- */
+/* Reading: at the newest published revision, or the request's. */
 
 /* The response is in the arena; of its header only the revision is filled. Errors: COMPACTED,
  * FUTURE_REV, TOO_BIG, IO. */
@@ -75,7 +75,7 @@ void apply_rows_pack(
 MUST struct err apply_txn_read(struct mvcc *mvcc, const Etcdserverpb__TxnRequest *request,
     struct arena *arena, Etcdserverpb__TxnResponse **out);
 
-/* ---- applying ---- */
+/* Applying. */
 
 /* What an entry came to. Filled only for entries that somebody waits for; the response lives in the
  * waiter's arena, and of its header the revision is filled. */
@@ -106,7 +106,7 @@ MUST struct err apply_entry(struct apply *apply, const struct raft_entry *entry,
  * Errors: IO, NO_DISK: the member has to stop. */
 MUST struct err apply_commit(struct apply *apply, struct why *why);
 
-/* ---- alarms and quota ---- */
+/* Alarms and quota. */
 
 struct apply_alarm {
     uint64_t member_id;

@@ -76,7 +76,7 @@ static struct err check_shape(const Etcdserverpb__TxnRequest *request, int ops_m
     return check_ops(request->failure, request->n_failure, ops_max - (int)most);
 }
 
-/* ---- no two writes of one transaction may touch the same key ---- */
+/* No two writes of one transaction may touch the same key. */
 
 struct interval {
     struct slice begin;

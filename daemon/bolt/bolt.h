@@ -19,7 +19,7 @@ enum {
     BOLT_NODE_MAX = 256 * 1024 * 1024, /* bytes of one page with its overflow */
 };
 
-/* ---- reading ---- */
+/* Reading. */
 
 struct bolt;
 struct bolt_cursor;
@@ -57,7 +57,7 @@ MUST struct err bolt_next(struct bolt_cursor *cursor, struct bolt_item *out, str
  * order, every node lies between its parent's keys. Errors: BAD_FORMAT, IO. */
 MUST struct err bolt_check(struct bolt *bolt, struct why *why);
 
-/* ---- writing ---- */
+/* Writing. */
 
 struct bolt_writer;
 

@@ -41,8 +41,6 @@ struct edges {
     size_t listeners_count;
 };
 
-/* ---- TLS ---- */
-
 static void options_of(
     const struct config *config, const struct config_tls *tls, struct tls_options *out)
 {
@@ -120,8 +118,6 @@ static bool admit(SSL *ssl, void *arg)
     return is_allowed;
 }
 
-/* ---- listeners ---- */
-
 static void open_sites(struct edges *edges)
 {
     for (size_t i = 0; i < edges->listeners_count; i++) {
@@ -196,8 +192,6 @@ static struct err open_front(struct edges *edges, struct why *why)
     };
     return front_open(&options, &edges->front, why);
 }
-
-/* ---- what stands behind them ---- */
 
 static struct err open_rpc(struct edges *edges, struct api *api, struct why *why)
 {

@@ -7,7 +7,7 @@
 #include "base/codec.h"
 #include "base/version.h"
 
-/* ---- the members, as snapshots want them ---- */
+/* The members, as snapshots want them. */
 
 static void cluster_of(struct storage *storage, struct arena *arena, struct snap_cluster *out)
 {
@@ -57,8 +57,6 @@ struct err storage_save_snapshot(void *arg, const struct raft_snapshot_meta *met
     arena_free(arena);
     return err;
 }
-
-/* ---- everything as a bbolt file ---- */
 
 struct exporting {
     struct storage *storage;

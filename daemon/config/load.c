@@ -7,8 +7,6 @@ enum { WATCH_PROGRESS_MIN_NS = 100000000, RAFT_TIMEOUT_MIN_S = 5 };
 
 static const int64_t second_ns = 1000000000;
 
-/* ---- notes ---- */
-
 void note2(struct draft *draft, const struct config_note *add)
 {
     struct config_notes *notes = draft->notes;
@@ -34,8 +32,6 @@ void config_notes_fini(struct config_notes *notes)
     free(notes->items);
     *notes = (struct config_notes){0};
 }
-
-/* ---- the draft ---- */
 
 static void draft_init(
     struct draft *draft, const struct config_source *source, struct config_notes *notes)
@@ -78,8 +74,6 @@ static struct err parse_arguments(struct draft *draft, struct why *why)
     }
     return OK;
 }
-
-/* ---- after the sources, before the checks ---- */
 
 static void raise_timeout(struct draft *draft, int64_t *ns, const char *flag)
 {
@@ -159,8 +153,6 @@ static void default_cluster(struct draft *draft)
     config->initial_cluster = config->peer.is_detected ? "default=https://localhost:2380"
                                                        : "default=http://localhost:2380";
 }
-
-/* ---- after the checks ---- */
 
 /* A deprecated name, or a flag that means nothing here. */
 static void note_row(struct draft *draft, const struct row *row)
@@ -253,8 +245,6 @@ static void finish(struct draft *draft)
         config->members = (struct url_cluster){NULL, 0};
     }
 }
-
-/* ---- all of it ---- */
 
 static struct err read_sources(struct draft *draft, struct why *why)
 {

@@ -16,8 +16,6 @@ static struct err refuse(struct why *why, const char *text)
     return why_set(why, ERR(BAD_CONFIG), "%s", text);
 }
 
-/* ---- logging ---- */
-
 static struct err check_log_outputs(struct draft *draft, struct why *why)
 {
     struct config *config = &draft->config;
@@ -84,8 +82,6 @@ static struct err check_logging(struct draft *draft, struct why *why)
     return OK;
 }
 
-/* ---- URLs ---- */
-
 static bool is_ip(const char *host)
 {
     struct in6_addr address;
@@ -145,8 +141,6 @@ static struct err check_urls(struct draft *draft, struct why *why)
     TRY(check_host(config->arena, &config->advertise_peer, "initial-advertise-peer-urls", why));
     return check_host(config->arena, &config->advertise_client, "advertise-client-urls", why);
 }
-
-/* ---- cluster ---- */
 
 static struct err check_discovery(const struct config_discovery *discovery, struct why *why)
 {
@@ -215,8 +209,6 @@ static struct err check_ticks(const struct config *config, struct why *why)
     }
     return OK;
 }
-
-/* ---- the rest ---- */
 
 static struct err parse_retention(struct config *config, struct why *why)
 {

@@ -114,7 +114,7 @@ MUST struct err disk_stat(
 MUST struct err disk_free_bytes(
     struct disk *disk, const char *path, uint64_t *out_bytes, struct why *why);
 
-/* ---- made of the above ---- */
+/* Made of the above. */
 
 bool disk_exists(struct disk *disk, const char *path);
 /* Makes the folder and its parents; each new one is synced into its parent. Fine when it is there.

@@ -70,8 +70,6 @@ struct front {
     int64_t logged_ms;
 };
 
-/* ---- connections ---- */
-
 static void conn_forget(struct front *front, struct conn *conn)
 {
     list_remove(&conn->node);
@@ -188,8 +186,6 @@ static void conn_add(struct front *front, const struct listener *listener, int f
     }
 }
 
-/* ---- accepting ---- */
-
 static void watch_listeners(struct front *front, uint32_t events)
 {
     for (size_t i = 0; i < front->listeners_count; i++) {
@@ -236,8 +232,6 @@ static void accept_some(struct front *front, const struct listener *listener)
         }
     }
 }
-
-/* ---- the thread ---- */
 
 static int next_timeout_ms(const struct front *front)
 {
@@ -300,8 +294,6 @@ static void *front_main(void *arg)
     }
     return NULL;
 }
-
-/* ---- life ---- */
 
 static int fd_limit(void)
 {

@@ -24,7 +24,7 @@ enum sniff sniff_plain(struct slice bytes)
     return slice_has_prefix(bytes, preface) ? SNIFF_GRPC : SNIFF_HTTP;
 }
 
-/* ---- a cursor; past the end it stays there and is_short ---- */
+/* A cursor; past the end it stays there and is_short. */
 
 struct cursor {
     struct slice rest;
@@ -60,8 +60,6 @@ static struct slice take_run(struct cursor *at, size_t length_bytes)
 {
     return take(at, take_number(at, length_bytes));
 }
-
-/* ---- the hello ---- */
 
 static enum sniff protocols_of(struct slice extension)
 {

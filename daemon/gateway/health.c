@@ -97,8 +97,6 @@ static void run_free(struct run *run)
     arena_free(run->arena);
 }
 
-/* ---- one probe ---- */
-
 static const Etcdserverpb__StatusResponse *status_of(const struct run *run, struct slice packed)
 {
     Etcdserverpb__StatusResponse *response;
@@ -232,8 +230,6 @@ static void start_probe(struct run *run, enum probe probe)
         .done = on_done};
     api_call_start(run->gateway->options.api, &run->call);
 }
-
-/* ---- the answer ---- */
 
 static void answer_health(struct run *run)
 {

@@ -28,7 +28,8 @@ struct gateway {
     struct metric *scrapes;
 };
 
-/* ---- call.c, stream.c: the JSON gateway ---- */
+/* call.c, stream.c: the JSON gateway. */
+
 void call_start(
     struct gateway *gateway, struct http_request *request, const struct api_method *method);
 void stream_start(
@@ -46,7 +47,8 @@ bool parse_timeout(struct slice text, int64_t *out_ns);
 /* Sets what every answer of a call that went well carries. */
 void set_good_headers(struct http_request *request);
 
-/* ---- health.c, pages.c ---- */
+/* In health.c, pages.c: */
+
 void health_metrics(struct gateway *gateway);
 /* False: no such path. */
 bool health_serve(struct gateway *gateway, struct http_request *request);
@@ -56,11 +58,13 @@ void vars_serve(struct gateway *gateway, struct http_request *request);
 /* Answers 405 unless it is a GET. */
 bool allow_get(struct http_request *request);
 
-/* ---- access.c ---- */
+/* In access.c: */
+
 /* Host and CORS. False: the request was answered. */
 bool access_check(const struct gateway *gateway, struct http_request *request);
 
-/* ---- process.c ---- */
+/* In process.c: */
+
 void process_metrics(void);
 
 #endif

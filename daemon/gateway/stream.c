@@ -159,8 +159,6 @@ static void on_wake(struct api_stream *api)
     }
 }
 
-/* ---- requests ---- */
-
 static void half_close(struct stream *stream)
 {
     if (!stream->has_closed) {

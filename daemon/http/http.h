@@ -74,7 +74,7 @@ struct http_task {
 };
 void http_run(struct http_server *server, struct http_task *task);
 
-/* ---- the request: lent until it is given back ---- */
+/* The request: lent until it is given back. */
 
 struct http_server *http_request_server(const struct http_request *request);
 struct slice http_method(const struct http_request *request);
@@ -101,7 +101,7 @@ const char *http_peer_cn(const struct http_request *request);
 bool http_query_next(struct slice query, size_t *cursor, struct buf *buf, struct slice *out_name,
     struct slice *out_value);
 
-/* ---- its body; server's thread ---- */
+/* Its body; server's thread. */
 
 enum http_body_event {
     HTTP_BODY_BYTES,   /* streamed: a piece */
@@ -134,7 +134,7 @@ void http_body_stream(struct http_request *request, const struct http_stream *st
 /* Stops and restarts the pieces, so that a slow taker bounds memory. Server's thread. */
 void http_body_pause(struct http_request *request, bool is_paused);
 
-/* ---- the answer ---- */
+/* The answer. */
 
 /* Before http_respond or http_start. Copied. Names go out as given, in the order Go has: sorted,
  * then Date and the rest. */

@@ -49,8 +49,6 @@ void request_unref(struct http_request *request)
     free(request);
 }
 
-/* ---- what the handler asks ---- */
-
 struct http_server *http_request_server(const struct http_request *request)
 {
     return request->server;
@@ -111,8 +109,6 @@ const char *http_peer_cn(const struct http_request *request)
 {
     return request->peer_cn;
 }
-
-/* ---- the body ---- */
 
 static void ask(struct http_request *request, enum body_mode mode, void *arg)
 {

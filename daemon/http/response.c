@@ -72,8 +72,6 @@ const char *http_status_text(int status)
     return "Unknown";
 }
 
-/* ---- the head ---- */
-
 void http_set_header(struct http_request *request, const char *name, const char *value)
 {
     check(request->field_count < FIELDS_MAX);
@@ -137,7 +135,7 @@ static void add_head(struct http_request *request, int status, int64_t length, s
     }
 }
 
-/* ---- the server's thread ---- */
+/* The server's thread. */
 
 /* Whether what is left of the request's body can be thrown away, so that the connection serves
  * another. */
@@ -238,7 +236,7 @@ static void run_out(struct http_task *task)
     free(out);
 }
 
-/* ---- any thread ---- */
+/* Any thread. */
 
 static struct out *out_new(struct http_request *request, unsigned what)
 {

@@ -42,7 +42,7 @@ void lease_change(struct lease_table *table, struct blob *key, int64_t old_id, i
 bool lease_exists(struct lease_table *table, int64_t id);
 size_t lease_count(struct lease_table *table);
 
-/* ---- the leader's part; now_ms is monotonic ---- */
+/* The leader's part; now_ms is monotonic. */
 
 /* Leases run from now: each gets what remained of it, at least, plus extend_ms. */
 void lease_promote(struct lease_table *table, int64_t now_ms, int64_t extend_ms);

@@ -60,7 +60,7 @@ struct mvcc_counts mvcc_counts(const struct mvcc *mvcc);
 void mvcc_each_leased(
     struct mvcc *mvcc, bool (*fn)(void *arg, struct blob *key, lease_id lease), void *arg);
 
-/* ---- reading ---- */
+/* Reading. */
 
 struct mvcc_range_options {
     struct slice key;
@@ -83,7 +83,7 @@ struct mvcc_range_result {
 MUST struct err mvcc_range(struct mvcc *mvcc, const struct mvcc_range_options *options,
     struct arena *arena, struct mvcc_range_result *out);
 
-/* ---- writing: apply thread ---- */
+/* Writing: apply thread. */
 
 enum mvcc_change_kind { MVCC_PUT, MVCC_DELETE };
 
@@ -136,7 +136,7 @@ revision mvcc_txn_end(
  * from the backend. */
 void mvcc_batch_written(struct mvcc *mvcc);
 
-/* ---- history, for watchers that catch up and for the export ---- */
+/* History, for watchers that catch up and for the export. */
 
 /* The value stored at a revision; *out NULL when it is not there (compacted). Any thread. Gives. */
 MUST struct err mvcc_value(
@@ -148,7 +148,7 @@ MUST struct err mvcc_value(
 MUST struct err mvcc_history(struct mvcc *mvcc, revision from, revision to, bool needs_prev,
     bool (*fn)(void *arg, const struct mvcc_change *change), void *arg, struct why *why);
 
-/* ---- compaction: etcd's rules (a tombstone exactly at rev stays until the next one) ---- */
+/* Compaction: etcd's rules (a tombstone exactly at rev stays until the next one). */
 
 /* Apply thread: checks and marks; readers at < rev get COMPACTED from now on. Errors: COMPACTED,
  * FUTURE_REV. */
@@ -158,7 +158,7 @@ MUST struct err mvcc_compact_begin(struct mvcc *mvcc, revision rev, struct backe
 MUST struct err mvcc_compact_step(
     struct mvcc *mvcc, size_t rows_max, bool *out_done, struct why *why);
 
-/* ---- whole-store reads: back thread ---- */
+/* Whole-store reads: back thread. */
 
 struct mvcc_hash {
     uint32_t hash;

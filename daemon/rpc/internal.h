@@ -68,21 +68,24 @@ struct rpc_head {
     grpc_byte_buffer *first; /* the request of a unary call or server stream */
 };
 
-/* ---- unary.c, stream.c, unknown.c: ask core for one call of the kind; asks again by itself as
- * calls arrive ---- */
+/* unary.c, stream.c, unknown.c: ask core for one call of the kind; asks again by itself as calls
+ * arrive. */
+
 void rpc_unary_request(struct rpc_lane *lane, const struct rpc_method *method);
 void rpc_stream_request(struct rpc_lane *lane, const struct rpc_method *method);
 void rpc_unknown_request(struct rpc_lane *lane);
 /* Ends every stream with UNAVAILABLE. */
 void rpc_streams_stop(struct rpc *rpc);
 
-/* ---- head.c ---- */
+/* In head.c: */
+
 void rpc_head_fini(struct rpc_head *head);
 /* The caller as the metadata, the connection and its certificate tell, in the arena. */
 void rpc_head_caller(struct rpc_head *head, struct arena *arena, struct api_caller *out_caller);
 int64_t rpc_head_deadline_ns(const struct rpc_head *head);
 
-/* ---- rpc.c ---- */
+/* In rpc.c: */
+
 void rpc_call_began(struct rpc *rpc);
 void rpc_call_ended(struct rpc *rpc);
 

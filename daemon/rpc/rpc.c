@@ -28,8 +28,6 @@ enum {
     UNARY_WAITING = 16, /* calls of one method asked for ahead, a lane */
 };
 
-/* ---- the server's arguments ---- */
-
 static void *slot_copy(void *slot)
 {
     return slot;
@@ -117,8 +115,6 @@ static void add_port(struct rpc *rpc, const char *address, grpc_server_credentia
     grpc_server_add_http2_port(rpc->server, address, creds);
     grpc_server_credentials_release(creds);
 }
-
-/* ---- life ---- */
 
 /* core's own errors, as lines of ours: failed handshakes mostly, hence etcd's words, and one a
  * second, for whoever fills the log fills the disk. */
@@ -288,8 +284,6 @@ void rpc_adopt(struct rpc *rpc, int fd, bool is_tls)
     }
     pthread_rwlock_unlock(&rpc->adopt_lock);
 }
-
-/* ---- the end ---- */
 
 void rpc_call_began(struct rpc *rpc)
 {

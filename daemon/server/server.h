@@ -70,7 +70,7 @@ void server_free(struct server *server);
  * timeout_ms. */
 bool server_wait_ready(struct server *server, int64_t timeout_ms);
 
-/* ---- writing ---- */
+/* Writing. */
 
 /* The caller's memory until done. */
 struct server_proposal {
@@ -94,7 +94,7 @@ void server_propose(struct server *server, struct server_proposal *proposal);
 /* A number that no other request of this member has. */
 uint64_t server_next_id(struct server *server);
 
-/* ---- reading ---- */
+/* Reading. */
 
 struct server_read {
     struct list node;
@@ -111,7 +111,7 @@ bool server_can_read_now(struct server *server);
  * LEADER_CHANGED, STOPPED. */
 void server_read_index(struct server *server, struct server_read *read);
 
-/* ---- state ---- */
+/* State. */
 
 struct server_status {
     uint64_t member_id;
@@ -136,7 +136,7 @@ const struct server_options *server_options_get(const struct server *server);
  * together. Keep it short. */
 void server_between_applies(struct server *server, void (*fn)(void *arg), void *arg);
 
-/* ---- work for the back thread ---- */
+/* Work for the back thread. */
 
 struct server_job {
     struct list node;

@@ -16,7 +16,7 @@
 
 enum { SNAP_SHA_BYTES = 32, SNAP_FILE_MAX = 256 * 1024 * 1024 };
 
-/* ---- the members, as snapshots tell of them ---- */
+/* The members, as snapshots tell of them. */
 
 struct snap_member {
     uint64_t id;
@@ -42,7 +42,7 @@ void snap_member_json(const struct snap_member *member, struct buf *out);
  * insists on. */
 void snap_v2_json(const struct snap_cluster *cluster, struct buf *out);
 
-/* ---- member/snap/<term>-<index>.snap ---- */
+/* member/snap/<term>-<index>.snap. */
 
 struct snap_file {
     struct raft_snapshot_meta meta;
@@ -76,7 +76,7 @@ MUST struct err snap_decode(
 MUST struct err snap_decode_file(
     struct slice bytes, struct raft_snapshot_meta *out_meta, struct slice *out_data);
 
-/* ---- the store as a bbolt database ---- */
+/* The store as a bbolt database. */
 
 enum snap_bucket { /* in the order of their names */
     SNAP_ALARM,
@@ -145,7 +145,7 @@ MUST struct err snap_export_read(
     struct snap_export *export, void *out, size_t size, size_t *out_got, struct why *why);
 void snap_export_sha256(struct snap_export *export, uint8_t out[SNAP_SHA_BYTES]);
 
-/* ---- and back ---- */
+/* And back. */
 
 struct snap_import;
 

@@ -122,7 +122,7 @@ MUST struct err wal_purge(struct wal *wal, size_t files_max, size_t *out_removed
  * queue is empty. A failure does not poison: the cut tries again. */
 MUST struct err wal_prepare(struct wal *wal, struct why *why);
 
-/* ---- raftpb.ConfState, for all who write etcd's formats; pure ---- */
+/* raftpb.ConfState, for all who write etcd's formats; pure. */
 
 void wal_conf_encode(const struct raft_conf_state *conf, struct buf *out);
 /* Ids in any order, packed or not; ascending in *out. Errors: BAD_FORMAT. */

@@ -90,7 +90,7 @@ class Pair:
         else:
             self.unary(operation)
 
-    # ---- requests
+    # Requests.
 
     def resolve(self, side, macro):
         found = REVISION.match(macro)
@@ -113,7 +113,7 @@ class Pair:
         return [operation.message(lambda macro, side=side: self.resolve(side, macro))
                 for side in self.sides]
 
-    # ---- unary calls
+    # Unary calls.
 
     def unary(self, operation):
         name = operation.name
@@ -169,7 +169,7 @@ class Pair:
                 side.keepalive = None
         self.compare(operation, requests[1], outcomes)
 
-    # ---- watches
+    # Watches.
 
     def logs(self, number):
         return [side.watch(number) for side in self.sides]

@@ -14,6 +14,7 @@ BANNED = ("strcpy stpcpy strcat sprintf vsprintf gets strtok alloca atoi atol at
           "mktemp rand srand asctime ctime gmtime localtime").split()
 BANNED_IN_SOURCE = "system popen".split()
 LATER = re.compile(r"\b(" + "TO" + "DO|FIX" + r"ME)\b")
+BANNER = re.compile(r"(?:/\*|//|^\s*#)\s*[-=*]{3,}")
 MACHINE = re.compile("(?<![A-Za-z0-9_./-])/(?:" + "wo" + "rk|tmp/(?:" + "re" + "f|b-|ba-))/?")
 
 
@@ -80,6 +81,7 @@ def calls(path, lines):
 def words(path, lines):
     for number, line in enumerate(lines, 1):
         for pattern, text in ((LATER, "a note to do something later"),
+                              (BANNER, "a banner"),
                               (MACHINE, "a path of somebody's machine")):
             match = pattern.search(line)
             if match:

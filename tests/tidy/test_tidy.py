@@ -75,6 +75,10 @@ class Rules(unittest.TestCase):
         self.put("daemon/low/a.c", SPDX + 'int a = system("x");\n')
         self.assert_rule("call", "daemon/low/a.c", 2)
 
+    def test_banners(self):
+        self.put("daemon/low/a.c", SPDX + "/* -" + "-- life --- */\nint a; /* b --- c */\n")
+        self.assert_rule("words", "daemon/low/a.c", 2)
+
     def test_notes_to_do_later(self):
         self.put("daemon/low/a.c", SPDX + "/* TO" + "DO: this */\n")
         self.assert_rule("words", "daemon/low/a.c", 2)

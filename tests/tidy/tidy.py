@@ -40,7 +40,7 @@ class Tree:
     def walk(self):
         for folder, names, files in os.walk(self.root):
             names[:] = [n for n in names if n not in SKIPPED]
-            for name in files:
+            for name in (n for n in files if n not in SKIPPED):
                 yield os.path.relpath(os.path.join(folder, name), self.root)
 
     def lines(self, path):

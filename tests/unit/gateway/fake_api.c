@@ -174,8 +174,6 @@ void api_call_finish(
     }
 }
 
-/* ---- streams ---- */
-
 struct fake_stream {
     uint64_t ids[64];
     size_t count;

@@ -439,8 +439,6 @@ static void test_drain_waits_for_answers_not_for_streams(void **state)
     close(busy);
 }
 
-/* ---- TLS ---- */
-
 static SSL_CTX *context_ref(void *arg)
 {
     (void)arg;

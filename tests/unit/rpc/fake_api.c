@@ -73,8 +73,6 @@ const struct api_method *api_method_find(struct slice path)
     return NULL;
 }
 
-/* ---- life ---- */
-
 static void stream_unref(struct fake_stream *fake)
 {
     if (atomic_fetch_sub(&fake->refs, 1) != 1) {
@@ -177,8 +175,6 @@ size_t fake_api_part_releases(void)
 {
     return atomic_load(&part_releases);
 }
-
-/* ---- unary ---- */
 
 static bool hold(struct api *api, struct api_call *call)
 {
@@ -294,8 +290,6 @@ void api_call_finish(
         add_response(call, key, out_payload);
     }
 }
-
-/* ---- streams ---- */
 
 void api_stream_open(struct api *api, struct api_stream *stream)
 {

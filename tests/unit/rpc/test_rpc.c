@@ -488,8 +488,6 @@ static void test_adopt_closes_when_it_cannot_serve(void **state)
     rpc_free(idle);
 }
 
-/* ---- TLS ---- */
-
 static char *read_text(const char *file)
 {
     FILE *in = fopen(pki_path(&pki, file), "r");
