@@ -9,7 +9,7 @@
 #include "server/server.h"
 
 /* What arrives at core. */
-enum core_kind { CORE_PROPOSAL, CORE_READ, CORE_PERSISTED, CORE_CONF, CORE_SNAPSHOT };
+enum core_kind { CORE_PROPOSAL, CORE_READ, CORE_PERSISTED, CORE_CONF, CORE_SNAPSHOT, CORE_ASK };
 
 struct core_item {
     struct list node;
@@ -26,6 +26,11 @@ struct core_proposal {
 struct core_read {
     struct core_item item;
     struct server_read *read;
+};
+
+struct core_ask {
+    struct core_item item;
+    struct server_ask *ask;
 };
 
 struct core_conf {

@@ -37,6 +37,10 @@ void read_states(struct server *server, const struct raft_update *update);
 void read_complete_applied(struct server *server);
 void read_expire(struct server *server, int64_t now_ms, struct err err);
 
+/* transfer.c; core */
+void transfer_tick(struct server *server, int64_t now_ms);
+void transfer_fail_all(struct server *server, struct err err);
+
 /* leader.c: core, each tick and on changes. */
 void leader_changed(struct server *server, struct raft_soft_state soft);
 /* Samples and proposes compactions; sync thread. */

@@ -44,6 +44,20 @@ static struct blob *encode(const struct server_proposal *proposal)
     return data;
 }
 
+/* etcd's ConfChange carries the request's id itself. */
+static struct blob *encode_conf(const struct server_proposal *proposal)
+{
+    struct raft_conf_change change = *proposal->conf;
+    struct buf bytes;
+    change.is_v1 = true;
+    change.id = proposal->id;
+    buf_init(&bytes, SIZE_MAX);
+    raft_conf_change_encode(&change, &bytes);
+    struct blob *data = blob_new(buf_slice(&bytes));
+    buf_fini(&bytes);
+    return data;
+}
+
 static struct err admit(struct server *server, struct server_proposal *proposal)
 {
     if (atomic_load(&server->is_stopping)) {
@@ -53,7 +67,7 @@ static struct err admit(struct server *server, struct server_proposal *proposal)
     if (commit > apply_index(server->options.apply) + UNAPPLIED_MAX) {
         return ERR(REQUEST_TOO_MANY_REQUESTS);
     }
-    proposal->data = encode(proposal);
+    proposal->data = proposal->conf ? encode_conf(proposal) : encode(proposal);
     if (proposal->data->len > server->options.max_request_bytes) {
         return ERR(REQUEST_TOO_LARGE);
     }
@@ -64,7 +78,7 @@ void server_propose(struct server *server, struct server_proposal *proposal)
 {
     atomic_fetch_add(&server->in_flight, 1);
     proposal->id = server_next_id(server);
-    proposal->type = RAFT_ENTRY_NORMAL;
+    proposal->type = proposal->conf ? RAFT_ENTRY_CONF_CHANGE : RAFT_ENTRY_NORMAL;
     proposal->data = NULL;
     /* etcd's request timeout: five seconds for the queue and the disk, and two elections. */
     proposal->deadline_ms =

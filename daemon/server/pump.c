@@ -141,6 +141,12 @@ static void take_item(struct server *server, struct turn *turn, struct core_item
     case CORE_SNAPSHOT:
         take_snapshot(server, CONTAINER_OF(item, struct core_snapshot, item));
         break;
+    case CORE_ASK: {
+        struct core_ask *envelope = CONTAINER_OF(item, struct core_ask, item);
+        envelope->ask->run(envelope->ask, server->options.raft);
+        free(envelope);
+        break;
+    }
     }
 }
 
@@ -220,6 +226,7 @@ static void tick(struct server *server, int64_t now_ms)
     check(!err_is(raft_step(server->options.raft, &event)));
     waiter_expire(server, now_ms);
     read_expire(server, now_ms, ERR(TIMEOUT));
+    transfer_tick(server, now_ms);
     leader_tick(server, now_ms);
 }
 
@@ -272,6 +279,7 @@ static void drain(struct server *server, struct turn *turn)
             ERR(STOPPED));
     }
     read_expire(server, INT64_MAX, ERR(STOPPED));
+    transfer_fail_all(server, ERR(STOPPED));
     while ((node = list_pop(&server->jobs_free))) {
         struct persist_job *job =
             CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct persist_job, item);

@@ -41,6 +41,7 @@ static void init_queues(struct server *server)
     list_init(&server->unsent);
     list_init(&server->reads_new);
     list_init(&server->read_groups);
+    list_init(&server->transfers);
     list_init(&server->reads_at_index);
     list_init(&server->jobs_free);
     list_init(&server->after_compaction);

@@ -79,6 +79,9 @@ struct server_proposal {
     struct slice request; /* that field's packed message; borrowed until done */
     const char *username; /* who asks; NULL: nobody */
     uint64_t auth_revision;
+    /* Instead of field and request: a change of the members, which is given the proposal's id.
+     * Borrowed for the call of server_propose. */
+    const struct raft_conf_change *conf;
     struct apply_result result;                     /* set arena before */
     void (*done)(struct server_proposal *proposal); /* once, any thread, must only queue */
     /* private */
@@ -135,6 +138,27 @@ const struct server_options *server_options_get(const struct server *server);
 /* Calls fn while nothing is being applied: what it reads of the store and the tables belongs
  * together. Keep it short. */
 void server_between_applies(struct server *server, void (*fn)(void *arg), void *arg);
+
+/* Looks at raft, or steps it, on core; must be quick. The ask is the runner's from then on. */
+struct server_ask {
+    struct list node;
+    void (*run)(struct server_ask *ask, struct raft *raft);
+};
+/* False when the server stops: the ask stays the caller's. */
+bool server_on_core(struct server *server, struct server_ask *ask);
+
+/* Hands leadership to another voter. */
+struct server_transfer {
+    struct list node;
+    uint64_t target;
+    int64_t deadline_ms; /* clock_mono_ms() */
+    struct err err;
+    void (*done)(struct server_transfer *transfer); /* once, any thread, must only queue */
+    struct server_ask ask;                          /* private */
+    struct server *server;
+};
+/* done when the target leads. Errors: TIMEOUT_LEADER_TRANSFER, STOPPED. */
+void server_transfer_leader(struct server *server, struct server_transfer *transfer);
 
 /* Work for the back thread. */
 

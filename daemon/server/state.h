@@ -45,6 +45,7 @@ struct server {
     struct list unsent;      /* core_proposals that wait for a leader */
     struct list reads_new;   /* server_reads that no read index was asked for yet */
     struct list read_groups; /* asked, not yet answered */
+    struct list transfers;
     uint64_t next_read_id;
     uint64_t noted_applied;
     struct list jobs_free;
@@ -74,7 +75,6 @@ struct server {
     _Atomic int64_t in_flight;
     void (*on_leader)(void *arg, bool has_leader);
     void *on_leader_arg;
-
     /* back */
     _Atomic uint64_t snapshot_index; /* the last one taken of the log */
     atomic_bool is_snapshotting;

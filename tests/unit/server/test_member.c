@@ -13,8 +13,8 @@
 #include "boot/storage.h"
 
 #include <ftw.h>
-#include <stdio.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <unistd.h>
 
 enum { PUT_FIELD = 4, THREADS = 4, PUTS = 100 };
@@ -261,6 +261,86 @@ static void test_failed_sync_ends_the_member(void **state)
     arena_free(arena);
 }
 
+static struct err change(struct member_place *place, enum raft_conf_change_type type, uint64_t id,
+    const char *url, size_t *out_members)
+{
+    struct arena *arena = arena_new(0);
+    struct member member = {.id = id, .name = "", .peer_urls = &url, .peer_urls_count = 1};
+    struct raft_conf_change conf = {
+        .changes = {{type, id}}, .changes_count = 1, .context = member_to_json(&member, arena)};
+    struct waiting waiting = {.proposal = {.conf = &conf, .done = done, .result.arena = arena}};
+    server_propose(place->server, &waiting.proposal);
+    for (int i = 0; i < 20000 && !atomic_load(&waiting.dones); i++) {
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&waiting.dones), 1);
+    *out_members = waiting.proposal.result.members_count;
+    arena_free(arena);
+    return waiting.proposal.result.err;
+}
+
+static void test_a_proposed_conf_change_answers_with_the_members(void **state)
+{
+    struct member_place *place = *state;
+    size_t members = 0;
+    const char *url = "http://127.0.0.1:1";
+    assert_false(err_is(change(place, RAFT_ADD_LEARNER_NODE, 5, url, &members)));
+    assert_int_equal(members, 2);
+    assert_true(IS(change(place, RAFT_ADD_LEARNER_NODE, 6, url, &members), PEER_URL_EXIST));
+    assert_false(err_is(change(place, RAFT_REMOVE_NODE, 5, url, &members)));
+    assert_int_equal(members, 1);
+    assert_false(err_is(put(place, "k", 10))); /* and the group of one goes on */
+}
+
+struct looking {
+    struct server_ask ask;
+    struct server_transfer transfer;
+    uint64_t last_index;
+    atomic_int dones;
+};
+
+static void look(struct server_ask *ask, struct raft *raft)
+{
+    struct looking *looking = CONTAINER_OF(ask, struct looking, ask);
+    looking->last_index = raft_last_index(raft);
+    atomic_fetch_add(&looking->dones, 1);
+}
+
+static void transferred(struct server_transfer *transfer)
+{
+    atomic_fetch_add(&CONTAINER_OF(transfer, struct looking, transfer)->dones, 1);
+}
+
+static void wait_for(struct looking *looking)
+{
+    for (int i = 0; i < 20000 && !atomic_load(&looking->dones); i++) {
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&looking->dones), 1);
+    atomic_store(&looking->dones, 0);
+}
+
+static void test_leadership_goes_to_who_has_it_or_times_out(void **state)
+{
+    struct member_place *place = *state;
+    struct looking looking = {.ask.run = look, .transfer.done = transferred};
+    struct server_status status;
+    server_status_get(place->server, &status);
+    assert_true(server_on_core(place->server, &looking.ask));
+    wait_for(&looking);
+    assert_true(looking.last_index >= 2);
+    looking.transfer.target = status.member_id;
+    looking.transfer.deadline_ms = INT64_MAX;
+    server_transfer_leader(place->server, &looking.transfer);
+    wait_for(&looking);
+    assert_false(err_is(looking.transfer.err));
+    looking.transfer.target = 77;
+    looking.transfer.deadline_ms = 0;
+    server_transfer_leader(place->server, &looking.transfer);
+    wait_for(&looking);
+    assert_true(IS(looking.transfer.err, TIMEOUT_LEADER_TRANSFER));
+}
+
 #define MEMBER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -270,6 +350,8 @@ int main(void)
         MEMBER_TEST(test_too_large_is_refused),
         MEMBER_TEST(test_snapshots_of_the_log_replay),
         MEMBER_TEST(test_stopped_refuses),
+        MEMBER_TEST(test_a_proposed_conf_change_answers_with_the_members),
+        MEMBER_TEST(test_leadership_goes_to_who_has_it_or_times_out),
         MEMBER_TEST(test_failed_sync_ends_the_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
