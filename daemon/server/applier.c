@@ -88,8 +88,8 @@ static bool run(
 static void abandon(struct server *server, struct done_list *done)
 {
     for (size_t i = 0; i < done->count; i++) {
-        proposal_finish(server, CONTAINER_OF(done->results[i], struct server_proposal, result),
-            ERR(STOPPED));
+        proposal_finish(
+            server, CONTAINER_OF(done->results[i], struct server_proposal, result), ERR(STOPPED));
     }
     done->count = 0;
 }
@@ -113,8 +113,34 @@ static void job_free(struct apply_job *job)
     for (size_t i = 0; i < job->count; i++) {
         blob_unref(job->entries[i].data);
     }
+    raft_snapshot_unref(job->snapshot);
     free(job->entries);
     free(job);
+}
+
+static void submit(struct server *server, struct apply_job *job)
+{
+    atomic_fetch_add(&server->apply_jobs, 1);
+    if (!mailbox_push_always(&server->apply_box, &job->node)) {
+        atomic_fetch_sub(&server->apply_jobs, 1);
+        job_free(job);
+    }
+}
+
+void applier_install(struct server *server, struct raft_snapshot *snapshot)
+{
+    struct apply_job *job = mem_new(sizeof(*job));
+    job->snapshot = raft_snapshot_ref(snapshot);
+    server->submitted = snapshot->meta.index;
+    submit(server, job);
+}
+
+/* A lone member has nobody who waits for its heartbeats. Only core counts up, so none at work here
+ * means that all before these are applied. */
+static bool is_small(struct server *server, size_t count)
+{
+    return count <= INLINE_ENTRIES_MAX && atomic_load(&server->is_alone) &&
+           atomic_load(&server->apply_jobs) == 0;
 }
 
 void applier_submit(struct server *server, const struct raft_entry *entries, size_t count)
@@ -123,8 +149,8 @@ void applier_submit(struct server *server, const struct raft_entry *entries, siz
         return;
     }
     metric_add(server->metrics.proposals_committed, (double)count);
-    /* Only core counts up, so none at work here means that all before these are applied. */
-    if (count <= INLINE_ENTRIES_MAX && atomic_load(&server->apply_jobs) == 0) {
+    server->submitted = entries[count - 1].index;
+    if (is_small(server, count)) {
         pthread_mutex_lock(&server->apply_turn);
         struct done_list done = {.server = server};
         if (run(server, entries, count, &done)) {
@@ -142,28 +168,36 @@ void applier_submit(struct server *server, const struct raft_entry *entries, siz
     for (size_t i = 0; i < count; i++) {
         blob_ref(job->entries[i].data);
     }
-    atomic_fetch_add(&server->apply_jobs, 1);
-    if (!mailbox_push_always(&server->apply_box, &job->node)) {
-        atomic_fetch_sub(&server->apply_jobs, 1);
-        job_free(job);
+    submit(server, job);
+}
+
+static void run_entries(struct server *server, struct apply_job *job, struct done_list *done)
+{
+    pthread_mutex_lock(&server->apply_turn);
+    if (!atomic_load(&server->has_failed) && run(server, job->entries, job->count, done)) {
+        finish(server, done);
+    } else {
+        abandon(server, done);
     }
+    pthread_mutex_unlock(&server->apply_turn);
 }
 
 static void run_jobs(struct server *server, struct list *jobs, struct done_list *done)
 {
     struct list *node;
-    pthread_mutex_lock(&server->apply_turn);
     while ((node = list_pop(jobs))) {
         struct apply_job *job = LIST_ITEM(node, struct apply_job, node);
-        if (!atomic_load(&server->has_failed) && run(server, job->entries, job->count, done)) {
-            finish(server, done);
-        } else {
-            abandon(server, done);
+        if (!job->snapshot) {
+            run_entries(server, job, done);
+        } else if (!atomic_load(&server->has_failed) && install_snapshot(server, job->snapshot)) {
+            read_complete_applied(server);
         }
         job_free(job);
         atomic_fetch_sub(&server->apply_jobs, 1);
+        if (atomic_load(&server->is_apply_awaited)) {
+            mailbox_wake(&server->core_box); /* raft has more when it hears of these */
+        }
     }
-    pthread_mutex_unlock(&server->apply_turn);
 }
 
 void *apply_main(void *arg)

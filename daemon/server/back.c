@@ -119,7 +119,9 @@ void *sync_main(void *arg)
     int64_t measure_at_ms = 0;
     list_init(&none);
     while (!mailbox_is_closed(&server->sync_box)) {
+        pthread_mutex_lock(&server->sync_turn);
         bool is_more = watch_sync(server->options.hub);
+        pthread_mutex_unlock(&server->sync_turn);
         if (err_is(watch_failure(server->options.hub, &why))) {
             server_fail(server, why.text);
         }

@@ -9,7 +9,17 @@
 #include "server/server.h"
 
 /* What arrives at core. */
-enum core_kind { CORE_PROPOSAL, CORE_READ, CORE_PERSISTED, CORE_CONF, CORE_SNAPSHOT, CORE_ASK };
+enum core_kind {
+    CORE_PROPOSAL,
+    CORE_READ,
+    CORE_PERSISTED,
+    CORE_CONF,
+    CORE_SNAPSHOT,
+    CORE_MESSAGE,
+    CORE_REPORT,
+    CORE_INSTALLED,
+    CORE_ASK,
+};
 
 struct core_item {
     struct list node;
@@ -45,6 +55,28 @@ struct core_snapshot {
     struct raft_snapshot_meta meta;
 };
 
+/* From another member; done only for snapshots. */
+struct core_message {
+    struct core_item item;
+    struct raft_message message;
+    void (*done)(void *arg, struct err err);
+    void *arg;
+};
+
+/* RAFT_UNREACHABLE or RAFT_SNAPSHOT_STATUS. */
+struct core_report {
+    struct core_item item;
+    enum raft_event_type type;
+    uint64_t peer;
+    bool is_ok;
+};
+
+/* The store is now what a received snapshot says. */
+struct core_installed {
+    struct core_item item;
+    uint64_t index;
+};
+
 /* Reads that one read index speaks for. */
 struct read_group {
     struct list node;
@@ -58,9 +90,10 @@ struct persist_job {
     struct raft_update update;
 };
 
-/* Committed entries on their way to apply. */
+/* On its way to apply: committed entries, or a snapshot to install. */
 struct apply_job {
     struct list node;
+    struct raft_snapshot *snapshot;
     struct raft_entry *entries;
     size_t count;
 };

@@ -29,6 +29,23 @@ void *apply_main(void *arg);
 /* Hands the entries to apply: the thread, or at once when that is idle and they are few. Core. */
 void applier_submit(struct server *server, const struct raft_entry *entries, size_t count);
 
+/* The store is to become what the snapshot says, before all that follows. Takes a reference. Core.
+ */
+void applier_install(struct server *server, struct raft_snapshot *snapshot);
+
+/* transport.c; core */
+void transport_start(struct server *server);
+void transport_send(struct server *server, struct raft_message *messages, size_t count);
+/* A configuration change is in force and in the member table. */
+void transport_conf(struct server *server, const struct raft_conf_change *change);
+/* The member table is another. */
+void transport_reset(struct server *server);
+void transport_message(struct server *server, struct core_message *item);
+void transport_report(struct server *server, struct core_report *report);
+
+/* install.c: on the apply thread, without the turn. False: the member has failed. */
+bool install_snapshot(struct server *server, struct raft_snapshot *snapshot);
+
 /* read.c */
 void read_arrived(struct server *server, struct server_read *read);
 /* Asks raft for one read index for all that came since the last. */
@@ -64,6 +81,7 @@ void sync_wake(void *arg);
 /* metrics.c */
 void server_metrics_init(struct server *server);
 
+bool server_is_only_voter(const struct raft_conf_state *conf, uint64_t id);
 /* The end, once; logs and tells the owner. */
 void server_fail(struct server *server, const char *what);
 

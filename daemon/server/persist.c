@@ -81,6 +81,61 @@ bool persist_jobs(struct server *server, struct list *jobs)
     return true;
 }
 
+/* As etcd: the file, the record, then the hard state that makes both count. */
+static bool persist_snapshot(struct server *server, struct persist_job *job)
+{
+    const struct raft_update *update = &job->update;
+    const struct raft_snapshot_meta *meta = &update->snapshot->meta;
+    struct wal_snapshot record = {meta->index, meta->term, true, meta->conf};
+    struct wal_batch batch = {&update->hard_state, update->entries, update->entries_count, true};
+    struct wal_cost cost = {0};
+    struct why why = {""};
+    struct err err = server->options.keep_snapshot(
+        server->options.save_snapshot_arg, meta, blob_slice(update->snapshot->data), &why);
+    pthread_mutex_lock(&server->wal_turn);
+    if (!err_is(err)) {
+        err = wal_save_snapshot(server->options.wal, &record, &why);
+    }
+    if (!err_is(err)) {
+        err = wal_append(server->options.wal, &batch, &cost, &why);
+    }
+    if (!err_is(err)) {
+        wal_release_to(server->options.wal, meta->index);
+    }
+    pthread_mutex_unlock(&server->wal_turn);
+    if (err_is(err)) {
+        server_fail(server, why.text);
+        return false;
+    }
+    note_cost(server, &cost);
+    return true;
+}
+
+/* In order: what is before a snapshot, the snapshot, what is behind it. */
+static bool persist_all(struct server *server, struct list *jobs, struct list *done)
+{
+    struct list some;
+    struct list *node;
+    bool is_written = true;
+    list_init(&some);
+    while (is_written && (node = list_pop(jobs))) {
+        bool is_snapshot = job_of(node)->update.snapshot != NULL;
+        if (!is_snapshot) {
+            list_push(&some, node);
+        }
+        if (!list_is_empty(&some) && (is_snapshot || list_is_empty(jobs))) {
+            is_written = persist_jobs(server, &some);
+            list_splice(done, &some);
+        }
+        if (is_snapshot) {
+            is_written = is_written && persist_snapshot(server, job_of(node));
+            list_push(done, node);
+        }
+    }
+    list_splice(done, jobs);
+    return is_written;
+}
+
 /* While nothing waits, so that a cut finds its segment made. A failure is told by the cut, which
  * tries again. */
 static void prepare(struct server *server)
@@ -94,16 +149,19 @@ static void prepare(struct server *server)
 void *wal_main(void *arg)
 {
     struct server *server = arg;
+    struct list taken_jobs;
     struct list jobs;
     struct list *node;
+    list_init(&taken_jobs);
     list_init(&jobs);
     for (;;) {
-        size_t taken = mailbox_take(&server->wal_box, &jobs, PREPARE_EVERY_MS);
+        size_t taken = mailbox_take(&server->wal_box, &taken_jobs, PREPARE_EVERY_MS);
         if (taken == 0 && mailbox_is_closed(&server->wal_box)) {
             return NULL;
         }
-        bool is_written =
-            taken == 0 || (!atomic_load(&server->has_failed) && persist_jobs(server, &jobs));
+        bool is_written = taken == 0 || (!atomic_load(&server->has_failed) &&
+                                            persist_all(server, &taken_jobs, &jobs));
+        list_splice(&jobs, &taken_jobs);
         while ((node = list_pop(&jobs))) {
             /* After a failure nothing may look persisted any more. */
             if (!is_written || !mailbox_push_always(&server->core_box, node)) {

@@ -62,9 +62,15 @@ static void take_proposal(struct server *server, struct turn *turn, struct core_
     }
 }
 
+/* What was promised is on this disk: the others may hear of it. A snapshot goes to apply before
+ * raft can give out what comes behind it. */
 static void take_persisted(struct server *server, struct persist_job *job)
 {
     struct raft_event event = {.type = RAFT_PERSISTED, .ticket = &job->update.ticket};
+    if (job->update.snapshot) {
+        applier_install(server, job->update.snapshot);
+    }
+    transport_send(server, job->update.after, job->update.after_count);
     check(!err_is(raft_step(server->options.raft, &event)));
     list_push(&server->jobs_free, &job->item.node);
 }
@@ -93,8 +99,8 @@ static void take_conf(struct server *server, struct core_conf *conf)
     if (err_is(raft_apply_conf_change(server->options.raft, &conf->change, &state, &why))) {
         LOG_ERROR("failed to apply a configuration change", LOG_ERR(why.text));
     } else {
-        atomic_store(
-            &server->is_alone, state.voters.count == 1 && state.voters_outgoing.count == 0);
+        atomic_store(&server->is_alone, server_is_only_voter(&state, server->member_id));
+        transport_conf(server, &conf->change);
     }
     free(conf);
 }
@@ -110,13 +116,24 @@ static void take_snapshot(struct server *server, struct core_snapshot *made)
     struct err err = raft_step(server->options.raft, &event);
     raft_snapshot_unref(snapshot);
     free(made);
-    if (err_is(err) || index <= keep) {
+    /* Whoever just gets a snapshot needs what comes behind it. */
+    if (err_is(err) || index <= keep || server->snapshots_sending) {
         return;
     }
     event = (struct raft_event){.type = RAFT_COMPACT, .index = index - keep};
     if (!err_is(raft_step(server->options.raft, &event))) {
         LOG_INFO("compacted Raft logs", LOG_UINT("compact-index", index - keep));
     }
+}
+
+static void take_installed(struct server *server, struct core_installed *installed)
+{
+    struct raft_status status;
+    raft_status_get(server->options.raft, &status);
+    LOG_DEBUG("installed", LOG_UINT("index", installed->index));
+    atomic_store(&server->is_alone, server_is_only_voter(&status.conf, server->member_id));
+    transport_reset(server);
+    free(installed);
 }
 
 static void take_item(struct server *server, struct turn *turn, struct core_item *item)
@@ -147,6 +164,15 @@ static void take_item(struct server *server, struct turn *turn, struct core_item
         free(envelope);
         break;
     }
+    case CORE_MESSAGE:
+        transport_message(server, CONTAINER_OF(item, struct core_message, item));
+        break;
+    case CORE_REPORT:
+        transport_report(server, CONTAINER_OF(item, struct core_report, item));
+        break;
+    case CORE_INSTALLED:
+        take_installed(server, CONTAINER_OF(item, struct core_installed, item));
+        break;
     }
 }
 
@@ -178,7 +204,7 @@ static void note_state(struct server *server, const struct raft_update *update)
 static void persist(struct server *server, struct persist_job *job)
 {
     struct list jobs;
-    if (atomic_load(&server->is_alone) && server->persisting == 0) {
+    if (atomic_load(&server->is_alone) && server->persisting == 0 && !job->update.snapshot) {
         list_init(&jobs);
         list_push(&jobs, &job->item.node);
         bool is_written = persist_jobs(server, &jobs);
@@ -202,6 +228,7 @@ void pump_update(struct server *server)
         struct persist_job *job = job_new(server);
         raft_take_update(server->options.raft, &job->update);
         note_state(server, &job->update);
+        transport_send(server, job->update.messages, job->update.messages_count);
         applier_submit(server, job->update.committed, job->update.committed_count);
         read_states(server, &job->update);
         if (job->update.needs_persist) {
@@ -210,6 +237,8 @@ void pump_update(struct server *server)
             list_push(&server->jobs_free, &job->item.node);
         }
     }
+    atomic_store(&server->is_apply_awaited,
+        server->submitted < raft_hard_state_get(server->options.raft).commit);
 }
 
 static void tick(struct server *server, int64_t now_ms)
@@ -296,6 +325,7 @@ void *core_main(void *arg)
     struct list *node;
     list_init(&items);
     server->next_tick_ms = clock_mono_ms() + server->options.tick_ms;
+    transport_start(server);
     pump_update(server);
     while (!mailbox_is_closed(&server->core_box)) {
         int64_t wait_ms = server->next_tick_ms - clock_mono_ms();
@@ -307,9 +337,9 @@ void *core_main(void *arg)
         if (!list_is_empty(&server->unsent)) {
             retry_unsent(server, turn, now_ms);
         }
+        note_applied(server); /* first: only then raft lets the next conf change through */
         propose_turn(server, turn);
         read_ask(server);
-        note_applied(server);
         campaign_if_alone(server);
         tick(server, now_ms);
         pump_update(server);

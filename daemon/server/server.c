@@ -14,17 +14,16 @@ static uint64_t first_id(uint64_t member_id)
     return (member_id & 0xffff) << 48 | ms << 8 | 1;
 }
 
-static bool is_alone(struct member_table *members)
+bool server_is_only_voter(const struct raft_conf_state *conf, uint64_t id)
 {
-    struct arena *arena = arena_new(0);
-    struct member *list;
-    size_t voters = 0;
-    size_t count = member_list(members, arena, &list);
-    for (size_t i = 0; i < count; i++) {
-        voters += !list[i].is_learner;
-    }
-    arena_free(arena);
-    return voters == 1;
+    return conf->voters.count == 1 && conf->voters_outgoing.count == 0 && conf->voters.ids[0] == id;
+}
+
+static bool is_alone(const struct raft *raft, uint64_t id)
+{
+    struct raft_status status;
+    raft_status_get(raft, &status);
+    return server_is_only_voter(&status.conf, id);
 }
 
 static void init_queues(struct server *server)
@@ -35,6 +34,7 @@ static void init_queues(struct server *server)
     mailbox_init(&server->back_box, CORE_BOX_MAX);
     mailbox_init(&server->sync_box, CORE_BOX_MAX);
     pthread_mutex_init(&server->apply_turn, NULL);
+    pthread_mutex_init(&server->sync_turn, NULL);
     pthread_mutex_init(&server->wal_turn, NULL);
     pthread_mutex_init(&server->reads_mutex, NULL);
     pthread_mutex_init(&server->compact_mutex, NULL);
@@ -67,8 +67,9 @@ struct server *server_start(const struct server_options *options)
     atomic_store(&server->term, hard.term);
     atomic_store(&server->commit_index, hard.commit);
     atomic_store(&server->snapshot_index, options->snapshot_index);
-    atomic_store(&server->is_alone, is_alone(options->members));
+    atomic_store(&server->is_alone, is_alone(options->raft, server->member_id));
     server->noted_applied = apply_index(options->apply);
+    server->submitted = server->noted_applied;
     watch_on_unsynced(options->hub, sync_wake, server);
     thread_start(&server->back_thread, "back", back_main, server);
     thread_start(&server->sync_thread, "sync", sync_main, server);
@@ -109,6 +110,7 @@ void server_free(struct server *server)
     mailbox_fini(&server->back_box);
     mailbox_fini(&server->sync_box);
     pthread_mutex_destroy(&server->apply_turn);
+    pthread_mutex_destroy(&server->sync_turn);
     pthread_mutex_destroy(&server->wal_turn);
     pthread_mutex_destroy(&server->reads_mutex);
     pthread_mutex_destroy(&server->compact_mutex);

@@ -25,6 +25,23 @@ enum server_compaction {
     SERVER_COMPACTION_REVISION
 };
 
+/* Where messages go: peer's network, or a simulator's. All NULL: a group of one. The first four are
+ * called on core and must only queue; what they need of their arguments they copy, but for what
+ * messages own. Nothing is called after server_stop. */
+struct server_transport {
+    /* Takes over what the messages own and zeroes them. A MsgSnap's snapshot has no data: the
+     * transport makes its own of the store as it is when it sends, at the snapshot's index or
+     * later, and says so in the message. */
+    void (*send)(void *arg, struct raft_message *messages, size_t count);
+    /* A member or learner that is not this one; known ids may be added again. */
+    void (*add)(void *arg, uint64_t id, const char *const *peer_urls, size_t count);
+    void (*update)(void *arg, uint64_t id, const char *const *peer_urls, size_t count);
+    void (*remove)(void *arg, uint64_t id);
+    /* clock_mono_ms of when the member became reachable; 0: it is not. Any thread. */
+    int64_t (*active_since_ms)(void *arg, uint64_t id);
+    void *arg;
+};
+
 struct server_options {
     /* Borrowed; they outlive the server. */
     struct disk *disk;
@@ -38,7 +55,16 @@ struct server_options {
     struct apply *apply;
     /* Writes the snapshot file that covers the log up to meta->index, synced. Back thread. */
     struct err (*save_snapshot)(void *arg, const struct raft_snapshot_meta *meta, struct why *why);
-    void *save_snapshot_arg;
+    /* The same for a snapshot of the leader's, with its v2 store as it came. Wal thread. */
+    struct err (*keep_snapshot)(
+        void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
+    /* Makes the store, and all that is read from it, what the received database says, while nothing
+     * is applied, compacted or read for watchers. It has to survive a crash at any moment: what
+     * keep_snapshot wrote is there by then. Back thread. */
+    struct err (*install_snapshot)(
+        void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
+    void *save_snapshot_arg; /* of all three */
+    struct server_transport transport;
     uint64_t snapshot_index; /* of the log, at start */
     uint64_t snapshot_count;
     uint64_t catch_up_entries; /* kept in the log behind a snapshot for slow followers */
@@ -58,6 +84,10 @@ struct server_options {
      * store). */
     void (*on_fatal)(void *arg, const char *what);
     void *on_fatal_arg;
+    /* Called once, from any thread, when this member was removed from the cluster: it has to
+     * stop. Must only queue. */
+    void (*on_removed)(void *arg);
+    void *on_removed_arg;
 };
 
 struct server *server_start(const struct server_options *options);
@@ -69,6 +99,20 @@ void server_free(struct server *server);
  * the cluster its client URLs (whoever is served first may ask for them), up to
  * timeout_ms. */
 bool server_wait_ready(struct server *server, int64_t timeout_ms);
+
+/* Other members. */
+
+/* A message that the transport has checked (this cluster's, to this member, from one that was not
+ * removed). Takes over its contents; dropped when core cannot keep up. */
+void server_receive(struct server *server, struct raft_message *message);
+/* Messages to it were lost. */
+void server_report_unreachable(struct server *server, uint64_t id);
+/* How sending a MsgSnap ended; once for each. */
+void server_report_snapshot(struct server *server, uint64_t id, bool is_ok);
+/* A MsgSnap whose database lies complete and synced where install_snapshot looks for it. Takes over
+ * the contents; done(arg, err) once raft took it or refused it. */
+void server_receive_snapshot(struct server *server, struct raft_message *message,
+    void (*done)(void *arg, struct err err), void *arg);
 
 /* Writing. */
 

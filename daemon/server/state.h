@@ -5,8 +5,8 @@
 #ifndef SERVER_STATE_H
 #define SERVER_STATE_H
 
-#include "base/metric.h"
 #include "server/items.h"
+#include "server/metrics.h"
 
 #include <stdatomic.h>
 
@@ -55,9 +55,14 @@ struct server {
     atomic_bool is_published;
     atomic_bool is_publishing;
     struct raft_soft_state soft;
+    struct raft_ids known;    /* to the transport */
+    size_t snapshots_sending; /* MsgSnaps that no report came for */
+    uint64_t submitted;       /* the last index given to apply */
 
     /* whoever holds the turn: the apply thread, or core when it applies a small batch itself */
     pthread_mutex_t apply_turn;
+    /* whoever reads history for watchers, or replaces the store */
+    pthread_mutex_t sync_turn;
     /* whoever writes the log: the wal thread, core on a group of one, back for snapshot records */
     pthread_mutex_t wal_turn;
     struct list reads_at_index; /* server_reads that wait for applied */
@@ -70,8 +75,10 @@ struct server {
     _Atomic uint64_t commit_index;
     _Atomic uint64_t applied_term; /* term of the last applied entry */
     atomic_bool is_leader;
-    atomic_bool is_alone;  /* the only voter */
-    atomic_int apply_jobs; /* at the apply thread */
+    atomic_bool is_removed;       /* from the cluster; told */
+    atomic_bool is_alone;         /* the only voter */
+    atomic_int apply_jobs;        /* at the apply thread */
+    atomic_bool is_apply_awaited; /* more is committed than apply was given */
     _Atomic int64_t in_flight;
     void (*on_leader)(void *arg, bool has_leader);
     void *on_leader_arg;
@@ -82,18 +89,7 @@ struct server {
     struct list after_compaction;
     bool is_compacting; /* under compact_mutex */
 
-    struct {
-        struct metric *proposals_failed;
-        struct metric *proposals_committed;
-        struct metric *proposals_applied;
-        struct metric *leader_changes;
-        struct metric *slow_applies;
-        struct metric *read_index_failed;
-        struct metric *wal_fsync;
-        struct metric *wal_bytes;
-        struct metric *backend_commit;
-        struct metric *lease_expired;
-    } metrics;
+    struct server_metrics metrics;
 };
 
 #endif
