@@ -71,12 +71,23 @@ static int64_t lease_ttl_min_s(const struct config *config)
     return (ms + 999) / 1000;
 }
 
+/* The folder and its name are durable before anything in it is counted on: RocksDB syncs what is in
+ * the folder, and nobody else its name. Also when it is there: a start that was killed may have
+ * left it so. */
+static struct err make_folder(struct storage *storage, struct why *why)
+{
+    TRY(disk_mkdir_all(storage->disk, storage->store_dir, 0700, why));
+    TRY(disk_sync_folder(storage->disk, storage->member_dir, why));
+    return disk_sync_folder(storage->disk, storage->config->data_dir, why);
+}
+
 struct err storage_store(
     struct storage *storage, const struct wal_identity *identity, struct why *why)
 {
     const struct config *config = storage->config;
     uint64_t seed;
     int64_t began_ns = clock_mono_ns();
+    TRY(make_folder(storage, why));
     TRY(backend_open(
         &(struct backend_options){.path = storage->store_dir}, &storage->backend, why));
     TRY(check_format(storage, why));
