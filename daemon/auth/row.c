@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Rows in etcd's own messages: authpb.User{name=1, password=2, roles=3, options=4{no_password=1}}
+ * and authpb.Role{name=1, keyPermission=2{permType=1, key=2, range_end=3}}.
+ */
+#include "auth/state.h"
+
+#include "base/codec.h"
+#include "base/pb.h"
+
+enum { ROW_BYTES_MAX = 64 * 1024 * 1024 };
+
+static void put(
+    const char *prefix, const char *name, const void *message, struct backend_batch *batch)
+{
+    struct buf value;
+    char *key = mem_printf("%s%s", prefix, name);
+    buf_init(&value, ROW_BYTES_MAX);
+    pb_pack(message, &value);
+    check(!value.is_full);
+    backend_batch_put(batch, slice_str(key), buf_slice(&value));
+    buf_fini(&value);
+    free(key);
+}
+
+static void delete (const char *prefix, const char *name, struct backend_batch *batch)
+{
+    char *key = mem_printf("%s%s", prefix, name);
+    backend_batch_delete(batch, slice_str(key));
+    free(key);
+}
+
+void row_put_user(const struct user *user, struct backend_batch *batch)
+{
+    Authpb__User row = AUTHPB__USER__INIT;
+    Authpb__UserAddOptions options = AUTHPB__USER_ADD_OPTIONS__INIT;
+    options.no_password = user->is_no_password;
+    row.name = pb_bytes(slice_str(user->name));
+    row.password = pb_bytes(blob_slice(user->password));
+    row.n_roles = user->roles.count;
+    row.roles = user->roles.items;
+    row.options = user->has_options ? &options : NULL;
+    put("mauth_user/", user->name, &row, batch);
+}
+
+void row_delete_user(const char *name, struct backend_batch *batch)
+{
+    delete ("mauth_user/", name, batch);
+}
+
+void row_put_role(const struct role *role, struct backend_batch *batch)
+{
+    Authpb__Role row = AUTHPB__ROLE__INIT;
+    Authpb__Permission *rows = mem_alloc(role->count * sizeof(*rows));
+    Authpb__Permission **refs = mem_alloc(role->count * sizeof(struct authpb__permission *));
+    for (size_t i = 0; i < role->count; i++) {
+        authpb__permission__init(&rows[i]);
+        rows[i].permtype = role->permissions[i].type;
+        rows[i].key = pb_bytes(permission_key(&role->permissions[i]));
+        rows[i].range_end = pb_bytes(blob_slice(role->permissions[i].range_end));
+        refs[i] = &rows[i];
+    }
+    row.name = pb_bytes(slice_str(role->name));
+    row.n_keypermission = role->count;
+    row.keypermission = refs;
+    put("mauth_role/", role->name, &row, batch);
+    free(refs);
+    free(rows);
+}
+
+void row_delete_role(const char *name, struct backend_batch *batch)
+{
+    delete ("mauth_role/", name, batch);
+}
+
+void row_put_enabled(bool is_enabled, struct backend_batch *batch)
+{
+    uint8_t byte = is_enabled;
+    backend_batch_put(batch, SLICE("mauth_enabled"), slice_of(&byte, 1));
+}
+
+void row_put_revision(uint64_t revision, struct backend_batch *batch)
+{
+    uint8_t bytes[8];
+    put_be64(bytes, revision);
+    backend_batch_put(batch, SLICE("mauth_revision"), slice_of(bytes, sizeof(bytes)));
+}
+
+static char *name_of(ProtobufCBinaryData bytes)
+{
+    char *name = mem_alloc(bytes.len + 1);
+    memcpy(name, bytes.data, bytes.len);
+    name[bytes.len] = '\0';
+    return name;
+}
+
+static bool is_name(ProtobufCBinaryData bytes)
+{
+    return bytes.len && !memchr(bytes.data, '\0', bytes.len);
+}
+
+struct err row_load_user(struct auth_table *table, struct slice value)
+{
+    Authpb__User *row;
+    struct arena *arena = arena_new(0);
+    struct err err = pb_unpack(&authpb__user__descriptor, arena, value, &row);
+    if (!err_is(err) && !is_name(row->name)) {
+        err = ERR(BAD_FORMAT);
+    }
+    if (!err_is(err)) {
+        struct user *user = mem_new(sizeof(*user));
+        user->name = name_of(row->name);
+        user->password = row->password.len ? blob_new(pb_slice(row->password)) : NULL;
+        user->has_options = row->options != NULL;
+        user->is_no_password = row->options && row->options->no_password;
+        for (size_t i = 0; i < row->n_roles; i++) {
+            texts_add(&user->roles, row->roles[i]);
+        }
+        user_insert(table, user);
+    }
+    arena_free(arena);
+    return err;
+}
+
+struct err row_load_role(struct auth_table *table, struct slice value)
+{
+    Authpb__Role *row;
+    struct arena *arena = arena_new(0);
+    struct err err = pb_unpack(&authpb__role__descriptor, arena, value, &row);
+    if (!err_is(err) && !is_name(row->name)) {
+        err = ERR(BAD_FORMAT);
+    }
+    if (!err_is(err)) {
+        struct role *role = mem_new(sizeof(*role));
+        role->name = name_of(row->name);
+        role->count = row->n_keypermission;
+        role->permissions = mem_alloc(role->count * sizeof(*role->permissions));
+        for (size_t i = 0; i < role->count; i++) {
+            role->permissions[i] = permission_new(row->keypermission[i]);
+        }
+        role_insert(table, role);
+    }
+    arena_free(arena);
+    return err;
+}
