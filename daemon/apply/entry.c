@@ -38,6 +38,7 @@ static struct err put(struct applying *a, const Etcdserverpb__PutRequest *reques
     if (a->apply->is_out_of_space) {
         return ERR(NO_SPACE);
     }
+    TRY(view_check_key(request));
     if (request->lease && !lease_exists(a->apply->options.leases, request->lease)) {
         return ERR(LEASE_NOT_FOUND);
     }

@@ -172,6 +172,7 @@ static struct err check_put(
 {
     struct mvcc_kv kv;
     bool exists = true;
+    TRY(view_check_key(put));
     if (put->ignore_value || put->ignore_lease) {
         TRY(view_stat(view, pb_slice(put->key), &exists, &kv));
         path->is_missing = path->is_missing ||

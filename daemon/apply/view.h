@@ -26,6 +26,7 @@ revision view_rev(const struct view *view);
 
 MUST struct err view_range_request(struct view *view, const Etcdserverpb__RangeRequest *request,
     Etcdserverpb__RangeResponse **out);
+MUST struct err view_check_key(const Etcdserverpb__PutRequest *request);
 MUST struct err view_put(
     struct view *view, const Etcdserverpb__PutRequest *request, Etcdserverpb__PutResponse **out);
 MUST struct err view_delete(struct view *view, const Etcdserverpb__DeleteRangeRequest *request,

@@ -12,6 +12,13 @@ static struct err find_prev(struct view *view, struct slice key, struct mvcc_kv 
     return OK;
 }
 
+/* No client gets such a request into the log; a log that holds one all the same must not make a
+ * row that cannot be read again. */
+struct err view_check_key(const Etcdserverpb__PutRequest *request)
+{
+    return request->key.len ? OK : ERR(EMPTY_KEY);
+}
+
 struct err view_put(
     struct view *view, const Etcdserverpb__PutRequest *request, Etcdserverpb__PutResponse **out)
 {
