@@ -74,5 +74,7 @@ MUST struct err backend_compact_files(struct backend *backend, struct why *why);
  * dbSizeInUse). */
 uint64_t backend_disk_bytes(struct backend *backend);
 uint64_t backend_live_bytes(struct backend *backend);
+/* An estimate of what lies in files between two keys, exact to some blocks. */
+uint64_t backend_range_bytes(struct backend *backend, struct slice from, struct slice to);
 
 #endif

@@ -232,3 +232,14 @@ uint64_t backend_live_bytes(struct backend *backend)
     return property(backend, "rocksdb.estimate-live-data-size") +
            property(backend, "rocksdb.cur-size-all-mem-tables");
 }
+
+uint64_t backend_range_bytes(struct backend *backend, struct slice from, struct slice to)
+{
+    const char *first = (const char *)from.data;
+    const char *last = (const char *)to.data;
+    uint64_t bytes = 0;
+    char *text = NULL;
+    rocksdb_approximate_sizes(backend->db, 1, &first, &from.len, &last, &to.len, &bytes, &text);
+    rocksdb_free(text);
+    return bytes;
+}

@@ -82,8 +82,12 @@ static inline void index_next(struct index_cursor *cursor)
 /* Living keys below key. */
 int64_t index_rank(const struct index *index, struct slice key);
 
-/* Fills an empty index from entries in key order, distinct; takes the references in them. */
-void index_load(struct index *index, struct index_entry *entries, size_t count);
+/* Fills an empty index from what next gives (false: the end): entries in key order, distinct.
+ * Takes the references in them. */
+struct index_source {
+    bool (*next)(struct index_source *source, struct index_entry *out);
+};
+void index_load(struct index *index, struct index_source *source);
 
 /* Frees values that were not used lately until value_bytes is at most bytes, or steps leaves were
  * visited. */

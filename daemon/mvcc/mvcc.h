@@ -32,6 +32,7 @@ struct mvcc_options {
     struct backend *backend;  /* borrowed; outlives the mvcc */
     size_t value_cache_bytes; /* newest values kept in memory; 0: none */
     size_t history_bytes;     /* newest changes kept in memory; 0: a default */
+    unsigned open_threads;    /* that read the rows at open; 0: as suits them and the machine */
 };
 
 /* Rebuilds the index from the rows. An empty store starts at revision 1, as etcd's. Errors: IO,

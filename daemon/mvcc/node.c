@@ -261,17 +261,41 @@ void index_shrink(struct index *index, struct index_path *path)
 struct level {
     struct split *nodes;
     size_t count;
+    size_t cap;
 };
 
-static struct level load_leaves(struct index *index, struct index_entry *entries, size_t count)
+static void level_add(struct level *level, struct split split)
 {
-    struct level level = {mem_alloc((count / LOAD_FILL + 1) * sizeof(struct split)), 0};
+    if (level->count == level->cap) {
+        level->cap = level->cap ? level->cap * 2 : 64;
+        level->nodes = mem_grow(level->nodes, level->cap * sizeof(*level->nodes));
+    }
+    level->nodes[level->count++] = split;
+}
+
+/* Fills one leaf; false: nothing is left. */
+static bool load_leaf(struct index *index, struct index_source *source, struct index_leaf *leaf)
+{
+    while (leaf->count < LOAD_FILL && source->next(source, &leaf->entries[leaf->count])) {
+        index->key_bytes += leaf->entries[leaf->count].key->len + sizeof(struct blob);
+        leaf->count++;
+    }
+    index->entries += leaf->count;
+    return leaf->count == LOAD_FILL;
+}
+
+static struct level load_leaves(struct index *index, struct index_source *source)
+{
+    struct level level = {0};
     struct index_leaf *last = NULL;
-    for (size_t i = 0; i < count; i += LOAD_FILL) {
-        size_t part = count - i < LOAD_FILL ? count - i : LOAD_FILL;
+    bool is_more = true;
+    while (is_more) {
         struct index_leaf *leaf = index_leaf_new(index);
-        leaf->count = (uint32_t)part;
-        memcpy(leaf->entries, &entries[i], part * sizeof(entries[0]));
+        is_more = load_leaf(index, source, leaf);
+        if (leaf->count == 0 && last) {
+            index_leaf_free(index, leaf);
+            break;
+        }
         leaf->prev = last;
         if (last) {
             last->next = leaf;
@@ -279,15 +303,15 @@ static struct level load_leaves(struct index *index, struct index_entry *entries
             index->first = leaf;
         }
         last = leaf;
-        level.nodes[level.count++] =
-            (struct split){leaf, blob_ref(leaf->entries[0].key), index_leaf_living(leaf)};
+        struct blob *key = leaf->count ? blob_ref(leaf->entries[0].key) : NULL;
+        level_add(&level, (struct split){leaf, key, index_leaf_living(leaf)});
     }
     return level;
 }
 
 static struct level load_inners(struct index *index, struct level below)
 {
-    struct level level = {mem_alloc((below.count / LOAD_FILL + 1) * sizeof(struct split)), 0};
+    struct level level = {0};
     for (size_t i = 0; i < below.count; i += LOAD_FILL) {
         struct index_inner *node = index_inner_new(index);
         while (node->count < LOAD_FILL && i + node->count < below.count) {
@@ -297,20 +321,17 @@ static struct level load_inners(struct index *index, struct level below)
             node->children[node->count] = child->node;
             node->count++;
         }
-        level.nodes[level.count++] =
-            (struct split){node, blob_ref(node->keys[0]), inner_living(node)};
+        level_add(&level, (struct split){node, blob_ref(node->keys[0]), inner_living(node)});
     }
     free(below.nodes);
     return level;
 }
 
-void index_load(struct index *index, struct index_entry *entries, size_t count)
+void index_load(struct index *index, struct index_source *source)
 {
-    if (count == 0) {
-        return;
-    }
+    check(index->entries == 0);
     index_leaf_free(index, index->root);
-    struct level level = load_leaves(index, entries, count);
+    struct level level = load_leaves(index, source);
     while (level.count > 1) {
         level = load_inners(index, level);
         index->depth++;
@@ -319,10 +340,6 @@ void index_load(struct index *index, struct index_entry *entries, size_t count)
     index->living = level.nodes[0].living;
     blob_unref(level.nodes[0].key);
     free(level.nodes);
-    index->entries = count;
-    for (size_t i = 0; i < count; i++) {
-        index->key_bytes += entries[i].key->len + sizeof(struct blob);
-    }
 }
 
 static int64_t check_below(const struct index *index, void *at, unsigned depth, struct slice *last)

@@ -2,13 +2,20 @@
  *
  * Three-way radix quicksort over eight bytes of key at a time. Keys of one store share long
  * prefixes, which a sort by whole-key comparison reads over and over (a million keys: about three
- * times as long).
+ * times as long). Stored keys come in every order, from sorted to made up by somebody: pivots are
+ * medians of nine, and a part that shrinks too slowly is left to qsort.
  */
 #include "sort.h"
 
 #include "base/codec.h"
 
-enum { SMALL = 16, CHUNK = 8 };
+enum { SMALL = 16, CHUNK = 8, NINTHER_MIN = 128 };
+
+/* What a sort has cost, and how much deeper it may go. */
+struct sorting {
+    size_t visits;
+    unsigned splits_left;
+};
 
 static uint64_t chunk_at(const struct sort_item *item, size_t depth)
 {
@@ -69,11 +76,25 @@ static uint64_t median(uint64_t a, uint64_t b, uint64_t c)
     return c < low ? low : c > high ? high : c;
 }
 
+static uint64_t chunk_median(const struct sort_item *items, size_t count)
+{
+    size_t step = count / 9;
+    if (count < NINTHER_MIN) {
+        return median(items[0].chunk, items[count / 2].chunk, items[count - 1].chunk);
+    }
+    uint64_t of_three[3];
+    for (size_t i = 0; i < 3; i++) {
+        const struct sort_item *at = items + step / 2 + 3 * i * step;
+        of_three[i] = median(at[0].chunk, at[step].chunk, at[2 * step].chunk);
+    }
+    return median(of_three[0], of_three[1], of_three[2]);
+}
+
 /* Splits into smaller, equal and larger than a pivot; returns where equal begins, *out_end where it
  * ends. */
 static size_t partition(struct sort_item *items, size_t count, size_t *out_end)
 {
-    uint64_t pivot = median(items[0].chunk, items[count / 2].chunk, items[count - 1].chunk);
+    uint64_t pivot = chunk_median(items, count);
     size_t low = 0;
     size_t at = 0;
     size_t high = count;
@@ -106,13 +127,28 @@ static size_t settle_ended(struct sort_item *items, size_t count, size_t depth)
     return ended;
 }
 
-static void sort_from(struct sort_item *items, size_t count, size_t depth)
+static int whole_cmp(const void *a, const void *b)
+{
+    const struct sort_item *x = a;
+    const struct sort_item *y = b;
+    int diff = slice_cmp(slice_of(x->key, x->len), slice_of(y->key, y->len));
+    return diff ? diff : (x->order > y->order) - (x->order < y->order);
+}
+
+static void sort_from(struct sorting *sorting, struct sort_item *items, size_t count, size_t depth)
 {
     while (count > SMALL) {
         size_t end;
+        sorting->visits += count;
+        if (sorting->splits_left == 0) {
+            qsort(items, count, sizeof(*items), whole_cmp);
+            return;
+        }
+        sorting->splits_left--;
         size_t begin = partition(items, count, &end);
-        sort_from(items, begin, depth);
-        sort_from(items + end, count - end, depth);
+        sort_from(sorting, items, begin, depth);
+        sort_from(sorting, items + end, count - end, depth);
+        sorting->splits_left++;
         items += begin;
         count = end - begin;
         size_t ended = settle_ended(items, count, depth);
@@ -126,10 +162,28 @@ static void sort_from(struct sort_item *items, size_t count, size_t depth)
     insertion_sort(items, count);
 }
 
-void sort_items(struct sort_item *items, size_t count)
+static bool is_sorted(const struct sort_item *items, size_t count)
 {
+    for (size_t i = 1; i < count; i++) {
+        if (whole_cmp(&items[i - 1], &items[i]) > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+size_t sort_items(struct sort_item *items, size_t count)
+{
+    struct sorting sorting = {.visits = count};
+    if (is_sorted(items, count)) {
+        return sorting.visits;
+    }
+    for (size_t n = count; n > 0; n /= 2) {
+        sorting.splits_left += 3;
+    }
     for (size_t i = 0; i < count; i++) {
         items[i].chunk = chunk_at(&items[i], 0);
     }
-    sort_from(items, count, 0);
+    sort_from(&sorting, items, count, 0);
+    return sorting.visits;
 }

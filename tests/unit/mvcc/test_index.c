@@ -138,20 +138,33 @@ static void test_index_seeks_at_and_after(void **state)
     index_fini(&index);
 }
 
+struct numbers {
+    struct index_source source;
+    unsigned next;
+    unsigned end;
+};
+
+static bool number_next(struct index_source *source, struct index_entry *out)
+{
+    struct numbers *numbers = CONTAINER_OF(source, struct numbers, source);
+    if (numbers->next == numbers->end) {
+        return false;
+    }
+    *out =
+        (struct index_entry){.key = key_of(numbers->next), .is_tombstone = numbers->next % 3 == 0};
+    numbers->next++;
+    return true;
+}
+
 static void test_index_loads_at_once(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0, 1, 55, 56, 57, 3136, 3137, 50000};
+    static const unsigned sizes[] = {0, 1, 55, 56, 57, 3136, 3137, 50000};
     for (size_t s = 0; s < COUNT_OF(sizes); s++) {
         struct index index;
-        struct index_entry *entries = mem_new((sizes[s] + 1) * sizeof(*entries));
+        struct numbers numbers = {{number_next}, 0, sizes[s]};
         index_init(&index);
-        for (size_t i = 0; i < sizes[s]; i++) {
-            entries[i].key = key_of((unsigned)i);
-            entries[i].is_tombstone = i % 3 == 0;
-        }
-        index_load(&index, entries, sizes[s]);
-        free(entries);
+        index_load(&index, &numbers.source);
         index_check(&index);
         assert_int_equal(index.entries, sizes[s]);
         living_put(&index, 3);
@@ -215,6 +228,26 @@ static void test_sort_orders_keys_that_look_alike(void **state)
     free(items);
 }
 
+/* Orders that once made every pivot the second smallest. */
+static void test_sort_takes_no_longer_for_keys_in_order(void **state)
+{
+    (void)state;
+    enum { COUNT = 20000, VISITS_MAX = 30 * COUNT };
+    static char text[COUNT][24];
+    struct sort_item *items = mem_new(COUNT * sizeof(*items));
+    for (unsigned shape = 0; shape < 5; shape++) {
+        for (unsigned i = 0; i < COUNT; i++) {
+            unsigned numbers[5] = {i, COUNT - i, (i + 1) % COUNT, i % 2 ? i : COUNT - i, i / 100};
+            int len = snprintf(text[i], sizeof(text[i]), "/a/%08u/", numbers[shape]);
+            items[i] = (struct sort_item){
+                .key = (const uint8_t *)text[i], .len = (uint32_t)len, .order = i};
+        }
+        assert_true(sort_items(items, COUNT) < VISITS_MAX);
+        assert_sorted(items, COUNT);
+    }
+    free(items);
+}
+
 int run_index_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +258,7 @@ int run_index_tests(void)
         cmocka_unit_test(test_index_loads_at_once),
         cmocka_unit_test(test_index_evicts_what_is_unused),
         cmocka_unit_test(test_sort_orders_keys_that_look_alike),
+        cmocka_unit_test(test_sort_takes_no_longer_for_keys_in_order),
     };
     return cmocka_run_group_tests_name("index", tests, NULL, NULL);
 }

@@ -409,6 +409,51 @@ static void test_import_refuses_rows_out_of_order(void **state)
     assert_false(err_is(mvcc_import_end(import, -1, NULL)));
 }
 
+static void range_all(struct place *place, struct arena *arena, struct mvcc_range_result *out)
+{
+    struct mvcc_range_options options = {.key = SLICE("k"), .end = SLICE("l")};
+    assert_false(err_is(mvcc_range(place->mvcc, &options, arena, out)));
+}
+
+/* Every key's newest version counts, whichever thread read it. */
+static void test_store_opens_the_same_with_any_threads(void **state)
+{
+    enum { KEYS = 500, PUTS = 6000 };
+    struct place *place = *state;
+    char key[16];
+    char value[200];
+    memset(value, 'v', sizeof(value) - 1);
+    value[sizeof(value) - 1] = 0;
+    for (unsigned i = 0; i < PUTS; i++) {
+        snprintf(key, sizeof(key), "k%04u", i * 7919 % KEYS);
+        if (i % 11 == 3) {
+            place_delete(place, key, "");
+        } else {
+            place_put(place, key, value, 0);
+        }
+    }
+    assert_false(err_is(backend_flush(place->backend, NULL)));
+    revision rev = mvcc_revision(place->mvcc);
+    struct arena *arena = arena_new(0);
+    struct mvcc_range_result all;
+    range_all(place, arena, &all);
+    assert_true(all.kvs_count > KEYS / 2);
+    for (unsigned threads = 1; threads <= 5; threads++) {
+        struct mvcc_range_result again;
+        place->options.open_threads = threads;
+        place_crash(place);
+        range_all(place, arena, &again);
+        assert_int_equal(mvcc_revision(place->mvcc), rev);
+        assert_int_equal(again.kvs_count, all.kvs_count);
+        for (size_t i = 0; i < all.kvs_count; i++) {
+            assert_true(slice_eq(again.kvs[i].key, all.kvs[i].key));
+            assert_int_equal(again.kvs[i].mod, all.kvs[i].mod);
+            assert_int_equal(again.kvs[i].version, all.kvs[i].version);
+        }
+    }
+    arena_free(arena);
+}
+
 int run_store_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +472,7 @@ int run_store_tests(void)
         PLACE_TEST(test_store_holds_many_keys),
         PLACE_TEST(test_export_and_import_make_the_same_store),
         PLACE_TEST(test_import_refuses_rows_out_of_order),
+        PLACE_TEST(test_store_opens_the_same_with_any_threads),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
