@@ -219,6 +219,15 @@ static uint64_t property(struct backend *backend, const char *name)
     return rocksdb_property_int(backend->db, name, &number) == 0 ? number : 0;
 }
 
+struct err backend_health(struct backend *backend, struct why *why)
+{
+    uint64_t errors = property(backend, "rocksdb.background-errors");
+    return errors ? why_set(why, ERR(IO),
+                        "the store's background work failed %llu times; %s/LOG says why",
+                        (unsigned long long)errors, backend->path)
+                  : OK;
+}
+
 /* What waits in memory will be in files soon: counted, so that a quota holds before the flush. */
 uint64_t backend_disk_bytes(struct backend *backend)
 {

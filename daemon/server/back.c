@@ -131,6 +131,9 @@ void *sync_main(void *arg)
         if (now_ms >= measure_at_ms) {
             measure_at_ms = now_ms + 1000;
             apply_measure(server->options.apply);
+            if (err_is(backend_health(server->options.backend, &why))) {
+                server_fail(server, why.text);
+            }
         }
         mailbox_take(&server->sync_box, &none, is_more ? 0 : SYNC_TICK_MS);
     }

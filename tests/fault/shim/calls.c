@@ -27,6 +27,8 @@ int openat64(int folder, const char *path, int flags, ...);
 int __open_2(const char *path, int flags);
 int __open64_2(const char *path, int flags);
 
+enum { SECTOR_BYTES = 512 };
+
 struct real real;
 static const char *prefix;
 static size_t prefix_len;
@@ -233,7 +235,11 @@ static ssize_t write_at(int fd, const void *data, size_t size, off_t offset)
         pthread_mutex_lock(&turn);
     }
     off_t from = offset >= 0 || !has_turn ? offset : lseek(fd, 0, SEEK_CUR);
-    size = error && is_half ? size / 2 : size;
+    if (error && is_half) { /* whole sectors, as a disk has them */
+        off_t at = offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR);
+        off_t end = (at + (off_t)size / 2) / SECTOR_BYTES * SECTOR_BYTES;
+        size = end > at ? (size_t)(end - at) : 0;
+    }
     if (!error || is_half) {
         done = offset >= 0 ? real.pwrite(fd, data, size, offset) : real.write(fd, data, size);
     }
