@@ -4,204 +4,246 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "h2.h"
 
-#include <grpc/byte_buffer.h>
-#include <grpc/grpc.h>
-#include <grpc/grpc_security.h>
-#include <grpc/slice.h>
-#include <grpc/support/alloc.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
-enum { LATENCIES_MAX = 1 << 20 };
-
-struct worker;
-
-struct runner {
-    struct worker *worker;
-    grpc_channel *channel;
-    void *method;
-    grpc_call *call;
-    grpc_metadata_array initial;
-    grpc_metadata_array trailing;
-    grpc_byte_buffer *request;
-    grpc_byte_buffer *response;
-    grpc_status_code status;
-    grpc_slice details;
-    int64_t began_ns;
+enum {
+    LATENCIES_MAX = 1 << 20,
+    EVENTS_MAX = 256,
+    SILENCE_MS = 60000, /* then the member is given up */
+    MESSAGE_MAX = 1 << 30,
+    GRPC_HEAD = 5,
 };
 
-/* One thread, one completion queue, the connections that fell to it. */
+struct runner {
+    struct runner *next_idle;
+    struct conn *conn;
+    size_t number;
+    uint32_t stream; /* 0: idle */
+    int64_t began_ns;
+    uint64_t got;
+    struct buf message;
+};
+
+struct conn {
+    struct worker *worker;
+    struct h2 *h2;
+    struct runner *runners;
+    bool is_full; /* the socket takes nothing now */
+};
+
+/* One thread and the connections that fell to it. */
 struct worker {
     const struct load_options *options;
     atomic_uint_fast64_t *next;
     int64_t until_ns;
-    grpc_completion_queue *queue;
-    struct runner *runners;
-    size_t runners_count;
+    int64_t due_ns; /* with a rate: when the next call begins */
+    int64_t step_ns;
+    int epoll;
+    struct conn *conns;
+    size_t conns_count;
+    struct runner *idle;
     size_t running;
     uint64_t calls;
     uint64_t errors;
     uint64_t bytes;
     uint32_t *latencies_us;
-    char first_error[256];
+    struct buf request;
     pthread_t thread;
 };
 
-static char *read_file(const char *path)
+/* False when the load is over. */
+static bool start(struct runner *runner, int64_t now_ns)
 {
-    char text[65536];
-    FILE *file = fopen(path, "rbe");
-    check(file);
-    size_t got = fread(text, 1, sizeof(text) - 1, file);
-    fclose(file);
-    text[got] = 0;
-    return mem_strdup(text);
-}
-
-static grpc_channel_credentials *credentials(const struct load_options *options)
-{
-    if (!options->ca) {
-        return grpc_insecure_credentials_create();
-    }
-    char *ca = read_file(options->ca);
-    char *cert = read_file(options->cert);
-    char *key = read_file(options->key);
-    grpc_ssl_pem_key_cert_pair pair = {key, cert};
-    grpc_channel_credentials *creds = grpc_ssl_credentials_create(ca, &pair, NULL, NULL);
-    free(ca);
-    free(cert);
-    free(key);
-    return creds;
-}
-
-static grpc_channel *connect(
-    const struct load_options *options, grpc_channel_credentials *creds, int number)
-{
-    /* Channels with equal arguments would share a connection. */
-    grpc_arg args[] = {
-        {.type = GRPC_ARG_INTEGER,
-            .key = (char *)(uintptr_t) "bench.number",
-            .value.integer = number},
-        {.type = GRPC_ARG_INTEGER,
-            .key = (char *)(uintptr_t)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
-            .value.integer = 1},
-        {.type = GRPC_ARG_INTEGER,
-            .key = (char *)(uintptr_t)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-            .value.integer = -1},
-        {.type = GRPC_ARG_INTEGER,
-            .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_RETRIES,
-            .value.integer = 0},
-    };
-    grpc_channel_args list = {COUNT_OF(args), args};
-    return grpc_channel_create(options->endpoint, creds, &list);
-}
-
-static bool start(struct runner *runner)
-{
-    struct worker *worker = runner->worker;
+    struct worker *worker = runner->conn->worker;
     const struct load_options *options = worker->options;
-    uint64_t n = atomic_fetch_add(worker->next, 1);
-    int64_t now_ns = clock_mono_ns();
-    if ((options->calls_max && n >= options->calls_max) ||
-        (worker->until_ns && now_ns >= worker->until_ns)) {
+    if (worker->until_ns && now_ns >= worker->until_ns) {
         return false;
     }
-    struct buf bytes;
-    buf_init(&bytes, 64 << 20);
-    options->request(options->arg, n, &bytes);
-    grpc_slice slice = grpc_slice_from_copied_buffer((const char *)bytes.data, bytes.len);
-    runner->request = grpc_raw_byte_buffer_create(&slice, 1);
-    grpc_slice_unref(slice);
-    buf_fini(&bytes);
+    uint64_t n = atomic_fetch_add(worker->next, 1);
+    if (options->calls_max && n >= options->calls_max) {
+        return false;
+    }
+    buf_reset(&worker->request);
+    options->request(options->arg, runner->number, n, &worker->request);
     runner->began_ns = now_ns;
-    runner->call =
-        grpc_channel_create_registered_call(runner->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
-            worker->queue, runner->method, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-    grpc_op ops[6] = {0};
-    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
-    ops[0].flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY;
-    ops[1].op = GRPC_OP_SEND_MESSAGE;
-    ops[1].data.send_message.send_message = runner->request;
-    ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
-    ops[3].op = GRPC_OP_RECV_INITIAL_METADATA;
-    ops[3].data.recv_initial_metadata.recv_initial_metadata = &runner->initial;
-    ops[4].op = GRPC_OP_RECV_MESSAGE;
-    ops[4].data.recv_message.recv_message = &runner->response;
-    ops[5].op = GRPC_OP_RECV_STATUS_ON_CLIENT;
-    ops[5].data.recv_status_on_client.trailing_metadata = &runner->trailing;
-    ops[5].data.recv_status_on_client.status = &runner->status;
-    ops[5].data.recv_status_on_client.status_details = &runner->details;
-    check(grpc_call_start_batch(runner->call, ops, COUNT_OF(ops), runner, NULL) == GRPC_CALL_OK);
+    runner->got = 0;
+    runner->stream = h2_call(runner->conn->h2, buf_slice(&worker->request), true);
+    worker->running++;
     return true;
 }
 
-static void note_error(struct worker *worker, const struct runner *runner)
+static struct runner *runner_of(struct conn *conn, uint32_t stream)
 {
-    if (worker->errors++ == 0) {
-        char *text = grpc_slice_to_c_string(runner->details);
-        snprintf(
-            worker->first_error, sizeof(worker->first_error), "%d %s", (int)runner->status, text);
-        gpr_free(text);
+    for (unsigned i = 0; i < conn->worker->options->streams; i++) {
+        if (conn->runners[i].stream == stream) {
+            return &conn->runners[i];
+        }
+    }
+    return NULL;
+}
+
+static void on_data(void *arg, uint32_t stream, struct slice bytes)
+{
+    struct conn *conn = arg;
+    struct runner *runner = runner_of(conn, stream);
+    if (runner) {
+        runner->got += bytes.len;
+        if (conn->worker->options->response) {
+            buf_add_slice(&runner->message, bytes);
+        }
     }
 }
 
-static void end(struct runner *runner)
+static void set_idle(struct runner *runner)
 {
-    struct worker *worker = runner->worker;
-    int64_t took_us = (clock_mono_ns() - runner->began_ns) / 1000;
-    if (runner->status != GRPC_STATUS_OK) {
-        note_error(worker, runner);
+    struct worker *worker = runner->conn->worker;
+    runner->stream = 0;
+    runner->next_idle = worker->idle;
+    worker->idle = runner;
+    worker->running--;
+}
+
+static void on_end(void *arg, uint32_t stream)
+{
+    struct conn *conn = arg;
+    struct worker *worker = conn->worker;
+    const struct load_options *options = worker->options;
+    struct runner *runner = runner_of(conn, stream);
+    if (!runner) {
+        return;
     }
-    worker->latencies_us[worker->calls++ % LATENCIES_MAX] = (uint32_t)took_us;
-    if (runner->response) {
-        worker->bytes += grpc_byte_buffer_length(runner->response);
-        grpc_byte_buffer_destroy(runner->response);
-        runner->response = NULL;
+    int64_t now_ns = clock_mono_ns();
+    worker->latencies_us[worker->calls++ % LATENCIES_MAX] =
+        (uint32_t)((now_ns - runner->began_ns) / 1000);
+    worker->bytes += runner->got;
+    worker->errors += runner->got < GRPC_HEAD;
+    if (options->response && runner->got >= GRPC_HEAD) {
+        options->response(options->arg, runner->number,
+            slice_of(runner->message.data + GRPC_HEAD, runner->message.len - GRPC_HEAD));
     }
-    grpc_byte_buffer_destroy(runner->request);
-    grpc_slice_unref(runner->details);
-    grpc_metadata_array_destroy(&runner->initial);
-    grpc_metadata_array_destroy(&runner->trailing);
-    grpc_metadata_array_init(&runner->initial);
-    grpc_metadata_array_init(&runner->trailing);
-    grpc_call_unref(runner->call);
+    buf_reset(&runner->message);
+    if (worker->step_ns) {
+        set_idle(runner);
+        return;
+    }
+    worker->running--;
+    runner->stream = 0;
+    start(runner, now_ns);
+}
+
+static void flush(struct conn *conn)
+{
+    bool is_full = !h2_flush(conn->h2);
+    if (is_full != conn->is_full) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
+        event.events |= is_full ? EPOLLOUT : 0;
+        epoll_ctl(conn->worker->epoll, EPOLL_CTL_MOD, h2_fd(conn->h2), &event);
+        conn->is_full = is_full;
+    }
+}
+
+/* With a rate: begins what is due. Returns how long to sleep at most. */
+static int64_t start_due(struct worker *worker)
+{
+    int64_t now_ns = clock_mono_ns();
+    while (worker->idle && worker->due_ns <= now_ns) {
+        struct runner *runner = worker->idle;
+        if (!start(runner, worker->due_ns)) {
+            return worker->running ? SILENCE_MS * INT64_C(1000000) : 0;
+        }
+        worker->idle = runner->next_idle;
+        worker->due_ns += worker->step_ns;
+        flush(runner->conn);
+    }
+    return worker->idle ? worker->due_ns - now_ns : SILENCE_MS * INT64_C(1000000);
+}
+
+static bool is_over(const struct worker *worker)
+{
+    bool is_late = worker->until_ns && clock_mono_ns() >= worker->until_ns;
+    bool is_done =
+        worker->options->calls_max && atomic_load(worker->next) >= worker->options->calls_max;
+    return worker->running == 0 && (!worker->step_ns || is_late || is_done);
+}
+
+static void turn(struct worker *worker, int64_t sleep_ns)
+{
+    struct epoll_event events[EVENTS_MAX];
+    struct timespec sleep = {sleep_ns / 1000000000, sleep_ns % 1000000000};
+    int count = epoll_pwait2(worker->epoll, events, EVENTS_MAX, &sleep, NULL);
+    if (count == 0 && sleep_ns >= SILENCE_MS * INT64_C(1000000)) {
+        fprintf(stderr, "the member is silent\n");
+        exit(1);
+    }
+    for (int i = 0; i < count; i++) {
+        struct conn *conn = events[i].data.ptr;
+        if (!h2_read(conn->h2)) {
+            fprintf(stderr, "the member closed a connection\n");
+            exit(1);
+        }
+        flush(conn);
+    }
 }
 
 static void *work(void *arg)
 {
     struct worker *worker = arg;
-    for (size_t i = 0; i < worker->runners_count; i++) {
-        worker->running += start(&worker->runners[i]);
+    size_t runners = worker->conns_count * worker->options->streams;
+    worker->running = runners;
+    for (size_t i = 0; i < runners; i++) {
+        struct conn *conn = &worker->conns[i % worker->conns_count];
+        set_idle(&conn->runners[i / worker->conns_count]);
     }
-    while (worker->running) {
-        grpc_event event =
-            grpc_completion_queue_next(worker->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-        struct runner *runner = event.tag;
-        end(runner);
-        worker->running -= !start(runner);
+    while (!worker->step_ns && worker->idle) {
+        struct runner *runner = worker->idle;
+        worker->idle = runner->next_idle;
+        start(runner, clock_mono_ns());
+    }
+    for (size_t i = 0; i < worker->conns_count; i++) {
+        flush(&worker->conns[i]);
+    }
+    while (!is_over(worker)) {
+        turn(worker, worker->step_ns ? start_due(worker) : SILENCE_MS * INT64_C(1000000));
     }
     return NULL;
 }
 
-static void prepare(struct worker *worker, unsigned number, grpc_channel_credentials *creds)
+static void conn_open(struct worker *worker, size_t number)
 {
     const struct load_options *options = worker->options;
-    worker->queue = grpc_completion_queue_create_for_next(NULL);
+    struct conn *conn = &worker->conns[worker->conns_count++];
+    struct h2_target target = {options->endpoint, options->tls, options->method};
+    struct h2_handler handler = {on_data, on_end, conn};
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
+    *conn = (struct conn){.worker = worker, .h2 = h2_open(&target, &handler)};
+    conn->runners = mem_new(options->streams * sizeof(*conn->runners));
+    for (unsigned i = 0; i < options->streams; i++) {
+        conn->runners[i].conn = conn;
+        conn->runners[i].number = number * options->streams + i;
+        buf_init(&conn->runners[i].message, MESSAGE_MAX);
+    }
+    check(epoll_ctl(worker->epoll, EPOLL_CTL_ADD, h2_fd(conn->h2), &event) == 0);
+    h2_flush(conn->h2);
+}
+
+static void prepare(struct worker *worker, unsigned number)
+{
+    const struct load_options *options = worker->options;
+    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+    check(worker->epoll >= 0);
     worker->latencies_us = mem_alloc(LATENCIES_MAX * sizeof(uint32_t));
-    worker->runners = mem_new(options->connections * options->streams * sizeof(struct runner));
+    worker->conns = mem_new(options->connections * sizeof(*worker->conns));
+    worker->step_ns = options->rate > 0 ? (int64_t)(1e9 * options->threads / options->rate) : 0;
+    buf_init(&worker->request, MESSAGE_MAX);
     for (unsigned c = number; c < options->connections; c += options->threads) {
-        grpc_channel *channel = connect(options, creds, (int)c);
-        void *method = grpc_channel_register_call(channel, options->method, NULL, NULL);
-        for (unsigned s = 0; s < options->streams; s++) {
-            struct runner *runner = &worker->runners[worker->runners_count++];
-            runner->worker = worker;
-            runner->channel = channel;
-            runner->method = method;
-            grpc_metadata_array_init(&runner->initial);
-            grpc_metadata_array_init(&runner->trailing);
-        }
+        conn_open(worker, c);
     }
 }
 
@@ -212,7 +254,15 @@ static int latency_cmp(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void percentiles(struct worker *workers, unsigned count, struct load_result *out)
+void load_percentiles(uint32_t *us, size_t count, struct load_result *out)
+{
+    qsort(us, count, sizeof(*us), latency_cmp);
+    out->p50_us = count ? us[count / 2] : 0;
+    out->p99_us = count ? us[count * 99 / 100] : 0;
+    out->max_us = count ? us[count - 1] : 0;
+}
+
+static void gather(struct worker *workers, unsigned count, struct load_result *out)
 {
     size_t total = 0;
     uint32_t *all = mem_alloc((size_t)count * LATENCIES_MAX * sizeof(*all));
@@ -220,65 +270,53 @@ static void percentiles(struct worker *workers, unsigned count, struct load_resu
         size_t kept = workers[i].calls < LATENCIES_MAX ? workers[i].calls : LATENCIES_MAX;
         memcpy(all + total, workers[i].latencies_us, kept * sizeof(*all));
         total += kept;
+        out->calls += workers[i].calls;
+        out->errors += workers[i].errors;
+        out->bytes += workers[i].bytes;
     }
-    qsort(all, total, sizeof(*all), latency_cmp);
-    out->p50_us = total ? all[total / 2] : 0;
-    out->p99_us = total ? all[total * 99 / 100] : 0;
+    load_percentiles(all, total, out);
     free(all);
 }
 
-static void finish(struct worker *worker, struct load_result *out)
+static void finish(struct worker *worker)
 {
-    out->calls += worker->calls;
-    out->errors += worker->errors;
-    out->bytes += worker->bytes;
-    if (worker->errors && !out->first_error[0]) {
-        memcpy(out->first_error, worker->first_error, sizeof(out->first_error));
-    }
-    grpc_channel *last = NULL;
-    for (size_t i = 0; i < worker->runners_count; i++) {
-        if (worker->runners[i].channel != last) {
-            last = worker->runners[i].channel;
-            grpc_channel_destroy(last);
+    for (size_t i = 0; i < worker->conns_count; i++) {
+        for (unsigned s = 0; s < worker->options->streams; s++) {
+            buf_fini(&worker->conns[i].runners[s].message);
         }
+        free(worker->conns[i].runners);
+        h2_close(worker->conns[i].h2);
     }
-    grpc_completion_queue_shutdown(worker->queue);
-    while (
-        grpc_completion_queue_next(worker->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
-        GRPC_QUEUE_SHUTDOWN) {
-    }
-    grpc_completion_queue_destroy(worker->queue);
-    free(worker->runners);
+    buf_fini(&worker->request);
+    close(worker->epoll);
+    free(worker->conns);
     free(worker->latencies_us);
 }
 
 void load_run(const struct load_options *options, struct load_result *out)
 {
-    grpc_init();
     atomic_uint_fast64_t next = 0;
-    grpc_channel_credentials *creds = credentials(options);
     struct worker *workers = mem_new(options->threads * sizeof(*workers));
-    int64_t began_ns = clock_mono_ns();
     *out = (struct load_result){0};
     for (unsigned i = 0; i < options->threads; i++) {
         workers[i].options = options;
         workers[i].next = &next;
+        prepare(&workers[i], i);
+    }
+    int64_t began_ns = clock_mono_ns();
+    for (unsigned i = 0; i < options->threads; i++) {
         workers[i].until_ns =
             options->seconds > 0 ? began_ns + (int64_t)(options->seconds * 1e9) : 0;
-        prepare(&workers[i], i, creds);
-    }
-    for (unsigned i = 0; i < options->threads; i++) {
+        workers[i].due_ns = began_ns;
         check(pthread_create(&workers[i].thread, NULL, work, &workers[i]) == 0);
     }
     for (unsigned i = 0; i < options->threads; i++) {
         pthread_join(workers[i].thread, NULL);
     }
     out->seconds = (double)(clock_mono_ns() - began_ns) / 1e9;
-    percentiles(workers, options->threads, out);
+    gather(workers, options->threads, out);
     for (unsigned i = 0; i < options->threads; i++) {
-        finish(&workers[i], out);
+        finish(&workers[i]);
     }
-    grpc_channel_credentials_release(creds);
     free(workers);
-    grpc_shutdown();
 }
