@@ -364,3 +364,16 @@ uint64_t backend_disk_bytes(struct backend *backend)
 {
     return backend_live_bytes(backend);
 }
+
+uint64_t backend_range_bytes(struct backend *backend, struct slice from, struct slice to)
+{
+    uint64_t bytes = 0;
+    struct version *version = version_take(backend, NULL);
+    for (size_t i = 0; i < version->count; i++) {
+        struct slice key = blob_slice(version->rows[i].key);
+        bool is_in = slice_cmp(key, from) >= 0 && slice_cmp(key, to) < 0;
+        bytes += is_in ? key.len + version->rows[i].value->len : 0;
+    }
+    version_unref(version);
+    return bytes;
+}
