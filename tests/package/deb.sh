@@ -173,5 +173,14 @@ else
     skip "installing" "needs root, namespaces and overlayfs"
 fi
 
+# The unit as systemd itself runs it.
+root=${KETCD_ROOTFS:-build/rootfs}
+if [ -d "$root/etc" ] && [ "$(id -u)" = 0 ] && command -v systemd-nspawn >/dev/null; then
+    expect "under systemd: installs, starts, upgrades, removes, purges" \
+        "$(dirname "$0")/systemd.sh" "$deb" "$root"
+else
+    skip "under systemd" "needs root, systemd-nspawn and a Debian by e2e/rootfs (KETCD_ROOTFS)"
+fi
+
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What deploy/entrypoint makes of its variables: the command line that it would run."""
+import os
+import subprocess
+
+from lib import Case
+from lib.env import ROOT
+
+ENTRYPOINT = os.path.join(ROOT, "deploy", "entrypoint")
+SHOW = """#!/bin/sh
+printf '%s\\n' "$0" "$@" | sed 's|.*/etcd$|etcd|'
+env | sed -n 's/^ETCD_/env ETCD_/p' | sort
+"""
+PLAIN = ["--name=box", "--data-dir=/etcd/data", "--listen-client-urls=http://0.0.0.0:2379",
+         "--advertise-client-urls=http://box:2379", "--listen-peer-urls=http://0.0.0.0:2380",
+         "--initial-advertise-peer-urls=http://box:2380", "--initial-cluster-token=token-01",
+         "--initial-cluster-state=new", "--snapshot-count=10000",
+         "--listen-metrics-urls=http://0.0.0.0:2381"]
+
+
+class Entrypoint(Case):
+    def setUp(self):
+        super().setUp()
+        self.programs = os.path.join(self.folder, "bin")
+        self.keys = os.path.join(self.folder, "key")
+        os.mkdir(self.programs)
+        os.mkdir(self.keys)
+        for name, text in (("etcd", SHOW), ("hostname", "#!/bin/sh\necho box\n")):
+            path = os.path.join(self.programs, name)
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+            os.chmod(path, 0o755)
+
+    def run_it(self, *words, **env):
+        path = self.programs + ":" + os.environ["PATH"]
+        return subprocess.run([ENTRYPOINT, *words], capture_output=True, text=True, timeout=20,
+                              check=False, env={"PATH": path, "ETCD_KEY_DIR": self.keys, **env})
+
+    def command(self, *words, **env):
+        """What etcd gets: flags, then the variables of its own that are left."""
+        done = self.run_it(*words, **env)
+        self.assertEqual(0, done.returncode, done.stderr)
+        program, *rest = done.stdout.splitlines()
+        self.assertEqual("etcd", program)
+        rest.remove(f"env ETCD_KEY_DIR={self.keys}")
+        return rest
+
+    def flags(self, *words, **env):
+        return dict(word[2:].split("=", 1) for word in self.command(*words, **env))
+
+    def key_files(self, *names):
+        for name in names:
+            with open(os.path.join(self.keys, name), "w", encoding="ascii"):
+                pass
+
+    def test_without_variables(self):
+        self.assertEqual(PLAIN, self.command())
+
+    def test_every_variable(self):
+        got = self.flags(ETCD_PORT="3379", ETCD_PEER_PORT="3380", METRICS_PORT="3381",
+                         ETCD_TOKEN="of-mine", CLUSTER_STATE="existing", ETCD_COUNT="500",
+                         CLUSTER="a=http://a.example:3380,box=http://10.0.0.2:3380")
+        self.assertEqual({
+            "name": "box", "data-dir": "/etcd/data",
+            "listen-client-urls": "http://0.0.0.0:3379",
+            "advertise-client-urls": "http://10.0.0.2:3379",
+            "listen-peer-urls": "http://0.0.0.0:3380",
+            "initial-advertise-peer-urls": "http://10.0.0.2:3380",
+            "initial-cluster": "a=http://a.example:3380,box=http://10.0.0.2:3380",
+            "initial-cluster-token": "of-mine", "initial-cluster-state": "existing",
+            "snapshot-count": "500", "listen-metrics-urls": "http://0.0.0.0:3381"}, got)
+
+    def test_certificates_make_https(self):
+        self.key_files("server.crt", "server.key", "ca.crt")
+        got = self.flags()
+        self.assertEqual(("https://0.0.0.0:2379", "https://box:2379", "http://0.0.0.0:2380"),
+                         (got["listen-client-urls"], got["advertise-client-urls"],
+                          got["listen-peer-urls"]))
+        self.key_files("peer.crt", "peer.key")
+        got = self.flags()
+        self.assertEqual(("https://0.0.0.0:2380", "https://box:2380"),
+                         (got["listen-peer-urls"], got["initial-advertise-peer-urls"]))
+        self.assertNotIn("auto-tls", got)
+
+    def test_auto_tls_is_for_a_side_without_certificates(self):
+        got = self.flags(AUTO_TLS="true")
+        self.assertEqual(("true", "true", "https://0.0.0.0:2379", "https://0.0.0.0:2380"),
+                         (got["auto-tls"], got["peer-auto-tls"], got["listen-client-urls"],
+                          got["listen-peer-urls"]))
+        self.key_files("server.crt", "server.key")
+        got = self.flags(AUTO_TLS="true")
+        self.assertNotIn("auto-tls", got)
+        self.assertEqual(("true", "https://0.0.0.0:2379"),
+                         (got["peer-auto-tls"], got["listen-client-urls"]))
+        self.assertNotIn("peer-auto-tls", self.flags(AUTO_TLS="false"))
+
+    def test_flags_go_first(self):
+        got = self.command("--snapshot-count=7", "--data-dir", "/mine", "-name=x")
+        self.assertEqual(["--snapshot-count=7", "--data-dir", "/mine", "-name=x"], got[-4:])
+        self.assertEqual([word for word in PLAIN if not word.startswith(
+            ("--snapshot-count", "--data-dir", "--name"))], got[:-4])
+
+    def test_etcds_own_variables_go_first(self):
+        got = self.command(ETCD_LISTEN_CLIENT_URLS="http://127.0.0.1:1",
+                           ETCD_DATA_DIR="/mine", ETCD_NAME="other")
+        self.assertIn("--advertise-client-urls=http://box:2379", got)
+        self.assertEqual([], [word for word in got if word.startswith(
+            ("--listen-client", "--data-dir", "--name"))])
+        self.assertEqual(["env ETCD_DATA_DIR=/mine"],
+                         [word for word in got if word.startswith("env ETCD_DATA")])
+
+    def test_a_service_called_etcd_is_no_port(self):
+        done = self.run_it(ETCD_PORT="tcp://10.96.0.7:2379")
+        self.assertIn("--listen-client-urls=http://0.0.0.0:2379", done.stdout.splitlines())
+        self.assertIn("taken for unset", done.stderr)
+
+    def test_no_metrics_port(self):
+        self.assertNotIn("listen-metrics-urls", self.flags(METRICS_PORT=""))
+
+    def test_a_value_with_blanks_and_stars_stays_whole(self):
+        self.assertEqual("a b *", self.flags(ETCD_TOKEN="a b *")["initial-cluster-token"])
+
+    def test_a_configuration_file_stands_alone(self):
+        self.assertEqual(["--config-file=/x.yaml"], self.command("--config-file=/x.yaml"))
+        self.assertEqual(["--version"], self.command("--version"))
+
+    def test_another_program_is_run_as_it_is(self):
+        self.assertEqual("etcd\n--name=a b\n", self.run_it("etcd", "--name=a b").stdout.split(
+            "env ")[0])
+        self.assertEqual("hello\n", self.run_it("sh", "-c", "echo hello").stdout)
+
+    def test_refusals(self):
+        for env, said in (({"ETCD_PORT": "x1"}, "ketcd: x1 is not a port\n"),
+                          ({"CLUSTER": "a=http://a:1,b=http://b:1"}, "ketcd: CLUSTER has no member "
+                           "box: set ETCD_NAME to one of a=http://a:1,b=http://b:1\n")):
+            done = self.run_it(**env)
+            self.assertEqual((1, "", said), (done.returncode, done.stdout, done.stderr))
