@@ -6,6 +6,7 @@ KETCD_KUBE_APISERVER: the path of kube-apiserver (1.20 was used); without it all
 configmaps are served without a watch cache, so their watches and lists reach the member itself;
 everything else goes through the apiserver's cache.
 """
+import json
 import os
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from lib import Certs, Member
+from lib import Certs, Etcdctl, Member
 from lib.kube import BROKEN, ApiServer, Client, Refused, Watch, kube_apiserver
 
 COMPACTION_SECONDS = 6
@@ -434,6 +435,68 @@ class Faults(ApiServerCase):
         later = self.api.update(self.configs + "/one", config("one", a="2"))
         self.assertEqual([("MODIFIED", "one", revision(later))],
                          changes(watch.wait(lambda events: events)))
+
+    def master_leases(self):
+        return Etcdctl(self.node)("get", "--prefix", "--keys-only", "/registry/masterleases/")
+
+    def test_a_dead_apiservers_lease_expires(self):
+        """It renews 15 s every 10 s; killed, it does not take its key back itself."""
+        self.assertEqual("/registry/masterleases/192.0.2.1\n\n", self.master_leases())
+        self.server.process.kill()
+        self.server.process.wait()
+        died = time.monotonic()
+        while self.master_leases():
+            self.assertLess(time.monotonic() - died, 20)
+            time.sleep(0.2)
+        self.assertGreater(time.monotonic() - died, 3)
+        self.server.start()
+        self.assertEqual("/registry/masterleases/192.0.2.1\n\n", self.master_leases())
+
+    def test_events_expire_though_the_member_is_killed(self):
+        events = self.base + "/events"
+        for i in range(3):
+            self.api.create(events, {
+                "metadata": {"name": f"e-{i}"}, "reason": "Tested", "type": "Normal",
+                "involvedObject": {"kind": "Pod", "namespace": self.space, "name": "web"}})
+        time.sleep(EVENT_SECONDS - 3)
+        self.node.kill()
+        self.node.start()
+        self.server.wait_ready()
+        # A member that begins to lead gives every lease its whole time again, and an election's.
+        self.assertEqual(3, len(self.client().get(events)["items"]))
+        deadline = time.monotonic() + EVENT_SECONDS + 10
+        while self.client().get(events)["items"]:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.2)
+
+    def test_custom_objects_outlive_the_member_and_the_apiserver(self):
+        """Their kind is itself an object, and known again only when it was read."""
+        crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        crd = json.loads(json.dumps(CRD).replace("boat", "raft").replace("Boat", "Raft"))
+        self.api.create(crds, crd)
+        rafts = f"/apis/harbour.example/v1/namespaces/{self.space}/rafts"
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                made = self.api.create(rafts, {"apiVersion": "harbour.example/v1", "kind": "Raft",
+                                               "metadata": {"name": "one"}, "spec": {"logs": 9}})
+                break
+            except Refused:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.2)
+        self.server.stop()
+        self.node.kill()
+        self.node.start()
+        self.server.start()
+        while True:
+            try:
+                found = self.client().get(rafts + "/one")
+                break
+            except Refused:
+                self.assertLess(time.monotonic(), deadline + 40)
+                time.sleep(0.2)
+        self.assertEqual((made["spec"], revision(made)), (found["spec"], revision(found)))
+        self.client().delete(crds + "/" + crd["metadata"]["name"])
 
     def test_member_down_is_noticed_and_forgotten(self):
         self.node.kill()
