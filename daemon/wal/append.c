@@ -151,12 +151,15 @@ struct err wal_create(const struct wal_options *options, const struct wal_identi
     return OK;
 }
 
+static bool is_state(const struct raft_hard_state *hard)
+{
+    return hard && (hard->term || hard->vote || hard->commit);
+}
+
 static void encode_state(struct wal *wal, const struct raft_hard_state *hard)
 {
-    if (hard->term || hard->vote || hard->commit) {
-        record_add_state(&wal->out, &wal->crc, hard);
-        wal->hard = *hard;
-    }
+    record_add_state(&wal->out, &wal->crc, hard);
+    wal->hard = *hard;
     wal->has_late = false;
 }
 
@@ -174,7 +177,7 @@ static void encode(struct wal *wal, const struct wal_batch *batch)
         record_add_entry(&wal->out, &wal->crc, &batch->entries[i]);
         wal->last_index = batch->entries[i].index;
     }
-    if (batch->hard) {
+    if (is_state(batch->hard)) {
         encode_state(wal, batch->hard);
     } else if (wal->has_late) {
         encode_state(wal, &wal->late);

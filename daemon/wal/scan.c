@@ -5,8 +5,9 @@
  * so it is whole or zero. So
  *   - zero where a length belongs, and zeros to the end of its sector; or the end of the file: the
  * end of the segment;
- *   - in the last segment only, a record that runs past the end of the file, or that is broken and
- * has a sector of zeros: torn, if its head (when that was written) agrees with the length;
+ *   - in the last segment only, a record that runs past the end of the file, or that is broken by
+ * more than one bit and has a sector of zeros: torn, if its head (when that was written) agrees
+ * with the length;
  *   - everything else is damage: a length that no encoder writes, a head that does not fit it, a
  * record that runs past the end although chained records follow. etcd takes some of these for torn
  * and cuts acknowledged records off.
@@ -16,7 +17,8 @@
 #include "base/mem.h"
 #include "wal/inner.h"
 
-enum { WINDOW = 256 * 1024, SECTOR = 512, HEAD_MAX = 20 };
+enum { WINDOW = 256 * 1024, SECTOR = 512, HEAD_MAX = 20, SEARCH_FACTOR = 8 };
+static const uint32_t polynomial = 0x82f63b78; /* CRC-32C's, reflected */
 
 static const struct segment *here(const struct scan *scan)
 {
@@ -73,16 +75,20 @@ static bool is_last(const struct scan *scan)
 }
 
 /* Whether a record at offset parses; *out_next is the offset behind it. The record is lent by the
- * window. */
-static bool try_record(struct scan *scan, uint64_t offset, struct record *out, uint64_t *out_next)
+ * window. Its bytes are taken off *budget, however far that goes below zero. */
+static bool try_record(
+    struct scan *scan, uint64_t offset, int64_t *budget, struct record *out, uint64_t *out_next)
 {
     const uint8_t *data;
     uint64_t bytes;
     uint64_t pad;
     if (scan->bytes - offset < FRAME_HEAD || err_is(look(scan, offset, FRAME_HEAD, &data, NULL)) ||
         err_is(frame_head(get_le64(data), &bytes, &pad)) ||
-        bytes + pad > scan->bytes - offset - FRAME_HEAD ||
-        err_is(look(scan, offset, (size_t)(FRAME_HEAD + bytes), &data, NULL)) ||
+        bytes + pad > scan->bytes - offset - FRAME_HEAD) {
+        return false;
+    }
+    *budget -= (int64_t)bytes;
+    if (err_is(look(scan, offset, (size_t)(FRAME_HEAD + bytes), &data, NULL)) ||
         err_is(record_parse(slice_of(data + FRAME_HEAD, (size_t)bytes), out))) {
         return false;
     }
@@ -91,19 +97,24 @@ static bool try_record(struct scan *scan, uint64_t offset, struct record *out, u
 }
 
 /* Whether two chained records stand anywhere behind the bad one: then it was not the last that was
- * written. */
+ * written. Bytes that look like ever new records from every place would make this quadratic: past
+ * some times the file's size they are taken for damage, which loses nothing. */
 static bool has_chain_behind(struct scan *scan)
 {
     struct record one;
     struct record two;
     uint64_t next;
+    int64_t budget = (int64_t)scan->bytes * SEARCH_FACTOR;
     for (uint64_t at = scan->offset + FRAME_HEAD; at + FRAME_HEAD <= scan->bytes; at += 8) {
-        if (!try_record(scan, at, &one, &next) || next >= scan->bytes) {
+        if (budget < 0) {
+            return true;
+        }
+        if (!try_record(scan, at, &budget, &one, &next) || next >= scan->bytes) {
             continue;
         }
         uint32_t crc = one.crc;
-        if (try_record(scan, next, &two, &next) && two.type != RECORD_CRC && two.data.len &&
-            crc32c(crc, two.data) == two.crc) {
+        if (try_record(scan, next, &budget, &two, &next) && two.type != RECORD_CRC &&
+            two.data.len && crc32c(crc, two.data) == two.crc) {
             return true;
         }
     }
@@ -153,6 +164,10 @@ static bool head_fits(const uint8_t *head, size_t len, uint64_t bytes)
         if (*wire.at++ != tag || err_is(varint_take(&wire, &number))) {
             return wire.at == wire.end;
         }
+        if (tag == 1 << 3 ? number < RECORD_METADATA || number > RECORD_SNAPSHOT
+                          : number > UINT32_MAX) {
+            return false;
+        }
     }
     if ((uint64_t)(wire.at - head) == bytes || wire.at == wire.end) {
         return true;
@@ -197,6 +212,33 @@ static struct err too_long(struct scan *scan, uint64_t bytes, struct why *why)
     return wal_scan_why(scan, ERR(TORN), why, "the record is cut off");
 }
 
+/* Whether a single bit, of the data or of the checksum itself, explains a checksum that is wrong by
+ * these bits. A flipped bit leaves the same trace wherever the chain stood, which only depends on
+ * how many bits come behind it. */
+static bool is_one_bit(uint32_t difference, size_t len)
+{
+    uint32_t trace = polynomial;
+    if ((difference & (difference - 1)) == 0) {
+        return true;
+    }
+    for (uint64_t bits = (uint64_t)len * 8; bits > 0; bits--) {
+        if (trace == difference) {
+            return true;
+        }
+        trace = trace >> 1 ^ (trace & 1 ? polynomial : 0);
+    }
+    return false;
+}
+
+/* A value may hold sectors of zeros of its own, so those alone do not say that its record is torn:
+ * one that a single bit would make good was written whole. */
+static bool is_flipped(const struct scan *scan, struct slice bytes)
+{
+    struct record record;
+    return !err_is(record_parse(bytes, &record)) && record.type != RECORD_CRC &&
+           is_one_bit(crc32c(scan->crc, record.data) ^ record.crc, record.data.len);
+}
+
 /* Parses the record and advances the chain. */
 static struct err check_record(struct scan *scan, struct slice bytes, struct record *out)
 {
@@ -225,7 +267,9 @@ static struct err take(
         scan->offset = at + len;
         return OK;
     }
-    bool is_torn = has_zero_sector(at, data, len) && may_be_torn(scan, bytes, why);
+    bool is_torn = has_zero_sector(at, data, len) &&
+                   !is_flipped(scan, slice_of(data, (size_t)bytes)) &&
+                   may_be_torn(scan, bytes, why);
     return is_torn ? wal_scan_why(scan, ERR(TORN), why, "the record is torn")
                    : wal_scan_why(scan, e, why, err_text(e));
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Damage: every flipped bit is found or harmless, every torn tail is cut off, nothing else is ever
  * cut. */
+#include "base/codec.h"
 #include "fixture.h"
+
+#include <time.h>
 
 enum { SEGMENT = 8192, ENTRIES = 6 };
 
@@ -66,6 +69,92 @@ static void test_every_flipped_bit_is_found_or_harmless(void **state)
         disk_faulty_poke(disk, FIRST, bit / 8, slice_of(&data[bit / 8], 1));
     }
     assert_true(found > tail * 8 * 9 / 10);
+    free(data);
+    disk_faulty_free(disk);
+}
+
+/* A value of zeros looks like sectors that were never written. */
+static void test_flipped_bit_beside_zeros_is_not_torn(void **state)
+{
+    (void)state;
+    struct disk *disk = disk_faulty_new(1);
+    struct wal_log log;
+    struct wal *wal = create(disk, SEGMENT);
+    for (uint64_t i = 1; i <= 4; i++) {
+        struct raft_entry entry = entry_of(i, 1, i == 2 ? 1500 : 60);
+        memset(entry.data->data + 20, 0, entry.data->len - 40);
+        struct wal_batch batch = {&(struct raft_hard_state){1, 1, i - 1}, &entry, 1, true};
+        expect_err(wal_append(wal, &batch, NULL, NULL), ERR_OK, "");
+        blob_unref(entry.data);
+    }
+    wal_close(wal);
+    uint8_t *data;
+    size_t len;
+    expect_err(disk_read_file(disk, FIRST, SIZE_MAX, &data, &len, NULL), ERR_OK, "");
+    expect_err(wal_read(disk, DIR, 0, 0, &log, NULL), ERR_OK, "");
+    uint64_t tail = log.tail_offset;
+    wal_log_fini(&log);
+    for (uint64_t bit = 0; bit < tail * 8; bit++) {
+        uint8_t flipped = data[bit / 8] ^ (uint8_t)(1 << bit % 8);
+        disk_faulty_poke(disk, FIRST, bit / 8, slice_of(&flipped, 1));
+        struct err e = wal_read(disk, DIR, 0, 0, &log, NULL);
+        if (!err_is(e)) {
+            assert_int_equal(log.torn_bytes, 0);
+            assert_int_equal(log.entries_count, 4);
+            wal_log_fini(&log);
+        }
+        disk_faulty_poke(disk, FIRST, bit / 8, slice_of(&data[bit / 8], 1));
+    }
+    free(data);
+    disk_faulty_free(disk);
+}
+
+/* A frame that says it holds an entry of so many bytes altogether. */
+static void put_frame(uint8_t *at, uint64_t bytes)
+{
+    uint8_t head[] = {8, 2, 16, 1, 26, 0, 0, 0, 0};
+    uint64_t data = bytes - sizeof(head);
+    for (int i = 0; i < 4; i++) {
+        head[5 + i] = (uint8_t)((data >> 7 * i & 0x7f) | (i < 3 ? 0x80 : 0));
+    }
+    put_le64(at, bytes);
+    memcpy(at + 8, head, sizeof(head));
+}
+
+/* Behind a record without an end: small records, each followed by one that reaches to the end. */
+static void test_crafted_tail_is_judged_in_little_time(void **state)
+{
+    enum { BYTES = 4 << 20, STEP = 48 };
+    static const uint8_t small[] = {8, 2, 16, 0x81, 0x82, 0x80, 0x80, 1};
+    (void)state;
+    struct disk *disk = disk_faulty_new(1);
+    uint8_t *data = mem_new(BYTES);
+    uint8_t *first;
+    size_t len;
+    struct wal_log log;
+    struct timespec began;
+    struct timespec ended;
+    struct wal *wal = create(disk, 4096);
+    wal_close(wal);
+    expect_err(disk_read_file(disk, FIRST, SIZE_MAX, &first, &len, NULL), ERR_OK, "");
+    memcpy(data, first, len);
+    free(first);
+    expect_err(wal_read(disk, DIR, 0, 0, &log, NULL), ERR_OK, "");
+    size_t at = (size_t)log.tail_offset;
+    wal_log_fini(&log);
+    put_frame(data + at, 2 * BYTES);
+    for (at += 32; at + 2 * STEP < BYTES; at += STEP) {
+        put_le64(data + at, 8);
+        memcpy(data + at + 8, small, sizeof(small));
+        put_frame(data + at + 16, (BYTES - at - 16 - 8) / 8 * 8);
+    }
+    expect_err(disk_write_file(disk, FIRST, slice_of(data, BYTES), 0600, NULL), ERR_OK, "");
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &began);
+    struct why why = {""};
+    expect_err(wal_read(disk, DIR, 0, 0, &log, &why), ERR_BAD_FORMAT, "");
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+    assert_non_null(strstr(why.text, "good records follow"));
+    assert_true(ended.tv_sec - began.tv_sec <= 2);
     free(data);
     disk_faulty_free(disk);
 }
@@ -151,6 +240,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_flipped_bit_is_found_or_harmless),
+        cmocka_unit_test(test_flipped_bit_beside_zeros_is_not_torn),
+        cmocka_unit_test(test_crafted_tail_is_judged_in_little_time),
         cmocka_unit_test(test_cut_file_is_repaired),
         cmocka_unit_test(test_zero_sector_is_torn),
         cmocka_unit_test(test_damage_in_an_earlier_segment_is_refused),

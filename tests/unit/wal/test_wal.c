@@ -366,6 +366,9 @@ static void test_commit_alone_goes_with_the_next_write(void **state)
     assert_int_equal(commit_on_disk(disk), 9);
     append_entry(wal, 10);
     append_commit(disk, wal, 10, 0);
+    struct wal_batch unchanged = {&(struct raft_hard_state){0, 0, 0}, NULL, 0, true};
+    expect_err(wal_append(wal, &unchanged, NULL, NULL), ERR_OK, ""); /* zeros: as if not given */
+    assert_int_equal(commit_on_disk(disk), 10);
     wal_close(wal);
     assert_int_equal(commit_on_disk(disk), 10);
 }
