@@ -160,6 +160,13 @@ static void member_attributes(
     }
 }
 
+static void downgrade_info(struct applying *a, const Membershippb__DowngradeInfoSetRequest *request)
+{
+    struct member_downgrade downgrade = {.is_enabled = request->enabled};
+    snprintf(downgrade.target, sizeof(downgrade.target), "%s", request->ver);
+    member_set_downgrade(a->apply->options.members, &downgrade, a->apply->batch);
+}
+
 /* With a CORRUPT alarm no request is served, so that damage does not spread. */
 static bool is_refused_when_corrupt(const Etcdserverpb__InternalRaftRequest *r)
 {
@@ -201,6 +208,8 @@ static struct err dispatch(struct applying *a)
     } else if (r->cluster_version_set) {
         member_set_cluster_version(
             a->apply->options.members, r->cluster_version_set->ver, a->apply->batch);
+    } else if (r->downgrade_info_set) {
+        downgrade_info(a, r->downgrade_info_set);
     } else if (r->cluster_member_attr_set) {
         member_attributes(a, r->cluster_member_attr_set);
     }

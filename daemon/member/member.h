@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who belongs to the cluster: members, learners, removed ids, the cluster version; ids by etcd's
- * hashes. What must survive goes into the caller's batch (rows "mmember/" be64(id) ->
- * membershippb.Member, "mremoved/" be64(id), "mcluster_version").
+ * Who belongs to the cluster: members, learners, removed ids, the cluster version, a downgrade; ids
+ * by etcd's hashes. What must survive goes into the caller's batch (rows "mmember/" be64(id) ->
+ * membershippb.Member, "mremoved/" be64(id), "mcluster_version", "mdowngrade").
  *
  * Threads: what takes a batch on the apply thread (or at start); reads on any thread. One mutex
  * inside.
@@ -35,7 +35,10 @@ uint64_t member_cluster_id_hash(const uint64_t *ids, size_t count);
 
 struct member_table *member_table_new(uint64_t cluster_id, uint64_t self_id);
 void member_table_free(struct member_table *table);
-/* Errors: IO, BAD_FORMAT. */
+/* How many learners there may be at a time; 1 unless said. */
+void member_limit_learners(struct member_table *table, size_t max);
+/* Replaces what is in memory by what the store says. Errors: IO, BAD_FORMAT; then the table is as
+ * far as it came. */
 MUST struct err member_load(struct member_table *table, struct backend *backend, struct why *why);
 
 uint64_t member_cluster_id(const struct member_table *table);
@@ -64,12 +67,41 @@ void member_set_attributes(struct member_table *table, uint64_t id, const struct
 void member_set_cluster_version(
     struct member_table *table, const char *version, struct backend_batch *batch);
 
+/* A downgrade that is under way leads to the target, "3.5.0". */
+struct member_downgrade {
+    bool is_enabled;
+    char target[32]; /* "" when it is off */
+};
+void member_set_downgrade(struct member_table *table, const struct member_downgrade *downgrade,
+    struct backend_batch *batch);
+void member_downgrade_get(struct member_table *table, struct member_downgrade *out);
+
 /* Ascending ids; everything in the arena. */
 size_t member_list(struct member_table *table, struct arena *arena, struct member **out);
 /* False when there is none. */
 bool member_find(struct member_table *table, uint64_t id, struct arena *arena, struct member *out);
 bool member_is_removed(struct member_table *table, uint64_t id);
+/* Ids of those that were removed, in no order; in the arena. */
+size_t member_removed(struct member_table *table, struct arena *arena, uint64_t **out);
 /* "3.6.0"; "not_decided" before one was set. Lent until the table is freed. */
 const char *member_cluster_version(struct member_table *table);
+
+/* etcd's strict checks: whether a majority of the voters has started (has published its name)
+ * after one more voter, without this one, with a learner promoted. */
+bool member_can_add_voter(struct member_table *table);
+bool member_can_remove_voter(struct member_table *table, uint64_t id);
+bool member_can_promote(struct member_table *table);
+
+/* "3.6.14", "3.6": major and minor. False: it is not a version. */
+struct member_version {
+    unsigned major;
+    unsigned minor;
+};
+bool member_version_parse(const char *text, struct member_version *out);
+int member_version_cmp(struct member_version a, struct member_version b);
+/* What a leader makes of the members' server versions (NULL in the list: one is not known): the
+ * cluster version that should be set now, or false to leave it. current NULL: none was set yet. */
+bool member_version_decide(const struct member_version *current, const char *const *versions,
+    size_t count, const struct member_downgrade *downgrade, struct member_version *out);
 
 #endif

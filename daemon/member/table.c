@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Rows: "mmember/" be64(id) -> membershippb.Member; "mremoved/" be64(id) -> nothing;
- * "mcluster_version" -> text.
+ * "mcluster_version" -> text; "mdowngrade" -> the target version, "" when there is none.
  */
 #include "member/member.h"
 
@@ -12,17 +12,20 @@
 
 #include <membershippb.pb-c.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
-enum { LEARNERS_MAX = 1, ROW_KEY_MAX = 32, VERSIONS_MAX = 64 };
+enum { ROW_KEY_MAX = 32, VERSIONS_MAX = 64 };
 
 struct member_table {
     pthread_mutex_t mutex;
     uint64_t cluster_id;
     uint64_t self_id;
+    size_t learners_max;
+    struct member_downgrade downgrade;
     struct map *members;          /* id -> struct arena_member */
     struct map *removed;          /* id -> itself, anything but NULL */
     char *versions[VERSIONS_MAX]; /* every one ever shown stays valid */
-    size_t versions_count;
+    atomic_size_t versions_count;
 };
 
 /* A member and the arena that holds its strings. */
@@ -86,27 +89,38 @@ struct member_table *member_table_new(uint64_t cluster_id, uint64_t self_id)
     pthread_mutex_init(&table->mutex, NULL);
     table->cluster_id = cluster_id;
     table->self_id = self_id;
+    table->learners_max = 1;
     table->members = map_new();
     table->removed = map_new();
     return table;
 }
 
-void member_table_free(struct member_table *table)
+void member_limit_learners(struct member_table *table, size_t max)
+{
+    table->learners_max = max;
+}
+
+static void drop_members(struct member_table *table)
 {
     void *cursor = NULL;
     struct slice key;
     void *held;
-    if (!table) {
-        return;
-    }
     while (map_next(table->members, &cursor, &key, &held)) {
         held_free(held);
     }
+    map_free(table->members);
+    map_free(table->removed);
+}
+
+void member_table_free(struct member_table *table)
+{
+    if (!table) {
+        return;
+    }
+    drop_members(table);
     for (size_t i = 0; i < table->versions_count; i++) {
         free(table->versions[i]);
     }
-    map_free(table->members);
-    map_free(table->removed);
     pthread_mutex_destroy(&table->mutex);
     free(table);
 }
@@ -115,7 +129,8 @@ static void set_version(struct member_table *table, const char *version)
 {
     if (strcmp(member_cluster_version(table), version) != 0 &&
         table->versions_count < VERSIONS_MAX) {
-        table->versions[table->versions_count++] = mem_strdup(version);
+        table->versions[table->versions_count] = mem_strdup(version);
+        table->versions_count++;
     }
 }
 
@@ -147,16 +162,23 @@ static struct err load_row(
     if (slice_has_prefix(key, SLICE("mremoved/")) && key.len == 17) {
         map_put_u64(table->removed, get_be64(key.data + 9), table);
     }
+    if (slice_eq(key, SLICE("mdowngrade")) && value.len < sizeof(table->downgrade.target)) {
+        struct member_downgrade *downgrade = &table->downgrade;
+        snprintf(downgrade->target, sizeof(downgrade->target), "%.*s", (int)value.len,
+            (const char *)value.data);
+        downgrade->is_enabled = value.len > 0;
+    }
     if (slice_eq(key, SLICE("mcluster_version"))) {
         set_version(table, (const char *)arena_dup(arena, value).data);
     }
     return OK;
 }
 
-struct err member_load(struct member_table *table, struct backend *backend, struct why *why)
+static struct err load_rows(struct member_table *table, struct backend *backend, struct why *why)
 {
     static const struct slice ranges[][2] = {
         {{(const uint8_t *)"mcluster_version", 16}, {(const uint8_t *)"mcluster_versioo", 16}},
+        {{(const uint8_t *)"mdowngrade", 10}, {(const uint8_t *)"mdowngradf", 10}},
         {{(const uint8_t *)"mmember/", 8}, {(const uint8_t *)"mmember0", 8}},
         {{(const uint8_t *)"mremoved/", 9}, {(const uint8_t *)"mremoved0", 9}},
     };
@@ -178,6 +200,18 @@ struct err member_load(struct member_table *table, struct backend *backend, stru
         backend_iter_close(iter);
     }
     arena_free(arena);
+    return err;
+}
+
+struct err member_load(struct member_table *table, struct backend *backend, struct why *why)
+{
+    pthread_mutex_lock(&table->mutex);
+    drop_members(table);
+    table->members = map_new();
+    table->removed = map_new();
+    table->downgrade = (struct member_downgrade){false};
+    struct err err = load_rows(table, backend, why);
+    pthread_mutex_unlock(&table->mutex);
     return err;
 }
 
@@ -255,7 +289,7 @@ static struct err add_locked(
     if (is_url_taken(table, member, &learners)) {
         return ERR(PEER_URL_EXIST);
     }
-    if (member->is_learner && learners >= LEARNERS_MAX) {
+    if (member->is_learner && learners >= table->learners_max) {
         return ERR(TOO_MANY_LEARNERS);
     }
     hold(table, member);
@@ -406,5 +440,41 @@ bool member_is_removed(struct member_table *table, uint64_t id)
 
 const char *member_cluster_version(struct member_table *table)
 {
-    return table->versions_count ? table->versions[table->versions_count - 1] : "not_decided";
+    size_t count = table->versions_count;
+    return count ? table->versions[count - 1] : "not_decided";
+}
+
+size_t member_removed(struct member_table *table, struct arena *arena, uint64_t **out)
+{
+    size_t count = 0;
+    void *cursor = NULL;
+    struct slice key;
+    void *any;
+    pthread_mutex_lock(&table->mutex);
+    uint64_t *ids = arena_alloc(arena, map_count(table->removed) * sizeof(*ids));
+    while (ids && map_next(table->removed, &cursor, &key, &any)) {
+        memcpy(&ids[count++], key.data, sizeof(*ids));
+    }
+    pthread_mutex_unlock(&table->mutex);
+    *out = ids;
+    return count;
+}
+
+void member_set_downgrade(struct member_table *table, const struct member_downgrade *downgrade,
+    struct backend_batch *batch)
+{
+    pthread_mutex_lock(&table->mutex);
+    table->downgrade = *downgrade;
+    if (!downgrade->is_enabled) {
+        table->downgrade.target[0] = '\0';
+    }
+    backend_batch_put(batch, SLICE("mdowngrade"), slice_str(table->downgrade.target));
+    pthread_mutex_unlock(&table->mutex);
+}
+
+void member_downgrade_get(struct member_table *table, struct member_downgrade *out)
+{
+    pthread_mutex_lock(&table->mutex);
+    *out = table->downgrade;
+    pthread_mutex_unlock(&table->mutex);
 }

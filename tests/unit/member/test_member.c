@@ -186,6 +186,95 @@ static void test_bad_json_is_refused(void **state)
     }
 }
 
+static void start(struct fixture *f, uint64_t id)
+{
+    struct member said = {.name = "n"};
+    member_set_attributes(f->table, id, &said, f->batch);
+}
+
+static void test_strict_checks_want_a_started_majority(void **state)
+{
+    struct fixture *f = *state;
+    assert_false(err_is(add(f, 1, "http://a:1", false)));
+    assert_false(member_can_add_voter(f->table)); /* of two, none has started */
+    start(f, 1);
+    assert_true(member_can_add_voter(f->table)); /* a restored member grows */
+    assert_true(member_can_promote(f->table));
+    assert_false(err_is(add(f, 2, "http://b:1", false)));
+    assert_false(member_can_add_voter(f->table));       /* one of three */
+    assert_false(member_can_remove_voter(f->table, 1)); /* would leave the silent one */
+    assert_true(member_can_remove_voter(f->table, 2));
+    assert_true(member_can_promote(f->table)); /* it counts as started */
+    start(f, 2);
+    assert_true(member_can_add_voter(f->table));
+    assert_false(err_is(add(f, 3, "http://c:1", true)));
+    assert_true(member_can_add_voter(f->table)); /* learners do not count */
+}
+
+static void test_learners_are_limited_as_said(void **state)
+{
+    struct fixture *f = *state;
+    member_limit_learners(f->table, 2);
+    assert_false(err_is(add(f, 1, "http://a:1", true)));
+    assert_false(err_is(add(f, 2, "http://b:1", true)));
+    assert_true(IS(add(f, 3, "http://c:1", true), TOO_MANY_LEARNERS));
+}
+
+static bool decide(const char *current, const char *a, const char *b, const char *target,
+    struct member_version *out)
+{
+    struct member_version now;
+    const char *versions[] = {a, b};
+    struct member_downgrade downgrade = {.is_enabled = target != NULL};
+    snprintf(downgrade.target, sizeof(downgrade.target), "%s", target ? target : "");
+    assert_true(!current || member_version_parse(current, &now));
+    return member_version_decide(current ? &now : NULL, versions, 2, &downgrade, out);
+}
+
+static void test_the_cluster_version_is_the_lowest_member_s(void **state)
+{
+    struct member_version v = {0};
+    (void)state;
+    assert_true(decide(NULL, "3.6.14", "3.5.30", NULL, &v) && v.major == 3 && v.minor == 5);
+    assert_true(decide(NULL, "3.6.14", NULL, NULL, &v) && v.minor == 0); /* one is not known */
+    assert_true(decide("3.0.0", "3.6.14", "3.6.1", NULL, &v) && v.minor == 6);
+    assert_false(decide("3.0.0", "3.6.14", NULL, NULL, &v));
+    assert_false(decide("3.6.0", "3.6.14", "3.6.0", NULL, &v));
+    assert_false(decide("3.6.0", "3.6.14", "3.5.0", NULL, &v)); /* never down by itself */
+    assert_true(decide("3.6.0", "3.6.14", "3.6.1", "3.5.0", &v) && v.minor == 5);
+    assert_false(decide("3.5.0", "3.6.14", "3.5.1", "3.5.0", &v)); /* it is there */
+    assert_false(decide("3.6.0", "3.6.14", "3.6.1", "3.4.0", &v));
+    assert_false(member_version_parse("x.1", &v) || member_version_parse("3", &v) ||
+                 member_version_parse("3.6x", &v) || member_version_parse(NULL, &v));
+}
+
+static void test_a_downgrade_is_remembered_and_a_load_replaces_all(void **state)
+{
+    struct fixture *f = *state;
+    struct member_downgrade downgrade = {true, "3.5.0"};
+    uint64_t *removed;
+    struct member *list;
+    member_set_downgrade(f->table, &downgrade, f->batch);
+    assert_false(err_is(add(f, 7, "http://a:1", false)));
+    assert_false(err_is(member_remove(f->table, 7, f->batch)));
+    assert_false(err_is(backend_write(f->backend, f->batch, NULL)));
+    backend_batch_reset(f->batch);
+    assert_false(err_is(add(f, 8, "http://b:1", false))); /* never written */
+    assert_false(err_is(member_load(f->table, f->backend, NULL)));
+    member_downgrade_get(f->table, &downgrade);
+    assert_true(downgrade.is_enabled);
+    assert_string_equal(downgrade.target, "3.5.0");
+    assert_int_equal(member_list(f->table, f->arena, &list), 0);
+    assert_int_equal(member_removed(f->table, f->arena, &removed), 1);
+    assert_true(removed[0] == 7);
+    downgrade.is_enabled = false;
+    member_set_downgrade(f->table, &downgrade, f->batch);
+    assert_false(err_is(backend_write(f->backend, f->batch, NULL)));
+    assert_false(err_is(member_load(f->table, f->backend, NULL)));
+    member_downgrade_get(f->table, &downgrade);
+    assert_false(downgrade.is_enabled);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +286,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_promote_and_update_keep_the_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rows_bring_members_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed_rows_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_strict_checks_want_a_started_majority, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_learners_are_limited_as_said, setup, teardown),
+        cmocka_unit_test(test_the_cluster_version_is_the_lowest_member_s),
+        cmocka_unit_test_setup_teardown(
+            test_a_downgrade_is_remembered_and_a_load_replaces_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_json_is_etcds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_json_is_refused, setup, teardown),
     };
