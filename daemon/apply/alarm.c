@@ -33,6 +33,8 @@ struct err apply_alarms_load(struct apply *apply, struct why *why)
     struct slice value;
     struct backend_iter *iter =
         backend_iter_open(apply->options.backend, NULL, SLICE("malarm/"), SLICE("malarm0"));
+    pthread_mutex_lock(&apply->mutex);
+    apply->alarms_count = 0;
     while (apply->alarms_count < APPLY_ALARMS_MAX && backend_iter_next(iter, &key, &value)) {
         if (key.len == ROW_KEY_SIZE) {
             apply->alarms[apply->alarms_count++] = (struct apply_alarm){
@@ -42,6 +44,7 @@ struct err apply_alarms_load(struct apply *apply, struct why *why)
     struct err err = backend_iter_err(iter, why);
     backend_iter_close(iter);
     derive(apply);
+    pthread_mutex_unlock(&apply->mutex);
     return err;
 }
 

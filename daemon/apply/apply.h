@@ -35,6 +35,9 @@ struct apply_options {
 MUST struct err apply_open(
     const struct apply_options *options, struct apply **out, struct why *why);
 void apply_close(struct apply *apply);
+/* The store was replaced, and mvcc, leases and members have read it again: so does this. Nothing is
+ * applied meanwhile. Errors: as apply_open. */
+MUST struct err apply_reload(struct apply *apply, struct why *why);
 
 /* The last entry whose effect is in the store (as written, perhaps not yet flushed). Any thread. */
 uint64_t apply_index(const struct apply *apply);
@@ -74,6 +77,9 @@ void apply_rows_pack(
     const struct apply_rows *rows, struct slice head, struct arena *arena, struct payload *payload);
 MUST struct err apply_txn_read(struct mvcc *mvcc, const Etcdserverpb__TxnRequest *request,
     struct arena *arena, Etcdserverpb__TxnResponse **out);
+
+/* The configuration that the member table stands for. Any thread. */
+void apply_conf_state(struct member_table *members, struct raft_conf_state *out);
 
 /* Applying. */
 

@@ -58,3 +58,18 @@ struct err apply_conf_entry(struct apply *apply, const struct raft_entry *entry,
     finish(apply, sink, change.id, err);
     return OK;
 }
+
+void apply_conf_state(struct member_table *members, struct raft_conf_state *out)
+{
+    struct arena *arena = arena_new(0);
+    struct member *list;
+    size_t count = member_list(members, arena, &list);
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < count; i++) {
+        struct raft_ids *ids = list[i].is_learner ? &out->learners : &out->voters;
+        if (ids->count < RAFT_MEMBERS_MAX) {
+            ids->ids[ids->count++] = list[i].id;
+        }
+    }
+    arena_free(arena);
+}

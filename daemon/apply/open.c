@@ -33,6 +33,17 @@ static bool attach(void *arg, struct blob *key, lease_id lease)
     return true;
 }
 
+struct err apply_reload(struct apply *apply, struct why *why)
+{
+    backend_batch_reset(apply->batch);
+    apply->is_dirty = false;
+    TRY(apply_alarms_load(apply, why));
+    TRY(load_index(apply, why));
+    mvcc_each_leased(apply->options.mvcc, attach, apply);
+    apply_measure(apply);
+    return OK;
+}
+
 struct err apply_open(const struct apply_options *options, struct apply **out, struct why *why)
 {
     struct apply *apply = mem_new(sizeof(*apply));
@@ -41,16 +52,11 @@ struct err apply_open(const struct apply_options *options, struct apply **out, s
         options->quota_bytes ? options->quota_bytes : (int64_t)QUOTA_DEFAULT * 1024;
     apply->batch = backend_batch_new();
     pthread_mutex_init(&apply->mutex, NULL);
-    struct err err = load_index(apply, why);
-    if (!err_is(err)) {
-        err = apply_alarms_load(apply, why);
-    }
+    struct err err = apply_reload(apply, why);
     if (err_is(err)) {
         apply_close(apply);
         return err;
     }
-    mvcc_each_leased(options->mvcc, attach, apply);
-    apply_measure(apply);
     *out = apply;
     return OK;
 }

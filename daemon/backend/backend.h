@@ -63,6 +63,10 @@ bool backend_iter_next(struct backend_iter *iter, struct slice *out_key, struct 
 MUST struct err backend_iter_err(struct backend_iter *iter, struct why *why);
 void backend_iter_close(struct backend_iter *iter);
 
+/* Deletes all keys in [from, to), in many steps: a crash may leave some. Takes no heed of
+ * snapshots. Nothing may be written there meanwhile. Errors: as backend_write. */
+MUST struct err backend_clear(
+    struct backend *backend, struct slice from, struct slice to, struct why *why);
 /* Makes everything written so far durable: memtables to files, synced. Blocks; other threads may
  * read and write. */
 MUST struct err backend_flush(struct backend *backend, struct why *why);

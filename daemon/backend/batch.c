@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 
-enum { PARTS_MAX = 8 };
+enum { PARTS_MAX = 8, CLEAR_BATCH = 256 * 1024 };
 
 struct backend_batch *backend_batch_new(void)
 {
@@ -66,4 +66,35 @@ struct err backend_write(struct backend *backend, struct backend_batch *batch, s
     char *text = NULL;
     rocksdb_write(backend->db, backend->write, batch->rocks, &text);
     return store_err(backend, "write", text, why);
+}
+
+/* RocksDB's own range deletion does not go with the memtable's hints (it aborts): whole files go
+ * first, what is left one by one. */
+struct err backend_clear(
+    struct backend *backend, struct slice from, struct slice to, struct why *why)
+{
+    char *text = NULL;
+    struct slice key;
+    struct slice value;
+    rocksdb_delete_file_in_range(backend->db, chars(from), from.len, chars(to), to.len, &text);
+    TRY(store_err(backend, "delete files of", text, why));
+    struct backend_batch *batch = backend_batch_new();
+    struct backend_iter *iter = backend_iter_open(backend, NULL, from, to);
+    struct err err = OK;
+    while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
+        backend_batch_delete(batch, key);
+        if (backend_batch_bytes(batch) > CLEAR_BATCH) {
+            err = backend_write(backend, batch, why);
+            backend_batch_reset(batch);
+        }
+    }
+    if (!err_is(err)) {
+        err = backend_iter_err(iter, why);
+    }
+    backend_iter_close(iter);
+    if (!err_is(err)) {
+        err = backend_write(backend, batch, why);
+    }
+    backend_batch_free(batch);
+    return err;
 }

@@ -50,19 +50,24 @@ static void lease_free(struct lease *lease)
     free(lease);
 }
 
-void lease_table_free(struct lease_table *table)
+static void forget_all(struct lease_table *table)
 {
     void *cursor = NULL;
     struct slice key;
     void *lease;
-    if (!table) {
-        return;
-    }
     while (map_next(table->by_id, &cursor, &key, &lease)) {
         lease_free(lease);
     }
     map_free(table->by_id);
     heap_fini(&table->by_expiry);
+}
+
+void lease_table_free(struct lease_table *table)
+{
+    if (!table) {
+        return;
+    }
+    forget_all(table);
     pthread_mutex_destroy(&table->mutex);
     free(table);
 }
@@ -102,6 +107,10 @@ struct err lease_load(struct lease_table *table, struct backend *backend, struct
     struct slice key;
     struct slice value;
     struct err err = OK;
+    pthread_mutex_lock(&table->mutex);
+    forget_all(table);
+    table->by_id = map_new();
+    heap_init(&table->by_expiry);
     struct backend_iter *iter =
         backend_iter_open(backend, NULL, SLICE("mlease/"), SLICE("mlease0"));
     while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
@@ -114,6 +123,7 @@ struct err lease_load(struct lease_table *table, struct backend *backend, struct
         err = backend_iter_err(iter, why);
     }
     backend_iter_close(iter);
+    pthread_mutex_unlock(&table->mutex);
     return err;
 }
 

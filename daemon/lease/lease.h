@@ -21,8 +21,8 @@ struct lease_table;
  * seconds). */
 struct lease_table *lease_table_new(int64_t ttl_min_s);
 void lease_table_free(struct lease_table *table);
-/* Reads the rows into an empty table; keys are attached afterwards with lease_change. Errors: IO,
- * BAD_FORMAT. */
+/* Reads the rows, forgetting what the table held; keys are attached afterwards with lease_change.
+ * Errors: IO, BAD_FORMAT. */
 MUST struct err lease_load(struct lease_table *table, struct backend *backend, struct why *why);
 
 /* Errors: LEASE_NOT_FOUND (id 0), LEASE_TTL_TOO_LARGE, LEASE_EXIST. *out_ttl: what was granted, in

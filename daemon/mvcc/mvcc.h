@@ -39,6 +39,10 @@ struct mvcc_options {
  * BAD_CRC, BAD_FORMAT. */
 MUST struct err mvcc_open(const struct mvcc_options *options, struct mvcc **out, struct why *why);
 void mvcc_close(struct mvcc *mvcc);
+/* The rows were replaced by those of a later time of the same history, while nothing was applied,
+ * compacted or read of history: reads them anew. Readers wait meanwhile. After an error nothing may
+ * be read. Errors: as mvcc_open. */
+MUST struct err mvcc_reload(struct mvcc *mvcc, struct why *why);
 
 /* The last published revision; the last revision asked to be compacted (-1 when never). Any thread.
  */

@@ -52,6 +52,21 @@ struct err mvcc_open(const struct mvcc_options *options, struct mvcc **out, stru
     return OK;
 }
 
+struct err mvcc_reload(struct mvcc *mvcc, struct why *why)
+{
+    check(!mvcc->is_txn_open);
+    lock_write(mvcc);
+    size_t ring_bytes = mvcc->ring.bytes_max;
+    index_fini(&mvcc->index);
+    index_init(&mvcc->index);
+    ring_fini(&mvcc->ring);
+    ring_init(&mvcc->ring, ring_bytes);
+    mvcc->walk.goal = 0;
+    struct err err = restore(mvcc, 0, why);
+    unlock(mvcc);
+    return err;
+}
+
 void mvcc_close(struct mvcc *mvcc)
 {
     if (!mvcc) {

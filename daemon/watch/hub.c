@@ -105,6 +105,29 @@ void watch_notify(
     pthread_mutex_unlock(&hub->mutex);
 }
 
+static void fall_behind(struct watch_stream *stream, revision seen)
+{
+    LIST_EACH(node, &stream->watchers)
+    {
+        struct watcher *watcher = LIST_ITEM(node, struct watcher, in_stream);
+        if (watcher->is_synced) {
+            watcher_cut_tail(watcher);
+            watcher_set_unsynced(watcher, watcher->next > seen ? watcher->next : seen + 1);
+        }
+    }
+}
+
+void watch_reload(struct watch_hub *hub)
+{
+    pthread_mutex_lock(&hub->mutex);
+    LIST_EACH(node, &hub->streams)
+    {
+        fall_behind(LIST_ITEM(node, struct watch_stream, in_hub), hub->rev);
+    }
+    hub->rev = mvcc_revision(hub->mvcc);
+    pthread_mutex_unlock(&hub->mutex);
+}
+
 static void tick_stream(struct watch_stream *stream)
 {
     LIST_EACH(node, &stream->watchers)

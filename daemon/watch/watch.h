@@ -72,6 +72,10 @@ struct watch_hub *watch_hub_new(struct mvcc *mvcc, int64_t progress_ms, uint64_t
 /* All streams must be gone. */
 void watch_hub_free(struct watch_hub *hub);
 
+/* The store was reloaded (mvcc_reload): every watcher reads what it missed from history. Apply
+ * thread, before anything is notified. */
+void watch_reload(struct watch_hub *hub);
+
 /* What one transaction changed; rev is the store's revision after it. Call for every transaction
  * that changed something, in order. */
 void watch_notify(
