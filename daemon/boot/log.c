@@ -59,10 +59,9 @@ static struct err first_identity(struct storage *storage, struct wal_identity *o
             "--initial-cluster-state=existing, but joining a running cluster is not served by this "
             "version");
     }
-    if (config->members.count != 1) {
-        return why_set(why, ERR(BAD_CONFIG),
-            "--initial-cluster names %zu members, but this version serves clusters of one",
-            config->members.count);
+    if (config->members.count > RAFT_MEMBERS_MAX) {
+        return why_set(why, ERR(BAD_CONFIG), "--initial-cluster names %zu members, more than %d",
+            config->members.count, RAFT_MEMBERS_MAX);
     }
     struct arena *arena = arena_new(0);
     uint64_t ids[RAFT_MEMBERS_MAX];
@@ -80,7 +79,13 @@ static struct err first_identity(struct storage *storage, struct wal_identity *o
     return OK;
 }
 
-/* The first entries of the log say who the members are. */
+static int peer_cmp(const void *a, const void *b)
+{
+    return id_cmp(&((const struct raft_peer *)a)->id, &((const struct raft_peer *)b)->id);
+}
+
+/* The first entries of the log say who the members are, by ascending id, so that every member
+ * begins with the same ones. */
 static struct err bootstrap_raft(
     struct storage *storage, const struct wal_identity *identity, struct why *why)
 {
@@ -100,6 +105,7 @@ static struct err bootstrap_raft(
             member.peer_urls, member.peer_urls_count, config->initial_cluster_token, 0);
         peers[i] = (struct raft_peer){member.id, member_to_json(&member, arena)};
     }
+    qsort(peers, config->members.count, sizeof(peers[0]), peer_cmp);
     struct err err = raft_bootstrap(storage->raft, peers, config->members.count);
     arena_free(arena);
     return err;
@@ -125,38 +131,19 @@ static struct err bootstrap(struct storage *storage, struct why *why)
 
 /* The newest snapshot that the log knows and whose file is whole; from the log's beginning when
  * there is none. */
-static struct err newest_snapshot(
-    struct storage *storage, struct raft_snapshot_meta *out, struct why *why)
+static struct err newest_snapshot(struct storage *storage, struct why *why)
 {
     struct wal_snapshots snapshots = {0};
-    struct snap_file file = {0};
     TRY(wal_snapshots_read(storage->disk, storage->wal_dir, &snapshots, why));
     struct snap_point *points = mem_alloc(snapshots.count * sizeof(*points));
     for (size_t i = 0; i < snapshots.count; i++) {
         points[i] = (struct snap_point){snapshots.items[i].index, snapshots.items[i].term};
     }
-    struct err err =
-        snap_load(storage->disk, storage->snap_dir, points, snapshots.count, &file, why);
-    if (!err_is(err)) {
-        *out = file.meta;
-        snap_file_fini(&file);
-    }
+    struct err err = snap_load(
+        storage->disk, storage->snap_dir, points, snapshots.count, &storage->snapshot, why);
     free(points);
     wal_snapshots_fini(&snapshots);
     return IS(err, ABSENT) ? OK : err;
-}
-
-static void conf_of(struct member_table *members, struct raft_conf_state *out)
-{
-    struct arena *arena = arena_new(0);
-    struct member *list;
-    size_t count = member_list(members, arena, &list);
-    *out = (struct raft_conf_state){.voters.count = 0};
-    for (size_t i = 0; i < count; i++) {
-        struct raft_ids *ids = list[i].is_learner ? &out->learners : &out->voters;
-        ids->ids[ids->count++] = list[i].id;
-    }
-    arena_free(arena);
 }
 
 static struct err restart_raft(struct storage *storage, const struct raft_snapshot_meta *snapshot,
@@ -165,8 +152,10 @@ static struct err restart_raft(struct storage *storage, const struct raft_snapsh
     uint64_t applied = apply_index(storage->apply);
     struct raft_options options = raft_options_of(storage, log->identity.node_id);
     struct raft_conf_state conf;
-    uint64_t last =
-        log->entries_count ? log->entries[log->entries_count - 1].index : snapshot->index;
+    /* What lies behind a received snapshot in the log with an older term was void before. */
+    bool is_stale = log->entries_count && log->entries[0].term < snapshot->term;
+    size_t entries_count = is_stale ? 0 : log->entries_count;
+    uint64_t last = entries_count ? log->entries[entries_count - 1].index : snapshot->index;
     if (applied < snapshot->index) {
         return why_set(why, ERR(BAD_FORMAT),
             "%s stands at index %llu, behind the log's snapshot at %llu: it lost data; restore the "
@@ -180,11 +169,11 @@ static struct err restart_raft(struct storage *storage, const struct raft_snapsh
             storage->store_dir, (unsigned long long)applied, storage->wal_dir,
             (unsigned long long)last);
     }
-    conf_of(storage->members, &conf);
+    apply_conf_state(storage->members, &conf);
     options.snapshot = snapshot->index ? snapshot : NULL;
     options.conf = applied ? &conf : NULL;
     options.entries = log->entries;
-    options.entries_count = log->entries_count;
+    options.entries_count = entries_count;
     options.hard_state = log->hard;
     options.applied = applied;
     /* What was applied was committed, though the log may not have been told before the crash. */
@@ -196,12 +185,12 @@ static struct err restart_raft(struct storage *storage, const struct raft_snapsh
 
 static struct err restart(struct storage *storage, struct why *why)
 {
-    struct raft_snapshot_meta snapshot = {0};
     struct wal_log log = {0};
     struct wal_options options = wal_options_of(storage);
-    TRY(newest_snapshot(storage, &snapshot, why));
-    TRY(wal_open(&options, snapshot.index, snapshot.term, &storage->wal, &log, why));
-    storage->snapshot_index = snapshot.index;
+    const struct raft_snapshot_meta *snapshot = &storage->snapshot.meta;
+    TRY(newest_snapshot(storage, why));
+    TRY(wal_open(&options, snapshot->index, snapshot->term, &storage->wal, &log, why));
+    storage->snapshot_index = snapshot->index;
     LOG_INFO("restarting local member", LOG_HEX("cluster-id", log.identity.cluster_id),
         LOG_HEX("local-member-id", log.identity.node_id),
         LOG_UINT("commit-index", log.hard.commit));
@@ -212,10 +201,10 @@ static struct err restart(struct storage *storage, struct why *why)
     if (!err_is(err)) {
         /* A crash between the log's first file and its first entries: begin again, as the same
          * member. */
-        bool is_empty = log.entries_count == 0 && snapshot.index == 0 && log.hard.term == 0 &&
+        bool is_empty = log.entries_count == 0 && snapshot->index == 0 && log.hard.term == 0 &&
                         apply_index(storage->apply) == 0;
         err = is_empty ? bootstrap_raft(storage, &log.identity, why)
-                       : restart_raft(storage, &snapshot, &log, why);
+                       : restart_raft(storage, snapshot, &log, why);
     }
     wal_log_fini(&log);
     return err;

@@ -15,6 +15,8 @@ static void cluster_of(struct storage *storage, struct arena *arena, struct snap
     size_t count = member_list(storage->members, arena, &members);
     struct snap_member *list = arena_alloc(arena, count * sizeof(*list));
     const char *version = member_cluster_version(storage->members);
+    uint64_t *removed;
+    size_t removed_count = member_removed(storage->members, arena, &removed);
     for (size_t i = 0; i < count; i++) {
         list[i] = (struct snap_member){
             .id = members[i].id,
@@ -29,6 +31,8 @@ static void cluster_of(struct storage *storage, struct arena *arena, struct snap
     *out = (struct snap_cluster){
         .members = list,
         .members_count = count,
+        .removed = removed,
+        .removed_count = removed_count,
         .version = strcmp(version, "not_decided") == 0 ? NULL : version,
     };
 }
@@ -39,20 +43,24 @@ static size_t files_kept(const struct config *config)
     return config->snapshots_max == 1 ? 2 : (size_t)config->snapshots_max;
 }
 
-struct err storage_save_snapshot(void *arg, const struct raft_snapshot_meta *meta, struct why *why)
+struct err storage_keep_snapshot(
+    void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why)
 {
     struct storage *storage = arg;
+    TRY(snap_save(storage->disk, storage->snap_dir, meta, v2, why));
+    return snap_purge(
+        storage->disk, storage->snap_dir, files_kept(storage->config), meta->index, why);
+}
+
+struct err storage_save_snapshot(void *arg, const struct raft_snapshot_meta *meta, struct why *why)
+{
     struct arena *arena = arena_new(0);
     struct snap_cluster cluster;
     struct buf json;
-    cluster_of(storage, arena, &cluster);
+    cluster_of(arg, arena, &cluster);
     buf_init(&json, SNAP_FILE_MAX);
     snap_v2_json(&cluster, &json);
-    struct err err = snap_save(storage->disk, storage->snap_dir, meta, buf_slice(&json), why);
-    if (!err_is(err)) {
-        err = snap_purge(storage->disk, storage->snap_dir, files_kept(storage->config),
-            meta->index, why);
-    }
+    struct err err = storage_keep_snapshot(arg, meta, buf_slice(&json), why);
     buf_fini(&json);
     arena_free(arena);
     return err;
@@ -64,7 +72,7 @@ struct exporting {
     struct snap_export *export;
     struct backend_snapshot *view;
     struct snap_cluster cluster;
-    struct raft_conf_state conf;
+    struct raft_snapshot_meta meta;
     revision scheduled; /* -1: none */
     revision finished;
 };
@@ -75,11 +83,9 @@ static void capture(void *arg)
     struct exporting *e = arg;
     e->view = backend_snapshot_take(e->storage->backend);
     cluster_of(e->storage, e->arena, &e->cluster);
-    for (size_t i = 0; i < e->cluster.members_count; i++) {
-        const struct snap_member *member = &e->cluster.members[i];
-        struct raft_ids *ids = member->is_learner ? &e->conf.learners : &e->conf.voters;
-        ids->ids[ids->count++] = member->id;
-    }
+    apply_conf_state(e->storage->members, &e->meta.conf);
+    e->meta.index = apply_index(e->storage->apply);
+    e->meta.term = apply_term(e->storage->apply);
 }
 
 static void add_row(struct exporting *e, struct slice key, struct slice value)
@@ -147,30 +153,53 @@ static struct err add_keys(void *arg, struct snap_export *export, struct why *wh
     return walk.err;
 }
 
+/* Fills the rest of *e, whose arena is the caller's. */
+static struct err export(struct exporting *e, struct why *why)
+{
+    TRY(snap_export_open(e->storage->disk, e->storage->snap_dir, &e->export, why));
+    server_between_applies(e->storage->server, capture, e);
+    snap_export_cluster(e->export, &e->cluster);
+    snap_export_conf(e->export, &e->meta.conf);
+    snap_export_storage_version(e->export, KETCD_CLUSTER_VERSION);
+    snap_export_auth(e->export, false, 1);
+    struct err err = add_rows(e, why);
+    if (!err_is(err)) {
+        err = snap_export_finish(e->export, add_keys, e, why);
+    }
+    backend_snapshot_release(e->storage->backend, e->view);
+    if (err_is(err)) {
+        snap_export_close(e->export);
+    }
+    return err;
+}
+
 struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why *why)
 {
-    struct exporting e = {
-        .storage = arg, .arena = arena_new(0), .scheduled = -1, .finished = -1};
-    struct err err = snap_export_open(e.storage->disk, e.storage->snap_dir, &e.export, why);
-    if (err_is(err)) {
-        arena_free(e.arena);
-        return err;
-    }
-    server_between_applies(e.storage->server, capture, &e);
-    snap_export_cluster(e.export, &e.cluster);
-    snap_export_conf(e.export, &e.conf);
-    snap_export_storage_version(e.export, KETCD_CLUSTER_VERSION);
-    snap_export_auth(e.export, false, 1);
-    err = add_rows(&e, why);
-    if (!err_is(err)) {
-        err = snap_export_finish(e.export, add_keys, &e, why);
-    }
-    backend_snapshot_release(e.storage->backend, e.view);
+    struct exporting e = {.storage = arg, .arena = arena_new(0), .scheduled = -1, .finished = -1};
+    struct err err = export(&e, why);
     arena_free(e.arena);
-    if (err_is(err)) {
-        snap_export_close(e.export);
-        return err;
+    if (!err_is(err)) {
+        *out = e.export;
     }
-    *out = e.export;
-    return OK;
+    return err;
+}
+
+struct err storage_snapshot_message(
+    void *arg, struct raft_message *message, struct snap_export **out, struct why *why)
+{
+    struct exporting e = {.storage = arg, .arena = arena_new(0), .scheduled = -1, .finished = -1};
+    struct buf json;
+    buf_init(&json, SNAP_FILE_MAX);
+    struct err err = export(&e, why);
+    if (!err_is(err)) {
+        snap_v2_json(&e.cluster, &json);
+        struct blob *data = blob_new(buf_slice(&json));
+        raft_snapshot_unref(message->snapshot);
+        message->snapshot = raft_snapshot_new(&e.meta, data);
+        blob_unref(data);
+        *out = e.export;
+    }
+    buf_fini(&json);
+    arena_free(e.arena);
+    return err;
 }

@@ -27,6 +27,7 @@ void storage_close(struct storage *storage, bool is_clean)
     raft_free(storage->raft);
     wal_close(storage->wal);
     disk_close(storage->lock);
+    snap_file_fini(&storage->snapshot);
     free(storage->member_dir);
     free(storage->wal_dir);
     free(storage->snap_dir);

@@ -29,6 +29,7 @@ struct storage {
     struct member_table *members;
     struct watch_hub *hub;
     struct apply *apply;
+    struct snap_file snapshot; /* the newest found at start; zeros: none */
     uint64_t snapshot_index;
     struct server *server; /* set by boot once it runs */
 };
@@ -49,6 +50,21 @@ MUST struct err storage_store(
 
 /* snapshots.c. For server: writes the snapshot file of the log. */
 struct err storage_save_snapshot(void *arg, const struct raft_snapshot_meta *meta, struct why *why);
+/* The leader's, with its v2 store as it came. */
+struct err storage_keep_snapshot(
+    void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
+/* For the transport: what a MsgSnap stands for. Replaces the message's snapshot by one that says
+ * where the export stands, with the v2 store as its data. Any thread but server's own. */
+struct err storage_snapshot_message(
+    void *arg, struct raft_message *message, struct snap_export **out, struct why *why);
+
+/* install.c. For server: the store becomes what the received database says, and all that was read
+ * from it is read again. */
+struct err storage_install_snapshot(
+    void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
+/* At start, before the store is read: whether the newest snapshot was received and its database not
+ * yet, or not wholly, taken into the store; then it is now. */
+MUST struct err storage_finish_install(struct storage *storage, struct why *why);
 /* For api, arg a struct storage whose server is set: a bbolt file of everything. */
 struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why *why);
 

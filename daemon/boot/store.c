@@ -91,6 +91,7 @@ struct err storage_store(
     TRY(backend_open(
         &(struct backend_options){.path = storage->store_dir}, &storage->backend, why));
     TRY(check_format(storage, why));
+    TRY(storage_finish_install(storage, why));
     struct mvcc_options mvcc = {
         .backend = storage->backend, .value_cache_bytes = value_cache_bytes(config)};
     TRY(mvcc_open(&mvcc, &storage->mvcc, why));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What travels between this room's threads.
+ * What travels between this room's threads; core's items first.
  */
 #ifndef SERVER_ITEMS_H
 #define SERVER_ITEMS_H
@@ -8,7 +8,6 @@
 #include "base/mailbox.h"
 #include "server/server.h"
 
-/* What arrives at core. */
 enum core_kind {
     CORE_PROPOSAL,
     CORE_READ,
@@ -26,8 +25,7 @@ struct core_item {
     enum core_kind kind;
 };
 
-/* A proposal and a read are filed through an envelope of their own, as their nodes are the
- * caller's. */
+/* Envelopes, as the nodes of what is in them are the caller's. */
 struct core_proposal {
     struct core_item item;
     struct server_proposal *proposal;

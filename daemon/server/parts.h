@@ -81,6 +81,7 @@ void sync_wake(void *arg);
 /* metrics.c */
 void server_metrics_init(struct server *server);
 
+int64_t server_request_ms(const struct server *server);
 bool server_is_only_voter(const struct raft_conf_state *conf, uint64_t id);
 /* The end, once; logs and tells the owner. */
 void server_fail(struct server *server, const char *what);

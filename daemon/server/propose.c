@@ -80,9 +80,7 @@ void server_propose(struct server *server, struct server_proposal *proposal)
     proposal->id = server_next_id(server);
     proposal->type = proposal->conf ? RAFT_ENTRY_CONF_CHANGE : RAFT_ENTRY_NORMAL;
     proposal->data = NULL;
-    /* etcd's request timeout: five seconds for the queue and the disk, and two elections. */
-    proposal->deadline_ms =
-        clock_mono_ms() + 5000 + 2 * server->options.tick_ms * server->options.election_ticks;
+    proposal->deadline_ms = clock_mono_ms() + server_request_ms(server);
     struct err err = admit(server, proposal);
     if (err_is(err)) {
         proposal_finish(server, proposal, err);

@@ -30,8 +30,7 @@ void server_read_index(struct server *server, struct server_read *read)
         read_finish(server, read, OK);
         return;
     }
-    read->deadline_ms =
-        clock_mono_ms() + 5000 + 2 * server->options.tick_ms * server->options.election_ticks;
+    read->deadline_ms = clock_mono_ms() + server_request_ms(server);
     struct core_read *envelope = mem_new(sizeof(*envelope));
     envelope->item.kind = CORE_READ;
     envelope->read = read;

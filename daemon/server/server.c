@@ -14,6 +14,15 @@ static uint64_t first_id(uint64_t member_id)
     return (member_id & 0xffff) << 48 | ms << 8 | 1;
 }
 
+int64_t server_request_ms(const struct server *server)
+{
+    const struct server_options *options = &server->options;
+    if (options->request_ms) {
+        return options->request_ms;
+    }
+    return 5000 + 2 * options->tick_ms * options->election_ticks;
+}
+
 bool server_is_only_voter(const struct raft_conf_state *conf, uint64_t id)
 {
     return conf->voters.count == 1 && conf->voters_outgoing.count == 0 && conf->voters.ids[0] == id;

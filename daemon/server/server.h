@@ -72,6 +72,7 @@ struct server_options {
     int64_t tick_ms; /* heartbeat interval */
     int64_t election_ticks;
     size_t max_request_bytes;
+    int64_t request_ms; /* until a request times out; 0: etcd's, 5 s and two election timeouts */
     int64_t warning_apply_ms; /* slower applies are logged; 0: never */
     const char *name;         /* published */
     const char *const *client_urls;
@@ -91,6 +92,9 @@ struct server_options {
 };
 
 struct server *server_start(const struct server_options *options);
+/* Before the stop: a leader hands over to the voter that is reachable and furthest, and waits until
+ * that one leads, at most a request's timeout. */
+void server_hand_over(struct server *server);
 /* Refuses what comes, fails what waits with STOPPED, ends the threads. */
 void server_stop(struct server *server);
 void server_free(struct server *server);

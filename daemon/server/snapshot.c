@@ -14,18 +14,6 @@ struct snapshot_job {
     struct raft_snapshot_meta meta;
 };
 
-static void conf_of(struct server *server, struct raft_conf_state *out)
-{
-    struct arena *arena = arena_new(0);
-    struct member *members;
-    size_t count = member_list(server->options.members, arena, &members);
-    for (size_t i = 0; i < count; i++) {
-        struct raft_ids *ids = members[i].is_learner ? &out->learners : &out->voters;
-        ids->ids[ids->count++] = members[i].id;
-    }
-    arena_free(arena);
-}
-
 static struct err record(
     struct server *server, const struct raft_snapshot_meta *meta, struct why *why)
 {
@@ -83,7 +71,7 @@ void snapshot_consider(struct server *server)
     job->job.run = run;
     job->meta.index = applied;
     job->meta.term = apply_term(server->options.apply);
-    conf_of(server, &job->meta.conf);
+    apply_conf_state(server->options.members, &job->meta.conf);
     LOG_INFO("triggering snapshot", LOG_HEX("local-member-id", server->member_id),
         LOG_UINT("local-member-applied-index", applied),
         LOG_UINT("local-member-snapshot-index", atomic_load(&server->snapshot_index)),

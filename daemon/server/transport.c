@@ -144,7 +144,7 @@ void transport_send(struct server *server, struct raft_message *messages, size_t
     }
 }
 
-/* ---- what comes in ---- */
+/* What comes in. */
 
 void transport_message(struct server *server, struct core_message *item)
 {

@@ -9,6 +9,7 @@
 #ifndef SNAP_SNAP_H
 #define SNAP_SNAP_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "disk/disk.h"
@@ -41,6 +42,10 @@ void snap_member_json(const struct snap_member *member, struct buf *out);
 /* The v2 store that etcd puts into every raft snapshot: the membership, with the event ring it
  * insists on. */
 void snap_v2_json(const struct snap_cluster *cluster, struct buf *out);
+/* Reads a v2 store, etcd's or ours: the members it tells of, everything in the arena. What else is
+ * in it is passed over. Errors: BAD_FORMAT, TOO_BIG (more than 128 members). */
+MUST struct err snap_v2_parse(
+    struct slice json, struct arena *arena, struct snap_cluster *out, struct why *why);
 
 /* member/snap/<term>-<index>.snap. */
 

@@ -73,6 +73,11 @@ static void test_snapshot_during_a_compaction_says_so(void **state)
         .mvcc = place->mvcc,
         .members = member_table_new(1, 2),
     };
+    struct apply_options options = {.backend = place->backend,
+        .mvcc = place->mvcc,
+        .leases = lease_table_new(1),
+        .members = storage.members};
+    assert_false(err_is(apply_open(&options, &storage.apply, NULL)));
     place_put(place, "a", "1", 0);
     revision rev = place_delete(place, "a", NULL);
     struct marks marks = marks_of(&storage);
@@ -89,6 +94,8 @@ static void test_snapshot_during_a_compaction_says_so(void **state)
     marks = marks_of(&storage);
     assert_int_equal(marks.scheduled, rev);
     assert_int_equal(marks.finished, rev);
+    apply_close(storage.apply);
+    lease_table_free(options.leases);
     member_table_free(storage.members);
 }
 

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Whole members in one process, each on a folder of its own, joined by a network of one thread that
+ * delays, loses and cuts. */
+#ifndef TEST_SERVER_CLUSTER_H
+#define TEST_SERVER_CLUSTER_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "cluster_net.h"
+
+enum { TICK_MS = 20, ELECTION_TICKS = 10, WAIT_MS = 20000 };
+
+struct cluster;
+
+struct node {
+    struct cluster *cluster;
+    size_t place;
+    char *path;
+    char name[32];
+    struct config config;
+    struct storage storage;
+    struct server *server; /* NULL: down */
+    uint64_t id;           /* 0: never started */
+    atomic_int fatals;
+    atomic_int removals;
+};
+
+struct cluster {
+    char path[64];
+    size_t count;
+    uint64_t snapshot_count;
+    uint64_t catch_up_entries;
+    struct node nodes[NODES_MAX];
+    struct net net;
+};
+
+/* Members that wait to be started. */
+void cluster_init(struct cluster *cluster, size_t count);
+void cluster_fini(struct cluster *cluster);
+
+void node_start(struct node *node);
+/* Without a word to the others. */
+void node_crash(struct node *node);
+/* As SIGTERM: hands over leadership. */
+void node_stop(struct node *node);
+void cluster_start(struct cluster *cluster);
+
+/* The one that a majority follows; fails the test when there is none in time. */
+struct node *cluster_leader(struct cluster *cluster);
+/* Some node that is up and does not lead. */
+struct node *cluster_follower(struct cluster *cluster);
+/* Until all that are up have applied the same. */
+void cluster_settle(struct cluster *cluster);
+/* Whether all that are up hold the same keys. */
+bool cluster_agrees(struct cluster *cluster);
+
+/* A finished request; the arena holds the result until request_fini. */
+struct request {
+    struct server_proposal proposal;
+    struct server_read read;
+    atomic_int dones;
+    struct arena *arena;
+};
+
+void request_begin(
+    struct request *request, struct node *node, uint32_t field, const ProtobufCMessage *message);
+void request_begin_conf(
+    struct request *request, struct node *node, const struct raft_conf_change *change);
+struct err request_wait(struct request *request);
+void request_fini(struct request *request);
+
+struct err node_put(struct node *node, const char *key, const char *value, int64_t lease);
+/* Asks for a read index, then reads here. "" when there is no such key. */
+struct err node_get(struct node *node, const char *key, char out[64]);
+struct err node_get_serializable(struct node *node, const char *key, char out[64]);
+struct err node_grant(struct node *node, int64_t id, int64_t ttl_s);
+struct err node_change(struct node *node, enum raft_conf_change_type type, uint64_t id,
+    const struct member *member, bool is_promote);
+/* Repeats until it succeeds. */
+void cluster_put(struct cluster *cluster, const char *key, const char *value);
+
+bool wait_until(bool (*is_true)(void *arg), void *arg);
+
+#endif

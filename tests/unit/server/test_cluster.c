@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a cluster promises: one order of writes that every member comes to, nothing acknowledged is
+ * lost, nothing old is read. */
+#include "cluster.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static int setup(void **state)
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    cluster_init(cluster, 3);
+    cluster_start(cluster);
+    *state = cluster;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    cluster_fini(*state);
+    free(*state);
+    return 0;
+}
+
+static void assert_reads(struct node *node, const char *key, const char *value)
+{
+    char found[64] = "";
+    assert_int_equal(node_get(node, key, found).code, ERR_OK);
+    assert_string_equal(found, value);
+}
+
+static void test_every_member_takes_writes_and_reads(void **state)
+{
+    struct cluster *cluster = *state;
+    char key[16];
+    cluster_leader(cluster);
+    for (size_t i = 0; i < 30; i++) {
+        snprintf(key, sizeof(key), "k%zu", i);
+        assert_int_equal(node_put(&cluster->nodes[i % 3], key, key, 0).code, ERR_OK);
+        assert_reads(&cluster->nodes[(i + 1) % 3], key, key);
+    }
+    assert_true(cluster_agrees(cluster));
+    assert_int_equal(mvcc_keys(cluster->nodes[0].storage.mvcc), 30);
+}
+
+static void test_a_killed_leader_takes_nothing_with_it(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_put(cluster, "a", "1");
+    struct node *old = cluster_leader(cluster);
+    node_crash(old);
+    cluster_put(cluster, "b", "2");
+    assert_reads(cluster_leader(cluster), "a", "1");
+    node_start(old);
+    assert_reads(old, "b", "2");
+    assert_true(cluster_agrees(cluster));
+}
+
+/* A leader without a majority: it acknowledges no write, answers no read, and what it took is void.
+ */
+static void test_a_cut_off_leader_serves_nothing(void **state)
+{
+    struct cluster *cluster = *state;
+    char found[64];
+    cluster_put(cluster, "a", "old");
+    struct node *old = cluster_leader(cluster);
+    net_isolate(cluster, old->place, true);
+    struct request lost;
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    put.key = (ProtobufCBinaryData){1, (uint8_t *)"z"};
+    request_begin(&lost, old, 4, &put.base);
+    cluster_put(cluster, "a", "new");
+    assert_true(err_is(node_get(old, "a", found)));
+    net_isolate(cluster, old->place, false);
+    assert_true(err_is(request_wait(&lost)));
+    request_fini(&lost);
+    assert_reads(old, "a", "new");
+    assert_reads(old, "z", "");
+    assert_true(cluster_agrees(cluster));
+}
+
+static void test_two_of_three_down_means_no_service_until_one_is_back(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_put(cluster, "a", "1");
+    struct node *leader = cluster_leader(cluster);
+    struct node *one = &cluster->nodes[(leader->place + 1) % 3];
+    struct node *two = &cluster->nodes[(leader->place + 2) % 3];
+    node_crash(one);
+    node_crash(two);
+    assert_true(err_is(node_put(leader, "a", "2", 0)));
+    node_start(two);
+    cluster_put(cluster, "a", "3");
+    node_start(one);
+    assert_reads(one, "a", "3");
+    assert_true(cluster_agrees(cluster));
+}
+
+static void put_many(struct cluster *cluster, const char *prefix, int count)
+{
+    char key[32];
+    for (int i = 0; i < count; i++) {
+        snprintf(key, sizeof(key), "%s%d", prefix, i);
+        cluster_put(cluster, key, prefix);
+    }
+}
+
+static int setup_small_log(void **state)
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    cluster_init(cluster, 3);
+    cluster->snapshot_count = 20;
+    cluster->catch_up_entries = 5;
+    cluster_start(cluster);
+    *state = cluster;
+    return 0;
+}
+
+static void test_a_member_far_behind_gets_a_snapshot(void **state)
+{
+    struct cluster *cluster = *state;
+    put_many(cluster, "a", 10);
+    assert_int_equal(node_grant(cluster_leader(cluster), 77, 100).code, ERR_OK);
+    struct node *behind = cluster_follower(cluster);
+    cluster_settle(cluster);
+    net_isolate(cluster, behind->place, true);
+    put_many(cluster, "b", 100);
+    assert_int_equal(node_put(cluster_leader(cluster), "leased", "x", 77).code, ERR_OK);
+    assert_int_equal(cluster->net.snapshots, 0);
+    net_isolate(cluster, behind->place, false);
+    put_many(cluster, "c", 10);
+    assert_reads(behind, "b99", "b");
+    assert_reads(behind, "c9", "c");
+    assert_true(cluster->net.snapshots > 0);
+    assert_true(cluster_agrees(cluster));
+    assert_true(lease_exists(behind->storage.leases, 77));
+    assert_int_equal(behind->storage.snapshot_index, 0);
+    node_crash(behind);
+    put_many(cluster, "d", 3);
+    node_start(behind);
+    assert_reads(behind, "d2", "d");
+    assert_true(behind->storage.snapshot_index > 0);
+    assert_true(cluster_agrees(cluster));
+}
+
+#define CLUSTER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLUSTER_TEST(test_every_member_takes_writes_and_reads),
+        CLUSTER_TEST(test_a_killed_leader_takes_nothing_with_it),
+        CLUSTER_TEST(test_a_cut_off_leader_serves_nothing),
+        CLUSTER_TEST(test_two_of_three_down_means_no_service_until_one_is_back),
+        cmocka_unit_test_setup_teardown(
+            test_a_member_far_behind_gets_a_snapshot, setup_small_log, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
