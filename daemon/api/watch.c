@@ -121,7 +121,7 @@ static void watch_half_close(struct api_stream *stream)
     (void)stream;
 }
 
-static void add_events(
+static struct err add_events(
     struct watching *watching, struct buf *out, struct payload *payload, size_t bytes_max)
 {
     struct watch_item *item = &watching->item;
@@ -129,8 +129,8 @@ static void add_events(
     size_t bytes = out->len;
     size_t first = watching->sent;
     for (; watching->sent < item->events_count; watching->sent++) {
-        struct blob *event =
-            watch_event_encoded(item->events[watching->sent], mvcc, item->is_prev_wanted);
+        struct blob *event;
+        TRY(watch_event_encoded(item->events[watching->sent], mvcc, item->is_prev_wanted, &event));
         if (item->is_fragmented && watching->sent > first && bytes + event->len >= bytes_max) {
             break;
         }
@@ -142,6 +142,7 @@ static void add_events(
             payload_add_blob(payload, event);
         }
     }
+    return OK;
 }
 
 static void add_head(struct watching *watching, struct buf *out)
@@ -160,21 +161,41 @@ static void add_head(struct watching *watching, struct buf *out)
 
 /* fragment (7) stands before the events, but whether there is more is known only behind them: so it
  * is looked up first. */
-static bool needs_fragment(struct watching *watching, size_t bytes_max)
+static struct err needs_fragment(struct watching *watching, size_t bytes_max, bool *out)
 {
     struct watch_item *item = &watching->item;
     struct mvcc *mvcc = watching->stream->api->mvcc;
     size_t bytes = 64;
-    if (!item->is_fragmented) {
-        return false;
+    bool is_over = false;
+    for (size_t i = watching->sent; item->is_fragmented && i < item->events_count; i++) {
+        struct blob *event;
+        TRY(watch_event_encoded(item->events[i], mvcc, item->is_prev_wanted, &event));
+        bytes += event->len;
+        is_over |= i > watching->sent && bytes >= bytes_max;
     }
-    for (size_t i = watching->sent; i < item->events_count; i++) {
-        bytes += watch_event_encoded(item->events[i], mvcc, item->is_prev_wanted)->len;
-        if (i > watching->sent && bytes >= bytes_max) {
-            return true;
-        }
+    *out = is_over;
+    return OK;
+}
+
+/* One message from the item at hand. */
+static struct err encode_item(struct watching *watching, struct payload *out)
+{
+    size_t bytes_max = watching->stream->api->options.request_bytes_max;
+    struct buf head;
+    bool is_fragment = false;
+    TRY(needs_fragment(watching, bytes_max, &is_fragment));
+    payload_init(out);
+    buf_init(&head, MESSAGE_MAX);
+    add_head(watching, &head);
+    wire_add_varint_nz(&head, 7, is_fragment);
+    struct err err = add_events(watching, &head, out, is_fragment ? bytes_max : SIZE_MAX);
+    if (err_is(err)) {
+        buf_fini(&head);
+        payload_fini(out);
+        return err;
     }
-    return false;
+    payload_add_buf(out, &head);
+    return OK;
 }
 
 static enum grpc_code code_of(const char *failure)
@@ -190,8 +211,6 @@ static enum api_next watch_next(
 {
     struct watching *watching = stream->state;
     const char *failure = atomic_load(&watching->failure);
-    size_t bytes_max = stream->api->options.request_bytes_max;
-    struct buf head;
     if (failure) {
         *out_status = (struct api_status){code_of(failure), failure};
         return API_NEXT_END;
@@ -200,13 +219,11 @@ static enum api_next watch_next(
         return API_NEXT_LATER;
     }
     watching->has_item = true;
-    payload_init(out);
-    buf_init(&head, MESSAGE_MAX);
-    add_head(watching, &head);
-    bool is_fragment = needs_fragment(watching, bytes_max);
-    wire_add_varint_nz(&head, 7, is_fragment);
-    add_events(watching, &head, out, is_fragment ? bytes_max : SIZE_MAX);
-    payload_add_buf(out, &head);
+    struct err err = encode_item(watching, out);
+    if (err_is(err)) { /* nothing of the message was sent: who watches again misses nothing */
+        atomic_store(&watching->failure, err_text(err));
+        return watch_next(stream, out, out_status);
+    }
     if (watching->sent == watching->item.events_count) {
         watch_item_fini(&watching->item);
         watching->has_item = false;

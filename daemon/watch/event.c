@@ -57,60 +57,59 @@ static struct mvcc_kv kv_of(const struct mvcc_change *change)
 
 /* A key that one transaction wrote twice: what it replaced is what was there before the
  * transaction, not its own first write. */
-static bool prev_before_txn(const struct mvcc_change *change, struct mvcc *mvcc,
+static struct err prev_before_txn(const struct mvcc_change *change, struct mvcc *mvcc,
     struct mvcc_kv *out, struct blob **out_value)
 {
     struct arena *arena = arena_new(0);
-    struct mvcc_range_result range;
+    struct mvcc_range_result range = {0};
     struct mvcc_range_options options = {.key = blob_slice(change->key), .rev = change->main - 1};
-    *out_value = NULL;
-    bool is_there = !err_is(mvcc_range(mvcc, &options, arena, &range)) && range.kvs_count == 1;
-    if (is_there) {
+    struct err err = mvcc_range(mvcc, &options, arena, &range);
+    if (!err_is(err) && range.kvs_count == 1) {
         *out = range.kvs[0];
         *out_value = blob_new(out->value);
         out->key = blob_slice(change->key);
         out->value = blob_slice(*out_value);
     }
     arena_free(arena);
-    return is_there;
+    return IS(err, COMPACTED) ? OK : err;
 }
 
-/* The previous version, as etcd gives it: not for a key that this change created, not when
- * compaction took it. */
-static bool prev_of(const struct mvcc_change *change, struct mvcc *mvcc, struct mvcc_kv *out,
+/* The previous version, as etcd gives it: none (*out_value stays NULL) for a key that this change
+ * created, or when compaction took it. */
+static struct err prev_of(const struct mvcc_change *change, struct mvcc *mvcc, struct mvcc_kv *out,
     struct blob **out_value)
 {
-    *out_value = NULL;
     if (change->prev_mod == 0) {
-        return false;
+        return OK;
     }
     if (change->prev_mod == change->main) {
         return prev_before_txn(change, mvcc, out, out_value);
     }
     struct blob *value = blob_ref(change->prev_value);
-    if (!value && err_is(mvcc_value(mvcc, change->prev_mod, change->prev_sub, &value, NULL))) {
-        value = NULL;
-    }
     if (!value) {
-        return false;
+        TRY(mvcc_value(mvcc, change->prev_mod, change->prev_sub, &value, NULL));
     }
     *out = (struct mvcc_kv){blob_slice(change->key), blob_slice(value), change->prev_create,
         change->prev_mod, change->prev_version, change->prev_lease};
     *out_value = value;
-    return true;
+    return OK;
 }
 
-static struct blob *encode(const struct mvcc_change *change, struct mvcc *mvcc, bool is_prev_wanted)
+static struct err encode(
+    const struct mvcc_change *change, struct mvcc *mvcc, bool is_prev_wanted, struct blob **out)
 {
     struct buf body;
     struct blob *prev_value = NULL;
     struct mvcc_kv prev;
+    if (is_prev_wanted) {
+        TRY(prev_of(change, mvcc, &prev, &prev_value));
+    }
     struct mvcc_kv kv = kv_of(change);
     buf_init(&body, UINT32_MAX / 2);
     buf_reserve(&body, kv.key.len + kv.value.len + 64);
     wire_add_varint_nz(&body, 1, change->kind == MVCC_DELETE);
     add_kv(&body, 2, &kv);
-    if (is_prev_wanted && prev_of(change, mvcc, &prev, &prev_value)) {
+    if (prev_value) {
         add_kv(&body, 3, &prev);
     }
     struct blob *blob = blob_new_size(1 + varint_size(body.len) + body.len);
@@ -119,22 +118,26 @@ static struct blob *encode(const struct mvcc_change *change, struct mvcc *mvcc, 
     memcpy(blob->data + at, body.data, body.len);
     blob_unref(prev_value);
     buf_fini(&body);
-    return blob;
+    *out = blob;
+    return OK;
 }
 
-struct blob *watch_event_encoded(struct watch_event *event, struct mvcc *mvcc, bool is_prev_wanted)
+struct err watch_event_encoded(
+    struct watch_event *event, struct mvcc *mvcc, bool is_prev_wanted, struct blob **out)
 {
     _Atomic(struct blob *) *slot = is_prev_wanted ? &event->with_prev : &event->plain;
     struct blob *blob = atomic_load_explicit(slot, memory_order_acquire);
-    if (blob) {
-        return blob;
+    if (!blob) {
+        struct blob *fresh;
+        TRY(encode(&event->change, mvcc, is_prev_wanted, &fresh));
+        if (atomic_compare_exchange_strong(slot, &blob, fresh)) {
+            blob = fresh;
+        } else {
+            blob_unref(fresh); /* somebody was faster */
+        }
     }
-    struct blob *fresh = encode(&event->change, mvcc, is_prev_wanted);
-    if (atomic_compare_exchange_strong(slot, &blob, fresh)) {
-        return fresh;
-    }
-    blob_unref(fresh); /* somebody was faster */
-    return blob;
+    *out = blob;
+    return OK;
 }
 
 void watch_item_fini(struct watch_item *item)

@@ -117,8 +117,10 @@ bool watch_stream_next(struct watch_stream *stream, struct watch_item *out);
  * stream. Stays so. */
 bool watch_stream_is_flooded(struct watch_stream *stream);
 void watch_item_fini(struct watch_item *item);
-/* The encoded event; lent by the event. Reads the previous value from the store when it must. */
-struct blob *watch_event_encoded(struct watch_event *event, struct mvcc *mvcc, bool is_prev_wanted);
+/* The encoded event; lent by the event. Reads the previous value from the store when it must.
+ * Errors: the store's, when that fails: an event is not sent without what was asked for. */
+MUST struct err watch_event_encoded(
+    struct watch_event *event, struct mvcc *mvcc, bool is_prev_wanted, struct blob **out);
 
 struct watch_stats {
     size_t streams;

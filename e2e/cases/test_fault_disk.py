@@ -230,6 +230,32 @@ class FailingRead(DiskCase):
         self.well_again(load)
 
 
+    def test_previous_values_of_a_watch(self):
+        """A watch that asked for previous values gets them, or ends: never the event without."""
+        self.node.flags[:] = ["--value-cache-bytes=0"]
+        self.node.start()
+        with Api(self.node) as api:
+            for number in range(4):
+                api.Put(key=b"k%d" % number, value=b"old" * 3000)
+        self.node.terminate()
+        self.node.start()
+        with Api(self.node) as api:
+            watch = api.watch(b"k", range_end=b"l", prev_kv=True)
+            api.Put(key=b"k0", value=b"new")
+            self.assertEqual(b"old" * 3000, watch.events(1)[0].prev_kv.value)
+            self.faults.rule(READ, "member/store/*", error=code("EIO"))
+            api.Put(key=b"k1", value=b"new")
+            with self.assertRaises(grpc.RpcError) as caught:
+                watch.next()
+            self.assertEqual(grpc.StatusCode.INTERNAL, caught.exception.code())
+            self.faults.clear()
+            again = api.watch(b"k", range_end=b"l", prev_kv=True,
+                              start_revision=api.Range(key=b"k1").kvs[0].mod_revision)
+            self.assertEqual(b"old" * 3000, again.events(1)[0].prev_kv.value)
+            watch.close()
+            again.close()
+
+
 class SlowDisk(DiskCase):
     def test_syncs_of_a_second(self):
         self.node.start()

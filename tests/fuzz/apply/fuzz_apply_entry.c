@@ -67,8 +67,10 @@ static uint64_t drain(struct side *side)
     while (watch_stream_next(side->watches, &item)) {
         sum = sum * 31 + (uint64_t)item.rev;
         for (size_t i = 0; i < item.events_count; i++) {
-            struct blob *event =
-                watch_event_encoded(item.events[i], side->store.options.mvcc, true);
+            struct blob *event;
+            struct err err =
+                watch_event_encoded(item.events[i], side->store.options.mvcc, true, &event);
+            check(!err_is(err));
             for (size_t at = 0; at < event->len; at++) {
                 sum = sum * 31 + event->data[at];
             }
