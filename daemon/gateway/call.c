@@ -216,6 +216,9 @@ static void on_body(
     case HTTP_BODY_TOO_BIG:
         refuse_size(call, call->gateway->options.request_bytes_max * CALL_BODY_FACTOR);
         break;
+    case HTTP_BODY_NO_ROOM:
+        refuse(call, GRPC_CODE_RESOURCE_EXHAUSTED, err_text(ERR(REQUEST_TOO_MANY_REQUESTS)));
+        break;
     case HTTP_BODY_BROKEN:
         refuse(call, GRPC_CODE_INVALID_ARGUMENT,
             arena_printf(call->api.arena, "%.*s", (int)bytes.len, bytes.data));

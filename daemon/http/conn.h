@@ -29,6 +29,7 @@ struct http_server {
     atomic_size_t conn_count;
     atomic_size_t request_count;
     atomic_size_t stream_count; /* of those */
+    atomic_size_t gathered_bytes;
 };
 
 /* HANDSHAKE -> IDLE <-> HEAD -> SERVING -> (DRAIN ->) IDLE …, or from anywhere -> CLOSING. */

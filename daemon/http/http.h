@@ -30,8 +30,9 @@ struct http_options {
     int64_t write_ms;       /* 120 s without the client taking anything of what waits for it */
     size_t connections_max; /* 4096 */
     size_t handshakes_max;  /* 512 that have not yet sent a whole request head for the first time */
-    size_t header_bytes_max; /* 1 MiB + 4096, as Go */
-    size_t header_count_max; /* 1000 */
+    size_t header_bytes_max;   /* 1 MiB + 4096, as Go */
+    size_t header_count_max;   /* 1000 */
+    size_t gathered_bytes_max; /* 256 MiB of gathered bodies, of all connections together */
 };
 
 /* What stands behind a listener. The caller's; outlives the server. */
@@ -108,6 +109,7 @@ enum http_body_event {
     HTTP_BODY_END,     /* streamed: that was all; gathered: bytes is all of it */
     HTTP_BODY_BROKEN,  /* bad framing: bytes says what; answer 400 */
     HTTP_BODY_TOO_BIG, /* gathered: answer 413 */
+    HTTP_BODY_NO_ROOM, /* gathered: it and all others together are too big; answer 429 or 503 */
     HTTP_BODY_GONE,    /* gathered: the client went away; give the request back */
 };
 

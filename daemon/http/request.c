@@ -39,6 +39,7 @@ void request_unref(struct http_request *request)
     free(request->fields);
     head_fini(&request->head);
     buf_fini(&request->head_bytes);
+    atomic_fetch_sub(&request->server->gathered_bytes, request->gathered.len);
     buf_fini(&request->gathered);
     free(request->peer);
     free(request->peer_cn);
@@ -166,17 +167,31 @@ static void tell(struct http_request *request, enum http_body_event event, struc
     fn(request, event, bytes, request->arg);
 }
 
-static void tell_piece(struct http_request *request, struct slice piece)
+/* Each body under its own limit, and all of them under one. */
+static void gather(struct http_request *request, struct slice piece)
 {
-    if (request->mode == BODY_STREAMED) {
-        tell(request, HTTP_BODY_BYTES, piece);
+    struct http_server *server = request->server;
+    if (atomic_load(&server->gathered_bytes) + piece.len > server->options.gathered_bytes_max) {
+        request->conn->closes = true;
+        tell(request, HTTP_BODY_NO_ROOM, SLICE(""));
         return;
     }
     buf_add_slice(&request->gathered, piece);
     if (request->gathered.is_full) {
         request->conn->closes = true;
         tell(request, HTTP_BODY_TOO_BIG, SLICE(""));
+        return;
     }
+    atomic_fetch_add(&server->gathered_bytes, piece.len);
+}
+
+static void tell_piece(struct http_request *request, struct slice piece)
+{
+    if (request->mode == BODY_STREAMED) {
+        tell(request, HTTP_BODY_BYTES, piece);
+        return;
+    }
+    gather(request, piece);
 }
 
 static void tell_end(struct http_request *request)

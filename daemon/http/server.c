@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 enum { HEADER_BYTES_DEFAULT = (1 << 20) + 4096, DRAIN_STEP_US = 2000 };
+#define GATHERED_BYTES_DEFAULT ((size_t)256 << 20)
 
 static int64_t or_default(int64_t given, int64_t otherwise)
 {
@@ -30,6 +31,8 @@ static void set_defaults(struct http_options *options)
     options->header_bytes_max =
         options->header_bytes_max ? options->header_bytes_max : HEADER_BYTES_DEFAULT;
     options->header_count_max = options->header_count_max ? options->header_count_max : 1000;
+    options->gathered_bytes_max =
+        options->gathered_bytes_max ? options->gathered_bytes_max : GATHERED_BYTES_DEFAULT;
 }
 
 static void run_tasks(struct http_server *server)

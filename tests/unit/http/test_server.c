@@ -39,6 +39,8 @@ static void on_gathered(
         http_respond(request, 200, bytes);
     } else if (event == HTTP_BODY_TOO_BIG) {
         http_respond_error(request, 413, "too big");
+    } else if (event == HTTP_BODY_NO_ROOM) {
+        http_respond_error(request, 503, "no room");
     } else {
         http_respond(request, 400, bytes);
     }
@@ -136,7 +138,8 @@ static int setup(void **state)
         .idle_ms = 400,
         .body_ms = 300,
         .handshakes_max = 3,
-        .connections_max = 8};
+        .connections_max = 8,
+        .gathered_bytes_max = 40};
     server = http_server_new(&options);
     assert_false(err_is(http_server_start(server, NULL)));
     return 0;
@@ -248,6 +251,34 @@ static void test_too_big_a_body_is_413(void **state)
     say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
             "chunked\r\n\r\nff\r\n01234567890123456789");
     assert_non_null(strstr(hear(fd, NULL), "413 Request Entity Too Large"));
+    close(fd);
+}
+
+static void test_bodies_have_one_limit_together(void **state)
+{
+    static const char head[] = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n";
+    int fds[2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        fds[i] = dial();
+        say(fds[i], head);
+        say(fds[i], "0123456789abcd");
+    }
+    usleep(50000); /* until both stand in the server's memory */
+    int fd = dial();
+    say(fd, head);
+    say(fd, "0123456789abcdef");
+    assert_non_null(strstr(hear(fd, NULL), "503 Service Unavailable"));
+    close(fd);
+    for (int i = 0; i < 2; i++) {
+        say(fds[i], "ef");
+        assert_non_null(strstr(hear(fds[i], "0123456789abcdef"), "200 OK"));
+        close(fds[i]);
+    }
+    fd = dial();
+    say(fd, head);
+    say(fd, "0123456789abcdef");
+    assert_non_null(strstr(hear(fd, "0123456789abcdef"), "200 OK"));
     close(fd);
 }
 
@@ -522,6 +553,7 @@ int main(void)
         TEST(test_connection_serves_pipelined_requests_in_order),
         TEST(test_unwanted_body_is_thrown_away),
         TEST(test_too_big_a_body_is_413),
+        TEST(test_bodies_have_one_limit_together),
         TEST(test_broken_chunks_are_400),
         TEST(test_bad_request_is_answered_and_closed),
         TEST(test_other_expectations_are_417),
