@@ -13,12 +13,22 @@ static int64_t life_ms(const struct lease *lease)
     return (life_s < LEASE_TTL_MAX ? life_s : LEASE_TTL_MAX) * 1000;
 }
 
+static void checkpoint_later(struct lease_table *table, struct lease *lease, int64_t now_ms)
+{
+    if (lease->expiry_ms - now_ms > LEASE_CHECKPOINT_MS) {
+        heap_set(&table->by_checkpoint, &lease->checkpoint, now_ms + LEASE_CHECKPOINT_MS);
+    } else {
+        heap_remove(&table->by_checkpoint, &lease->checkpoint);
+    }
+}
+
 void lease_refresh(
     struct lease_table *table, struct lease *lease, int64_t now_ms, int64_t extend_ms)
 {
     lease->expiry_ms = now_ms + life_ms(lease) + extend_ms;
     lease->turn = ++table->turns;
     heap_set(&table->by_expiry, &lease->expiry, lease->expiry_ms);
+    checkpoint_later(table, lease, now_ms);
 }
 
 void lease_set_now(struct lease_table *table, int64_t now_ms)
@@ -51,6 +61,9 @@ void lease_demote(struct lease_table *table)
         heap_remove(&table->by_expiry, node);
         CONTAINER_OF(node, struct lease, expiry)->expiry_ms = INT64_MAX;
     }
+    while ((node = heap_first(&table->by_checkpoint))) {
+        heap_remove(&table->by_checkpoint, node);
+    }
     pthread_mutex_unlock(&table->mutex);
 }
 
@@ -64,8 +77,12 @@ struct err lease_renew(struct lease_table *table, int64_t id, int64_t now_ms, in
     } else if (!lease || lease->expiry_ms <= now_ms) {
         err = ERR(LEASE_NOT_FOUND);
     } else {
+        bool is_cleared = lease->remaining_s > 0;
         lease->remaining_s = 0;
         lease_refresh(table, lease, now_ms, 0);
+        if (is_cleared) {
+            heap_set(&table->by_checkpoint, &lease->checkpoint, now_ms); /* the others must hear */
+        }
         *out_ttl_s = lease->ttl_s;
     }
     pthread_mutex_unlock(&table->mutex);
@@ -85,6 +102,32 @@ size_t lease_expired(
         }
         out_ids[count++] = CONTAINER_OF(node, struct lease, expiry)->id;
         heap_set(&table->by_expiry, node, now_ms + retry_ms);
+    }
+    pthread_mutex_unlock(&table->mutex);
+    return count;
+}
+
+static struct lease_remains remains_of(const struct lease *lease, int64_t now_ms)
+{
+    int64_t left_s = (lease->expiry_ms - now_ms + 999) / 1000;
+    return (struct lease_remains){lease->id, left_s < lease->ttl_s ? left_s : 0};
+}
+
+size_t lease_checkpoints_due(
+    struct lease_table *table, int64_t now_ms, struct lease_remains *out, size_t max)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&table->mutex);
+    while (table->is_primary && count < max) {
+        struct heap_node *node = heap_first(&table->by_checkpoint);
+        if (!node || node->key > now_ms) {
+            break;
+        }
+        struct lease *lease = CONTAINER_OF(node, struct lease, checkpoint);
+        if (lease->expiry_ms > now_ms) {
+            out[count++] = remains_of(lease, now_ms);
+        }
+        checkpoint_later(table, lease, now_ms);
     }
     pthread_mutex_unlock(&table->mutex);
     return count;

@@ -34,6 +34,7 @@ struct lease_table *lease_table_new(int64_t ttl_min_s)
     pthread_mutex_init(&table->mutex, NULL);
     table->by_id = map_new();
     heap_init(&table->by_expiry);
+    heap_init(&table->by_checkpoint);
     table->ttl_min_s = ttl_min_s;
     return table;
 }
@@ -60,6 +61,7 @@ static void forget_all(struct lease_table *table)
     }
     map_free(table->by_id);
     heap_fini(&table->by_expiry);
+    heap_fini(&table->by_checkpoint);
 }
 
 void lease_table_free(struct lease_table *table)
@@ -111,6 +113,7 @@ struct err lease_load(struct lease_table *table, struct backend *backend, struct
     forget_all(table);
     table->by_id = map_new();
     heap_init(&table->by_expiry);
+    heap_init(&table->by_checkpoint);
     struct backend_iter *iter =
         backend_iter_open(backend, NULL, SLICE("mlease/"), SLICE("mlease0"));
     while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
@@ -187,6 +190,7 @@ struct err lease_revoke(struct lease_table *table, int64_t id, struct backend_ba
         check(*out_keys); /* apply's arena has no limit: a revoke must not fail half-way */
         map_del_u64(table->by_id, (uint64_t)id);
         heap_remove(&table->by_expiry, &lease->expiry);
+        heap_remove(&table->by_checkpoint, &lease->checkpoint);
         backend_batch_delete(batch, row_key(id, key));
         lease_free(lease);
     } else {

@@ -60,6 +60,20 @@ MUST struct err lease_renew(
 size_t lease_expired(
     struct lease_table *table, int64_t now_ms, int64_t retry_ms, int64_t *out_ids, size_t max);
 
+/* A lease longer than this is checkpointed as often, so that it does not live on for its whole time
+ * after a change of the leader. */
+#define LEASE_CHECKPOINT_MS ((int64_t)5 * 60 * 1000)
+
+struct lease_remains {
+    int64_t id;
+    int64_t remaining_s; /* 0: its whole time, it was renewed */
+};
+
+/* Up to max leases whose checkpoint is due; each is due again only when it would be then. Seconds
+ * are rounded up. */
+size_t lease_checkpoints_due(
+    struct lease_table *table, int64_t now_ms, struct lease_remains *out, size_t max);
+
 struct lease_info {
     int64_t id;
     int64_t granted_s;

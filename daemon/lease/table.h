@@ -12,8 +12,9 @@
 #include <pthread.h>
 
 struct lease {
-    struct heap_node expiry; /* in the heap only while we lead; key: monotonic milliseconds */
-    int64_t expiry_ms;       /* INT64_MAX: never, as we do not lead */
+    struct heap_node expiry;     /* in the heap only while we lead; key: monotonic milliseconds */
+    struct heap_node checkpoint; /* likewise: when the others hear how much remains */
+    int64_t expiry_ms;           /* INT64_MAX: never, as we do not lead */
     int64_t id;
     int64_t ttl_s;
     uint64_t turn;       /* among leases of one expiry, the order they got it in */
@@ -25,6 +26,7 @@ struct lease_table {
     pthread_mutex_t mutex;
     struct map *by_id;
     struct heap by_expiry;
+    struct heap by_checkpoint;
     int64_t ttl_min_s;
     int64_t now_ms;
     uint64_t turns;

@@ -75,13 +75,6 @@ struct core_installed {
     uint64_t index;
 };
 
-/* Reads that one read index speaks for. */
-struct read_group {
-    struct list node;
-    struct list reads;
-    uint64_t id;
-};
-
 /* One update on its way through the log. */
 struct persist_job {
     struct core_item item;

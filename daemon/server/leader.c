@@ -14,7 +14,11 @@ enum {
     FIELD_LEASE_REVOKE = 9,
     FIELD_CLUSTER_VERSION_SET = 1300,
     FIELD_CLUSTER_MEMBER_ATTR_SET = 1301,
+    FIELD_LEASE_CHECKPOINT = 11,
     EXPIRED_A_TICK_MAX = 500,
+    REVOKING_MAX = 1000, /* on their way at a time: writes share the log with them */
+    CHECKPOINTS_MAX = 1000,
+    CHECKPOINT_EVERY_TICKS = 5,
     REVOKE_RETRY_MS = 3000,
 };
 
@@ -39,8 +43,16 @@ static void own_done(struct server_proposal *proposal)
     if (is_publish) {
         own->server->is_publishing = false;
     }
+    if (own->field == FIELD_LEASE_REVOKE) {
+        atomic_fetch_sub(&own->server->revoking, 1);
+    }
     arena_free(own->arena);
     free(own);
+}
+
+static bool is_leaders(uint32_t field)
+{
+    return field == FIELD_LEASE_REVOKE || field == FIELD_LEASE_CHECKPOINT;
 }
 
 void leader_propose(struct server *server, uint32_t field, const ProtobufCMessage *message)
@@ -50,6 +62,7 @@ void leader_propose(struct server *server, uint32_t field, const ProtobufCMessag
     own->field = field;
     own->arena = arena_new(0);
     own->proposal.field = field;
+    own->proposal.leader_term = is_leaders(field) ? atomic_load(&server->term) : 0;
     own->proposal.request = pb_pack_arena(message, own->arena);
     own->proposal.result.arena = own->arena;
     own->proposal.done = own_done;
@@ -83,14 +96,38 @@ static void set_cluster_version(struct server *server)
 static void revoke_expired(struct server *server, int64_t now_ms)
 {
     int64_t ids[EXPIRED_A_TICK_MAX];
-    size_t count =
-        lease_expired(server->options.leases, now_ms, REVOKE_RETRY_MS, ids, EXPIRED_A_TICK_MAX);
+    int room = REVOKING_MAX - atomic_load(&server->revoking);
+    size_t max = room < 0 ? 0 : room < EXPIRED_A_TICK_MAX ? (size_t)room : EXPIRED_A_TICK_MAX;
+    size_t count = lease_expired(server->options.leases, now_ms, REVOKE_RETRY_MS, ids, max);
     for (size_t i = 0; i < count; i++) {
         Etcdserverpb__LeaseRevokeRequest request = ETCDSERVERPB__LEASE_REVOKE_REQUEST__INIT;
         request.id = ids[i];
         metric_inc(server->metrics.lease_expired);
+        atomic_fetch_add(&server->revoking, 1);
         leader_propose(server, FIELD_LEASE_REVOKE, &request.base);
     }
+}
+
+static void checkpoint(struct server *server, int64_t now_ms)
+{
+    struct lease_remains due[CHECKPOINTS_MAX];
+    size_t count = lease_checkpoints_due(server->options.leases, now_ms, due, CHECKPOINTS_MAX);
+    if (count == 0) {
+        return;
+    }
+    Etcdserverpb__LeaseCheckpointRequest request = ETCDSERVERPB__LEASE_CHECKPOINT_REQUEST__INIT;
+    struct arena *arena = arena_new(0);
+    Etcdserverpb__LeaseCheckpoint *items = arena_alloc(arena, count * sizeof(*items));
+    request.checkpoints = arena_alloc(arena, count * sizeof(*request.checkpoints));
+    request.n_checkpoints = count;
+    for (size_t i = 0; i < count; i++) {
+        etcdserverpb__lease_checkpoint__init(&items[i]);
+        items[i].id = due[i].id;
+        items[i].remaining_ttl = due[i].remaining_s;
+        request.checkpoints[i] = &items[i];
+    }
+    leader_propose(server, FIELD_LEASE_CHECKPOINT, &request.base);
+    arena_free(arena);
 }
 
 void leader_changed(struct server *server, struct raft_soft_state soft)
@@ -111,6 +148,7 @@ void leader_changed(struct server *server, struct raft_soft_state soft)
         return;
     }
     if (soft.lead) {
+        server->elected_ms = clock_mono_ms();
         metric_inc(server->metrics.leader_changes);
         LOG_INFO("raft.node: elected leader", LOG_HEX("leader", soft.lead),
             LOG_UINT("term", raft_hard_state_get(server->options.raft).term));
@@ -119,7 +157,7 @@ void leader_changed(struct server *server, struct raft_soft_state soft)
         server->on_leader(server->on_leader_arg, soft.lead != 0);
     }
     if (old) {
-        read_expire(server, INT64_MAX, ERR(LEADER_CHANGED));
+        read_leader_lost(server);
     }
 }
 
@@ -138,4 +176,7 @@ void leader_tick(struct server *server, int64_t now_ms)
         set_cluster_version(server);
     }
     revoke_expired(server, now_ms);
+    if (server->ticks % CHECKPOINT_EVERY_TICKS == 0) {
+        checkpoint(server, now_ms);
+    }
 }

@@ -11,6 +11,8 @@
 bool waiter_file(struct server *server, struct server_proposal *proposal);
 struct apply_result *waiter_find(void *arg, uint64_t request_id);
 void waiter_done(void *arg, struct apply_result *result);
+/* How etcd words that it took too long. */
+struct err waiter_timeout(struct server *server, const struct server_proposal *proposal);
 void waiter_expire(struct server *server, int64_t now_ms);
 void waiter_fail_all(struct server *server, struct err err);
 void proposal_finish(struct server *server, struct server_proposal *proposal, struct err err);
@@ -52,6 +54,10 @@ void read_arrived(struct server *server, struct server_read *read);
 void read_ask(struct server *server);
 void read_states(struct server *server, const struct raft_update *update);
 void read_complete_applied(struct server *server);
+/* Asks again what was not answered in time. Core. */
+void read_retry(struct server *server, int64_t now_ms);
+/* What was asked of the leader that is gone has no answer. */
+void read_leader_lost(struct server *server);
 void read_expire(struct server *server, int64_t now_ms, struct err err);
 
 /* transfer.c; core */

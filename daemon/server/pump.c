@@ -52,8 +52,21 @@ static void propose_turn(struct server *server, struct turn *turn)
     turn->count = 0;
 }
 
+/* What a leader does as such must not be passed on by who was one: the next leader may have good
+ * reasons against it, a lease that was renewed. */
+static bool is_void(struct server *server, const struct server_proposal *proposal)
+{
+    bool is_leader = raft_soft_state_get(server->options.raft).role == RAFT_LEADER &&
+                     raft_hard_state_get(server->options.raft).term == proposal->leader_term;
+    return proposal->leader_term && !is_leader;
+}
+
 static void take_proposal(struct server *server, struct turn *turn, struct core_proposal *envelope)
 {
+    if (is_void(server, envelope->proposal)) {
+        finish_envelope(server, envelope, ERR(NOT_LEADER));
+        return;
+    }
     turn->entries[turn->count] =
         (struct raft_entry){.type = envelope->proposal->type, .data = envelope->proposal->data};
     turn->proposals[turn->count++] = envelope;
@@ -255,6 +268,7 @@ static void tick(struct server *server, int64_t now_ms)
     check(!err_is(raft_step(server->options.raft, &event)));
     waiter_expire(server, now_ms);
     read_expire(server, now_ms, ERR(TIMEOUT));
+    read_retry(server, now_ms);
     transfer_tick(server, now_ms);
     leader_tick(server, now_ms);
 }
@@ -270,7 +284,7 @@ static void retry_unsent(struct server *server, struct turn *turn, int64_t now_m
         struct core_proposal *envelope =
             CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct core_proposal, item);
         if (envelope->proposal->deadline_ms <= now_ms) {
-            finish_envelope(server, envelope, ERR(TIMEOUT));
+            finish_envelope(server, envelope, waiter_timeout(server, envelope->proposal));
         } else if (has_leader) {
             take_proposal(server, turn, envelope);
         } else {

@@ -6,6 +6,25 @@
 #include "server/parts.h"
 
 #include "base/clock.h"
+#include "base/codec.h"
+#include "base/log.h"
+
+enum {
+    RETRY_MS = 500, /* as etcd */
+    GROUPS_MAX = 2, /* asked at a time; what comes meanwhile shares the next */
+};
+
+enum { READ_TRIES_MAX = 16 };
+
+/* Reads that one read index speaks for. Each try has an id that nobody else ever used: the answer
+ * to any of them will do, as all were asked after the reads came. */
+struct read_group {
+    struct list node;
+    struct list reads;
+    uint64_t ids[READ_TRIES_MAX];
+    size_t tries;
+    int64_t retry_at_ms;
+};
 
 bool server_can_read_now(struct server *server)
 {
@@ -46,24 +65,68 @@ void read_arrived(struct server *server, struct server_read *read)
     list_push(&server->reads_new, &read->node);
 }
 
-void read_ask(struct server *server)
+static struct err ask(struct server *server, struct read_group *group)
 {
-    if (list_is_empty(&server->reads_new) || atomic_load(&server->leader) == 0) {
-        return;
-    }
-    struct read_group *group = mem_new(sizeof(*group));
-    group->id = ++server->next_read_id;
-    struct blob *context = blob_new(slice_of(&group->id, sizeof(group->id)));
+    uint64_t id = server_next_id(server);
+    uint8_t bytes[8];
+    put_be64(bytes, id);
+    struct blob *context = blob_new(slice_of(bytes, sizeof(bytes)));
     struct raft_event event = {.type = RAFT_READ_INDEX, .context = context};
     struct err err = raft_step(server->options.raft, &event);
     blob_unref(context);
-    if (err_is(err)) {
+    if (!err_is(err)) {
+        group->ids[group->tries++] = id;
+        group->retry_at_ms = clock_mono_ms() + RETRY_MS;
+    }
+    return err;
+}
+
+void read_ask(struct server *server)
+{
+    if (list_is_empty(&server->reads_new) || atomic_load(&server->leader) == 0 ||
+        server->read_groups_count >= GROUPS_MAX) {
+        return;
+    }
+    struct read_group *group = mem_new(sizeof(*group));
+    list_init(&group->reads);
+    if (err_is(ask(server, group))) {
         free(group); /* no leader after all: asked again next turn */
         return;
     }
-    list_init(&group->reads);
     list_splice(&group->reads, &server->reads_new);
     list_push(&server->read_groups, &group->node);
+    server->read_groups_count++;
+}
+
+void read_retry(struct server *server, int64_t now_ms)
+{
+    LIST_EACH(node, &server->read_groups)
+    {
+        struct read_group *group = LIST_ITEM(node, struct read_group, node);
+        if (now_ms >= group->retry_at_ms && group->tries < READ_TRIES_MAX &&
+            !err_is(ask(server, group))) {
+            LOG_WARN("waiting for ReadIndex response took too long, retrying",
+                LOG_UINT("sent-request-id", group->ids[group->tries - 1]),
+                LOG_MS("retry-timeout", RETRY_MS));
+        }
+    }
+}
+
+static void group_free(struct server *server, struct read_group *group)
+{
+    list_remove(&group->node);
+    server->read_groups_count--;
+    free(group);
+}
+
+static bool group_has(const struct read_group *group, uint64_t id)
+{
+    for (size_t i = 0; i < group->tries; i++) {
+        if (group->ids[i] == id) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void wait_applied(struct server *server, struct read_group *group, uint64_t index)
@@ -75,28 +138,27 @@ static void wait_applied(struct server *server, struct read_group *group, uint64
     pthread_mutex_lock(&server->reads_mutex);
     list_splice(&server->reads_at_index, &group->reads);
     pthread_mutex_unlock(&server->reads_mutex);
-    list_remove(&group->node);
-    free(group);
+    group_free(server, group);
 }
 
 void read_states(struct server *server, const struct raft_update *update)
 {
     for (size_t i = 0; i < update->reads_count; i++) {
-        uint64_t id;
-        if (!update->reads[i].context || update->reads[i].context->len != sizeof(id)) {
+        if (!update->reads[i].context || update->reads[i].context->len != 8) {
             continue;
         }
-        memcpy(&id, update->reads[i].context->data, sizeof(id));
+        uint64_t id = get_be64(update->reads[i].context->data);
         LIST_EACH_SAFE(node, tmp, &server->read_groups)
         {
             struct read_group *group = LIST_ITEM(node, struct read_group, node);
-            if (group->id == id) {
+            if (group_has(group, id)) {
                 wait_applied(server, group, update->reads[i].index);
             }
         }
     }
     if (update->reads_count) {
         read_complete_applied(server);
+        read_ask(server); /* for those that came meanwhile */
     }
 }
 
@@ -132,6 +194,16 @@ static void expire_list(struct server *server, struct list *reads, int64_t now_m
     }
 }
 
+void read_leader_lost(struct server *server)
+{
+    LIST_EACH_SAFE(node, tmp, &server->read_groups)
+    {
+        struct read_group *group = LIST_ITEM(node, struct read_group, node);
+        expire_list(server, &group->reads, INT64_MAX, ERR(LEADER_CHANGED));
+        group_free(server, group);
+    }
+}
+
 void read_expire(struct server *server, int64_t now_ms, struct err err)
 {
     expire_list(server, &server->reads_new, now_ms, err);
@@ -140,8 +212,7 @@ void read_expire(struct server *server, int64_t now_ms, struct err err)
         struct read_group *group = LIST_ITEM(node, struct read_group, node);
         expire_list(server, &group->reads, now_ms, err);
         if (list_is_empty(&group->reads)) {
-            list_remove(node);
-            free(group);
+            group_free(server, group);
         }
     }
     /* done only queues, so calling it under the mutex is safe; and there is rarely any. */

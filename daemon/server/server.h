@@ -133,6 +133,7 @@ struct server_proposal {
     struct apply_result result;                     /* set arena before */
     void (*done)(struct server_proposal *proposal); /* once, any thread, must only queue */
     /* private */
+    uint64_t leader_term; /* only for the leader of that term to make; 0: anybody */
     uint64_t id;
     enum raft_entry_type type;
     struct blob *data;

@@ -45,8 +45,8 @@ struct server {
     struct list unsent;      /* core_proposals that wait for a leader */
     struct list reads_new;   /* server_reads that no read index was asked for yet */
     struct list read_groups; /* asked, not yet answered */
+    size_t read_groups_count;
     struct list transfers;
-    uint64_t next_read_id;
     uint64_t noted_applied;
     struct list jobs_free;
     size_t persisting; /* jobs at the wal thread */
@@ -55,6 +55,7 @@ struct server {
     atomic_bool is_published;
     atomic_bool is_publishing;
     struct raft_soft_state soft;
+    int64_t elected_ms;       /* when the present leader became known */
     struct raft_ids known;    /* to the transport */
     size_t snapshots_sending; /* MsgSnaps that no report came for */
     uint64_t submitted;       /* the last index given to apply */
@@ -80,6 +81,7 @@ struct server {
     atomic_int apply_jobs;        /* at the apply thread */
     atomic_bool is_apply_awaited; /* more is committed than apply was given */
     _Atomic int64_t in_flight;
+    atomic_int revoking; /* this leader's own revokes */
     void (*on_leader)(void *arg, bool has_leader);
     void *on_leader_arg;
     /* back */

@@ -60,6 +60,41 @@ void waiter_done(void *arg, struct apply_result *result)
     proposal->done(proposal);
 }
 
+static bool is_connected_since(struct server *server, uint64_t id, int64_t start_ms)
+{
+    const struct server_transport *transport = &server->options.transport;
+    int64_t since_ms =
+        transport->active_since_ms ? transport->active_since_ms(transport->arg, id) : 0;
+    return id == server->member_id || (since_ms && since_ms < start_ms);
+}
+
+static bool has_quorum_since(struct server *server, int64_t start_ms)
+{
+    struct raft_conf_state conf;
+    size_t connected = 0;
+    apply_conf_state(server->options.members, &conf);
+    for (size_t i = 0; i < conf.voters.count; i++) {
+        connected += is_connected_since(server, conf.voters.ids[i], start_ms);
+    }
+    return connected > conf.voters.count / 2;
+}
+
+struct err waiter_timeout(struct server *server, const struct server_proposal *proposal)
+{
+    int64_t start_ms = proposal->deadline_ms - server_request_ms(server);
+    int64_t elected_ms = server->elected_ms;
+    int64_t lost_ms = elected_ms - 2 * server->options.tick_ms * server->options.election_ticks;
+    uint64_t leader = atomic_load(&server->leader);
+    if (start_ms > lost_ms && start_ms < elected_ms) {
+        return ERR(TIMEOUT_DUE_TO_LEADER_FAIL);
+    }
+    bool is_connected = leader == 0 ? true
+                        : leader == server->member_id
+                            ? has_quorum_since(server, start_ms)
+                            : is_connected_since(server, leader, start_ms);
+    return is_connected ? ERR(TIMEOUT) : ERR(TIMEOUT_DUE_TO_CONNECTION_LOST);
+}
+
 void waiter_expire(struct server *server, int64_t now_ms)
 {
     for (size_t i = 0; i < SLOTS; i++) {
@@ -70,7 +105,7 @@ void waiter_expire(struct server *server, int64_t now_ms)
         }
         struct server_proposal *proposal = atomic_exchange(&slot->proposal, NULL);
         if (proposal) {
-            proposal_finish(server, proposal, ERR(TIMEOUT));
+            proposal_finish(server, proposal, waiter_timeout(server, proposal));
         }
     }
 }

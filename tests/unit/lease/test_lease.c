@@ -147,6 +147,41 @@ static void test_a_checkpoint_shortens_the_next_promotion(void **state)
     assert_int_equal(look(f, 7, 0).remaining_s, 100);
 }
 
+static void test_long_leases_are_checkpointed_while_they_run(void **state)
+{
+    struct fixture *f = *state;
+    struct lease_remains due[4];
+    grant(f, 1, 1000);
+    grant(f, 2, 200); /* shorter than the interval */
+    assert_int_equal(lease_checkpoints_due(f->table, INT64_MAX, due, 4), 0); /* nobody leads */
+    lease_promote(f->table, 0, 0);
+    assert_int_equal(lease_checkpoints_due(f->table, LEASE_CHECKPOINT_MS - 1, due, 4), 0);
+    assert_int_equal(lease_checkpoints_due(f->table, LEASE_CHECKPOINT_MS, due, 4), 1);
+    assert_int_equal(due[0].id, 1);
+    assert_int_equal(due[0].remaining_s, 700);
+    assert_int_equal(lease_checkpoints_due(f->table, LEASE_CHECKPOINT_MS, due, 4), 0);
+    assert_int_equal(lease_checkpoints_due(f->table, 2 * LEASE_CHECKPOINT_MS, due, 4), 1);
+    assert_int_equal(due[0].remaining_s, 400);
+    lease_demote(f->table);
+    assert_int_equal(lease_checkpoints_due(f->table, INT64_MAX, due, 4), 0);
+}
+
+static void test_a_renewal_takes_the_checkpoint_back(void **state)
+{
+    struct fixture *f = *state;
+    struct lease_remains due[4];
+    int64_t ttl_s;
+    grant(f, 1, 1000);
+    lease_checkpoint(f->table, 1, 400, f->batch);
+    lease_promote(f->table, 0, 0);
+    assert_false(err_is(lease_renew(f->table, 1, 10, &ttl_s)));
+    assert_int_equal(ttl_s, 1000);
+    assert_int_equal(lease_checkpoints_due(f->table, 10, due, 4), 1);
+    assert_int_equal(due[0].remaining_s, 0);
+    assert_false(err_is(lease_renew(f->table, 1, 20, &ttl_s)));
+    assert_int_equal(lease_checkpoints_due(f->table, 20, due, 4), 0); /* once was enough */
+}
+
 static void test_a_life_past_all_bounds_does_not_end_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -256,6 +291,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_promotion_extends_and_demotion_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_checkpoint_shortens_the_next_promotion, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_long_leases_are_checkpointed_while_they_run, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_renewal_takes_the_checkpoint_back, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_life_past_all_bounds_does_not_end_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_revoke_hands_out_keys_in_order, setup, teardown),

@@ -128,7 +128,7 @@ void node_start(struct node *node)
         .tick_ms = TICK_MS,
         .election_ticks = ELECTION_TICKS,
         .max_request_bytes = 4096,
-        .request_ms = 1500,
+        .request_ms = 800,
         .name = node->name,
         .on_fatal = on_fatal,
         .on_fatal_arg = node,

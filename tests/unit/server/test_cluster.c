@@ -3,6 +3,7 @@
  * lost, nothing old is read. */
 #include "cluster.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -98,6 +99,65 @@ static void test_two_of_three_down_means_no_service_until_one_is_back(void **sta
     assert_true(cluster_agrees(cluster));
 }
 
+struct seen {
+    struct node *node;
+    const char *key;
+};
+
+static bool is_gone(void *arg)
+{
+    struct seen *seen = arg;
+    char found[64] = "";
+    return !err_is(node_get_serializable(seen->node, seen->key, found)) && !found[0];
+}
+
+/* The new leader gives each lease its whole time again; when that is over it goes, everywhere. A
+ * leader that was cut off meanwhile revokes nothing when it comes back. */
+static void test_leases_live_on_under_the_next_leader_and_end_there(void **state)
+{
+    struct cluster *cluster = *state;
+    int64_t ttl_s;
+    struct node *old = cluster_leader(cluster);
+    assert_int_equal(node_grant(old, 5, 1).code, ERR_OK);
+    assert_int_equal(node_grant(old, 6, 1).code, ERR_OK);
+    assert_int_equal(node_put(old, "short", "x", 5).code, ERR_OK);
+    assert_int_equal(node_put(old, "kept", "x", 6).code, ERR_OK);
+    net_isolate(cluster, old->place, true);
+    struct node *leader = cluster_leader(cluster);
+    while (leader == old) { /* until it knows */
+        leader = cluster_leader(cluster);
+    }
+    assert_reads(leader, "short", "x");
+    for (int i = 0; i < 15; i++) {
+        usleep(100000);
+        assert_int_equal(
+            lease_renew(leader->storage.leases, 6, clock_mono_ms(), &ttl_s).code, ERR_OK);
+        if (i == 7) {
+            net_isolate(cluster, old->place, false);
+        }
+    }
+    assert_true(IS(lease_renew(old->storage.leases, 6, clock_mono_ms(), &ttl_s), NOT_LEADER));
+    struct seen seen = {old, "short"};
+    assert_true(wait_until(is_gone, &seen));
+    assert_reads(cluster_leader(cluster), "kept", "x");
+    assert_true(cluster_agrees(cluster));
+}
+
+static void test_a_leader_that_stops_hands_over(void **state)
+{
+    struct cluster *cluster = *state;
+    struct server_status status;
+    cluster_put(cluster, "a", "1");
+    struct node *old = cluster_leader(cluster);
+    server_status_get(old->server, &status);
+    uint64_t term = status.term;
+    node_stop(old);
+    struct node *leader = cluster_leader(cluster);
+    server_status_get(leader->server, &status);
+    assert_int_equal(status.term, term + 1); /* no election failed on the way */
+    assert_reads(leader, "a", "1");
+}
+
 static void put_many(struct cluster *cluster, const char *prefix, int count)
 {
     char key[32];
@@ -154,6 +214,8 @@ int main(void)
         CLUSTER_TEST(test_a_killed_leader_takes_nothing_with_it),
         CLUSTER_TEST(test_a_cut_off_leader_serves_nothing),
         CLUSTER_TEST(test_two_of_three_down_means_no_service_until_one_is_back),
+        CLUSTER_TEST(test_leases_live_on_under_the_next_leader_and_end_there),
+        CLUSTER_TEST(test_a_leader_that_stops_hands_over),
         cmocka_unit_test_setup_teardown(
             test_a_member_far_behind_gets_a_snapshot, setup_small_log, teardown),
     };
