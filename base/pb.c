@@ -84,7 +84,7 @@ struct err pb_unpack_log(const ProtobufCMessageDescriptor *type, struct arena *a
 void pb_pack(const void *message, struct buf *buf)
 {
     size_t size = protobuf_c_message_get_packed_size(message);
-    if (buf_reserve(buf, size)) {
+    if (size > 0 && buf_reserve(buf, size)) { /* an empty buffer may have no memory */
         buf->len += protobuf_c_message_pack(message, buf->data + buf->len);
     }
 }

@@ -25,7 +25,7 @@ void store_open(struct store *store)
     must(lease_load(o->leases, o->backend, &why), &why);
     o->members = member_table_new(STORE_CLUSTER_ID, STORE_MEMBER_ID);
     must(member_load(o->members, o->backend, &why), &why);
-    o->hub = watch_hub_new(o->mvcc, 0, 1);
+    o->hub = watch_hub_new(o->mvcc, store->watch_progress_ms, 1);
     must(apply_open(o, &store->apply, &why), &why);
 }
 

@@ -8,8 +8,9 @@
 #include "apply/apply.h"
 
 struct store {
-    const char *path; /* set by the caller, as are quota and cache */
+    const char *path; /* set by the caller, as are the quota and the next two */
     size_t value_cache_bytes;
+    int64_t watch_progress_ms;
     struct apply_options options;
     struct apply *apply;
 };
