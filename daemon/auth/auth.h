@@ -27,10 +27,8 @@ bool auth_is_enabled(const struct auth_table *table);
 /* Counts every change; 0 only before the first auth_begin. */
 uint64_t auth_revision(const struct auth_table *table);
 
-/* ---- changes, by the replicated machine ----
- *
- * All may be called with what a client sent: limits on names are the request's. Errors stand for
- * etcd's texts. */
+/* Changes, by the replicated machine. All may be called with what a client sent: limits on names
+ * are the request's. Errors stand for etcd's texts. */
 
 /* A store that has no revision yet gets the first one. */
 void auth_begin(struct auth_table *table, struct backend_batch *batch);
@@ -69,7 +67,7 @@ MUST struct err auth_role_grant(struct auth_table *table, const char *name,
 MUST struct err auth_role_revoke(struct auth_table *table, const char *name, struct slice key,
     struct slice range_end, struct backend_batch *batch);
 
-/* ---- looking ---- */
+/* Looking. */
 
 /* Texts in the arena, sorted. */
 struct auth_names {
@@ -87,7 +85,7 @@ void auth_users(struct auth_table *table, struct arena *arena, struct auth_names
 void auth_roles(struct auth_table *table, struct arena *arena, struct auth_names *out);
 bool auth_has_role(struct auth_table *table, const char *name, const char *role);
 
-/* ---- may they? ---- */
+/* May they? */
 
 /* Who asks. username NULL or "": nobody. revision: of the table when the token was looked at. */
 struct auth_caller {
@@ -104,7 +102,7 @@ MUST struct err auth_may_write(struct auth_table *table, const struct auth_calle
 /* Has the root role. Errors: USER_EMPTY, USER_NOT_FOUND, PERMISSION_DENIED. */
 MUST struct err auth_may_administer(struct auth_table *table, const struct auth_caller *caller);
 
-/* ---- passwords ---- */
+/* Passwords. */
 
 /* What to check a password against: its bcrypt text in the arena, and the revision it belongs to.
  * Errors: AUTH_NOT_ENABLED, AUTH_FAILED (no such user), NO_PASSWORD_USER. */
@@ -118,7 +116,7 @@ enum { AUTH_SALT_BYTES = 16, AUTH_HASH_SIZE = 64, AUTH_COST_MIN = 4, AUTH_COST_M
 MUST struct err auth_password_hash(const char *password, unsigned cost,
     const uint8_t salt[AUTH_SALT_BYTES], char out[AUTH_HASH_SIZE]);
 
-/* ---- tokens ---- */
+/* Tokens. */
 
 struct auth_tokens;
 

@@ -127,8 +127,6 @@ void codec_add_message(const struct raft_message *message, struct buf *out)
     add_tail(message, out);
 }
 
-/* ---- and back ---- */
-
 static bool is_entry_type(uint64_t number)
 {
     return number <= RAFT_ENTRY_CONF_CHANGE_V2;

@@ -88,8 +88,6 @@ void frame_add_heartbeat(struct frame_writer *writer, struct buf *out)
     }
 }
 
-/* ---- and back ---- */
-
 static void expect(struct frame_reader *reader, enum frame_state state, uint64_t needed)
 {
     reader->state = state;

@@ -92,14 +92,14 @@ void peer_stop(struct peer *peer);
 /* NULL is fine. */
 void peer_free(struct peer *peer);
 
-/* ---- the listener's side ---- */
+/* The listener's side. */
 
 /* The server that peer listeners adopt into (http_adopt); runs on the peer thread. */
 struct http_server *peer_http(struct peer *peer);
 /* The http_site.serve of peer listeners; arg: the struct peer. */
 void peer_serve(struct http_request *request, void *arg);
 
-/* ---- members and messages; these only queue ---- */
+/* Members and messages; these only queue. */
 
 /* URLs are copied. Unknown ids are passed over, as are known ones by add. */
 void peer_add(struct peer *peer, uint64_t id, const char *const *peer_urls, size_t count);
@@ -113,7 +113,7 @@ void peer_send(struct peer *peer, struct raft_message *messages, size_t count);
 /* clock_mono_ms of when it became reachable; 0: it is not, or is unknown. */
 int64_t peer_active_since_ms(struct peer *peer, uint64_t id);
 
-/* ---- answers ---- */
+/* Answers. */
 
 void peer_snapshot_taken(struct peer_call *call, struct err err);
 /* json: [{"id":…}, …] without a line feed, as struct snap_member is written. */
@@ -127,7 +127,7 @@ void peer_answer_hash(struct peer_call *call, struct err err, const struct peer_
 void peer_answer_lease_renew(struct peer_call *call, struct err err, int64_t ttl);
 void peer_answer_lease_ttl(struct peer_call *call, struct err err, const struct peer_lease *lease);
 
-/* ---- questions ---- */
+/* Questions. */
 
 struct peer_answer {
     struct err err; /* OK: there is an answer, whatever its status. TIMEDOUT, CLOSED, TOO_BIG,

@@ -73,8 +73,6 @@ static struct slice key_of(const struct setting *s, uint64_t n, char out[KEY_SIZ
     return key_text("", is_load(s, "fill") ? n : n * 7919 % s->keys, out);
 }
 
-/* ---- requests ---- */
-
 static void add_put(const struct setting *s, struct slice key, uint64_t n, struct buf *out)
 {
     wire_add_bytes(out, 1, key);
@@ -214,8 +212,6 @@ static uint8_t *pool_new(size_t size)
     return pool;
 }
 
-/* ---- what it costs ---- */
-
 static double cpu_seconds(long pid)
 {
     char path[64];
@@ -277,8 +273,6 @@ static void print(const struct setting *s, const struct load_options *load,
         (double)r->bytes / 1e6 / r->seconds, own_cpu * 1e6 / calls);
     printf(r->errors ? "  %" PRIu64 " ERRORS\n" : "\n", r->errors);
 }
-
-/* ---- options ---- */
 
 static void usage(void)
 {
@@ -376,8 +370,6 @@ static void parse(int argc, char **argv, struct load_options *load, struct setti
     setting->load = argv[optind];
     load->endpoint = argv[optind + 1];
 }
-
-/* ---- runs ---- */
 
 /* Puts at a rate from two connections; what counts is what the watchers get. */
 static void run_watch(

@@ -83,8 +83,6 @@ static uint32_t get_be(const uint8_t *in, int bytes)
     return number;
 }
 
-/* ---- headers ---- */
-
 /* A literal that both sides remember; name: one of the static table (index), or text. */
 static void add_literal(struct buf *out, uint8_t index, const char *name, const char *value)
 {
@@ -118,8 +116,6 @@ static void add_headers(struct h2 *h2, uint32_t stream)
     buf_add_slice(&h2->out, buf_slice(&block));
     buf_fini(&block);
 }
-
-/* ---- sending ---- */
 
 /* Puts what the windows allow into frames; returns how much. */
 static size_t add_data(
@@ -224,8 +220,6 @@ bool h2_flush(struct h2 *h2)
     return true;
 }
 
-/* ---- receiving ---- */
-
 static void take_settings(struct h2 *h2, uint8_t flags, struct slice body)
 {
     if (flags & FLAG_ACK) {
@@ -324,8 +318,6 @@ bool h2_read(struct h2 *h2)
         }
     }
 }
-
-/* ---- life ---- */
 
 static int connect_to(const char *endpoint)
 {
