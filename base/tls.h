@@ -101,6 +101,29 @@ SSL_CTX *tls_source_context(struct tls_source *source);
  * none. */
 void tls_source_pem(struct tls_source *source, char **out_pair, char **out_ca, uint64_t *out_count);
 
+/* A certificate of one's own. */
+
+#define TLS_SELF_PATH_MAX 4096
+
+struct tls_self {
+    const char *dir;          /* made with mode 0700 if it is not there; its parent is */
+    const char *const *hosts; /* names and IP addresses, NULL-terminated */
+    unsigned years;
+    bool is_client_too; /* good for connecting as well, as peers do */
+};
+
+struct tls_self_files {
+    char cert[TLS_SELF_PATH_MAX];
+    char key[TLS_SELF_PATH_MAX];
+    bool is_new;
+};
+
+/* dir/cert.pem and dir/key.pem: those that are there, or a pair that signs itself (P-256). The
+ * certificate is a CA's too, so that it can be a client's trusted CA. Errors: BAD_TLS, and ABSENT
+ * or DENIED or IO when a file cannot be written. */
+MUST struct err tls_self_make(
+    const struct tls_self *wanted, struct tls_self_files *out, struct why *why);
+
 /* Who is allowed in. */
 
 struct tls_rules;

@@ -3,11 +3,14 @@
 #include "base/tls.h"
 #include "pki.h"
 
+#include <openssl/x509v3.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -401,6 +404,62 @@ static void test_source_lends_pem(void **state)
     tls_source_free(source);
 }
 
+static X509 *cert_in(const char *path)
+{
+    char text[8192] = {0};
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+    (void)fclose(file);
+    X509 *cert = tls_cert_parse(text);
+    assert_non_null(cert);
+    return cert;
+}
+
+static void test_self_signed_pair_is_made_once(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"localhost", "127.0.0.1", "::1", NULL};
+    char dir[256];
+    (void)snprintf(dir, sizeof(dir), "%s", pki_path(&pki, "made"));
+    struct tls_self wanted = {dir, hosts, 1, true};
+    struct tls_self_files files = {0};
+    struct tls_self_files again = {0};
+    struct stat info;
+    struct why why = {0};
+    assert_int_equal(tls_self_make(&wanted, &files, &why).code, 0);
+    assert_true(files.is_new);
+    assert_int_equal(tls_check_pair(files.cert, files.key, 0, &why).code, 0);
+    assert_int_equal(tls_check_chain(files.cert, files.cert, 0, &why).code, 0);
+    assert_int_equal(tls_check_ca(files.cert, 0, &why).code, 0);
+    assert_int_equal(stat(files.key, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    X509 *cert = cert_in(files.cert);
+    assert_true(tls_cert_is_for(cert, "localhost"));
+    assert_true(tls_cert_is_for(cert, "127.0.0.1"));
+    assert_true(tls_cert_is_for(cert, "::1"));
+    assert_false(tls_cert_is_for(cert, "example.com"));
+    assert_true((X509_get_extended_key_usage(cert) & XKU_SSL_CLIENT) != 0);
+    assert_int_equal(tls_self_make(&wanted, &again, &why).code, 0);
+    assert_false(again.is_new);
+    X509 *same = cert_in(again.cert);
+    assert_int_equal(X509_cmp(cert, same), 0);
+    X509_free(same);
+    X509_free(cert);
+    assert_int_equal(unlink(files.cert) | unlink(files.key) | rmdir(dir), 0);
+}
+
+static void test_self_signed_pair_without_a_place(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {NULL};
+    struct tls_self_files files = {0};
+    struct why why = {0};
+    struct tls_self wanted = {"/nowhere/at/all", hosts, 1, false};
+    assert_int_equal(tls_self_make(&wanted, &files, &why).code, ERR_ABSENT);
+    assert_says(&why, "create /nowhere/at/all: No such file or directory");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +478,8 @@ int main(void)
         cmocka_unit_test(test_rules_see_a_crl_change),
         cmocka_unit_test(test_source_reloads_and_keeps_the_old),
         cmocka_unit_test(test_source_lends_pem),
+        cmocka_unit_test(test_self_signed_pair_is_made_once),
+        cmocka_unit_test(test_self_signed_pair_without_a_place),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
