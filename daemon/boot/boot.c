@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "boot/edges.h"
 #include "boot/notify.h"
+#include "boot/selfsign.h"
 #include "boot/storage.h"
 
 #include <errno.h>
@@ -177,12 +178,17 @@ static int run_member(struct member_run *run)
     return status;
 }
 
-int boot_run(const struct config *config)
+int boot_run(const struct config *given)
 {
+    struct config signed_config = *given;
+    const struct config *config = &signed_config;
     struct member_run run = {.config = config};
     struct why why = {""};
     notify_block_signals();
     advise(config);
+    if (err_is(self_sign(&signed_config, &why))) {
+        return refuse("failed to start etcd", &why);
+    }
     if (err_is(edges_bind(config, &run.edges, &why))) {
         return refuse("failed to start etcd", &why);
     }

@@ -71,11 +71,6 @@ static bool has_tls(const struct url_list *urls)
 static struct err side_open(
     struct side *side, const struct config *config, const struct config_tls *tls, struct why *why)
 {
-    if (tls->is_auto && !tls->cert_file[0]) {
-        return why_set(why, ERR(BAD_CONFIG),
-            "self-signed certificates (--auto-tls, --peer-auto-tls) are not made by this version; "
-            "use etcd-pki and --key-dir");
-    }
     options_of(config, tls, &side->options);
     TRY(tls_source_new(&side->options, TLS_SERVER, &side->source, why));
     side->rules = tls_rules_new(&side->options);

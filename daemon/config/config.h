@@ -27,6 +27,7 @@ struct config_tls {
     const char *crl_file;
     bool client_cert_auth; /* a verified client certificate is required */
     bool is_auto;          /* --auto-tls: make a certificate (only when there is no cert_file) */
+    bool is_self_signed;   /* boot made it: other members' cannot be verified either */
     bool skip_client_san_verification;
     bool is_detected; /* came from the key directory, not from flags */
     struct text_list allowed_cns;

@@ -21,7 +21,6 @@
 #define NO_V2 "the v2 API is not served"
 #define NO_MEMBERS "only groups of one member are served yet"
 #define NO_AUTH "users and roles are not served yet"
-#define NO_AUTO_TLS "certificates are not made at start; use etcd-pki and --key-dir"
 #define NO_PROXY "the v2 proxy is not part of this program"
 
 static const struct row rows[] = {
@@ -199,7 +198,7 @@ static const struct row rows[] = {
     {{"trusted-ca-file", FLAG_STRING, C(client.ca_file)}, SECTION_SECURITY, "3.4", .value = "",
         .help = "CA that clients' certificates must lead to."},
     {{"auto-tls", FLAG_BOOL, C(client.is_auto)}, SECTION_SECURITY, "3.4", .value = "false",
-        .help = "Make a certificate for client URLs.", ACCEPTED(NO_AUTO_TLS)},
+        .help = "Make a certificate for client URLs, in the data directory."},
     {{"peer-cert-file", FLAG_STRING, C(peer.cert_file)}, SECTION_SECURITY, "3.4", .value = "",
         .help = "Certificate towards the other members."},
     {{"peer-key-file", FLAG_STRING, C(peer.key_file)}, SECTION_SECURITY, "3.4", .value = "",
@@ -217,10 +216,9 @@ static const struct row rows[] = {
     {{"peer-cert-allowed-hostname", FLAG_STRINGS, C(peer.allowed_hostnames)}, SECTION_SECURITY,
         "3.4", .help = "Names of which a member's certificate must carry one."},
     {{"peer-auto-tls", FLAG_BOOL, C(peer.is_auto)}, SECTION_SECURITY, "3.4", .value = "false",
-        .help = "Make a certificate towards the other members.", ACCEPTED(NO_AUTO_TLS)},
+        .help = "Make a certificate towards the other members; theirs are not verified."},
     {{"self-signed-cert-validity", FLAG_UINT, C(self_signed_years)}, SECTION_SECURITY, "3.5",
-        "uint", .value = "1", .help = "Years that a certificate made by --auto-tls is valid.",
-        ACCEPTED(NO_AUTO_TLS)},
+        "uint", .value = "1", .help = "Years that a certificate made by --auto-tls is valid."},
     {{"peer-crl-file", FLAG_STRING, C(peer.crl_file)}, SECTION_SECURITY, "3.4", .value = "",
         .help = "List of revoked members' certificates."},
     {{"cipher-suites", FLAG_STRINGS, C(cipher_suites)}, SECTION_SECURITY, "3.4", "[]string",

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A member with mutual TLS starts, serves, survives and ends."""
 import json
+import os
 import ssl
+import time
 import urllib.error
 
 from lib import Case, Etcdctl
@@ -45,3 +47,31 @@ class Start(Case):
     def test_sigterm_ends_it_well(self):
         member = self.member(certs=True)
         self.assertEqual(0, member.terminate())
+
+    def test_certificates_that_sign_themselves(self):
+        """--auto-tls: made once, kept by a restart, good as a client's trusted CA."""
+        member = self.member(start=False, flags=("--auto-tls", "--peer-auto-tls"))
+        member.client_url = member.client_url.replace("http:", "https:")
+        member.peer_url = member.peer_url.replace("http:", "https:")
+        fixtures = os.path.join(member.data_dir, "fixtures")
+        made = os.path.join(fixtures, "client", "cert.pem")
+        member.start(wait=False)
+        for text in ("1", "2"):
+            self.wait_for(made)
+            etcdctl = Etcdctl(member)
+            etcdctl.flags += [f"--cacert={made}", "--dial-timeout=10s", "--command-timeout=10s"]
+            self.assertEqual("OK\n", etcdctl("put", "/registry/a", text))
+            with open(made, encoding="ascii") as file:
+                kept = file.read()
+            self.assertEqual(0, member.terminate())
+            member.start(wait=False)
+        with open(made, encoding="ascii") as file:
+            self.assertEqual(kept, file.read())
+        self.assertEqual(["cert.pem", "key.pem"],
+                         sorted(os.listdir(os.path.join(fixtures, "peer"))))
+
+    def wait_for(self, path):
+        deadline = time.monotonic() + 20
+        while not os.path.exists(path):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
