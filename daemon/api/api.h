@@ -22,8 +22,22 @@ struct api;
 struct server;
 struct snap_export;
 
+/* The other members, as far as services need them. All NULL: there are none. */
+struct api_peers {
+    /* clock_mono_ms of when the member became reachable; 0: it is not. Any thread. */
+    int64_t (*active_since_ms)(void *arg, uint64_t id);
+    /* Asks the leader to promote the learner; done is called once, on any thread. json: the
+     * members, lent for the call. Errors: MEMBER_NOT_FOUND, MEMBER_NOT_LEARNER, LEARNER_NOT_READY
+     * (final); others: ask again. */
+    void (*promote)(void *arg, uint64_t leader, uint64_t learner, int64_t timeout_ms,
+        void (*done)(void *done_arg, struct err err, struct slice json), void *done_arg);
+    void *arg;
+};
+
 struct api_options {
     struct server *server; /* borrowed */
+    struct api_peers peers;
+    bool strict_reconfig_check;
     int txn_ops_max;
     size_t request_bytes_max;
     int64_t warning_unary_ns; /* slower unary calls are logged; 0: never */
@@ -138,6 +152,12 @@ enum api_next api_stream_next(
 /* The end, whoever wanted it (END was given, the client cancelled, the connection broke). wake is
  * not called after this returns. */
 void api_stream_close(struct api_stream *stream);
+
+/* A promotion that another member forwarded: done is called once, on any thread. json: the members,
+ * lent for the call. Errors: MEMBER_NOT_FOUND, MEMBER_NOT_LEARNER, LEARNER_NOT_READY, NOT_LEADER
+ * and what proposing gives. */
+void api_promote(struct api *api, uint64_t learner,
+    void (*done)(void *arg, struct err err, struct slice json), void *arg);
 
 /* For /version and the like. */
 

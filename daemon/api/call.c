@@ -55,9 +55,23 @@ void api_done(struct call_state *state, struct err err)
     state->call->done(state->call);
 }
 
-static struct err admit(struct api *api, struct api_call *call)
+/* What a learner serves: its status, and what it has itself. */
+static bool is_for_learners(const ProtobufCMessage *request)
+{
+    if (request->descriptor == &etcdserverpb__range_request__descriptor) {
+        return ((const Etcdserverpb__RangeRequest *)request)->serializable;
+    }
+    return request->descriptor == &etcdserverpb__status_request__descriptor;
+}
+
+static struct err admit(
+    struct api *api, const struct api_call *call, const ProtobufCMessage *request)
 {
     struct server_status status;
+    if (!call->caller.is_internal && !is_for_learners(request) &&
+        member_self_is_learner(server_options_get(api->server)->members)) {
+        return ERR(NOT_SUPPORTED_FOR_LEARNER);
+    }
     if (!call->caller.has_leader) {
         return OK;
     }
@@ -78,16 +92,17 @@ void api_call_start(struct api *api, struct api_call *call)
         api_done(state, ERR(UNSUPPORTED));
         return;
     }
-    struct err err = admit(api, call);
-    if (err_is(err)) {
-        api_done(state, err);
-        return;
-    }
-    err = pb_unpack_request(call->method->request, call->arena, call->request, &state->request);
+    struct err err =
+        pb_unpack_request(call->method->request, call->arena, call->request, &state->request);
     if (err_is(err)) {
         state->text =
             "grpc: error unmarshalling request: proto: malformed or too deeply nested message";
         api_done(state, ERR(INTERNAL));
+        return;
+    }
+    err = admit(api, call, state->request);
+    if (err_is(err)) {
+        api_done(state, err);
         return;
     }
     call->method->ops->start(api, state);

@@ -16,19 +16,10 @@ static char **texts(const char *const *list)
     return (char **)(uintptr_t)list; /* protobuf-c only reads them */
 }
 
-static struct err member_list_execute(struct api *api, struct call_state *state)
+Etcdserverpb__Member **api_members(struct arena *arena, const struct member *members, size_t count)
 {
-    struct arena *arena = state->call->arena;
-    struct member *members;
-    size_t count = member_list(server_options_get(api->server)->members, arena, &members);
-    Etcdserverpb__MemberListResponse *response =
-        api_new(arena, &etcdserverpb__member_list_response__descriptor);
-    response->header = api_new_header(api, arena);
-    response->members = arena_alloc(arena, count * sizeof(*response->members));
-    if (!response->members) {
-        return ERR(TOO_BIG);
-    }
-    for (size_t i = 0; i < count; i++) {
+    Etcdserverpb__Member **list = arena_alloc(arena, (count + 1) * sizeof(*list));
+    for (size_t i = 0; list && i < count; i++) {
         Etcdserverpb__Member *member = api_new(arena, &etcdserverpb__member__descriptor);
         member->id = members[i].id;
         member->name = (char *)(uintptr_t)members[i].name;
@@ -37,7 +28,22 @@ static struct err member_list_execute(struct api *api, struct call_state *state)
         member->n_clienturls = members[i].client_urls_count;
         member->clienturls = texts(members[i].client_urls);
         member->islearner = members[i].is_learner;
-        response->members[i] = member;
+        list[i] = member;
+    }
+    return list;
+}
+
+static struct err member_list_execute(struct api *api, struct call_state *state)
+{
+    struct arena *arena = state->call->arena;
+    struct member *members;
+    size_t count = member_list(server_options_get(api->server)->members, arena, &members);
+    Etcdserverpb__MemberListResponse *response =
+        api_new(arena, &etcdserverpb__member_list_response__descriptor);
+    response->header = api_new_header(api, arena);
+    response->members = api_members(arena, members, count);
+    if (!response->members) {
+        return ERR(TOO_BIG);
     }
     response->n_members = count;
     state->response = &response->base;

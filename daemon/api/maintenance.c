@@ -64,7 +64,11 @@ static struct err status_execute(struct api *api, struct call_state *state)
     response->raftterm = status.term;
     response->raftappliedindex = status.applied_index;
     response->islearner = status.is_learner;
+    struct member_downgrade downgrade;
+    member_downgrade_get(options->members, &downgrade);
     response->downgradeinfo = api_new(arena, &etcdserverpb__downgrade_info__descriptor);
+    response->downgradeinfo->enabled = downgrade.is_enabled;
+    response->downgradeinfo->targetversion = arena_strdup(arena, downgrade.target);
     add_errors(api, arena, status.leader != 0, response);
     state->response = &response->base;
     return OK;
@@ -155,6 +159,11 @@ static void hash_kv_start(struct api *api, struct call_state *state)
 
 const struct api_ops api_maintenance_hash_kv = {.start = hash_kv_start};
 
+static void transferred(struct server_transfer *transfer)
+{
+    api_done(transfer->arg, transfer->err);
+}
+
 static void move_leader_start(struct api *api, struct call_state *state)
 {
     const Etcdserverpb__MoveLeaderRequest *request = (const void *)state->request;
@@ -171,14 +180,25 @@ static void move_leader_start(struct api *api, struct call_state *state)
         api_done(state, ERR(BAD_LEADER_TRANSFEREE));
         return;
     }
-    /* On a group of one the target can only be the leader itself, which leads already. The
-     * reference answers without a header. */
-    state->response =
-        api_new(state->call->arena, &etcdserverpb__move_leader_response__descriptor);
-    api_done(state, OK);
+    struct server_transfer *transfer = arena_zalloc(state->call->arena, sizeof(*transfer));
+    check(transfer);
+    transfer->target = request->targetid;
+    transfer->deadline_ms = state->call->deadline_ns / 1000000;
+    transfer->done = transferred;
+    state->own = transfer;
+    transfer->arg = state;
+    server_transfer_leader(api->server, transfer);
 }
 
-const struct api_ops api_maintenance_move_leader = {.start = move_leader_start};
+static struct err move_leader_execute(struct api *api, struct call_state *state)
+{
+    (void)api; /* the reference answers without a header */
+    state->response = api_new(state->call->arena, &etcdserverpb__move_leader_response__descriptor);
+    return OK;
+}
+
+const struct api_ops api_maintenance_move_leader = {
+    .start = move_leader_start, .execute = move_leader_execute};
 
 /* AuthStatus: authentication is off. */
 

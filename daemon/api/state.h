@@ -32,6 +32,7 @@ struct call_state {
     struct server_proposal proposal;
     struct server_read read;
     struct server_job job;
+    void *own; /* the method's */
 };
 
 /* A service's part in a method. */
@@ -64,6 +65,9 @@ void api_run(struct api *api, struct call_state *state, void (*run)(struct serve
 bool api_has_space(struct api *api, struct call_state *state);
 struct api_status api_status_of(struct err err);
 
+/* cluster.c: members as messages, in the arena; NULL: too big */
+Etcdserverpb__Member **api_members(struct arena *arena, const struct member *members, size_t count);
+
 /* header.c */
 void api_fill_header(struct api *api, Etcdserverpb__ResponseHeader *header);
 Etcdserverpb__ResponseHeader *api_new_header(struct api *api, struct arena *arena);
@@ -80,7 +84,9 @@ extern const struct api_ops api_lease_grant, api_lease_revoke, api_lease_keep_al
 extern const struct api_ops api_maintenance_alarm, api_maintenance_status,
     api_maintenance_defragment, api_maintenance_hash, api_maintenance_hash_kv,
     api_maintenance_snapshot, api_maintenance_move_leader;
-extern const struct api_ops api_cluster_member_list;
+extern const struct api_ops api_maintenance_downgrade;
+extern const struct api_ops api_cluster_member_list, api_cluster_member_add,
+    api_cluster_member_remove, api_cluster_member_update, api_cluster_member_promote;
 extern const struct api_ops api_auth_status;
 extern const struct api_ops api_health_check, api_health_watch;
 

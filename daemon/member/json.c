@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <json-c/json.h>
 
-enum { URLS_MAX = 64 };
+enum { URLS_MAX = 64, MEMBERS_MAX = 128 };
 
 static const char *take_text(struct json_object *value, struct arena *arena)
 {
@@ -63,27 +63,69 @@ static struct err take_fields(
     return out->name ? OK : ERR(BAD_FORMAT);
 }
 
+/* NULL: not JSON. The caller's to put. */
+static struct json_object *parse(struct slice json)
+{
+    if (json.len > INT32_MAX) {
+        return NULL;
+    }
+    struct json_tokener *tokener = json_tokener_new_ex(16);
+    struct json_object *root =
+        json_tokener_parse_ex(tokener, (const char *)json.data, (int)json.len);
+    json_tokener_free(tokener);
+    return root;
+}
+
 struct err member_from_json(
     struct slice json, struct arena *arena, struct member *out, bool *out_is_promote)
 {
     struct member member = {.name = ""};
     bool is_promote = false;
-    if (json.len > INT32_MAX) {
-        return ERR(BAD_FORMAT);
-    }
-    struct json_tokener *tokener = json_tokener_new_ex(16);
-    struct json_object *root =
-        json_tokener_parse_ex(tokener, (const char *)json.data, (int)json.len);
+    struct json_object *root = parse(json);
     struct err err = ERR(BAD_FORMAT);
     if (json_object_is_type(root, json_type_object)) {
         err = take_fields(root, arena, &member, &is_promote);
     }
     json_object_put(root);
-    json_tokener_free(tokener);
     if (!err_is(err)) {
         *out = member;
         *out_is_promote = is_promote;
     }
+    return err;
+}
+
+static struct err take_list(
+    struct json_object *root, struct arena *arena, struct member **out, size_t *out_count)
+{
+    bool is_promote;
+    if (!json_object_is_type(root, json_type_array) ||
+        json_object_array_length(root) > MEMBERS_MAX) {
+        return ERR(BAD_FORMAT);
+    }
+    size_t count = json_object_array_length(root);
+    struct member *list = arena_zalloc(arena, (count + 1) * sizeof(*list));
+    if (!list) {
+        return ERR(TOO_BIG);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct json_object *item = json_object_array_get_idx(root, i);
+        list[i].name = "";
+        if (!json_object_is_type(item, json_type_object)) {
+            return ERR(BAD_FORMAT);
+        }
+        TRY(take_fields(item, arena, &list[i], &is_promote));
+    }
+    *out = list;
+    *out_count = count;
+    return OK;
+}
+
+struct err member_list_from_json(
+    struct slice json, struct arena *arena, struct member **out, size_t *out_count)
+{
+    struct json_object *root = parse(json);
+    struct err err = take_list(root, arena, out, out_count);
+    json_object_put(root);
     return err;
 }
 

@@ -49,6 +49,9 @@ uint64_t member_self_id(const struct member_table *table);
  * numbers. Errors: BAD_FORMAT. */
 MUST struct err member_from_json(
     struct slice json, struct arena *arena, struct member *out, bool *out_is_promote);
+/* The list that GET /members answers. Errors: BAD_FORMAT, TOO_BIG. */
+MUST struct err member_list_from_json(
+    struct slice json, struct arena *arena, struct member **out, size_t *out_count);
 /* The text as etcd writes it, in the arena. */
 struct slice member_to_json(const struct member *member, struct arena *arena);
 
@@ -81,6 +84,8 @@ size_t member_list(struct member_table *table, struct arena *arena, struct membe
 /* False when there is none. */
 bool member_find(struct member_table *table, uint64_t id, struct arena *arena, struct member *out);
 bool member_is_removed(struct member_table *table, uint64_t id);
+/* Whether this member is a learner. Cheap enough for every call. */
+bool member_self_is_learner(const struct member_table *table);
 /* Ids of those that were removed, in no order; in the arena. */
 size_t member_removed(struct member_table *table, struct arena *arena, uint64_t **out);
 /* "3.6.0"; "not_decided" before one was set. Lent until the table is freed. */

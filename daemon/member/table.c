@@ -21,6 +21,7 @@ struct member_table {
     uint64_t cluster_id;
     uint64_t self_id;
     size_t learners_max;
+    atomic_bool is_learner; /* self */
     struct member_downgrade downgrade;
     struct map *members;          /* id -> struct arena_member */
     struct map *removed;          /* id -> itself, anything but NULL */
@@ -68,6 +69,13 @@ static void held_free(struct held *held)
     }
 }
 
+static void note_self(struct member_table *table, uint64_t id, bool is_learner)
+{
+    if (id == table->self_id) {
+        atomic_store(&table->is_learner, is_learner);
+    }
+}
+
 /* Replaces what the table holds under that id. */
 static void hold(struct member_table *table, const struct member *member)
 {
@@ -75,6 +83,7 @@ static void hold(struct member_table *table, const struct member *member)
     held->arena = arena_new(0);
     held->member = copy_member(held->arena, member);
     held_free(map_put_u64(table->members, member->id, held));
+    note_self(table, member->id, member->is_learner);
 }
 
 static struct member *look(struct member_table *table, uint64_t id)
@@ -210,6 +219,7 @@ struct err member_load(struct member_table *table, struct backend *backend, stru
     table->members = map_new();
     table->removed = map_new();
     table->downgrade = (struct member_downgrade){false};
+    atomic_store(&table->is_learner, false);
     struct err err = load_rows(table, backend, why);
     pthread_mutex_unlock(&table->mutex);
     return err;
@@ -317,6 +327,7 @@ struct err member_promote(struct member_table *table, uint64_t id, struct backen
         err = ERR(MEMBER_NOT_LEARNER);
     } else {
         member->is_learner = false;
+        note_self(table, id, false);
         row_put(member, batch);
     }
     pthread_mutex_unlock(&table->mutex);
@@ -333,6 +344,7 @@ struct err member_remove(struct member_table *table, uint64_t id, struct backend
     } else {
         held_free(map_del_u64(table->members, id));
         map_put_u64(table->removed, id, table);
+        note_self(table, id, false);
         backend_batch_delete(batch, row_key("mmember/", id, key));
         backend_batch_put(batch, row_key("mremoved/", id, key), (struct slice){0});
     }
@@ -477,4 +489,9 @@ void member_downgrade_get(struct member_table *table, struct member_downgrade *o
     pthread_mutex_lock(&table->mutex);
     *out = table->downgrade;
     pthread_mutex_unlock(&table->mutex);
+}
+
+bool member_self_is_learner(const struct member_table *table)
+{
+    return atomic_load_explicit(&table->is_learner, memory_order_relaxed);
 }

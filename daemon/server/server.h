@@ -203,7 +203,8 @@ struct server_transfer {
     int64_t deadline_ms; /* clock_mono_ms() */
     struct err err;
     void (*done)(struct server_transfer *transfer); /* once, any thread, must only queue */
-    struct server_ask ask;                          /* private */
+    void *arg;
+    struct server_ask ask; /* private */
     struct server *server;
 };
 /* done when the target leads. Errors: TIMEOUT_LEADER_TRANSFER, STOPPED. */

@@ -16,9 +16,10 @@ UNARY = {
     "KV": "Range:Range Put:Put DeleteRange:DeleteRange Txn:Txn Compact:Compaction",
     "Lease": "LeaseGrant:LeaseGrant LeaseRevoke:LeaseRevoke LeaseTimeToLive:LeaseTimeToLive "
              "LeaseLeases:LeaseLeases",
-    "Cluster": "MemberList:MemberList",
+    "Cluster": "MemberList:MemberList MemberAdd:MemberAdd MemberRemove:MemberRemove "
+               "MemberUpdate:MemberUpdate MemberPromote:MemberPromote",
     "Maintenance": "Alarm:Alarm Status:Status Defragment:Defragment Hash:Hash HashKV:HashKV "
-                   "MoveLeader:MoveLeader",
+                   "MoveLeader:MoveLeader Downgrade:Downgrade",
 }
 SERVER_STREAMS = {"RangeStream": ("KV", "RangeRequest", "RangeStreamResponse"),
                   "Snapshot": ("Maintenance", "SnapshotRequest", "SnapshotResponse")}

@@ -110,10 +110,12 @@ static void test_promote_and_update_keep_the_rest(void **state)
     struct member update = {.id = 1, .name = "", .peer_urls = &url, .peer_urls_count = 1};
     assert_false(err_is(member_update_peers(f->table, &update, f->batch)));
     assert_true(member_find(f->table, 1, f->arena, &out));
+    assert_true(member_self_is_learner(f->table));
     assert_true(out.is_learner); /* an update of URLs does not promote */
     assert_string_equal(out.peer_urls[0], url);
     assert_false(err_is(member_promote(f->table, 1, f->batch)));
     assert_true(IS(member_promote(f->table, 1, f->batch), MEMBER_NOT_LEARNER));
+    assert_false(member_self_is_learner(f->table));
 }
 
 static void test_rows_bring_members_back(void **state)
