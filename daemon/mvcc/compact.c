@@ -21,6 +21,7 @@ struct err mvcc_compact_begin(struct mvcc *mvcc, revision rev, struct backend_ba
         return ERR(FUTURE_REV);
     }
     row_rev_put(batch, ROW_SCHEDULED, rev);
+    hashes_ask(mvcc, rev, atomic_load(&mvcc->compacted), atomic_load(&mvcc->finished));
     atomic_store(&mvcc->compacted, rev);
     return OK;
 }
@@ -118,6 +119,7 @@ static struct err work_commit(struct mvcc *mvcc, struct slice_work *work, struct
     bury(mvcc, work);
     atomic_fetch_add_explicit(&mvcc->counts.compacted_rows, work->dropped, memory_order_relaxed);
     if (work->is_end) {
+        hashes_keep(mvcc);
         atomic_store(&mvcc->finished, mvcc->walk.goal);
         mvcc->walk.goal = 0;
     }
@@ -125,26 +127,31 @@ static struct err work_commit(struct mvcc *mvcc, struct slice_work *work, struct
 }
 
 /* False when there is nothing to walk now. */
-static bool walk_begin(struct mvcc *mvcc)
+static MUST struct err walk_begin(struct mvcc *mvcc, bool *out_has_work, struct why *why)
 {
-    if (mvcc->walk.goal != 0) {
-        return true;
+    *out_has_work = mvcc->walk.goal != 0;
+    if (*out_has_work) {
+        return OK;
     }
     revision finished = atomic_load(&mvcc->finished);
     revision goal = atomic_load(&mvcc->compact_goal);
     if (goal <= finished) {
-        return false;
+        return OK;
     }
+    TRY(hashes_make(mvcc, goal, why));
     mvcc->walk.goal = goal;
     mvcc->walk.main = finished > 0 ? finished : 0;
     mvcc->walk.sub = 0;
-    return true;
+    *out_has_work = true;
+    return OK;
 }
 
 struct err mvcc_compact_step(struct mvcc *mvcc, size_t rows_max, bool *out_done, struct why *why)
 {
+    bool has_work;
     check(rows_max > 0);
-    if (walk_begin(mvcc)) {
+    TRY(walk_begin(mvcc, &has_work, why));
+    if (has_work) {
         struct slice_work work = {
             .batch = backend_batch_new(), .graves = mem_alloc(rows_max * sizeof(struct grave))};
         revision main = mvcc->walk.main;

@@ -35,6 +35,7 @@ struct hasher {
     revision rev;
     revision compacted;
     bool has_living;
+    bool is_compaction;    /* of rev, before it drops anything */
     struct replaced early; /* replaced at or below the compacted revision */
     struct replaced late;
     uint32_t hash;
@@ -81,6 +82,9 @@ static struct err replaced_find(struct hasher *hasher, struct backend *backend,
     while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
         struct row row;
         err = row_take(key, value, &row, why);
+        /* etcd's compaction keeps a tombstone exactly at its revision: then it keeps something. */
+        hasher->has_living |=
+            !err_is(err) && hasher->is_compaction && row.is_tombstone && row.main == hasher->rev;
         if (!err_is(err) && row.link_main > 0 && row.link_main <= hasher->compacted) {
             bool is_early = row.main <= hasher->compacted;
             replaced_add(is_early ? &hasher->early : &hasher->late, row.link_main, row.link_sub);
@@ -172,7 +176,7 @@ static struct err hasher_run(struct hasher *hasher, struct mvcc *mvcc, struct wh
     struct backend_snapshot *snapshot = backend_snapshot_take(mvcc->backend);
     struct err err = count_at(mvcc, &all, hasher->rev, &living);
     hasher->has_living = living > 0;
-    if (atomic_load(&mvcc->compacted) != hasher->compacted) {
+    if (!hasher->is_compaction && atomic_load(&mvcc->compacted) != hasher->compacted) {
         err = ERR(AGAIN); /* rows may have gone that the older compacted revision promises */
     }
     if (!err_is(err)) {
@@ -182,6 +186,24 @@ static struct err hasher_run(struct hasher *hasher, struct mvcc *mvcc, struct wh
         err = rows_hash(hasher, mvcc->backend, snapshot, why);
     }
     backend_snapshot_release(mvcc->backend, snapshot);
+    return err;
+}
+
+static struct err hasher_finish(
+    struct hasher *hasher, struct mvcc *mvcc, struct mvcc_hash *out, struct why *why)
+{
+    buf_init(&hasher->kv, SIZE_MAX / 2);
+    hasher->hash = crc32c(0, SLICE("key"));
+    /* below every revision, as the reference has it, nothing but the bucket's name is hashed */
+    struct err err = hasher->rev < 0 ? OK : hasher_run(hasher, mvcc, why);
+    if (!err_is(err)) {
+        out->hash = hasher->hash;
+        out->rev = hasher->rev;
+        out->compact_rev = hasher->compacted;
+    }
+    free(hasher->early.places);
+    free(hasher->late.places);
+    buf_fini(&hasher->kv);
     return err;
 }
 
@@ -196,24 +218,81 @@ static struct err hash_once(struct mvcc *mvcc, revision rev, struct mvcc_hash *o
         return ERR(FUTURE_REV);
     }
     struct hasher hasher = {.rev = rev ? rev : current, .compacted = compacted};
-    buf_init(&hasher.kv, SIZE_MAX / 2);
-    hasher.hash = crc32c(0, SLICE("key"));
-    /* below every revision, as the reference has it, nothing but the bucket's name is hashed */
-    struct err err = rev < 0 ? OK : hasher_run(&hasher, mvcc, why);
-    if (!err_is(err)) {
-        *out = (struct mvcc_hash){hasher.hash, hasher.rev, compacted, current};
+    TRY(hasher_finish(&hasher, mvcc, out, why));
+    out->current_rev = current;
+    return OK;
+}
+
+static bool is_kept(struct mvcc *mvcc, revision rev, struct mvcc_hash *out)
+{
+    struct compact_hashes *hashes = &mvcc->hashes;
+    bool is_found = false;
+    pthread_mutex_lock(&hashes->mutex);
+    for (size_t i = 0; i < hashes->count && !is_found; i++) {
+        if (hashes->kept[i].rev == rev) {
+            *out = hashes->kept[i];
+            is_found = true;
+        }
     }
-    free(hasher.early.places);
-    free(hasher.late.places);
-    buf_fini(&hasher.kv);
-    return err;
+    pthread_mutex_unlock(&hashes->mutex);
+    return is_found;
 }
 
 struct err mvcc_hash_kv(struct mvcc *mvcc, revision rev, struct mvcc_hash *out, struct why *why)
 {
     struct err err;
+    if (is_kept(mvcc, rev, out)) {
+        out->current_rev = atomic_load(&mvcc->published);
+        return OK;
+    }
     do {
         err = hash_once(mvcc, rev, out, why);
     } while (IS(err, AGAIN));
     return err;
+}
+
+size_t mvcc_hashes(struct mvcc *mvcc, struct mvcc_hash out[MVCC_HASHES_MAX])
+{
+    pthread_mutex_lock(&mvcc->hashes.mutex);
+    size_t count = mvcc->hashes.count;
+    memcpy(out, mvcc->hashes.kept, count * sizeof(*out));
+    pthread_mutex_unlock(&mvcc->hashes.mutex);
+    return count;
+}
+
+/* A compaction that was asked for while the one before it was under way has no hash that another
+ * member must have too. */
+void hashes_ask(struct mvcc *mvcc, revision rev, revision before, revision finished)
+{
+    struct compact_hashes *hashes = &mvcc->hashes;
+    pthread_mutex_lock(&hashes->mutex);
+    hashes->asked = rev;
+    hashes->before = before == finished ? before : -2;
+    pthread_mutex_unlock(&hashes->mutex);
+}
+
+struct err hashes_make(struct mvcc *mvcc, revision goal, struct why *why)
+{
+    struct compact_hashes *hashes = &mvcc->hashes;
+    pthread_mutex_lock(&hashes->mutex);
+    struct hasher hasher = {.rev = goal, .compacted = hashes->before, .is_compaction = true};
+    bool is_due = hashes->asked == goal && hashes->before != -2;
+    pthread_mutex_unlock(&hashes->mutex);
+    hashes->is_due = is_due && (size_t)mvcc_keys(mvcc) <= hashes->keys_max;
+    return hashes->is_due ? hasher_finish(&hasher, mvcc, &hashes->made, why) : OK;
+}
+
+void hashes_keep(struct mvcc *mvcc)
+{
+    struct compact_hashes *hashes = &mvcc->hashes;
+    if (!hashes->is_due) {
+        return;
+    }
+    pthread_mutex_lock(&hashes->mutex);
+    if (hashes->count == MVCC_HASHES_MAX) {
+        memmove(hashes->kept, hashes->kept + 1, --hashes->count * sizeof(hashes->kept[0]));
+    }
+    hashes->kept[hashes->count++] = hashes->made;
+    hashes->is_due = false;
+    pthread_mutex_unlock(&hashes->mutex);
 }

@@ -32,7 +32,10 @@ struct mvcc_options {
     struct backend *backend;  /* borrowed; outlives the mvcc */
     size_t value_cache_bytes; /* newest values kept in memory; 0: none */
     size_t history_bytes;     /* newest changes kept in memory; 0: a default */
-    unsigned open_threads;    /* that read the rows at open; 0: as suits them and the machine */
+    /* A compaction hashes the store first when it holds no more keys than this: a walk over every
+     * row, where compaction itself walks the newest. */
+    size_t hash_keys_max;
+    unsigned open_threads; /* that read the rows at open; 0: as suits them and the machine */
 };
 
 /* Rebuilds the index from the rows. An empty store starts at revision 1, as etcd's. Errors: IO,
@@ -172,9 +175,14 @@ struct mvcc_hash {
     revision current_rev;
 };
 
-/* etcd's HashKV, byte-exact. rev 0: the newest. Errors: COMPACTED, FUTURE_REV, IO. */
+/* etcd's HashKV, byte-exact. rev 0: the newest. At the revision of one of the last compactions it
+ * is what that one hashed to, with the compacted revision before it. Errors: COMPACTED, FUTURE_REV,
+ * IO. */
 MUST struct err mvcc_hash_kv(
     struct mvcc *mvcc, revision rev, struct mvcc_hash *out, struct why *why);
+/* What the last compactions hashed to, ascending. Any thread. */
+enum { MVCC_HASHES_MAX = 10 };
+size_t mvcc_hashes(struct mvcc *mvcc, struct mvcc_hash out[MVCC_HASHES_MAX]);
 
 /* Every stored row in revision order as etcd's `key` bucket holds it (value: canonical
  * mvccpb.KeyValue, built by the callee of fn from kv): for the bbolt export. kv.value is filled.

@@ -40,6 +40,9 @@ struct err mvcc_open(const struct mvcc_options *options, struct mvcc **out, stru
     /* Readers come in streams of slices; the apply thread must not starve behind them. */
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&mvcc->lock, &attr);
+    pthread_mutex_init(&mvcc->hashes.mutex, NULL);
+    mvcc->hashes.keys_max = options->hash_keys_max;
+    mvcc->hashes.before = -2;
     pthread_rwlockattr_destroy(&attr);
     index_init(&mvcc->index);
     ring_init(&mvcc->ring, options->history_bytes ? options->history_bytes : RING_DEFAULT);
@@ -80,6 +83,7 @@ void mvcc_close(struct mvcc *mvcc)
     ring_fini(&mvcc->ring);
     index_fini(&mvcc->index);
     pthread_rwlock_destroy(&mvcc->lock);
+    pthread_mutex_destroy(&mvcc->hashes.mutex);
     free(mvcc);
 }
 

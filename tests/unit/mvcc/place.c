@@ -129,7 +129,8 @@ const char *place_list(
 int place_setup(void **state)
 {
     struct place *place = mem_new(sizeof(*place));
-    place_init(place, (struct mvcc_options){.value_cache_bytes = 1024 * 1024});
+    place_init(
+        place, (struct mvcc_options){.value_cache_bytes = 1024 * 1024, .hash_keys_max = 1000});
     *state = place;
     return 0;
 }

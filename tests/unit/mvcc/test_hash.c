@@ -97,11 +97,61 @@ static void test_hash_does_not_hang_on_how_far_compaction_is(void **state)
     assert_hash(place, 7, 2990109440);
 }
 
+static void assert_kept(struct place *place, revision rev, uint32_t hash, revision compact_rev)
+{
+    struct mvcc_hash out;
+    assert_false(err_is(mvcc_hash_kv(place->mvcc, rev, &out, NULL)));
+    assert_int_equal(out.hash, hash);
+    assert_int_equal(out.compact_rev, compact_rev);
+    assert_int_equal(out.current_rev, mvcc_revision(place->mvcc));
+}
+
+static void test_compactions_are_remembered_by_their_hash(void **state)
+{
+    struct place *place = *state;
+    struct mvcc_hash kept[MVCC_HASHES_MAX];
+    put_all(place);
+    delete_some(place);
+    place_compact(place, 6);
+    assert_kept(place, 6, 901449133, -1);
+    place_put(place, "a", "5", 0);
+    place_put(place, "d", "5", 0);
+    place_put(place, "d", "5", 0);
+    place_compact(place, 8);
+    assert_kept(place, 6, 901449133, -1);
+    assert_kept(place, 8, 504815596, 6);
+    place_delete(place, "", "z");
+    place_compact(place, 9);
+    place_compact(place, 12); /* keeps nothing but tombstones at its own revision */
+    assert_kept(place, 9, 1030805648, 8);
+    assert_kept(place, 12, 3552493895, 9);
+    assert_int_equal(mvcc_hashes(place->mvcc, kept), 4);
+    for (int i = 0; i < 12; i++) {
+        place_put(place, "k", "v", 0);
+        place_compact(place, mvcc_revision(place->mvcc));
+    }
+    assert_int_equal(mvcc_hashes(place->mvcc, kept), MVCC_HASHES_MAX);
+    assert_int_equal(kept[MVCC_HASHES_MAX - 1].rev, mvcc_revision(place->mvcc));
+}
+
+static void test_a_compaction_that_overtook_another_has_no_hash(void **state)
+{
+    struct place *place = *state;
+    struct mvcc_hash kept[MVCC_HASHES_MAX];
+    put_all(place);
+    assert_false(err_is(mvcc_compact_begin(place->mvcc, 3, place->batch)));
+    place_write(place);
+    place_compact(place, 4);
+    assert_int_equal(mvcc_hashes(place->mvcc, kept), 0);
+}
+
 int run_hash_tests(void)
 {
     const struct CMUnitTest tests[] = {
         PLACE_TEST(test_hash_is_the_references),
         PLACE_TEST(test_hash_after_compactions_is_the_references),
+        PLACE_TEST(test_compactions_are_remembered_by_their_hash),
+        PLACE_TEST(test_a_compaction_that_overtook_another_has_no_hash),
         PLACE_TEST(test_hash_does_not_hang_on_how_far_compaction_is),
     };
     return cmocka_run_group_tests_name("hash", tests, NULL, NULL);
