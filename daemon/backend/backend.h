@@ -74,9 +74,9 @@ MUST struct err backend_flush(struct backend *backend, struct why *why);
  * caller only. */
 MUST struct err backend_compact_files(struct backend *backend, struct why *why);
 
-/* Whether a flush or a merge in the background has failed since the store was opened: nobody waits
- * for those, and without this the store would take writes until its memory is full, then hold them
- * for ever. Errors: IO. */
+/* Whether a write, a flush or a merge has failed since the store was opened. Nobody waits for those
+ * in the background, and without this the store would take writes until its memory is full, then
+ * hold them for ever. Errors: IO. */
 MUST struct err backend_health(struct backend *backend, struct why *why);
 
 /* Bytes of the files on disk, and an estimate of those that hold live data (etcd's dbSize and

@@ -65,7 +65,7 @@ struct err backend_write(struct backend *backend, struct backend_batch *batch, s
 {
     char *text = NULL;
     rocksdb_write(backend->db, backend->write, batch->rocks, &text);
-    return store_err(backend, "write", text, why);
+    return store_change_err(backend, "write", text, why);
 }
 
 /* RocksDB's own range deletion does not go with the memtable's hints (it aborts): whole files go

@@ -44,6 +44,17 @@ struct err store_err(struct backend *backend, const char *doing, char *text, str
     return err;
 }
 
+struct err store_change_err(struct backend *backend, const char *doing, char *text, struct why *why)
+{
+    struct why own = {""};
+    struct err err = store_err(backend, doing, text, &own);
+    if (err_is(err) && !atomic_flag_test_and_set(&backend->is_failing)) {
+        backend->failure = own;
+        atomic_store(&backend->has_failed, true);
+    }
+    return err_is(err) ? why_set(why, err, "%s", own.text) : OK;
+}
+
 rocksdb_readoptions_t *store_read_options(const struct backend_snapshot *snapshot)
 {
     rocksdb_readoptions_t *read = rocksdb_readoptions_create();
@@ -190,7 +201,7 @@ struct err backend_flush(struct backend *backend, struct why *why)
     rocksdb_flushoptions_set_wait(flush, 1);
     rocksdb_flush(backend->db, flush, &text);
     rocksdb_flushoptions_destroy(flush);
-    return store_err(backend, "flush", text, why);
+    return store_change_err(backend, "flush", text, why);
 }
 
 static struct err garbage_age(struct backend *backend, const char *part, struct why *why)
@@ -198,19 +209,7 @@ static struct err garbage_age(struct backend *backend, const char *part, struct 
     const char *name = "blob_garbage_collection_age_cutoff";
     char *text = NULL;
     rocksdb_set_options(backend->db, 1, &name, &part, &text);
-    return store_err(backend, "set up", text, why);
-}
-
-struct err backend_compact_files(struct backend *backend, struct why *why)
-{
-    TRY(backend_flush(backend, why));
-    TRY(garbage_age(backend, "1.0", why)); /* every value file, not the oldest alone */
-    rocksdb_compactoptions_t *compact = rocksdb_compactoptions_create();
-    rocksdb_compactoptions_set_exclusive_manual_compaction(compact, 0);
-    rocksdb_compactoptions_set_bottommost_level_compaction(compact, COMPACT_FORCE);
-    rocksdb_compact_range_opt(backend->db, compact, NULL, 0, NULL, 0);
-    rocksdb_compactoptions_destroy(compact);
-    return garbage_age(backend, "0.25", why);
+    return store_change_err(backend, "set up", text, why);
 }
 
 static uint64_t property(struct backend *backend, const char *name)
@@ -222,10 +221,26 @@ static uint64_t property(struct backend *backend, const char *name)
 struct err backend_health(struct backend *backend, struct why *why)
 {
     uint64_t errors = property(backend, "rocksdb.background-errors");
+    if (atomic_load(&backend->has_failed)) {
+        return why_set(why, ERR(IO), "%s", backend->failure.text);
+    }
     return errors ? why_set(why, ERR(IO),
                         "the store's background work failed %llu times; %s/LOG says why",
                         (unsigned long long)errors, backend->path)
                   : OK;
+}
+
+struct err backend_compact_files(struct backend *backend, struct why *why)
+{
+    TRY(backend_flush(backend, why));
+    TRY(garbage_age(backend, "1.0", why)); /* every value file, not the oldest alone */
+    rocksdb_compactoptions_t *compact = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(compact, 0);
+    rocksdb_compactoptions_set_bottommost_level_compaction(compact, COMPACT_FORCE);
+    rocksdb_compact_range_opt(backend->db, compact, NULL, 0, NULL, 0);
+    rocksdb_compactoptions_destroy(compact);
+    TRY(garbage_age(backend, "0.25", why));
+    return backend_health(backend, why); /* the merge itself tells nothing */
 }
 
 /* What waits in memory will be in files soon: counted, so that a quota holds before the flush. */

@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 
 #include <rocksdb/c.h>
+#include <stdatomic.h>
 
 struct backend {
     rocksdb_t *db;
@@ -16,6 +17,9 @@ struct backend {
     rocksdb_writeoptions_t *write;
     rocksdb_readoptions_t *read; /* of now; reads of a snapshot make their own */
     char *path;
+    atomic_flag is_failing;
+    atomic_bool has_failed; /* then failure says how; both stay */
+    struct why failure;
 };
 
 struct backend_batch {
@@ -28,6 +32,9 @@ struct backend_snapshot {
 
 /* Takes text (RocksDB's, NULL: no failure) and frees it. */
 MUST struct err store_err(struct backend *backend, const char *doing, char *text, struct why *why);
+/* The same of an operation that changes the store: its first failure is kept for backend_health. */
+MUST struct err store_change_err(
+    struct backend *backend, const char *doing, char *text, struct why *why);
 /* Checksums verified, at the snapshot when there is one. Gives. */
 rocksdb_readoptions_t *store_read_options(const struct backend_snapshot *snapshot);
 
