@@ -331,6 +331,44 @@ bool head_parse(struct slice bytes, size_t field_count_max, struct head *out_hea
     return true;
 }
 
+/* "HTTP/1.1 200 OK". */
+static bool parse_status_line(
+    struct slice line, struct head *head, int *out_status, struct head_refusal *out)
+{
+    if (!parse_version(word_next(&line), head, out)) {
+        return false;
+    }
+    struct slice code = word_next(&line);
+    int status = 0;
+    for (size_t i = 0; i < code.len && i < 3; i++) {
+        bool is_digit = code.data[i] >= '0' && code.data[i] <= '9';
+        status = is_digit && status >= 0 ? status * 10 + (code.data[i] - '0') : -1;
+    }
+    if (code.len != 3 || status < 100) {
+        return refuse(out, 400, NULL);
+    }
+    *out_status = status;
+    return true;
+}
+
+bool head_parse_answer(
+    struct slice bytes, size_t field_count_max, struct head *out_head, int *out_status)
+{
+    struct head head = {.content_length = -1};
+    struct head_refusal refusal;
+    struct slice line;
+    bool is_good = line_next(&bytes, &line) &&
+                   parse_status_line(line, &head, out_status, &refusal) &&
+                   parse_fields(bytes, field_count_max, &head, &refusal) &&
+                   check_framing(&head, &refusal) && check_connection(&head, &refusal);
+    if (!is_good) {
+        head_fini(&head);
+        return false;
+    }
+    *out_head = head;
+    return true;
+}
+
 void head_fini(struct head *head)
 {
     free(head->fields);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The head of a request: gathered line by line under a limit, then parsed in place. Stricter than
- * Go where leniency lets requests be smuggled: no folded headers, no Content-Length beside
- * Transfer-Encoding. Pure.
+ * The head of a request or an answer: gathered line by line under a limit, then parsed in place.
+ * Stricter than Go where leniency lets requests be smuggled: no folded headers, no Content-Length
+ * beside Transfer-Encoding. Pure.
  */
 #ifndef HTTP_HEAD_H
 #define HTTP_HEAD_H
@@ -53,6 +53,9 @@ struct head_refusal {
  * not to be used. */
 bool head_parse(struct slice bytes, size_t field_count_max, struct head *out_head,
     struct head_refusal *out_refusal);
+/* The same for an answer. False: it is none, out_* are not to be used. */
+bool head_parse_answer(
+    struct slice bytes, size_t field_count_max, struct head *out_head, int *out_status);
 void head_fini(struct head *head);
 /* The first field of that name; {NULL, 0} when there is none. */
 struct slice head_field_get(const struct head *head, const char *name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * HTTP/1.1, server side: connections that others accepted, plain or TLS, on one thread of its own
- * (libevent). Every limit is held before memory is taken. Requests of one connection are served one
- * after the other.
+ * HTTP/1.1, server side (the client's is in http/client.h): connections that others accepted, plain
+ * or TLS, on one thread of its own (libevent). Every limit is held before memory is taken. Requests
+ * of one connection are served one after the other.
  *
  * A request belongs to the handler from `serve` until http_respond, http_end or http_abort, each of
  * which gives it back. No callback starts after that. Callbacks run on the server's thread;
@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "http/client.h"
 
 #include <openssl/ssl.h>
 
@@ -33,6 +34,7 @@ struct http_options {
     size_t header_bytes_max;   /* 1 MiB + 4096, as Go */
     size_t header_count_max;   /* 1000 */
     size_t gathered_bytes_max; /* 256 MiB of gathered bodies, of all connections together */
+    const char *thread_name;   /* "http" */
 };
 
 /* What stands behind a listener. The caller's; outlives the server. */
@@ -64,6 +66,9 @@ void http_server_free(struct http_server *server);
 /* Takes a connected socket. What is over the limits is closed. Any thread. peer: "127.0.0.1:1234";
  * copied. */
 void http_adopt(struct http_server *server, const struct http_site *site, int fd, const char *peer);
+/* The loop that the server's thread runs, for clients and timers of the same thread. After
+ * http_server_stop nothing runs on it any more. */
+struct event_base *http_server_base(struct http_server *server);
 /* Connections now open. */
 size_t http_connections(const struct http_server *server);
 

@@ -75,7 +75,8 @@ struct http_server *http_server_new(const struct http_options *options)
 static void *run(void *arg)
 {
     struct http_server *server = arg;
-    prctl(PR_SET_NAME, "http");
+    const char *name = server->options.thread_name;
+    prctl(PR_SET_NAME, name ? name : "http");
     event_base_loop(server->base, EVLOOP_NO_EXIT_ON_EMPTY);
     while (!list_is_empty(&server->conns)) {
         conn_close(LIST_ITEM(server->conns.next, struct conn, node));
@@ -174,6 +175,11 @@ void http_server_free(struct http_server *server)
     check(atomic_load(&server->request_count) == 0);
     close(server->wake_fd);
     free(server);
+}
+
+struct event_base *http_server_base(struct http_server *server)
+{
+    return server->base;
 }
 
 size_t http_connections(const struct http_server *server)

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/dial.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <netdb.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct dial {
+    struct event_base *base;
+    struct event *event; /* connected, or the deadline */
+    struct lookup *lookup;
+    const struct addrinfo *next; /* to be tried; the lookup's */
+    int fd;
+    int64_t deadline_ms;
+    char *where;
+    struct why why;
+    struct err err;
+    dial_fn *done;
+    void *arg;
+};
+
+static void dial_free(struct dial *dial)
+{
+    if (dial->event) {
+        event_free(dial->event);
+    }
+    if (dial->fd >= 0) {
+        close(dial->fd);
+    }
+    lookup_end(dial->lookup);
+    free(dial->where);
+    free(dial);
+}
+
+void dial_cancel(struct dial *dial)
+{
+    if (dial) {
+        dial_free(dial);
+    }
+}
+
+static void finish(struct dial *dial, int fd)
+{
+    dial_fn *done = dial->done;
+    void *arg = dial->arg;
+    struct err err = dial->err;
+    struct why why = dial->why;
+    dial->fd = -1;
+    dial_free(dial);
+    done(arg, fd, err, why.text);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg);
+
+/* Waits for what (EV_WRITE on fd, or nothing but the time). */
+static void await(struct dial *dial, int fd, short what, int64_t ms)
+{
+    struct timeval at = {ms / 1000, ms % 1000 * 1000};
+    if (dial->event) {
+        event_free(dial->event);
+    }
+    dial->event = event_new(dial->base, fd, what, on_event, dial);
+    check(dial->event && event_add(dial->event, &at) == 0);
+}
+
+static int64_t left_ms(const struct dial *dial)
+{
+    int64_t left = dial->deadline_ms - clock_mono_ms();
+    return left > 0 ? left : 0;
+}
+
+static bool connect_to(
+    struct dial *dial, int family, const struct sockaddr *address, socklen_t size)
+{
+    dial->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (dial->fd < 0) {
+        dial->err = why_errno(&dial->why, errno, "dial %s: socket", dial->where);
+        return false;
+    }
+    if (connect(dial->fd, address, size) != 0 && errno != EINPROGRESS) {
+        dial->err = why_errno(&dial->why, errno, "dial %s: connect", dial->where);
+        close(dial->fd);
+        dial->fd = -1;
+        return false;
+    }
+    await(dial, dial->fd, EV_WRITE, left_ms(dial));
+    return true;
+}
+
+/* False: no address is left. */
+static bool try_next(struct dial *dial)
+{
+    while (dial->next) {
+        const struct addrinfo *address = dial->next;
+        dial->next = address->ai_next;
+        if (connect_to(dial, address->ai_family, address->ai_addr, address->ai_addrlen)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_connected(struct dial *dial)
+{
+    int failure = 0;
+    socklen_t size = sizeof(failure);
+    if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &failure, &size) != 0) {
+        failure = errno;
+    }
+    if (failure == 0) {
+        dial->err = OK;
+        finish(dial, dial->fd);
+        return;
+    }
+    dial->err = why_errno(&dial->why, failure, "dial %s: connect", dial->where);
+    close(dial->fd);
+    dial->fd = -1;
+    if (!try_next(dial)) {
+        finish(dial, -1);
+    }
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct dial *dial = arg;
+    (void)fd;
+    if (what & EV_WRITE) {
+        on_connected(dial);
+        return;
+    }
+    if (left_ms(dial) == 0) {
+        dial->err = why_set(&dial->why, ERR(TIMEDOUT), "dial %s: i/o timeout", dial->where);
+        if (dial->fd >= 0) {
+            close(dial->fd);
+            dial->fd = -1;
+        }
+    }
+    finish(dial, -1);
+}
+
+static void on_looked_up(void *arg, int failure, const struct addrinfo *addresses)
+{
+    struct dial *dial = arg;
+    if (failure) {
+        dial->err =
+            why_set(&dial->why, ERR(IO), "dial %s: lookup: %s", dial->where, gai_strerror(failure));
+        finish(dial, -1);
+        return;
+    }
+    dial->next = addresses;
+    if (!try_next(dial)) {
+        finish(dial, -1);
+    }
+}
+
+static bool connect_ip(struct dial *dial, const struct http_target *target)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    uint16_t port = htons((uint16_t)strtoul(target->port, NULL, 10));
+    if (inet_pton(AF_INET, target->host, &v4.sin_addr) == 1) {
+        v4.sin_port = port;
+        return connect_to(dial, AF_INET, (const struct sockaddr *)&v4, sizeof(v4));
+    }
+    v6.sin6_port = port;
+    check(inet_pton(AF_INET6, target->host, &v6.sin6_addr) == 1);
+    return connect_to(dial, AF_INET6, (const struct sockaddr *)&v6, sizeof(v6));
+}
+
+static bool connect_unix(struct dial *dial, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+    if (len >= sizeof(address.sun_path)) {
+        dial->err = why_set(&dial->why, ERR(BAD_INPUT), "dial %s: path too long", path);
+        return false;
+    }
+    memcpy(address.sun_path, path, len);
+    return connect_to(dial, AF_UNIX, (const struct sockaddr *)&address, sizeof(address));
+}
+
+static bool is_ip(const char *host)
+{
+    struct in6_addr any;
+    return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
+}
+
+static bool begin(struct dial *dial, const struct http_target *target)
+{
+    if (target->unix_path) {
+        return connect_unix(dial, target->unix_path);
+    }
+    if (is_ip(target->host)) {
+        return connect_ip(dial, target);
+    }
+    dial->lookup = lookup_start(dial->base, target->host, target->port, on_looked_up, dial);
+    if (!dial->lookup) {
+        dial->err = why_set(&dial->why, ERR(INTERNAL), "dial %s: no thread", dial->where);
+        return false;
+    }
+    await(dial, -1, EV_TIMEOUT, left_ms(dial));
+    return true;
+}
+
+struct dial *dial_start(struct event_base *base, const struct http_target *target,
+    int64_t timeout_ms, dial_fn *done, void *arg)
+{
+    struct dial *dial = mem_new(sizeof(*dial));
+    dial->base = base;
+    dial->fd = -1;
+    dial->where = mem_strdup(target->unix_path ? target->unix_path : target->authority);
+    dial->deadline_ms = clock_mono_ms() + timeout_ms;
+    dial->done = done;
+    dial->arg = arg;
+    if (!begin(dial, target)) {
+        await(dial, -1, EV_TIMEOUT, 0);
+        dial->deadline_ms = INT64_MAX; /* on_event: it failed already, for a better reason */
+    }
+    return dial;
+}

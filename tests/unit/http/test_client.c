@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The client side against our own server over loopback, and against a socket that answers what the
+ * test wrote. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/http.h"
+
+#include <arpa/inet.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { BIG = 3 << 20 };
+
+static struct event_base *base;
+static struct http_client *client;
+static struct http_server *server;
+static int listen_fd;
+static char port[8];
+static char authority[32];
+static pthread_t acceptor;
+static atomic_int accepted;
+static atomic_size_t body_bytes;
+
+/* What the last call came to. */
+static struct {
+    bool is_done;
+    struct err err;
+    int status;
+    char why[256];
+    char body[4096];
+    char type[64];
+    size_t streamed;
+    bool wants_stream;
+} got;
+
+static void on_body(
+    struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+{
+    (void)arg;
+    if (event == HTTP_BODY_BYTES) {
+        atomic_fetch_add(&body_bytes, bytes.len);
+    } else if (event == HTTP_BODY_END) {
+        http_respond(request, 200, SLICE("taken"));
+    } else {
+        http_respond(request, 400, bytes);
+    }
+}
+
+static void on_echo(
+    struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+{
+    (void)arg;
+    http_set_header(request, "X-Method", "echo");
+    http_respond(request, event == HTTP_BODY_END ? 200 : 400, bytes);
+}
+
+static void on_closed(struct http_request *request, void *arg)
+{
+    (void)arg;
+    http_end(request);
+}
+
+static const struct http_stream taking = {.body = on_body, .closed = on_closed};
+
+static void serve_stream(struct http_request *request)
+{
+    http_start(request, 200);
+    for (int i = 0; i < 3; i++) {
+        struct buf piece;
+        buf_init(&piece, 64);
+        buf_add_str(&piece, "piece");
+        http_write(request, &piece);
+    }
+    http_end(request);
+}
+
+static void serve(struct http_request *request, void *arg)
+{
+    (void)arg;
+    if (slice_eq(http_path(request), SLICE("/echo"))) {
+        http_body_gather(request, 1024, on_echo, NULL);
+    } else if (slice_eq(http_path(request), SLICE("/take"))) {
+        http_body_stream(request, &taking, NULL);
+    } else if (slice_eq(http_path(request), SLICE("/stream"))) {
+        serve_stream(request);
+    } else {
+        http_respond_error(request, 404, "404 page not found");
+    }
+}
+
+static struct http_site site = {.serve = serve};
+
+static void *accept_all(void *arg)
+{
+    int fd;
+    (void)arg;
+    while ((fd = accept(listen_fd, NULL, NULL)) >= 0) {
+        atomic_fetch_add(&accepted, 1);
+        http_adopt(server, &site, fd, "test");
+    }
+    return NULL;
+}
+
+static int open_listener(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof(address);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    snprintf(port, sizeof(port), "%u", ntohs(address.sin_port));
+    snprintf(authority, sizeof(authority), "127.0.0.1:%s", port);
+    return fd;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    memset(&got, 0, sizeof(got));
+    atomic_store(&accepted, 0);
+    atomic_store(&body_bytes, 0);
+    listen_fd = open_listener();
+    server = http_server_new(&(struct http_options){.idle_ms = 200});
+    assert_false(err_is(http_server_start(server, NULL)));
+    assert_int_equal(pthread_create(&acceptor, NULL, accept_all, NULL), 0);
+    base = event_base_new();
+    client = http_client_new(&(struct http_client_options){.base = base, .dial_ms = 2000});
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    http_client_free(client);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    event_base_free(base);
+    shutdown(listen_fd, SHUT_RDWR);
+    pthread_join(acceptor, NULL);
+    close(listen_fd);
+    http_server_free(server);
+    return 0;
+}
+
+static void on_done(void *arg, const struct http_answer *answer)
+{
+    assert_ptr_equal(arg, &got);
+    struct slice type = http_answer_header(answer, "content-type");
+    got.is_done = true;
+    got.err = answer->err;
+    got.status = answer->status;
+    snprintf(got.why, sizeof(got.why), "%s", answer->why);
+    snprintf(got.body, sizeof(got.body), "%.*s", (int)answer->body.len,
+        answer->body.data ? (const char *)answer->body.data : "");
+    snprintf(got.type, sizeof(got.type), "%.*s", (int)type.len,
+        type.data ? (const char *)type.data : "");
+    event_base_loopbreak(base);
+}
+
+static bool on_started(void *arg, const struct http_answer *answer)
+{
+    assert_ptr_equal(arg, &got);
+    assert_int_equal(answer->status, 200);
+    return got.wants_stream;
+}
+
+static void on_piece(void *arg, struct slice bytes)
+{
+    assert_ptr_equal(arg, &got);
+    got.streamed += bytes.len;
+}
+
+static struct http_call call_of(const char *method, const char *path)
+{
+    return (struct http_call){.target = {.authority = authority, .host = "127.0.0.1", .port = port},
+        .method = method,
+        .path = path,
+        .answer_max = 1024,
+        .timeout_ms = 3000,
+        .done = on_done,
+        .arg = &got};
+}
+
+static void run(const struct http_call *call)
+{
+    got.is_done = false;
+    http_client_call(client, call);
+    assert_false(got.is_done);
+    event_base_loop(base, 0);
+    assert_true(got.is_done);
+}
+
+static void test_calls_share_one_connection(void **state)
+{
+    struct http_call call = call_of("POST", "/echo");
+    (void)state;
+    call.body = SLICE("hello");
+    for (int i = 0; i < 5; i++) {
+        run(&call);
+        assert_int_equal(got.err.code, ERR_OK);
+        assert_int_equal(got.status, 200);
+        assert_string_equal(got.body, "hello");
+    }
+    struct http_call missing = call_of("GET", "/missing");
+    run(&missing);
+    assert_int_equal(got.status, 404);
+    assert_string_equal(got.body, "404 page not found\n");
+    assert_string_equal(got.type, "text/plain; charset=utf-8");
+    assert_int_equal(atomic_load(&accepted), 1);
+}
+
+/* The server lets go of an idle connection; the next call gets a new one without an error. */
+static void test_a_stale_connection_is_replaced(void **state)
+{
+    struct http_call call = call_of("GET", "/x");
+    (void)state;
+    run(&call);
+    assert_int_equal(got.status, 404);
+    usleep(400000);
+    run(&call);
+    assert_int_equal(got.err.code, ERR_OK);
+    assert_int_equal(got.status, 404);
+    assert_int_equal(atomic_load(&accepted), 2);
+}
+
+static void test_a_stream_comes_in_pieces(void **state)
+{
+    struct http_call call = call_of("GET", "/stream");
+    (void)state;
+    call.started = on_started;
+    call.piece = on_piece;
+    got.wants_stream = true;
+    run(&call);
+    assert_int_equal(got.err.code, ERR_CLOSED);
+    assert_int_equal(got.streamed, 15);
+    got.wants_stream = false;
+    run(&call);
+    assert_int_equal(got.err.code, ERR_UNSUPPORTED);
+    assert_int_equal(got.streamed, 15);
+}
+
+static size_t produced;
+
+static struct err produce(void *arg, void *out, size_t size, size_t *out_got, struct why *why)
+{
+    assert_ptr_equal(arg, &got);
+    if (produced == SIZE_MAX) {
+        return why_set(why, ERR(IO), "the disk is gone");
+    }
+    memset(out, 'x', size);
+    *out_got = size;
+    produced += size;
+    return OK;
+}
+
+static void test_a_big_body_is_produced(void **state)
+{
+    struct http_call call = call_of("POST", "/take");
+    (void)state;
+    produced = 0;
+    call.produce = produce;
+    call.body_bytes = BIG;
+    run(&call);
+    assert_int_equal(got.status, 200);
+    assert_string_equal(got.body, "taken");
+    assert_int_equal(atomic_load(&body_bytes), BIG);
+    assert_int_equal(produced, BIG);
+    produced = SIZE_MAX;
+    run(&call);
+    assert_int_equal(got.err.code, ERR_IO);
+    assert_string_equal(got.why, "the disk is gone");
+}
+
+static void test_too_big_an_answer_is_refused(void **state)
+{
+    struct http_call call = call_of("GET", "/x");
+    (void)state;
+    call.answer_max = 5;
+    run(&call);
+    assert_int_equal(got.err.code, ERR_TOO_BIG);
+}
+
+static void test_a_name_is_looked_up(void **state)
+{
+    struct http_call call = call_of("GET", "/x");
+    (void)state;
+    call.target.host = "localhost"; /* may be ::1 first, where nobody listens */
+    run(&call);
+    assert_int_equal(got.err.code, ERR_OK);
+    assert_int_equal(got.status, 404);
+    call.target.host = "no-such-host.invalid";
+    call.target.authority = "no-such-host.invalid:1";
+    run(&call);
+    assert_true(err_is(got.err));
+}
+
+static void test_nobody_listening_is_told(void **state)
+{
+    struct http_call call = call_of("GET", "/x");
+    (void)state;
+    call.target.port = "1";
+    call.target.authority = "127.0.0.1:1";
+    run(&call);
+    assert_true(err_is(got.err));
+    assert_non_null(strstr(got.why, "Connection refused"));
+}
+
+/* Answers one connection with text and closes it, or keeps it open. */
+struct liar {
+    int fd;
+    const char *text;
+    bool stays;
+};
+
+static void *lie(void *arg)
+{
+    const struct liar *liar = arg;
+    char request[4096];
+    int fd = accept(liar->fd, NULL, NULL);
+    assert_true(recv(fd, request, sizeof(request), 0) > 0);
+    assert_int_equal(
+        send(fd, liar->text, strlen(liar->text), MSG_NOSIGNAL), (ssize_t)strlen(liar->text));
+    if (liar->stays) {
+        while (recv(fd, request, sizeof(request), 0) > 0) {
+        }
+    }
+    close(fd);
+    return NULL;
+}
+
+static void ask_liar(const char *text, bool stays)
+{
+    char keep_port[8];
+    char keep_authority[32];
+    pthread_t thread;
+    memcpy(keep_port, port, sizeof(port));
+    memcpy(keep_authority, authority, sizeof(authority));
+    struct liar liar = {open_listener(), text, stays};
+    struct http_call call = call_of("GET", "/x");
+    call.timeout_ms = 300;
+    assert_int_equal(pthread_create(&thread, NULL, lie, &liar), 0);
+    run(&call);
+    http_client_cancel(client);
+    event_base_loop(base, EVLOOP_NONBLOCK); /* libevent closes a turn later */
+    pthread_join(thread, NULL);
+    close(liar.fd);
+    memcpy(port, keep_port, sizeof(port));
+    memcpy(authority, keep_authority, sizeof(authority));
+}
+
+static void test_bad_answers_are_refused(void **state)
+{
+    (void)state;
+    ask_liar("HTTP/1.1 20 OK\r\n\r\n", false);
+    assert_int_equal(got.err.code, ERR_BAD_FORMAT);
+    ask_liar("SSH-2.0-x\r\n\r\n", false);
+    assert_int_equal(got.err.code, ERR_BAD_FORMAT);
+    ask_liar("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", false);
+    assert_int_equal(got.err.code, ERR_CLOSED);
+    ask_liar("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", false);
+    assert_int_equal(got.err.code, ERR_BAD_FORMAT);
+    ask_liar("", false);
+    assert_int_equal(got.err.code, ERR_CLOSED);
+}
+
+static void test_odd_answers_are_understood(void **state)
+{
+    (void)state;
+    ask_liar("HTTP/1.0 200 OK\r\n\r\nup to the end", false);
+    assert_int_equal(got.err.code, ERR_OK);
+    assert_string_equal(got.body, "up to the end");
+    ask_liar("HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", true);
+    assert_int_equal(got.status, 204);
+}
+
+static void test_silence_ends_a_call(void **state)
+{
+    (void)state;
+    int64_t start = clock_mono_ms();
+    ask_liar("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", true);
+    assert_int_equal(got.err.code, ERR_TIMEDOUT);
+    assert_in_range(clock_mono_ms() - start, 290, 2000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_calls_share_one_connection, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_stale_connection_is_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_stream_comes_in_pieces, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_big_body_is_produced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_too_big_an_answer_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_name_is_looked_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_listening_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_answers_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_odd_answers_are_understood, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_silence_ends_a_call, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
