@@ -91,7 +91,7 @@ struct http_client *http_client_new(const struct http_client_options *options)
     return client;
 }
 
-/* ---- ends ---- */
+/* Ends. */
 
 static void close_connection(struct http_client *client)
 {
@@ -166,7 +166,7 @@ static void fail(struct http_client *client, struct err err, const char *why)
     finish(client, err, text.text);
 }
 
-/* ---- time ---- */
+/* Time. */
 
 static void arm(struct http_client *client)
 {
@@ -206,7 +206,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* ---- asking ---- */
+/* Asking. */
 
 static void produce(struct http_client *client)
 {
@@ -251,7 +251,7 @@ static void send_request(struct http_client *client)
     produce(client);
 }
 
-/* ---- the answer ---- */
+/* The answer. */
 
 static bool has_no_body(int status)
 {
@@ -468,7 +468,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     }
 }
 
-/* ---- the connection ---- */
+/* The connection. */
 
 static struct bufferevent *wrap_tls(struct http_client *client, int fd)
 {

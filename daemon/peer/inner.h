@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the peer thread holds: the transport and its remotes.
+ */
+#ifndef PEER_INNER_H
+#define PEER_INNER_H
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "base/url.h"
+#include "peer/ask.h"
+#include "peer/metrics.h"
+#include "peer/peer.h"
+#include "peer/pipeline.h"
+#include "peer/probe.h"
+#include "peer/reader.h"
+#include "peer/writer.h"
+
+struct event_base;
+
+/* Member ids, and since when each is reachable; read by any thread. */
+enum { SLOTS = 2 * RAFT_MEMBERS_MAX };
+
+struct slot {
+    _Atomic uint64_t id; /* 0: free */
+    _Atomic int64_t since_ms;
+};
+
+struct peer {
+    struct peer_options options;
+    char self_text[17];
+    char cluster_text[17];
+    char *fields; /* of every request to another member */
+    struct http_server *http;
+    struct event_base *base;
+    struct metrics metrics;
+    struct list remotes;
+    struct slot slots[SLOTS];
+    atomic_bool is_stopped;
+    atomic_bool is_removed; /* from the cluster; told once */
+    atomic_size_t threads;  /* for snapshots, and calls they still make */
+    atomic_size_t waiting;  /* messages on their way to the peer thread */
+    atomic_uint sending;    /* snapshots */
+    atomic_uint receiving;  /* snapshots */
+};
+
+/* Another member as this one reaches it. */
+struct remote {
+    struct list node;
+    struct peer *peer;
+    uint64_t id;
+    char id_text[17];
+    bool is_member; /* else the pipeline only */
+    struct arena *arena;
+    struct url_list urls;
+    size_t picked; /* of them */
+    struct slot *slot;
+    bool is_active;
+    struct remote_metrics metrics;
+    struct writer writers[2]; /* by enum frame_kind */
+    struct reader readers[2];
+    struct pipeline pipeline;
+    struct probe probe;
+    struct asker asker;
+};
+
+/* NULL: unknown. */
+struct remote *remote_find(struct peer *peer, uint64_t id);
+/* URLs are copied; NULL when none of them can be used. */
+struct remote *remote_add(
+    struct peer *peer, uint64_t id, const char *const *urls, size_t count, bool is_member);
+void remote_update(struct remote *remote, const char *const *urls, size_t count);
+void remote_free(struct remote *remote);
+/* Takes over the message's contents. remote_flush once for all that were sent. */
+void remote_send(struct remote *remote, struct raft_message *message);
+void remote_flush(struct remote *remote);
+
+/* Where to call it now; lent until its URLs change. */
+struct http_target remote_target(const struct remote *remote);
+/* The URL that target was made of did not work: the next one. */
+void remote_unreachable(struct remote *remote, const struct http_target *target);
+struct http_target remote_url_target(struct arena *arena, const struct url *url);
+
+void remote_activate(struct remote *remote);
+/* "failed to <action> <id> on <source> (<why>)". */
+void remote_deactivate(
+    struct remote *remote, const char *source, const char *action, const char *why);
+/* A message that cannot go. Takes over its contents. */
+void remote_drop(struct remote *remote, struct raft_message *message);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A message came in, by whichever way. Peer thread.
+ */
+#ifndef PEER_RECEIVE_H
+#define PEER_RECEIVE_H
+
+#include "raft/raft.h"
+
+struct peer;
+
+enum receive_result {
+    RECEIVE_OK,
+    RECEIVE_FROM_REMOVED, /* the sender is no member any more */
+    RECEIVE_NOT_OURS,     /* to another member */
+    RECEIVE_BAD,          /* of a kind that does not travel this way */
+};
+
+enum receive_result receive_check(struct peer *peer, const struct raft_message *message);
+/* Checks it and passes it on. Takes over its contents. */
+enum receive_result receive_message(struct peer *peer, struct raft_message *message);
+/* Others say this member was removed. */
+void receive_removed(struct peer *peer);
+
+#endif

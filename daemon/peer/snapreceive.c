@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ *   peer thread: message -> database, piece by piece into the box -> its end, or it broke off
+ *   its own:     pieces to member/snap/tmp*, synced, named %016x.snap.db, the folder synced; then
+ *                the owner is asked, and its answer is the request's
+ *
+ * Who answers the request gives the last turn to the peer thread, which frees.
+ */
+#include "peer/snapreceive.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mailbox.h"
+#include "base/mem.h"
+#include "peer/call.h"
+#include "peer/frame.h"
+#include "peer/inner.h"
+#include "peer/receive.h"
+#include "peer/thread.h"
+
+#include <event2/event.h>
+#include <sys/prctl.h>
+
+enum {
+    RECEIVING_MAX = 4,
+    BOX_HIGH = 4 << 20, /* bytes that wait for the disk */
+    BOX_LOW = 1 << 20,
+    IDLE_MS = 10000,
+};
+
+enum piece_kind { PIECE_BYTES, PIECE_END, PIECE_BROKEN };
+
+struct piece {
+    struct list node;
+    enum piece_kind kind;
+    size_t len;
+    uint8_t data[];
+};
+
+struct snapreceive {
+    struct http_task resume;
+    struct http_task end;
+    struct peer_call call;
+    struct peer *peer;
+    struct frame_reader reader;
+    struct raft_message message;
+    bool has_message;
+    bool is_over; /* its end, or its break, was told */
+    bool is_paused;
+    struct event *idle;
+    char from_text[17];
+    struct mailbox box;
+    atomic_size_t waiting; /* bytes in the box */
+    atomic_bool wants_resume;
+    char *temp_path;
+    char *path;
+    uint64_t bytes;
+    int64_t start_ns;
+};
+
+static void stop_idle(struct snapreceive *receive)
+{
+    if (receive->idle) {
+        event_free(receive->idle);
+        receive->idle = NULL;
+    }
+}
+
+static void free_box(struct snapreceive *receive)
+{
+    struct list pieces;
+    list_init(&pieces);
+    mailbox_take(&receive->box, &pieces, 0);
+    for (struct list *node; (node = list_pop(&pieces));) {
+        free(LIST_ITEM(node, struct piece, node));
+    }
+    mailbox_fini(&receive->box);
+}
+
+static void run_end(struct http_task *task)
+{
+    struct snapreceive *receive = CONTAINER_OF(task, struct snapreceive, end);
+    atomic_fetch_sub(&receive->peer->receiving, 1);
+    stop_idle(receive);
+    if (receive->path) {
+        struct metric *inflights = receive->peer->metrics.snapshot_receive_inflights;
+        metric_add(metrics_of(inflights, receive->from_text), -1);
+    }
+    frame_reader_fini(&receive->reader);
+    raft_message_fini(&receive->message);
+    free_box(receive);
+    free(receive->temp_path);
+    free(receive->path);
+    free(receive);
+}
+
+/* The request is given back; nothing is called after. */
+static void finish(struct snapreceive *receive)
+{
+    http_run(receive->peer->http, &receive->end);
+}
+
+static void refuse(struct snapreceive *receive, int status, const char *text)
+{
+    struct metric *failures = receive->peer->metrics.snapshot_receive_failures;
+    metric_inc(metrics_of(failures, receive->from_text[0] ? receive->from_text : "0"));
+    http_respond_error(receive->call.request, status, text);
+    finish(receive);
+}
+
+/* The thread. */
+
+static struct err write_pieces(struct snapreceive *receive, struct disk_file *file, struct why *why)
+{
+    for (;;) {
+        struct list pieces;
+        list_init(&pieces);
+        mailbox_take(&receive->box, &pieces, -1);
+        struct err err = OK;
+        bool is_over = false;
+        for (struct list *node; (node = list_pop(&pieces));) {
+            struct piece *piece = LIST_ITEM(node, struct piece, node);
+            if (piece->kind == PIECE_BROKEN) {
+                err = why_set(why, ERR(TORN), "unexpected EOF");
+            } else if (piece->kind == PIECE_BYTES && !err_is(err)) {
+                err = disk_write(file, receive->bytes, slice_of(piece->data, piece->len), why);
+                receive->bytes += piece->len;
+            }
+            is_over = is_over || piece->kind != PIECE_BYTES;
+            atomic_fetch_sub(&receive->waiting, piece->len);
+            free(piece);
+        }
+        if (atomic_load(&receive->waiting) < BOX_LOW &&
+            atomic_exchange(&receive->wants_resume, false)) {
+            http_run(receive->peer->http, &receive->resume);
+        }
+        if (is_over || err_is(err)) {
+            return err;
+        }
+    }
+}
+
+static struct err save_file(struct snapreceive *receive, struct why *why)
+{
+    struct disk *disk = receive->peer->options.disk;
+    struct disk_file *file;
+    TRY(disk_open(
+        disk, receive->temp_path, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, 0600, &file, why));
+    struct err err = write_pieces(receive, file, why);
+    if (!err_is(err)) {
+        err = disk_sync(file, why);
+    }
+    disk_close(file);
+    return err;
+}
+
+static struct err save(struct snapreceive *receive, struct why *why)
+{
+    struct disk *disk = receive->peer->options.disk;
+    struct err err = save_file(receive, why);
+    if (!err_is(err)) {
+        err = disk_rename(disk, receive->temp_path, receive->path, why);
+    }
+    if (!err_is(err)) {
+        return disk_sync_folder(disk, receive->peer->options.snap_dir, why);
+    }
+    struct err removed = disk_remove(disk, receive->temp_path, NULL);
+    (void)removed; /* it may never have been made */
+    return err;
+}
+
+static void count_saved(const struct snapreceive *receive)
+{
+    struct metric *received = receive->peer->metrics.received_bytes;
+    metric_add(metrics_of(received, receive->from_text), (double)receive->bytes);
+    LOG_INFO("received and saved database snapshot",
+        LOG_STR("local-member-id", receive->peer->self_text),
+        LOG_STR("remote-snapshot-sender-id", receive->from_text),
+        LOG_UINT("incoming-snapshot-index", receive->message.snapshot->meta.index),
+        LOG_UINT("incoming-snapshot-size-bytes", receive->bytes),
+        LOG_NS("download-took", clock_mono_ns() - receive->start_ns));
+}
+
+static void *run(void *arg)
+{
+    struct snapreceive *receive = arg;
+    struct peer *peer = receive->peer;
+    struct why why = {""};
+    prctl(PR_SET_NAME, "peer/snaprecv");
+    struct err err = save(receive, &why);
+    if (err_is(err)) {
+        struct why text;
+        why_set(&text, err, "failed to save KV snapshot (%s)", why.text);
+        LOG_WARN("failed to save incoming database snapshot",
+            LOG_STR("local-member-id", peer->self_text),
+            LOG_STR("remote-snapshot-sender-id", receive->from_text), LOG_ERR(why.text));
+        refuse(receive, 500, text.text);
+    } else {
+        count_saved(receive);
+        peer->options.receive_snapshot(
+            peer->options.arg, &receive->message, receive->path, &receive->call);
+    }
+    thread_end(peer);
+    return NULL;
+}
+
+void peer_snapshot_taken(struct peer_call *call, struct err err)
+{
+    struct snapreceive *receive = CONTAINER_OF(call, struct snapreceive, call);
+    const struct metrics *metrics = &receive->peer->metrics;
+    if (err_is(err)) {
+        struct why text;
+        why_set(&text, err, "failed to process raft message (%s)", err_text(err));
+        refuse(receive, 500, text.text);
+        return;
+    }
+    metric_inc(metrics_of(metrics->snapshot_receive, receive->from_text));
+    metric_observe(metrics_of(metrics->snapshot_receive_seconds, receive->from_text),
+        (double)(clock_mono_ns() - receive->start_ns) / 1e9);
+    http_respond(call->request, 204, (struct slice){0});
+    finish(receive);
+}
+
+/* The peer thread. */
+
+static void push(struct snapreceive *receive, enum piece_kind kind, struct slice bytes)
+{
+    struct piece *piece = mem_alloc(sizeof(*piece) + bytes.len);
+    piece->kind = kind;
+    piece->len = bytes.len;
+    if (bytes.len) {
+        memcpy(piece->data, bytes.data, bytes.len);
+    }
+    atomic_fetch_add(&receive->waiting, bytes.len);
+    bool is_pushed = mailbox_push_always(&receive->box, &piece->node);
+    check(is_pushed);
+}
+
+static void run_resume(struct http_task *task)
+{
+    struct snapreceive *receive = CONTAINER_OF(task, struct snapreceive, resume);
+    if (!receive->is_over && receive->is_paused) {
+        receive->is_paused = false;
+        http_body_pause(receive->call.request, false);
+    }
+}
+
+static void take_database(struct snapreceive *receive, struct slice bytes)
+{
+    push(receive, PIECE_BYTES, bytes);
+    if (atomic_load(&receive->waiting) > BOX_HIGH && !receive->is_paused) {
+        receive->is_paused = true;
+        http_body_pause(receive->call.request, true);
+        atomic_store(&receive->wants_resume, true);
+        if (atomic_load(&receive->waiting) < BOX_LOW &&
+            atomic_exchange(&receive->wants_resume, false)) {
+            run_resume(&receive->resume);
+        }
+    }
+}
+
+static bool begin_file(struct snapreceive *receive)
+{
+    static atomic_uint count;
+    const char *dir = receive->peer->options.snap_dir;
+    struct peer *peer = receive->peer;
+    uint64_t index = receive->message.snapshot->meta.index;
+    receive->temp_path = mem_printf("%s/tmp%u", dir, atomic_fetch_add(&count, 1));
+    receive->path = mem_printf("%s/%016llx.snap.db", dir, (unsigned long long)index);
+    metric_add(metrics_of(peer->metrics.snapshot_receive_inflights, receive->from_text), 1);
+    LOG_INFO("receiving database snapshot", LOG_STR("local-member-id", peer->self_text),
+        LOG_STR("remote-snapshot-sender-id", receive->from_text),
+        LOG_UINT("incoming-snapshot-index", index));
+    return thread_start(peer, run, receive);
+}
+
+static void give_up(struct snapreceive *receive, int status, const char *text)
+{
+    receive->is_over = true;
+    stop_idle(receive);
+    refuse(receive, status, text);
+}
+
+static void begin_database(struct snapreceive *receive)
+{
+    struct raft_message *message = &receive->message;
+    snprintf(
+        receive->from_text, sizeof(receive->from_text), "%llx", (unsigned long long)message->from);
+    if (message->type != RAFT_MSG_SNAP) {
+        give_up(receive, 400, "wrong raft message type");
+        return;
+    }
+    enum receive_result result = receive_check(receive->peer, message);
+    if (result == RECEIVE_FROM_REMOVED) {
+        give_up(receive, 403, "cannot process message from removed member");
+    } else if (result != RECEIVE_OK) {
+        give_up(receive, 412, "cannot process message to mismatch member");
+    } else if (!begin_file(receive)) {
+        give_up(receive, 500, "failed to save KV snapshot (no thread)");
+    } else {
+        receive->has_message = true;
+    }
+}
+
+static void take_message(struct snapreceive *receive, struct slice bytes)
+{
+    bool has = false;
+    struct err err = frame_take(&receive->reader, &bytes, &has, &receive->message);
+    if (err_is(err)) {
+        struct why text;
+        why_set(&text, err, "failed to decode raft message (%s)", err_text(err));
+        give_up(receive, 400, text.text);
+        return;
+    }
+    if (has) {
+        begin_database(receive);
+    }
+    if (has && receive->has_message && bytes.len) {
+        take_database(receive, bytes);
+    }
+}
+
+/* No more comes, whole or not. */
+static void end_body(struct snapreceive *receive, bool is_whole)
+{
+    receive->is_over = true;
+    stop_idle(receive);
+    if (receive->has_message) {
+        push(receive, is_whole ? PIECE_END : PIECE_BROKEN, (struct slice){0});
+    } else {
+        refuse(receive, 400, "failed to decode raft message (unexpected EOF)");
+    }
+}
+
+static void await_more(struct snapreceive *receive)
+{
+    struct timeval after = {IDLE_MS / 1000, 0};
+    event_add(receive->idle, &after);
+}
+
+static void on_body(
+    struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+{
+    struct snapreceive *receive = arg;
+    (void)request;
+    if (receive->is_over) {
+        return;
+    }
+    if (event != HTTP_BODY_BYTES) {
+        end_body(receive, event == HTTP_BODY_END);
+        return;
+    }
+    await_more(receive);
+    if (receive->has_message) {
+        take_database(receive, bytes);
+    } else {
+        take_message(receive, bytes);
+    }
+}
+
+static void on_closed(struct http_request *request, void *arg)
+{
+    struct snapreceive *receive = arg;
+    (void)request;
+    if (!receive->is_over) {
+        end_body(receive, false);
+    }
+}
+
+/* Silent for too long, unless it is us who do not read. */
+static void on_idle(evutil_socket_t fd, short what, void *arg)
+{
+    struct snapreceive *receive = arg;
+    (void)fd;
+    (void)what;
+    if (receive->is_over) {
+        return;
+    }
+    if (receive->is_paused) {
+        await_more(receive);
+    } else {
+        end_body(receive, false);
+    }
+}
+
+static const struct http_stream stream = {.body = on_body, .closed = on_closed};
+
+void snapreceive_serve(struct peer *peer, struct http_request *request)
+{
+    struct snapreceive *receive = mem_new(sizeof(*receive));
+    receive->resume.run = run_resume;
+    receive->end.run = run_end;
+    receive->peer = peer;
+    receive->call = (struct peer_call){.peer = peer, .request = request};
+    receive->start_ns = clock_mono_ns();
+    receive->idle = evtimer_new(peer->base, on_idle, receive);
+    check(receive->idle);
+    mailbox_init(&receive->box, SIZE_MAX);
+    frame_reader_init(&receive->reader, FRAME_MESSAGE, 0, 0, FRAME_ENVELOPE_MAX);
+    if (atomic_fetch_add(&peer->receiving, 1) >= RECEIVING_MAX) {
+        give_up(receive, 500, "too many snapshots under way");
+        return;
+    }
+    await_more(receive);
+    http_body_stream(request, &stream, receive);
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The post's body: u64 big-endian length, raftpb.Message (MsgSnap), then the database's bytes as
+ * they are. Constant memory: what is read is what the other side takes.
+ */
+#include "peer/snapsend.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "peer/codec.h"
+#include "peer/frame.h"
+#include "peer/inner.h"
+#include "peer/receive.h"
+#include "peer/thread.h"
+
+#include <event2/event.h>
+#include <sys/prctl.h>
+
+enum { SENDING_MAX = 4, LOOK_MS = 100, WRITE_MS = 30000, IDLE_MS = 600000, ANSWER_MAX = 4096 };
+
+struct snapsend {
+    struct http_task task; /* the end, told to the peer thread */
+    struct peer *peer;
+    uint64_t id;
+    char id_text[17];
+    struct arena *arena;
+    struct http_target target;
+    struct raft_message message;
+    struct snap_export *export;
+    struct buf envelope;
+    size_t envelope_sent;
+    struct event_base *base;
+    struct event *look;
+    struct http_client *client;
+    char *fields;
+    int64_t start_ns;
+    uint64_t bytes;
+    bool is_removed; /* the answer says this member was */
+    bool is_ok;
+    struct why why;
+};
+
+static void snapsend_free(struct snapsend *send)
+{
+    raft_message_fini(&send->message);
+    snap_export_close(send->export);
+    buf_fini(&send->envelope);
+    arena_free(send->arena);
+    free(send->fields);
+    free(send);
+}
+
+static void tell_raft(struct peer *peer, uint64_t id, bool is_ok)
+{
+    const struct peer_options *options = &peer->options;
+    if (!is_ok) {
+        options->report_unreachable(options->arg, id);
+    }
+    options->report_snapshot(options->arg, id, is_ok);
+}
+
+static void run_end(struct http_task *task)
+{
+    struct snapsend *send = CONTAINER_OF(task, struct snapsend, task);
+    struct peer *peer = send->peer;
+    bool is_stopped = atomic_load(&peer->is_stopped);
+    struct remote *remote = is_stopped ? NULL : remote_find(peer, send->id);
+    atomic_fetch_sub(&peer->sending, 1);
+    if (remote && send->is_ok) {
+        remote_activate(remote);
+    } else if (remote) {
+        remote_unreachable(remote, &send->target);
+        remote_deactivate(remote, "sendMsgSnap", "post", send->why.text);
+        metric_inc(remote->metrics.sent_failures);
+    }
+    if (!is_stopped && send->is_removed) {
+        receive_removed(peer);
+    }
+    if (!is_stopped) {
+        tell_raft(peer, send->id, send->is_ok);
+    }
+    snapsend_free(send);
+}
+
+/* The thread. */
+
+static struct err produce(void *arg, void *out, size_t size, size_t *out_got, struct why *why)
+{
+    struct snapsend *send = arg;
+    size_t left = send->envelope.len - send->envelope_sent;
+    if (left == 0) {
+        return snap_export_read(send->export, out, size, out_got, why);
+    }
+    size_t len = left < size ? left : size;
+    memcpy(out, send->envelope.data + send->envelope_sent, len);
+    send->envelope_sent += len;
+    *out_got = len;
+    return OK;
+}
+
+static void on_done(void *arg, const struct http_answer *answer)
+{
+    struct snapsend *send = arg;
+    send->is_ok = !err_is(answer->err) && answer->status == 204;
+    send->is_removed = !err_is(answer->err) && answer->status == 403;
+    if (err_is(answer->err)) {
+        why_set(&send->why, answer->err, "%s", answer->why);
+    } else if (!send->is_ok) {
+        why_set(&send->why, ERR(IO), "unexpected http status %d: %.*s", answer->status,
+            (int)(answer->body.len < 200 ? answer->body.len : 200),
+            answer->body.len ? (const char *)answer->body.data : "");
+    }
+    event_base_loopbreak(send->base);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct snapsend *send = arg;
+    (void)fd;
+    (void)what;
+    if (atomic_load(&send->peer->is_stopped)) {
+        why_set(&send->why, ERR(STOPPED), "stopped");
+        event_base_loopbreak(send->base);
+    }
+}
+
+static void post(struct snapsend *send)
+{
+    struct timeval every = {0, LOOK_MS * 1000};
+    const struct peer_options *options = &send->peer->options;
+    send->base = event_base_new();
+    send->look = event_new(send->base, -1, EV_PERSIST, on_look, send);
+    check(send->look && event_add(send->look, &every) == 0);
+    send->client = http_client_new(&(struct http_client_options){.base = send->base,
+        .tls = options->client_tls,
+        .tls_arg = options->tls_arg,
+        .server_name = options->tls_server_name,
+        .dial_ms = options->dial_ms});
+    struct http_call call = {
+        .target = send->target,
+        .method = "POST",
+        .path = "/raft/snapshot",
+        .fields = send->fields,
+        .produce = produce,
+        .body_bytes = send->bytes,
+        .answer_max = ANSWER_MAX,
+        .idle_ms = IDLE_MS,
+        .write_ms = WRITE_MS,
+        .done = on_done,
+        .arg = send,
+    };
+    http_client_call(send->client, &call);
+    event_base_dispatch(send->base);
+    http_client_free(send->client);
+    event_free(send->look);
+    event_base_loop(send->base, EVLOOP_NONBLOCK); /* libevent frees connections one turn later */
+    event_base_free(send->base);
+}
+
+static void add_envelope(struct snapsend *send)
+{
+    struct frame_writer writer;
+    frame_writer_init(&writer, FRAME_MESSAGE);
+    buf_init(&send->envelope, SIZE_MAX);
+    frame_add(&writer, &send->message, &send->envelope);
+    send->bytes = send->envelope.len + snap_export_bytes(send->export);
+}
+
+static void log_start(const struct snapsend *send)
+{
+    LOG_INFO("sending database snapshot",
+        LOG_UINT("snapshot-index", send->message.snapshot->meta.index),
+        LOG_STR("remote-peer-id", send->id_text), LOG_UINT("bytes", send->bytes));
+}
+
+static void count_end(const struct snapsend *send)
+{
+    const struct metrics *metrics = &send->peer->metrics;
+    uint64_t index = send->message.snapshot->meta.index;
+    if (!send->is_ok) {
+        LOG_WARN("failed to send database snapshot", LOG_UINT("snapshot-index", index),
+            LOG_STR("remote-peer-id", send->id_text), LOG_UINT("bytes", send->bytes),
+            LOG_ERR(send->why.text));
+        metric_inc(metrics_of(metrics->snapshot_send_failures, send->id_text));
+        return;
+    }
+    double seconds = (double)(clock_mono_ns() - send->start_ns) / 1e9;
+    LOG_INFO("sent database snapshot", LOG_UINT("snapshot-index", index),
+        LOG_STR("remote-peer-id", send->id_text), LOG_UINT("bytes", send->bytes));
+    metric_add(metrics_of(metrics->sent_bytes, send->id_text), (double)send->bytes);
+    metric_inc(metrics_of(metrics->snapshot_send, send->id_text));
+    metric_observe(metrics_of(metrics->snapshot_send_seconds, send->id_text), seconds);
+}
+
+static void *run(void *arg)
+{
+    struct snapsend *send = arg;
+    struct peer *peer = send->peer;
+    struct metric *inflights = metrics_of(peer->metrics.snapshot_send_inflights, send->id_text);
+    prctl(PR_SET_NAME, "peer/snapsend");
+    metric_add(inflights, 1);
+    struct err err =
+        peer->options.snapshot_open(peer->options.arg, &send->message, &send->export, &send->why);
+    if (err_is(err) && !send->why.text[0]) {
+        why_set(&send->why, err, "%s", err_text(err));
+    }
+    if (!err_is(err)) {
+        add_envelope(send);
+        log_start(send);
+        post(send);
+    }
+    count_end(send);
+    metric_add(inflights, -1);
+    http_run(peer->http, &send->task);
+    thread_end(peer);
+    return NULL;
+}
+
+void snapsend_start(struct remote *remote, struct raft_message *message)
+{
+    struct peer *peer = remote->peer;
+    struct snapsend *send = mem_new(sizeof(*send));
+    struct url url;
+    send->task.run = run_end;
+    send->peer = peer;
+    send->id = remote->id;
+    memcpy(send->id_text, remote->id_text, sizeof(send->id_text));
+    send->arena = arena_new(0);
+    struct err err = url_parse(send->arena, remote->urls.items[remote->picked].text, &url, NULL);
+    check(!err_is(err));
+    send->target = remote_url_target(send->arena, &url);
+    send->message = *message;
+    *message = (struct raft_message){0};
+    send->fields = mem_printf("Content-Type: application/octet-stream\r\n%s", peer->fields);
+    send->start_ns = clock_mono_ns();
+    bool has_room = atomic_fetch_add(&peer->sending, 1) < SENDING_MAX && remote->is_member;
+    if (!has_room || !thread_start(peer, run, send)) {
+        why_set(&send->why, ERR(BUSY), "too many snapshots under way");
+        run_end(&send->task);
+    }
+}

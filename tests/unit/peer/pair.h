@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Members for tests: each a whole peer with a listener of its own on loopback, remembering what it
+ * was told.
+ */
+#ifndef TESTS_PEER_PAIR_H
+#define TESTS_PEER_PAIR_H
+
+#include "base/tls.h"
+#include "peer/peer.h"
+
+#include <pthread.h>
+
+enum { NODE_HEARD_MAX = 256 };
+
+struct node {
+    uint64_t id;
+    struct peer *peer;
+    struct http_site site;
+    int listen_fd;
+    pthread_t acceptor;
+    char url[64];
+    const char *urls[1];
+    SSL_CTX *server_context; /* NULL: plain */
+    SSL_CTX *client_context;
+    char snap_dir[64];
+
+    pthread_mutex_t mutex;
+    struct raft_message heard[NODE_HEARD_MAX];
+    size_t heard_count;
+    size_t unreachable;
+    size_t snapshots_ok;
+    size_t snapshots_failed;
+    size_t removed_told;
+    char *snapshot_path; /* of the last that was received */
+    uint64_t removed_id; /* is_removed says so of this one */
+    uint64_t export_bytes;
+    atomic_size_t contexts_asked;
+};
+
+/* A free port is taken now, so that others may know the URL; node_start listens. is_tls: of the
+ * URL. */
+void node_init(struct node *node, uint64_t id, bool is_tls);
+void node_start(struct node *node, uint64_t cluster_id);
+void node_stop(struct node *node);
+void node_knows(struct node *node, const struct node *other);
+/* Waits up to 5 s. */
+bool node_await_active(struct node *node, uint64_t id, bool is_active);
+bool node_await_heard(struct node *node, size_t count);
+bool node_await(const size_t *what, struct node *node, size_t at_least);
+
+#endif

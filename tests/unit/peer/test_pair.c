@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Two members over real sockets: messages each way, snapshots, what is lost, what is refused, what
+ * they ask each other; plain and over mutual TLS. */
+#include "../base/pki.h"
+#include "base/mem.h"
+#include "pair.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { CLUSTER = 0xc1, ONE = 0x11, TWO = 0x22, MESSAGE_ROOM = 200 };
+
+static struct node one;
+static struct node two;
+
+static int setup(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    node_init(&one, ONE, false);
+    node_init(&two, TWO, false);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    node_stop(&one);
+    node_stop(&two);
+    return 0;
+}
+
+static void start_both(void)
+{
+    node_start(&one, CLUSTER);
+    node_start(&two, CLUSTER);
+    node_knows(&one, &two);
+    node_knows(&two, &one);
+    assert_true(node_await_active(&one, TWO, true));
+    assert_true(node_await_active(&two, ONE, true));
+}
+
+static struct raft_message heartbeat(uint64_t to, uint64_t from, uint64_t commit)
+{
+    return (struct raft_message){
+        .type = RAFT_MSG_HEARTBEAT, .to = to, .from = from, .term = 1, .commit = commit};
+}
+
+static struct raft_message append(uint64_t index, size_t entries_count, size_t bytes)
+{
+    struct raft_message message = {.type = RAFT_MSG_APP,
+        .to = TWO,
+        .from = ONE,
+        .term = 2,
+        .log_term = index > 1 ? 2 : 1,
+        .index = index,
+        .commit = index};
+    message.entries = mem_new(entries_count * sizeof(*message.entries));
+    message.entries_count = entries_count;
+    for (size_t i = 0; i < entries_count; i++) {
+        struct blob *data = blob_new_size(bytes);
+        memset(data->data, (int)(index + i), bytes);
+        message.entries[i] = (struct raft_entry){.term = 2, .index = index + 1 + i, .data = data};
+    }
+    return message;
+}
+
+static void test_messages_go_both_ways(void **state)
+{
+    struct raft_message to_two[] = {heartbeat(TWO, ONE, 5), append(1, 2, 10), append(3, 1, 10)};
+    struct raft_message to_one = heartbeat(ONE, TWO, 6);
+    (void)state;
+    start_both();
+    peer_send(one.peer, to_two, 3);
+    peer_send(two.peer, &to_one, 1);
+    assert_null(to_two[1].entries);
+    assert_true(node_await_heard(&two, 3));
+    assert_true(node_await_heard(&one, 1));
+    assert_int_equal(one.heard[0].commit, 6);
+    size_t entries = 0;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(two.heard[i].from, ONE);
+        entries += two.heard[i].entries_count;
+        if (two.heard[i].type == RAFT_MSG_APP && two.heard[i].index == 3) {
+            assert_int_equal(two.heard[i].log_term, 2);
+            assert_int_equal(two.heard[i].entries[0].index, 4);
+            assert_int_equal(two.heard[i].entries[0].data->data[0], 3);
+        }
+    }
+    assert_int_equal(entries, 3);
+    assert_int_equal(one.unreachable + two.unreachable, 0);
+}
+
+/* 40 MiB of appends are queued first; the heartbeat behind them arrives long before the last. */
+static void test_heartbeats_do_not_wait_behind_appends(void **state)
+{
+    struct raft_message message;
+    size_t heartbeat_at = SIZE_MAX;
+    (void)state;
+    start_both();
+    for (uint64_t i = 0; i < 80; i++) {
+        message = append(i + 1, 1, 512 << 10);
+        peer_send(one.peer, &message, 1);
+    }
+    message = heartbeat(TWO, ONE, 1);
+    peer_send(one.peer, &message, 1);
+    assert_true(node_await_heard(&two, 81));
+    for (size_t i = 0; i < 81; i++) {
+        if (two.heard[i].type == RAFT_MSG_HEARTBEAT) {
+            heartbeat_at = i;
+        }
+    }
+    assert_in_range(heartbeat_at, 0, 60);
+    assert_int_equal(one.unreachable, 0);
+}
+
+/* Nobody is there: what is sent is reported, and so is a snapshot. */
+static void test_nobody_there_is_reported(void **state)
+{
+    struct raft_message message = heartbeat(TWO, ONE, 1);
+    struct raft_snapshot_meta meta = {.index = 3, .term = 1};
+    (void)state;
+    node_start(&one, CLUSTER);
+    node_knows(&one, &two); /* which does not listen */
+    peer_send(one.peer, &message, 1);
+    assert_true(node_await(&one.unreachable, &one, 1));
+    assert_int_equal(peer_active_since_ms(one.peer, TWO), 0);
+    message = (struct raft_message){.type = RAFT_MSG_SNAP, .to = TWO, .from = ONE, .term = 1};
+    message.snapshot = raft_snapshot_new(&meta, NULL);
+    peer_send(one.peer, &message, 1);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+}
+
+/* A member that comes later, and one that comes back. */
+static void test_streams_are_dialed_again(void **state)
+{
+    struct raft_message message;
+    (void)state;
+    node_start(&one, CLUSTER);
+    node_knows(&one, &two);
+    usleep(250000);
+    node_start(&two, CLUSTER);
+    node_knows(&two, &one);
+    assert_true(node_await_active(&one, TWO, true));
+    assert_true(node_await_active(&two, ONE, true));
+    peer_remove(two.peer, ONE);
+    assert_true(node_await_active(&one, TWO, false));
+    node_knows(&two, &one);
+    assert_true(node_await_active(&one, TWO, true));
+    message = heartbeat(TWO, ONE, 1);
+    peer_send(one.peer, &message, 1);
+    assert_true(node_await_heard(&two, 1));
+}
+
+/* Another cluster's member is not listened to, and hears nothing. */
+static void test_another_cluster_is_refused(void **state)
+{
+    struct raft_message message = heartbeat(TWO, ONE, 1);
+    (void)state;
+    node_start(&one, CLUSTER);
+    node_start(&two, CLUSTER + 1);
+    node_knows(&one, &two);
+    node_knows(&two, &one);
+    peer_send(one.peer, &message, 1);
+    assert_true(node_await(&one.unreachable, &one, 1));
+    usleep(300000);
+    assert_int_equal(peer_active_since_ms(one.peer, TWO), 0);
+    assert_int_equal(two.heard_count, 0);
+    assert_int_equal(one.removed_told, 0);
+}
+
+static void test_a_removed_member_is_told(void **state)
+{
+    (void)state;
+    two.removed_id = ONE;
+    node_start(&one, CLUSTER);
+    node_start(&two, CLUSTER);
+    node_knows(&one, &two);
+    assert_true(node_await(&one.removed_told, &one, 1));
+    usleep(300000);
+    assert_int_equal(one.removed_told, 1);
+}
+
+/* By the pipeline: two has no streams to one, whom it does not know. */
+static void test_a_stranger_is_heard_and_answered(void **state)
+{
+    struct raft_message message = heartbeat(TWO, ONE, 1);
+    (void)state;
+    node_start(&one, CLUSTER);
+    node_start(&two, CLUSTER);
+    node_knows(&one, &two);
+    peer_send(one.peer, &message, 1);
+    assert_true(node_await_heard(&two, 1));
+    message = heartbeat(ONE, TWO, 2);
+    peer_send(two.peer, &message, 1);
+    assert_true(node_await_heard(&one, 1));
+    assert_int_equal(one.heard[0].commit, 2);
+}
+
+static void send_snapshot(uint64_t index)
+{
+    struct raft_snapshot_meta meta = {.index = index, .term = 1};
+    struct raft_message message = {.type = RAFT_MSG_SNAP, .to = TWO, .from = ONE, .term = 1};
+    meta.conf.voters.ids[0] = ONE;
+    meta.conf.voters.count = 1;
+    message.snapshot = raft_snapshot_new(&meta, NULL);
+    peer_send(one.peer, &message, 1);
+}
+
+static void test_a_snapshot_arrives_whole(void **state)
+{
+    struct snap_import *import;
+    struct disk_stat stat;
+    (void)state;
+    one.export_bytes = 20 << 20;
+    start_both();
+    send_snapshot(0x1234);
+    assert_true(node_await(&one.snapshots_ok, &one, 1));
+    assert_int_equal(two.heard_count, 1);
+    assert_int_equal(two.heard[0].type, RAFT_MSG_SNAP);
+    assert_int_equal(two.heard[0].snapshot->meta.index, 0x1234);
+    assert_true(slice_eq(blob_slice(two.heard[0].snapshot->data), SLICE("{\"Root\":{}}")));
+    char *path = mem_printf("%s/0000000000001234.snap.db", two.snap_dir);
+    assert_string_equal(two.snapshot_path, path);
+    assert_false(err_is(disk_stat(disk_real(), path, &stat, NULL)));
+    assert_true(stat.bytes > one.export_bytes);
+    assert_false(err_is(snap_import_open(disk_real(), path, SNAP_HASH_IF_THERE, &import, NULL)));
+    snap_import_close(import);
+    free(path);
+}
+
+static bool is_empty(const char *dir)
+{
+    struct disk_names names;
+    assert_false(err_is(disk_list(disk_real(), dir, &names, NULL)));
+    bool is = names.count == 0;
+    disk_names_fini(&names);
+    return is;
+}
+
+/* The receiver ends in the middle: reported, and nothing is left lying there. */
+static void test_a_broken_snapshot_leaves_nothing(void **state)
+{
+    (void)state;
+    one.export_bytes = 64 << 20;
+    start_both();
+    send_snapshot(7);
+    usleep(120000);
+    peer_stop(two.peer);
+    assert_true(node_await(&one.snapshots_failed, &one, 1) || one.snapshots_ok == 1);
+    assert_true(is_empty(two.snap_dir) || two.snapshot_path);
+}
+
+/* Questions. */
+
+static struct {
+    size_t answers;
+    struct err err;
+    int64_t ttl;
+    struct peer_lease lease;
+    struct peer_hash hash;
+    int status;
+    uint64_t cluster_id;
+    char text[256];
+} answered;
+
+static void count_answer(void)
+{
+    pthread_mutex_lock(&one.mutex);
+    answered.answers++;
+    pthread_mutex_unlock(&one.mutex);
+}
+
+static void await_answer(void)
+{
+    static size_t awaited;
+    assert_true(node_await(&answered.answers, &one, ++awaited));
+}
+
+static void on_ttl(void *arg, struct err err, int64_t ttl)
+{
+    (void)arg;
+    answered.err = err;
+    answered.ttl = ttl;
+    count_answer();
+}
+
+static void on_lease(void *arg, struct err err, const struct peer_lease *lease)
+{
+    (void)arg;
+    answered.err = err;
+    answered.lease = lease ? *lease : (struct peer_lease){0};
+    if (lease && lease->keys_count == 2) {
+        assert_true(slice_eq(lease->keys[1], SLICE("bc")));
+    }
+    count_answer();
+}
+
+static void on_json(void *arg, struct err err, struct slice json)
+{
+    (void)arg;
+    answered.err = err;
+    snprintf(answered.text, sizeof(answered.text), "%.*s", (int)json.len,
+        json.len ? (const char *)json.data : "");
+    count_answer();
+}
+
+static void on_hash(void *arg, struct err err, const struct peer_hash *hash)
+{
+    (void)arg;
+    answered.err = err;
+    answered.hash = hash ? *hash : (struct peer_hash){0};
+    count_answer();
+}
+
+static void on_answer(void *arg, const struct peer_answer *answer)
+{
+    (void)arg;
+    answered.err = answer->err;
+    answered.status = answer->status;
+    answered.cluster_id = answer->cluster_id;
+    snprintf(answered.text, sizeof(answered.text), "%.*s", (int)answer->body.len,
+        answer->body.len ? (const char *)answer->body.data : "");
+    count_answer();
+}
+
+static enum err_code renew(int64_t id)
+{
+    peer_ask_lease_renew(one.peer, TWO, id, 3000, on_ttl, NULL);
+    await_answer();
+    return answered.err.code;
+}
+
+static void test_leases_are_asked(void **state)
+{
+    (void)state;
+    start_both();
+    assert_int_equal(renew(1), ERR_OK);
+    assert_int_equal(answered.ttl, 60);
+    assert_int_equal(renew(-5), ERR_OK);
+    assert_int_equal(renew(404), ERR_LEASE_NOT_FOUND);
+    assert_int_equal(renew(408), ERR_TIMEDOUT);
+    assert_int_equal(renew(500), ERR_NOT_LEADER);
+    peer_ask_lease_ttl(one.peer, TWO, 9, true, 3000, on_lease, NULL);
+    await_answer();
+    assert_int_equal(answered.err.code, ERR_OK);
+    assert_int_equal(answered.lease.ttl, 30);
+    assert_int_equal(answered.lease.granted_ttl, 60);
+    assert_int_equal(answered.lease.keys_count, 2);
+    peer_ask_lease_ttl(one.peer, TWO, 500, false, 3000, on_lease, NULL);
+    await_answer();
+    assert_int_equal(answered.err.code, ERR_NOT_LEADER);
+}
+
+static void test_the_others_are_asked(void **state)
+{
+    (void)state;
+    start_both();
+    peer_ask_promote(one.peer, TWO, UINT64_MAX, 3000, on_json, NULL);
+    await_answer();
+    assert_string_equal(answered.text, "[{\"id\":2}]\n");
+    const enum err_code codes[] = {
+        ERR_MEMBER_NOT_FOUND, ERR_LEARNER_NOT_READY, ERR_MEMBER_NOT_LEARNER};
+    const uint64_t ids[] = {404, 412, 413};
+    for (size_t i = 0; i < 3; i++) {
+        peer_ask_promote(one.peer, TWO, ids[i], 3000, on_json, NULL);
+        await_answer();
+        assert_int_equal(answered.err.code, codes[i]);
+    }
+    peer_ask_hash(one.peer, TWO, 5, 3000, on_hash, NULL);
+    await_answer();
+    assert_int_equal(answered.hash.revision, 7);
+    assert_int_equal(answered.hash.hash, 0xfedcba98);
+    assert_int_equal(answered.hash.compact_revision, -1);
+    assert_int_equal(answered.hash.hash_revision, 5);
+    peer_ask_hash(one.peer, TWO, 1, 3000, on_hash, NULL);
+    await_answer();
+    assert_int_equal(answered.err.code, ERR_COMPACTED);
+    peer_ask_hash(one.peer, TWO, 99, 3000, on_hash, NULL);
+    await_answer();
+    assert_int_equal(answered.err.code, ERR_FUTURE_REV);
+}
+
+static void test_questions_to_nobody_are_answered(void **state)
+{
+    struct peer_question question = {"GET", "/members", {0}, NULL, 1024, 3000};
+    (void)state;
+    start_both();
+    peer_ask(one.peer, TWO, &question, on_answer, NULL);
+    await_answer();
+    assert_int_equal(answered.status, 200);
+    assert_int_equal(answered.cluster_id, CLUSTER);
+    peer_ask(one.peer, 0x33, &question, on_answer, NULL);
+    await_answer();
+    assert_int_equal(answered.err.code, ERR_PEER_UNKNOWN);
+    question.bytes_max = 3;
+    peer_ask(one.peer, TWO, &question, on_answer, NULL);
+    await_answer();
+    assert_int_equal(answered.err.code, ERR_TOO_BIG);
+}
+
+static void test_fetch_blocks_for_an_answer(void **state)
+{
+    struct peer_question question = {"GET", "/version", {0}, NULL, 1024, 3000};
+    struct buf body;
+    struct why why;
+    uint64_t cluster_id = 0;
+    int status = 0;
+    (void)state;
+    node_start(&two, CLUSTER);
+    assert_false(
+        err_is(peer_fetch(two.url, &question, NULL, NULL, &status, &cluster_id, &body, &why)));
+    assert_int_equal(status, 200);
+    assert_string_equal(buf_text(&body),
+        "{\"etcdserver\":\"3.6.14\",\"etcdcluster\":\"3.6.0\",\"storage\":\"unknown\"}");
+    buf_fini(&body);
+    question.path = "/members";
+    assert_false(
+        err_is(peer_fetch(two.url, &question, NULL, NULL, &status, &cluster_id, &body, &why)));
+    assert_int_equal(cluster_id, CLUSTER);
+    buf_fini(&body);
+    assert_true(err_is(peer_fetch(
+        "http://127.0.0.1:1", &question, NULL, NULL, &status, &cluster_id, &body, &why)));
+    assert_non_null(strstr(why.text, "Connection refused"));
+}
+
+/* Mutual TLS. */
+
+static struct pki pki;
+
+static SSL_CTX *make_context(const char *name, enum tls_role role)
+{
+    SSL_CTX *context = NULL;
+    struct why why;
+    char cert[32];
+    char key[32];
+    snprintf(cert, sizeof(cert), "%s.crt", name);
+    snprintf(key, sizeof(key), "%s.key", name);
+    struct tls_options options = {.cert_file = pki_path(&pki, cert),
+        .key_file = pki_path(&pki, key),
+        .trusted_ca_file = pki_path(&pki, "ca.crt"),
+        .client_cert_auth = true};
+    assert_false(err_is(tls_context_new(&options, role, &context, &why)));
+    return context;
+}
+
+static int setup_tls(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    pki_init(&pki);
+    pki_make(
+        &pki, &(struct pki_spec){.name = "good", .cn = "m", .sans = "IP:127.0.0.1", .serial = 2});
+    pki_make(&pki,
+        &(struct pki_spec){.name = "elsewhere", .cn = "m", .sans = "IP:10.0.0.1", .serial = 3});
+    node_init(&one, ONE, true);
+    node_init(&two, TWO, true);
+    one.server_context = make_context("good", TLS_SERVER);
+    one.client_context = make_context("good", TLS_CLIENT);
+    two.server_context = make_context("good", TLS_SERVER);
+    two.client_context = make_context("good", TLS_CLIENT);
+    return 0;
+}
+
+static int teardown_tls(void **state)
+{
+    SSL_CTX *contexts[] = {
+        one.server_context, one.client_context, two.server_context, two.client_context};
+    teardown(state);
+    for (size_t i = 0; i < COUNT_OF(contexts); i++) {
+        SSL_CTX_free(contexts[i]);
+    }
+    pki_fini(&pki);
+    return 0;
+}
+
+static void test_tls_carries_everything(void **state)
+{
+    struct raft_message message = append(1, 1, 3 << 20);
+    (void)state;
+    one.export_bytes = 5 << 20;
+    start_both();
+    peer_send(one.peer, &message, 1);
+    assert_true(node_await_heard(&two, 1));
+    assert_int_equal(two.heard[0].entries[0].data->len, 3 << 20);
+    assert_int_equal(renew(1), ERR_OK);
+    send_snapshot(9);
+    assert_true(node_await(&one.snapshots_ok, &one, 1));
+    assert_non_null(two.snapshot_path);
+}
+
+/* Each handshake asks anew, so that a certificate that was replaced is in use from then on. */
+static void test_tls_contexts_are_asked_anew(void **state)
+{
+    (void)state;
+    start_both();
+    size_t before = atomic_load(&one.contexts_asked);
+    assert_true(before >= 2);
+    peer_remove(one.peer, TWO);
+    assert_true(node_await_active(&one, TWO, false));
+    node_knows(&one, &two);
+    assert_true(node_await_active(&one, TWO, true));
+    assert_true(atomic_load(&one.contexts_asked) > before);
+}
+
+static void test_tls_server_for_another_host_is_refused(void **state)
+{
+    (void)state;
+    SSL_CTX_free(two.server_context);
+    two.server_context = make_context("elsewhere", TLS_SERVER);
+    node_start(&one, CLUSTER);
+    node_start(&two, CLUSTER);
+    node_knows(&one, &two);
+    usleep(400000);
+    assert_int_equal(peer_active_since_ms(one.peer, TWO), 0);
+    assert_int_equal(two.heard_count, 0);
+}
+
+static void test_tls_plain_client_is_refused(void **state)
+{
+    struct peer_question question = {"GET", "/version", {0}, NULL, 1024, 3000};
+    struct buf body;
+    struct why why;
+    uint64_t cluster_id = 0;
+    int status = 0;
+    (void)state;
+    node_start(&two, CLUSTER);
+    assert_false(err_is(peer_fetch(
+        two.url, &question, two.client_context, NULL, &status, &cluster_id, &body, &why)));
+    buf_fini(&body);
+    assert_int_equal(status, 200);
+    char *plain = mem_printf("http%s", two.url + strlen("https"));
+    assert_true(
+        err_is(peer_fetch(plain, &question, NULL, NULL, &status, &cluster_id, &body, &why)));
+    assert_true(
+        err_is(peer_fetch(two.url, &question, NULL, NULL, &status, &cluster_id, &body, &why)));
+    assert_non_null(strstr(why.text, "certificate"));
+    free(plain);
+}
+
+#define PLAIN(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define TLS(test) cmocka_unit_test_setup_teardown(test, setup_tls, teardown_tls)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PLAIN(test_messages_go_both_ways),
+        PLAIN(test_heartbeats_do_not_wait_behind_appends),
+        PLAIN(test_nobody_there_is_reported),
+        PLAIN(test_streams_are_dialed_again),
+        PLAIN(test_another_cluster_is_refused),
+        PLAIN(test_a_removed_member_is_told),
+        PLAIN(test_a_stranger_is_heard_and_answered),
+        PLAIN(test_a_snapshot_arrives_whole),
+        PLAIN(test_a_broken_snapshot_leaves_nothing),
+        PLAIN(test_leases_are_asked),
+        PLAIN(test_the_others_are_asked),
+        PLAIN(test_questions_to_nobody_are_answered),
+        PLAIN(test_fetch_blocks_for_an_answer),
+        TLS(test_tls_carries_everything),
+        TLS(test_tls_contexts_are_asked_anew),
+        TLS(test_tls_server_for_another_host_is_refused),
+        TLS(test_tls_plain_client_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
