@@ -18,7 +18,7 @@
 /* The commands, in the order they are looked for. */
 extern const struct cmd cmd_get, cmd_put, cmd_del, cmd_txn, cmd_compaction, cmd_alarm, cmd_defrag,
     cmd_endpoint, cmd_move_leader, cmd_watch, cmd_version, cmd_lease, cmd_member, cmd_snapshot,
-    cmd_make_mirror, cmd_lock, cmd_elect, cmd_auth, cmd_user, cmd_role, cmd_completion,
+    cmd_make_mirror, cmd_lock, cmd_elect, cmd_auth, cmd_user, cmd_role, cmd_check, cmd_completion,
     cmd_downgrade;
 extern const struct cmd cmd_root;
 extern const struct cmd_option global_options[];

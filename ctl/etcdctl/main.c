@@ -23,6 +23,7 @@ static const struct cmd *const children[] = {
     &cmd_auth,
     &cmd_user,
     &cmd_role,
+    &cmd_check,
     &cmd_completion,
     &cmd_downgrade,
     &cmd_help,
