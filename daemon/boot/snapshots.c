@@ -52,7 +52,7 @@ struct err storage_keep_snapshot(
         storage->disk, storage->snap_dir, files_kept(storage->config), meta->index, why);
 }
 
-struct err storage_save_snapshot(void *arg, const struct raft_snapshot_meta *meta, struct why *why)
+struct blob *storage_snapshot_v2(void *arg)
 {
     struct arena *arena = arena_new(0);
     struct snap_cluster cluster;
@@ -60,10 +60,11 @@ struct err storage_save_snapshot(void *arg, const struct raft_snapshot_meta *met
     cluster_of(arg, arena, &cluster);
     buf_init(&json, SNAP_FILE_MAX);
     snap_v2_json(&cluster, &json);
-    struct err err = storage_keep_snapshot(arg, meta, buf_slice(&json), why);
+    check(!json.is_full);
+    struct blob *v2 = blob_new(buf_slice(&json));
     buf_fini(&json);
     arena_free(arena);
-    return err;
+    return v2;
 }
 
 struct exporting {

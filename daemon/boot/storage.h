@@ -48,9 +48,9 @@ MUST struct err storage_log(struct storage *storage, struct why *why);
 MUST struct err storage_store(
     struct storage *storage, const struct wal_identity *identity, struct why *why);
 
-/* snapshots.c. For server: writes the snapshot file of the log. */
-struct err storage_save_snapshot(void *arg, const struct raft_snapshot_meta *meta, struct why *why);
-/* The leader's, with its v2 store as it came. */
+/* snapshots.c. For server: the members as a v2 store, as of what is applied. */
+struct blob *storage_snapshot_v2(void *arg);
+/* For server: writes the snapshot file of the log, with that or the leader's as it came. */
 struct err storage_keep_snapshot(
     void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
 /* For the transport: what a MsgSnap stands for. Replaces the message's snapshot by one that says

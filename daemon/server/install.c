@@ -28,7 +28,7 @@ static bool replace(struct server *server, struct raft_snapshot *snapshot)
     pthread_mutex_lock(&server->apply_turn);
     pthread_mutex_lock(&server->sync_turn);
     struct err err = options->install_snapshot(
-        options->save_snapshot_arg, &snapshot->meta, blob_slice(snapshot->data), &why);
+        options->snapshot_arg, &snapshot->meta, blob_slice(snapshot->data), &why);
     pthread_mutex_unlock(&server->sync_turn);
     pthread_mutex_unlock(&server->apply_turn);
     if (err_is(err)) {

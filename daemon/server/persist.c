@@ -91,7 +91,7 @@ static bool persist_snapshot(struct server *server, struct persist_job *job)
     struct wal_cost cost = {0};
     struct why why = {""};
     struct err err = server->options.keep_snapshot(
-        server->options.save_snapshot_arg, meta, blob_slice(update->snapshot->data), &why);
+        server->options.snapshot_arg, meta, blob_slice(update->snapshot->data), &why);
     pthread_mutex_lock(&server->wal_turn);
     if (!err_is(err)) {
         err = wal_save_snapshot(server->options.wal, &record, &why);

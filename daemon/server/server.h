@@ -53,9 +53,10 @@ struct server_options {
     struct member_table *members;
     struct watch_hub *hub;
     struct apply *apply;
-    /* Writes the snapshot file that covers the log up to meta->index, synced. Back thread. */
-    struct err (*save_snapshot)(void *arg, const struct raft_snapshot_meta *meta, struct why *why);
-    /* The same for a snapshot of the leader's, with its v2 store as it came. Wal thread. */
+    /* The members as a v2 store, as of what is applied. With the apply turn; short. Gives. */
+    struct blob *(*snapshot_v2)(void *arg);
+    /* Writes the snapshot file that covers the log up to meta->index, synced: with a v2 store of
+     * snapshot_v2's (back thread), or of the leader's as it came (wal thread). */
     struct err (*keep_snapshot)(
         void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
     /* Makes the store, and all that is read from it, what the received database says, while nothing
@@ -63,7 +64,7 @@ struct server_options {
      * keep_snapshot wrote is there by then. Back thread. */
     struct err (*install_snapshot)(
         void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
-    void *save_snapshot_arg; /* of all three */
+    void *snapshot_arg; /* of all three */
     struct server_transport transport;
     uint64_t snapshot_index; /* of the log, at start */
     uint64_t snapshot_count;

@@ -12,7 +12,14 @@ struct snapshot_job {
     struct server_job job;
     struct server *server;
     struct raft_snapshot_meta meta;
+    struct blob *v2; /* as of meta.index: members may change before the file is written */
 };
+
+static void job_free(struct snapshot_job *job)
+{
+    blob_unref(job->v2);
+    free(job);
+}
 
 static struct err record(
     struct server *server, const struct raft_snapshot_meta *meta, struct why *why)
@@ -37,14 +44,15 @@ static void run(struct server_job *base)
     struct why why = {""};
     struct err err = backend_flush(server->options.backend, &why);
     if (!err_is(err)) {
-        err = server->options.save_snapshot(server->options.save_snapshot_arg, &job->meta, &why);
+        err = server->options.keep_snapshot(
+            server->options.snapshot_arg, &job->meta, blob_slice(job->v2), &why);
     }
     if (!err_is(err)) {
         err = record(server, &job->meta, &why);
     }
     if (err_is(err)) {
         server_fail(server, why.text);
-        free(job);
+        job_free(job);
         return;
     }
     LOG_INFO("saved snapshot", LOG_UINT("snapshot-index", job->meta.index));
@@ -56,7 +64,7 @@ static void run(struct server_job *base)
     }
     atomic_store(&server->snapshot_index, job->meta.index);
     atomic_store(&server->is_snapshotting, false);
-    free(job);
+    job_free(job);
 }
 
 void snapshot_consider(struct server *server)
@@ -72,11 +80,12 @@ void snapshot_consider(struct server *server)
     job->meta.index = applied;
     job->meta.term = apply_term(server->options.apply);
     apply_conf_state(server->options.members, &job->meta.conf);
+    job->v2 = server->options.snapshot_v2(server->options.snapshot_arg);
     LOG_INFO("triggering snapshot", LOG_HEX("local-member-id", server->member_id),
         LOG_UINT("local-member-applied-index", applied),
         LOG_UINT("local-member-snapshot-index", atomic_load(&server->snapshot_index)),
         LOG_UINT("local-member-snapshot-count", server->options.snapshot_count));
     if (!server_run(server, &job->job)) {
-        free(job);
+        job_free(job);
     }
 }

@@ -26,6 +26,8 @@ struct member_place {
     struct server *server;
     uint64_t snapshot_count;
     atomic_int fatals;
+    uint64_t v2_index; /* what was applied when the v2 store was made */
+    size_t files;
 };
 
 static atomic_bool is_sync_failing;
@@ -53,6 +55,23 @@ static void on_fatal(void *arg, const char *what)
     atomic_fetch_add(&((struct member_place *)arg)->fatals, 1);
 }
 
+static struct blob *snapshot_v2(void *arg)
+{
+    struct member_place *place = arg;
+    place->v2_index = apply_index(place->storage.apply);
+    return storage_snapshot_v2(&place->storage);
+}
+
+/* The members in the file are those of its index, whatever was applied since. */
+static struct err keep_snapshot(
+    void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why)
+{
+    struct member_place *place = arg;
+    assert_int_equal(place->v2_index, meta->index);
+    place->files++;
+    return storage_keep_snapshot(&place->storage, meta, v2, why);
+}
+
 static void start(struct member_place *place)
 {
     struct why why = {""};
@@ -74,8 +93,9 @@ static void start(struct member_place *place)
         .members = s->members,
         .hub = s->hub,
         .apply = s->apply,
-        .save_snapshot = storage_save_snapshot,
-        .save_snapshot_arg = s,
+        .snapshot_v2 = snapshot_v2,
+        .keep_snapshot = keep_snapshot,
+        .snapshot_arg = place,
         .snapshot_index = s->snapshot_index,
         .snapshot_count = place->snapshot_count,
         .catch_up_entries = 10,
@@ -222,6 +242,7 @@ static void test_snapshots_of_the_log_replay(void **state)
     stop(place);
     start(place);
     assert_true(place->storage.snapshot_index > 0);
+    assert_true(place->files > 0);
     assert_int_equal(mvcc_keys(place->storage.mvcc), 100);
 }
 
