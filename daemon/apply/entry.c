@@ -229,6 +229,9 @@ static struct err apply_normal(struct apply *apply, const struct raft_entry *ent
     if (!entry->data || entry->data->len == 0) {
         return OK; /* a new leader's first entry */
     }
+    if (apply_v2_is(blob_slice(entry->data))) {
+        return apply_v2_entry(apply, entry, why);
+    }
     struct arena *arena = arena_new(0);
     struct err err = pb_unpack_log(
         &etcdserverpb__internal_raft_request__descriptor, arena, blob_slice(entry->data), &request);

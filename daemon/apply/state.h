@@ -39,6 +39,10 @@ void apply_alarm_request(struct applying *applying, const Etcdserverpb__AlarmReq
 /* A conf change entry. */
 MUST struct err apply_conf_entry(struct apply *apply, const struct raft_entry *entry,
     const struct apply_sink *sink, struct why *why);
+/* v2.c: whether an entry's data is a bare v2 request, and what it does. */
+bool apply_v2_is(struct slice data);
+MUST struct err apply_v2_entry(
+    struct apply *apply, const struct raft_entry *entry, struct why *why);
 int64_t apply_cost(const ProtobufCMessage *request);
 /* Counts the request; whether it fitted. */
 bool apply_take_quota(struct apply *apply, const ProtobufCMessage *request);

@@ -102,9 +102,8 @@ struct err machine_apply(struct machine *machine, Etcdserverpb__InternalRaftRequ
     header.id = ++machine->index;
     request->header = &header;
     machine->waits_for = header.id;
-    struct raft_entry entry = {.term = 1,
-        .index = machine->index,
-        .data = blob_new(pb_pack_arena(request, arena))};
+    struct raft_entry entry = {
+        .term = 1, .index = machine->index, .data = blob_new(pb_pack_arena(request, arena))};
     arena_free(arena);
     struct err err = machine_entry(machine, &entry);
     blob_unref(entry.data);

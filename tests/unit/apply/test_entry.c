@@ -21,8 +21,8 @@ static struct err revoke(struct machine *machine, int64_t id)
     return machine_apply(machine, &request);
 }
 
-static struct err alarm_set(struct machine *machine, uint64_t member,
-    Etcdserverpb__AlarmType type, Etcdserverpb__AlarmRequest__AlarmAction action)
+static struct err alarm_set(struct machine *machine, uint64_t member, Etcdserverpb__AlarmType type,
+    Etcdserverpb__AlarmRequest__AlarmAction action)
 {
     Etcdserverpb__InternalRaftRequest request = ETCDSERVERPB__INTERNAL_RAFT_REQUEST__INIT;
     Etcdserverpb__AlarmRequest alarm = ETCDSERVERPB__ALARM_REQUEST__INIT;
@@ -70,10 +70,8 @@ static void test_entry_below_the_index_changes_nothing(void **state)
 static void test_conf_entry_that_is_malformed_is_refused(void **state)
 {
     struct machine *machine = *state;
-    struct raft_entry entry = {.term = 1,
-        .index = 1,
-        .type = RAFT_ENTRY_CONF_CHANGE,
-        .data = blob_new(SLICE("\x0a"))};
+    struct raft_entry entry = {
+        .term = 1, .index = 1, .type = RAFT_ENTRY_CONF_CHANGE, .data = blob_new(SLICE("\x0a"))};
     assert_true(IS(machine_entry(machine, &entry), BAD_FORMAT));
     blob_unref(entry.data);
     assert_int_equal(machine->confs, 0);
@@ -102,13 +100,11 @@ static void test_alarm_no_space_leaves_reads_and_deletes(void **state)
 {
     struct machine *machine = *state;
     assert_false(err_is(machine_put(machine, "a", "1", 0)));
-    assert_false(
-        err_is(alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__NOSPACE, RAISE)));
+    assert_false(err_is(alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__NOSPACE, RAISE)));
     machine_restart(machine);
     assert_true(IS(machine_put(machine, "a", "2", 0), NO_SPACE));
     assert_true(IS(grant(machine, 1, 10), NO_SPACE));
-    assert_false(err_is(
-        alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__NOSPACE, CLEAR)));
+    assert_false(err_is(alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__NOSPACE, CLEAR)));
     assert_false(err_is(machine_put(machine, "a", "3", 0)));
     assert_string_equal(machine_list(machine), "a=3 ");
 }
@@ -116,12 +112,10 @@ static void test_alarm_no_space_leaves_reads_and_deletes(void **state)
 static void test_alarm_corrupt_stops_everything_but_alarms(void **state)
 {
     struct machine *machine = *state;
-    assert_false(
-        err_is(alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__CORRUPT, RAISE)));
+    assert_false(err_is(alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__CORRUPT, RAISE)));
     assert_true(IS(machine_put(machine, "a", "2", 0), CORRUPT));
     assert_true(IS(revoke(machine, 1), CORRUPT));
-    assert_false(err_is(
-        alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__CORRUPT, CLEAR)));
+    assert_false(err_is(alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__CORRUPT, CLEAR)));
     assert_false(err_is(machine_put(machine, "a", "3", 0)));
 }
 

@@ -24,8 +24,8 @@ static bool holds(struct machine *machine, compare *c)
     return response->succeeded;
 }
 
-static bool holds_number(struct machine *machine, const char *key, int target, int result,
-    int64_t number)
+static bool holds_number(
+    struct machine *machine, const char *key, int target, int result, int64_t number)
 {
     compare c = ETCDSERVERPB__COMPARE__INIT;
     c.key = text_bytes(key);
