@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * LeaseKeepAlive: each request is answered in order; an unknown lease with a TTL of zero.
+ * LeaseKeepAlive: each request is answered in order; an unknown lease with a TTL of zero. A lone
+ * leader answers at once; else one request is asked for at a time, as etcd does.
  */
 #include "api/queue.h"
 
@@ -9,66 +10,189 @@
 
 enum { ANSWERS_MAX = 4096 };
 
+struct waiting {
+    struct list node;
+    int64_t id;
+};
+
+struct keep {
+    struct api_queue queue;
+    struct api *api;
+    pthread_mutex_t mutex; /* what follows */
+    struct list waiting;
+    size_t count;
+    struct server_lease_ask ask;
+    struct buf header;
+    bool is_asking;
+    bool is_ending; /* once all is answered */
+    bool is_closed;
+};
+
 static void keep_open(struct api *api, struct api_stream *stream)
 {
-    (void)api;
-    struct api_queue *queue = mem_new(sizeof(*queue));
-    api_queue_init(queue, stream, ANSWERS_MAX);
-    stream->state = queue;
+    struct keep *keep = mem_new(sizeof(*keep));
+    keep->api = api;
+    pthread_mutex_init(&keep->mutex, NULL);
+    list_init(&keep->waiting);
+    api_queue_init(&keep->queue, stream, ANSWERS_MAX);
+    stream->state = keep;
+}
+
+static void keep_free(struct keep *keep)
+{
+    struct list *node;
+    while ((node = list_pop(&keep->waiting))) {
+        free(LIST_ITEM(node, struct waiting, node));
+    }
+    pthread_mutex_destroy(&keep->mutex);
+    free(keep);
 }
 
 /* The header is made before the renewal, so that its revision is not newer than a revoke that
  * follows. */
-static void answer(struct api *api, struct api_queue *queue, int64_t id)
+static void make_header(struct keep *keep, struct buf *out)
 {
-    struct lease_table *leases = server_options_get(api->server)->leases;
-    int64_t ttl_s = 0;
-    struct buf out;
-    buf_init(&out, 256);
-    api_add_header(api, &out, mvcc_revision(api->mvcc));
-    struct err err = server_can_read_now(api->server)
-                         ? lease_renew(leases, id, clock_mono_ms(), &ttl_s)
-                         : ERR(NO_LEADER);
+    buf_init(out, 256);
+    api_add_header(keep->api, out, mvcc_revision(keep->api->mvcc));
+}
+
+/* Takes the header. */
+static void answer(struct keep *keep, struct buf *header, int64_t id, int64_t ttl_s, struct err err)
+{
     if (err_is(err) && !IS(err, LEASE_NOT_FOUND)) {
-        buf_fini(&out);
-        api_queue_end(queue, api_status_of(err));
+        buf_fini(header);
+        api_queue_end(&keep->queue, api_status_of(err));
         return;
     }
-    wire_add_varint_nz(&out, 2, (uint64_t)id);
-    wire_add_varint_nz(&out, 3, (uint64_t)ttl_s);
-    api_queue_push(queue, &out);
+    wire_add_varint_nz(header, 2, (uint64_t)id);
+    wire_add_varint_nz(header, 3, (uint64_t)(err_is(err) ? 0 : ttl_s));
+    api_queue_push(&keep->queue, header);
+}
+
+static void answer_now(struct keep *keep, int64_t id)
+{
+    struct lease_table *leases = server_options_get(keep->api->server)->leases;
+    struct buf header;
+    int64_t ttl_s = 0;
+    make_header(keep, &header);
+    struct err err = lease_renew(leases, id, clock_mono_ms(), &ttl_s);
+    answer(keep, &header, id, ttl_s, err);
+}
+
+static void asked(struct server_lease_ask *ask);
+
+/* With the mutex; true: the ask is ready to go, without it. */
+static bool take_next(struct keep *keep)
+{
+    struct list *node = keep->is_closed ? NULL : list_pop(&keep->waiting);
+    keep->is_asking = node != NULL;
+    if (!node) {
+        return false;
+    }
+    struct waiting *waiting = LIST_ITEM(node, struct waiting, node);
+    keep->count--;
+    keep->ask = (struct server_lease_ask){.id = waiting->id, .done = asked};
+    make_header(keep, &keep->header);
+    free(waiting);
+    return true;
+}
+
+static void asked(struct server_lease_ask *ask)
+{
+    struct keep *keep = CONTAINER_OF(ask, struct keep, ask);
+    pthread_mutex_lock(&keep->mutex);
+    if (keep->is_closed) {
+        buf_fini(&keep->header);
+    } else {
+        answer(keep, &keep->header, ask->id, ask->lease.ttl_s, ask->err);
+    }
+    bool has_next = take_next(keep);
+    if (!has_next && keep->is_ending && !keep->is_closed) {
+        api_queue_end(&keep->queue, (struct api_status){GRPC_CODE_OK, ""});
+    }
+    bool is_over = keep->is_closed;
+    pthread_mutex_unlock(&keep->mutex);
+    if (is_over) {
+        keep_free(keep);
+    } else if (has_next) {
+        server_lease_ask(keep->api->server, &keep->ask);
+    }
+}
+
+static void ask_later(struct keep *keep, int64_t id)
+{
+    bool is_first = false;
+    pthread_mutex_lock(&keep->mutex);
+    if (keep->count == ANSWERS_MAX) {
+        api_queue_end(&keep->queue, api_status_of(ERR(REQUEST_TOO_MANY_REQUESTS)));
+    } else {
+        struct waiting *waiting = mem_new(sizeof(*waiting));
+        waiting->id = id;
+        list_push(&keep->waiting, &waiting->node);
+        keep->count++;
+        is_first = !keep->is_asking && take_next(keep);
+    }
+    pthread_mutex_unlock(&keep->mutex);
+    if (is_first) {
+        server_lease_ask(keep->api->server, &keep->ask);
+    }
+}
+
+static bool is_idle(struct keep *keep)
+{
+    pthread_mutex_lock(&keep->mutex);
+    bool is_idle = !keep->is_asking;
+    pthread_mutex_unlock(&keep->mutex);
+    return is_idle;
 }
 
 static void keep_message(struct api_stream *stream, struct slice message)
 {
     Etcdserverpb__LeaseKeepAliveRequest *request;
+    struct keep *keep = stream->state;
     struct arena *arena = arena_new(0);
     if (err_is(pb_unpack_request(
             &etcdserverpb__lease_keep_alive_request__descriptor, arena, message, &request))) {
-        api_queue_end(
-            stream->state, (struct api_status){GRPC_CODE_INTERNAL,
-                               "grpc: failed to unmarshal the received message: malformed"});
+        api_queue_end(&keep->queue, (struct api_status){GRPC_CODE_INTERNAL,
+                                        "grpc: failed to unmarshal the received message: "
+                                        "malformed"});
+    } else if (server_can_read_now(keep->api->server) && is_idle(keep)) {
+        answer_now(keep, request->id);
     } else {
-        answer(stream->api, stream->state, request->id);
+        ask_later(keep, request->id);
     }
     arena_free(arena);
 }
 
 static void keep_half_close(struct api_stream *stream)
 {
-    api_queue_end(stream->state, (struct api_status){GRPC_CODE_OK, ""});
+    struct keep *keep = stream->state;
+    pthread_mutex_lock(&keep->mutex);
+    keep->is_ending = true;
+    bool is_over = !keep->is_asking;
+    pthread_mutex_unlock(&keep->mutex);
+    if (is_over) {
+        api_queue_end(&keep->queue, (struct api_status){GRPC_CODE_OK, ""});
+    }
 }
 
 static enum api_next keep_next(
     struct api_stream *stream, struct payload *out, struct api_status *out_status)
 {
-    return api_queue_next(stream->state, out, out_status);
+    return api_queue_next(&((struct keep *)stream->state)->queue, out, out_status);
 }
 
 static void keep_close(struct api_stream *stream)
 {
-    api_queue_fini(stream->state);
-    free(stream->state);
+    struct keep *keep = stream->state;
+    pthread_mutex_lock(&keep->mutex);
+    keep->is_closed = true;
+    bool is_asking = keep->is_asking;
+    api_queue_fini(&keep->queue);
+    pthread_mutex_unlock(&keep->mutex);
+    if (!is_asking) {
+        keep_free(keep);
+    }
 }
 
 const struct api_ops api_lease_keep_alive = {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/state.h"
 
-#include "base/clock.h"
-
 enum { FIELD_LEASE_GRANT = 8, FIELD_LEASE_REVOKE = 9 };
 
 static struct lease_table *leases_of(struct api *api)
@@ -33,37 +31,41 @@ static void revoke_start(struct api *api, struct call_state *state)
 
 const struct api_ops api_lease_revoke = {.start = revoke_start};
 
+static void looked(struct server_lease_ask *ask)
+{
+    struct call_state *state = CONTAINER_OF(ask, struct call_state, lease);
+    api_done(state, IS(ask->err, LEASE_NOT_FOUND) ? OK : ask->err);
+}
+
 /* What the leader knows once it has applied what was committed. */
 static void look_start(struct api *api, struct call_state *state)
 {
-    api_read(api, state);
+    const Etcdserverpb__LeaseTimeToLiveRequest *request = (const void *)state->request;
+    state->lease = (struct server_lease_ask){.id = request->id,
+        .is_look = true,
+        .with_keys = request->keys,
+        .arena = state->call->arena,
+        .done = looked};
+    server_lease_ask(api->server, &state->lease);
 }
 
 static struct err time_to_live_execute(struct api *api, struct call_state *state)
 {
-    const Etcdserverpb__LeaseTimeToLiveRequest *request = (const void *)state->request;
+    const struct server_lease_ask *ask = &state->lease;
     struct arena *arena = state->call->arena;
-    struct lease_info info;
-    struct slice *keys = NULL;
-    size_t count = 0;
     Etcdserverpb__LeaseTimeToLiveResponse *response =
         api_new(arena, &etcdserverpb__lease_time_to_live_response__descriptor);
-    struct err err = lease_look(leases_of(api), request->id, clock_mono_ms(), arena, &info,
-        request->keys ? &keys : NULL, &count);
-    if (err_is(err) && !IS(err, LEASE_NOT_FOUND)) {
-        return err;
-    }
     response->header = api_new_header(api, arena);
-    response->id = request->id;
-    response->ttl = err_is(err) ? -1 : info.remaining_s;
-    response->grantedttl = err_is(err) ? 0 : info.granted_s;
-    response->n_keys = count;
-    response->keys = arena_alloc(arena, count * sizeof(*response->keys));
+    response->id = ask->id;
+    response->ttl = err_is(ask->err) ? -1 : ask->lease.ttl_s;
+    response->grantedttl = err_is(ask->err) ? 0 : ask->lease.granted_s;
+    response->n_keys = err_is(ask->err) ? 0 : ask->lease.keys_count;
+    response->keys = arena_alloc(arena, response->n_keys * sizeof(*response->keys));
     if (!response->keys) {
         return ERR(TOO_BIG);
     }
-    for (size_t i = 0; i < count; i++) {
-        response->keys[i] = pb_bytes(keys[i]);
+    for (size_t i = 0; i < response->n_keys; i++) {
+        response->keys[i] = pb_bytes(ask->lease.keys[i]);
     }
     state->response = &response->base;
     return OK;

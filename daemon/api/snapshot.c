@@ -26,7 +26,7 @@ struct sending {
     bool is_closed; /* under mutex: the job frees what is left */
     bool is_asked;
     bool is_counted; /* among files */
-    bool is_making; /* under mutex */
+    bool is_making;  /* under mutex */
     struct snap_export *export;
     uint64_t bytes;
     uint64_t at;

@@ -31,6 +31,7 @@ struct call_state {
     ProtobufCMessage *response; /* in the arena */
     struct server_proposal proposal;
     struct server_read read;
+    struct server_lease_ask lease;
     struct server_job job;
     void *own; /* the method's */
 };

@@ -8,11 +8,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/pb.h"
-#include "base/version.h"
 
 enum {
     FIELD_LEASE_REVOKE = 9,
-    FIELD_CLUSTER_VERSION_SET = 1300,
     FIELD_CLUSTER_MEMBER_ATTR_SET = 1301,
     FIELD_LEASE_CHECKPOINT = 11,
     EXPIRED_A_TICK_MAX = 500,
@@ -81,16 +79,6 @@ static void publish(struct server *server)
     request.member_attributes = &attributes;
     server->is_publishing = true;
     leader_propose(server, FIELD_CLUSTER_MEMBER_ATTR_SET, &request.base);
-}
-
-static void set_cluster_version(struct server *server)
-{
-    Membershippb__ClusterVersionSetRequest request =
-        MEMBERSHIPPB__CLUSTER_VERSION_SET_REQUEST__INIT;
-    request.ver = (char *)(uintptr_t)KETCD_CLUSTER_VERSION;
-    LOG_INFO("setting up initial cluster version using v3 API",
-        LOG_STR("cluster-version", KETCD_CLUSTER_VERSION));
-    leader_propose(server, FIELD_CLUSTER_VERSION_SET, &request.base);
 }
 
 static void revoke_expired(struct server *server, int64_t now_ms)
@@ -171,10 +159,7 @@ void leader_tick(struct server *server, int64_t now_ms)
     if (server->soft.role != RAFT_LEADER || !is_caught_up) {
         return;
     }
-    bool is_undecided = strcmp(member_cluster_version(server->options.members), "not_decided") == 0;
-    if (is_undecided && server->ticks % 10 == 1) {
-        set_cluster_version(server);
-    }
+    version_tick(server, now_ms);
     revoke_expired(server, now_ms);
     if (server->ticks % CHECKPOINT_EVERY_TICKS == 0) {
         checkpoint(server, now_ms);

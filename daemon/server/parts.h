@@ -64,6 +64,11 @@ void read_expire(struct server *server, int64_t now_ms, struct err err);
 void transfer_tick(struct server *server, int64_t now_ms);
 void transfer_fail_all(struct server *server, struct err err);
 
+/* leases.c, version.c; core, each tick. */
+void leases_retry(struct server *server, int64_t now_ms);
+void leases_fail_all(struct server *server, struct err err);
+void version_tick(struct server *server, int64_t now_ms);
+
 /* leader.c: core, each tick and on changes. */
 void leader_changed(struct server *server, struct raft_soft_state soft);
 /* Samples and proposes compactions; sync thread. */
@@ -74,7 +79,7 @@ void leader_tick(struct server *server, int64_t now_ms);
 /* A request of the member's own. message is packed now. */
 void leader_propose(struct server *server, uint32_t field, const ProtobufCMessage *message);
 
-/* snapshot.c: whether the log has grown enough; queues the job. Whoever has the apply turn. */
+/* Whether the log has grown enough; queues the job. Whoever has the apply turn. */
 void snapshot_consider(struct server *server);
 
 /* back.c */
@@ -84,7 +89,6 @@ void *sync_main(void *arg);
 void back_compact(struct server *server);
 void sync_wake(void *arg);
 
-/* metrics.c */
 void server_metrics_init(struct server *server);
 
 int64_t server_request_ms(const struct server *server);

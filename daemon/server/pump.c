@@ -269,6 +269,7 @@ static void tick(struct server *server, int64_t now_ms)
     waiter_expire(server, now_ms);
     read_expire(server, now_ms, ERR(TIMEOUT));
     read_retry(server, now_ms);
+    leases_retry(server, now_ms);
     transfer_tick(server, now_ms);
     leader_tick(server, now_ms);
 }

@@ -52,6 +52,7 @@ static void init_queues(struct server *server)
     list_init(&server->read_groups);
     list_init(&server->transfers);
     list_init(&server->reads_at_index);
+    list_init(&server->leases_waiting);
     list_init(&server->jobs_free);
     list_init(&server->after_compaction);
 }
@@ -105,6 +106,7 @@ void server_stop(struct server *server)
     pthread_join(server->sync_thread, NULL);
     waiter_fail_all(server, ERR(STOPPED));
     read_expire(server, INT64_MAX, ERR(STOPPED));
+    leases_fail_all(server, ERR(STOPPED));
 }
 
 void server_free(struct server *server)

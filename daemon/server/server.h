@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "disk/disk.h"
 #include "raft/raft.h"
+#include "server/others.h"
 #include "wal/wal.h"
 
 struct server;
@@ -23,23 +24,6 @@ enum server_compaction {
     SERVER_COMPACTION_OFF,
     SERVER_COMPACTION_PERIODIC,
     SERVER_COMPACTION_REVISION
-};
-
-/* Where messages go: peer's network, or a simulator's. All NULL: a group of one. The first four are
- * called on core and must only queue; what they need of their arguments they copy, but for what
- * messages own. Nothing is called after server_stop. */
-struct server_transport {
-    /* Takes over what the messages own and zeroes them. A MsgSnap's snapshot has no data: the
-     * transport makes its own of the store as it is when it sends, at the snapshot's index or
-     * later, and says so in the message. */
-    void (*send)(void *arg, struct raft_message *messages, size_t count);
-    /* A member or learner that is not this one; known ids may be added again. */
-    void (*add)(void *arg, uint64_t id, const char *const *peer_urls, size_t count);
-    void (*update)(void *arg, uint64_t id, const char *const *peer_urls, size_t count);
-    void (*remove)(void *arg, uint64_t id);
-    /* clock_mono_ms of when the member became reachable; 0: it is not. Any thread. */
-    int64_t (*active_since_ms)(void *arg, uint64_t id);
-    void *arg;
 };
 
 struct server_options {
@@ -66,6 +50,7 @@ struct server_options {
         void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
     void *snapshot_arg; /* of all three */
     struct server_transport transport;
+    struct server_asking asking;
     uint64_t snapshot_index; /* of the log, at start */
     uint64_t snapshot_count;
     uint64_t catch_up_entries; /* kept in the log behind a snapshot for slow followers */
@@ -163,6 +148,24 @@ bool server_can_read_now(struct server *server);
 /* done when everything committed at the time of the call is applied. Errors: TIMEOUT,
  * LEADER_CHANGED, STOPPED. */
 void server_read_index(struct server *server, struct server_read *read);
+
+/* Leases are kept by the leader: it answers once it knows that it still leads and has applied what
+ * was committed; the others ask it, until it answers or the request's time is over. */
+struct server_lease_ask {
+    struct list node;
+    int64_t id;
+    bool is_look; /* else a renewal */
+    bool with_keys;
+    struct arena *arena; /* the caller's, for keys */
+    struct err err;
+    struct server_lease lease;                    /* a renewal: ttl_s */
+    void (*done)(struct server_lease_ask *asked); /* once, any thread, must only queue */
+    struct server_read read;                      /* private */
+    struct server *server;
+    int64_t deadline_ms;
+};
+/* Errors: LEASE_NOT_FOUND, TIMEOUT, LEADER_CHANGED, STOPPED. */
+void server_lease_ask(struct server *server, struct server_lease_ask *asked);
 
 /* State. */
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0
- *
  * The server. Comments name the one thread that owns a field; atomics are read by all.
  */
 #ifndef SERVER_STATE_H
@@ -51,9 +50,11 @@ struct server {
     struct list jobs_free;
     size_t persisting; /* jobs at the wal thread */
     int64_t next_tick_ms;
+    int64_t versions_at_ms;
     _Atomic uint64_t ticks;
     atomic_bool is_published;
     atomic_bool is_publishing;
+    atomic_bool is_asking_versions;
     struct raft_soft_state soft;
     int64_t elected_ms;       /* when the present leader became known */
     struct raft_ids known;    /* to the transport */
@@ -68,6 +69,7 @@ struct server {
     pthread_mutex_t wal_turn;
     struct list reads_at_index; /* server_reads that wait for applied */
     pthread_mutex_t reads_mutex;
+    struct list leases_waiting; /* server_lease_asks to try again; under reads_mutex */
 
     /* everyone */
     _Atomic uint64_t next_id;

@@ -290,3 +290,33 @@ void server_transfer_leader(struct server *server, struct server_transfer *trans
     transfer->err = ERR(TIMEOUT_LEADER_TRANSFER);
     transfer->done(transfer);
 }
+
+static struct err answer_lease(struct server_lease_ask *asked)
+{
+    struct lease_table *leases = asked->server->options.leases;
+    struct lease_info info = {0};
+    struct slice *keys = NULL;
+    if (!asked->is_look) {
+        return lease_renew(leases, asked->id, clock_mono_ms(), &asked->lease.ttl_s);
+    }
+    TRY(lease_look(leases, asked->id, clock_mono_ms(), asked->arena, &info,
+        asked->with_keys ? &keys : NULL, &asked->lease.keys_count));
+    asked->lease.ttl_s = info.remaining_s;
+    asked->lease.granted_s = info.granted_s;
+    asked->lease.keys = keys;
+    return OK;
+}
+
+static void lease_readable(struct server_read *read)
+{
+    struct server_lease_ask *asked = CONTAINER_OF(read, struct server_lease_ask, read);
+    asked->err = err_is(read->err) ? read->err : answer_lease(asked);
+    asked->done(asked);
+}
+
+void server_lease_ask(struct server *server, struct server_lease_ask *asked)
+{
+    asked->server = server;
+    asked->read.done = lease_readable;
+    server_read_index(server, &asked->read);
+}

@@ -63,6 +63,7 @@ bool cluster_agrees(struct cluster *cluster);
 struct request {
     struct server_proposal proposal;
     struct server_read read;
+    struct server_lease_ask lease;
     atomic_int dones;
     struct arena *arena;
 };
@@ -79,6 +80,8 @@ struct err node_put(struct node *node, const char *key, const char *value, int64
 struct err node_get(struct node *node, const char *key, char out[64]);
 struct err node_get_serializable(struct node *node, const char *key, char out[64]);
 struct err node_grant(struct node *node, int64_t id, int64_t ttl_s);
+/* Keys are not asked for. */
+struct err node_ask_lease(struct node *node, int64_t id, bool is_look, struct server_lease *out);
 struct err node_change(struct node *node, enum raft_conf_change_type type, uint64_t id,
     const struct member *member, bool is_promote);
 /* Repeats until it succeeds. */

@@ -96,6 +96,68 @@ struct server_transport net_transport(struct node *node)
     return (struct server_transport){send, change, change, drop, active_since_ms, node};
 }
 
+/* Answers what the other's table says, if it can be reached. */
+static void ask_renew(void *arg, uint64_t leader, int64_t id, int64_t timeout_ms,
+    void (*done)(void *done_arg, struct err err, int64_t ttl_s), void *done_arg)
+{
+    struct node *node = arg;
+    struct net *net = &node->cluster->net;
+    struct err err = ERR(TIMEDOUT);
+    int64_t ttl_s = 0;
+    (void)timeout_ms;
+    pthread_mutex_lock(&net->mutex);
+    struct node *other = find(node->cluster, leader);
+    if (other && net->is_up[other->place] && !net->is_cut[node->place][other->place]) {
+        err = lease_renew(other->storage.leases, id, clock_mono_ms(), &ttl_s);
+    }
+    pthread_mutex_unlock(&net->mutex);
+    done(done_arg, err, ttl_s);
+}
+
+static void ask_look(void *arg, uint64_t leader, int64_t id, bool with_keys, int64_t timeout_ms,
+    void (*done)(void *done_arg, struct err err, const struct server_lease *lease), void *done_arg)
+{
+    struct node *node = arg;
+    struct net *net = &node->cluster->net;
+    struct server_lease lease = {0};
+    struct err err = ERR(TIMEDOUT);
+    struct arena *arena = arena_new(0);
+    (void)timeout_ms;
+    pthread_mutex_lock(&net->mutex);
+    struct node *other = find(node->cluster, leader);
+    if (other && net->is_up[other->place] && !net->is_cut[node->place][other->place]) {
+        struct lease_info info = {0};
+        struct slice *keys = NULL;
+        err = lease_look(other->storage.leases, id, clock_mono_ms(), arena, &info,
+            with_keys ? &keys : NULL, &lease.keys_count);
+        lease.ttl_s = info.remaining_s;
+        lease.granted_s = info.granted_s;
+        lease.keys = keys;
+    }
+    pthread_mutex_unlock(&net->mutex);
+    done(done_arg, err, &lease);
+    arena_free(arena);
+}
+
+static void ask_versions(void *arg,
+    void (*done)(void *done_arg, const char *const *versions, size_t count), void *done_arg)
+{
+    struct node *node = arg;
+    const char *versions[NODES_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < node->cluster->count; i++) {
+        if (i != node->place) {
+            versions[count++] = node->cluster->net.versions[i];
+        }
+    }
+    done(done_arg, versions, count);
+}
+
+struct server_asking net_asking(struct node *node)
+{
+    return (struct server_asking){ask_renew, ask_look, ask_versions, node};
+}
+
 /* The export as the receiver's file. */
 static void copy_export(struct node *to, struct snap_export *export, uint64_t index)
 {

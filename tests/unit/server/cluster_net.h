@@ -36,6 +36,7 @@ struct net {
     int loss_percent;
     uint64_t snapshots; /* delivered */
     uint64_t seed;
+    const char *versions[NODES_MAX]; /* what the members say they are */
     bool is_ending;
 };
 
@@ -46,5 +47,6 @@ void net_start(struct net *net);
 void net_stop(struct net *net);
 void net_up(struct node *node, bool is_up);
 struct server_transport net_transport(struct node *node);
+struct server_asking net_asking(struct node *node);
 
 #endif

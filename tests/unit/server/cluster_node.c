@@ -70,6 +70,7 @@ void cluster_init(struct cluster *cluster, size_t count)
         struct node *node = &cluster->nodes[i];
         node->cluster = cluster;
         node->place = i;
+        cluster->net.versions[i] = "3.6.1";
         snprintf(node->name, sizeof(node->name), "n%zu", i);
         node->path = disk_path(cluster->path, node->name);
         load_config(node);
@@ -121,6 +122,7 @@ void node_start(struct node *node)
         .install_snapshot = storage_install_snapshot,
         .snapshot_arg = s,
         .transport = net_transport(node),
+        .asking = net_asking(node),
         .snapshot_index = s->snapshot_index,
         .snapshot_count = node->cluster->snapshot_count,
         .catch_up_entries = node->cluster->catch_up_entries,
@@ -315,6 +317,9 @@ struct err request_wait(struct request *request)
         usleep(1000);
     }
     assert_int_equal(atomic_load(&request->dones), 1); /* nobody waits for ever, nor hears twice */
+    if (request->lease.done) {
+        return request->lease.err;
+    }
     return request->read.done ? request->read.err : request->proposal.result.err;
 }
 
@@ -352,6 +357,23 @@ struct err node_grant(struct node *node, int64_t id, int64_t ttl_s)
     grant.id = id;
     grant.ttl = ttl_s;
     return call(node, FIELD_LEASE_GRANT, &grant.base);
+}
+
+static void lease_asked(struct server_lease_ask *ask)
+{
+    atomic_fetch_add(&CONTAINER_OF(ask, struct request, lease)->dones, 1);
+}
+
+struct err node_ask_lease(struct node *node, int64_t id, bool is_look, struct server_lease *out)
+{
+    struct request request = {.arena = arena_new(0)};
+    request.lease = (struct server_lease_ask){
+        .id = id, .is_look = is_look, .arena = request.arena, .done = lease_asked};
+    server_lease_ask(node->server, &request.lease);
+    struct err err = request_wait(&request);
+    *out = request.lease.lease;
+    request_fini(&request);
+    return err;
 }
 
 struct err node_get_serializable(struct node *node, const char *key, char out[64])

@@ -143,6 +143,46 @@ static void test_leases_live_on_under_the_next_leader_and_end_there(void **state
     assert_true(cluster_agrees(cluster));
 }
 
+static void test_followers_ask_the_leader_about_leases(void **state)
+{
+    struct cluster *cluster = *state;
+    struct server_lease lease;
+    struct node *leader = cluster_leader(cluster);
+    struct node *follower = cluster_follower(cluster);
+    assert_int_equal(node_grant(follower, 5, 100).code, ERR_OK);
+    assert_int_equal(node_ask_lease(follower, 5, false, &lease).code, ERR_OK);
+    assert_int_equal(lease.ttl_s, 100);
+    assert_int_equal(node_ask_lease(follower, 5, true, &lease).code, ERR_OK);
+    assert_int_equal(lease.granted_s, 100);
+    assert_true(lease.ttl_s >= 95 && lease.ttl_s <= 100);
+    assert_int_equal(node_ask_lease(leader, 5, true, &lease).code, ERR_OK);
+    assert_true(IS(node_ask_lease(follower, 6, false, &lease), LEASE_NOT_FOUND));
+    /* A leader that cannot know that it still leads renews nothing. */
+    net_isolate(cluster, leader->place, true);
+    assert_true(err_is(node_ask_lease(leader, 5, false, &lease)));
+    net_isolate(cluster, leader->place, false);
+}
+
+static bool has_version(void *arg)
+{
+    struct cluster *cluster = arg;
+    return strcmp(member_cluster_version(cluster->nodes[1].storage.members), "3.5.0") == 0;
+}
+
+static void test_the_cluster_version_is_what_all_members_can(void **state)
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    cluster_init(cluster, 3);
+    for (size_t i = 0; i < 3; i++) {
+        cluster->net.versions[i] = "3.5.30"; /* as the others see each */
+    }
+    (void)state;
+    cluster_start(cluster);
+    assert_true(wait_until(has_version, cluster));
+    cluster_fini(cluster);
+    free(cluster);
+}
+
 static void test_a_leader_that_stops_hands_over(void **state)
 {
     struct cluster *cluster = *state;
@@ -215,6 +255,8 @@ int main(void)
         CLUSTER_TEST(test_a_cut_off_leader_serves_nothing),
         CLUSTER_TEST(test_two_of_three_down_means_no_service_until_one_is_back),
         CLUSTER_TEST(test_leases_live_on_under_the_next_leader_and_end_there),
+        CLUSTER_TEST(test_followers_ask_the_leader_about_leases),
+        cmocka_unit_test(test_the_cluster_version_is_what_all_members_can),
         CLUSTER_TEST(test_a_leader_that_stops_hands_over),
         cmocka_unit_test_setup_teardown(
             test_a_member_far_behind_gets_a_snapshot, setup_small_log, teardown),
