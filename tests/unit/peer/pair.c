@@ -271,6 +271,18 @@ void node_knows(struct node *node, const struct node *other)
     peer_add(node->peer, other->id, other->urls, 1);
 }
 
+int node_dial(const struct node *node)
+{
+    struct sockaddr_in address;
+    socklen_t size = sizeof(address);
+    struct timeval timeout = {WAIT_MS / 1000, 0};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(getsockname(node->listen_fd, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, size), 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    return fd;
+}
+
 bool node_await_active(struct node *node, uint64_t id, bool is_active)
 {
     int64_t deadline = clock_mono_ms() + WAIT_MS;

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The peer listener's answers, status by status and text by text, to what members and others send:
+ * as the reference answers, but for its 403 to a misdirected message. */
+#include "base/mem.h"
+#include "pair.h"
+#include "peer/version.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { CLUSTER = 0xc1, SELF = 0x11, OTHER = 0x22, REMOVED = 0x33 };
+
+/* What each request of a member of this cluster has. */
+#define GOOD                                                                                       \
+    "X-Server-From: 22\r\nX-Server-Version: 3.5.30\r\nX-Min-Cluster-Version: 3.0.0\r\n"            \
+    "X-Etcd-Cluster-ID: c1\r\n"
+
+static struct node node;
+static char answer[8192];
+
+static int setup(void **state)
+{
+    struct node other = {.id = OTHER, .url = "http://127.0.0.1:1"};
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    node_init(&node, SELF, false);
+    node.removed_id = REMOVED;
+    node_start(&node, CLUSTER);
+    other.urls[0] = other.url;
+    node_knows(&node, &other);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    node_stop(&node);
+    return 0;
+}
+
+/* The answer up to its end, or until it says so much. */
+static const char *ask_bytes(struct slice request, const char *until)
+{
+    size_t len = 0;
+    ssize_t got;
+    int fd = node_dial(&node);
+    assert_int_equal(write(fd, request.data, request.len), (ssize_t)request.len);
+    answer[0] = 0;
+    while ((!until || !strstr(answer, until)) &&
+           (got = read(fd, answer + len, sizeof(answer) - len - 1)) > 0) {
+        len += (size_t)got;
+        answer[len] = 0;
+    }
+    close(fd);
+    return answer;
+}
+
+static const char *ask(const char *line, const char *fields, const char *body)
+{
+    char *request = mem_printf("%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: "
+                               "%zu\r\n%s\r\n%s",
+        line, strlen(body), fields, body);
+    ask_bytes(slice_str(request), NULL);
+    free(request);
+    return answer;
+}
+
+static void expect(const char *status, const char *text)
+{
+    char *start = mem_printf("HTTP/1.1 %s\r\n", status);
+    const char *body = strstr(answer, "\r\n\r\n");
+    assert_int_equal(strncmp(answer, start, strlen(start)), 0);
+    assert_non_null(body);
+    assert_string_equal(body + 4, text);
+    free(start);
+}
+
+static void test_headers_are_checked(void **state)
+{
+    (void)state;
+    ask("GET /raft", GOOD, "");
+    expect("405 Method Not Allowed", "Method Not Allowed\n");
+    assert_non_null(strstr(answer, "Allow: POST\r\n"));
+    ask("POST /raft", "", "");
+    expect("412 Precondition Failed", "incompatible version\n");
+    assert_non_null(strstr(answer, "X-Etcd-Cluster-Id: c1\r\n"));
+    ask("POST /raft",
+        "X-Server-Version: 3.7.0\r\nX-Min-Cluster-Version: 3.7.0\r\nX-Etcd-Cluster-ID: c1\r\n", "");
+    expect("412 Precondition Failed", "incompatible version\n");
+    ask("POST /raft",
+        "X-Server-Version: 3.6.0\r\nX-Min-Cluster-Version: 3.0.0\r\nX-Etcd-Cluster-ID: c2\r\n", "");
+    expect("412 Precondition Failed", "cluster ID mismatch\n");
+    ask("POST /raft/snapshot", "", "");
+    expect("412 Precondition Failed", "incompatible version\n");
+    ask("GET /raft/stream/message/22", "", "");
+    expect("412 Precondition Failed", "incompatible version\n");
+    assert_non_null(strstr(answer, "X-Server-Version: 3.6.14\r\n"));
+}
+
+static void test_versions_are_compared(void **state)
+{
+    (void)state;
+    assert_true(version_is_compatible(SLICE("3.6.14"), SLICE("3.0.0")));
+    assert_true(version_is_compatible(SLICE("3.7.0-rc.1"), SLICE("3.0.0")));
+    assert_true(version_is_compatible(SLICE("3.0.0+git"), SLICE("3.6.99")));
+    assert_false(version_is_compatible(SLICE("2.3.9"), SLICE("2.1.0")));
+    assert_false(version_is_compatible(SLICE("3.6.0"), SLICE("3.7.0")));
+    assert_false(version_is_compatible(SLICE("three"), SLICE("3.0.0")));
+    assert_false(version_is_compatible(SLICE("3"), SLICE("3.0.0")));
+    assert_false(version_is_compatible(SLICE("9999999999.0.0"), SLICE("3.0.0")));
+    assert_false(version_is_compatible((struct slice){0}, SLICE("3.0.0")));
+    assert_true(version_has_streams(SLICE("3.4.23")));
+    assert_false(version_has_streams((struct slice){0}));
+}
+
+/* Only a removed sender gets 403: it would end a member of etcd. */
+static void test_posts_are_answered(void **state)
+{
+    (void)state;
+    ask("POST /raft", GOOD, "\x08\x08\x10\x11\x18\x22\x20\x01");
+    expect("204 No Content", "");
+    assert_true(node_await_heard(&node, 1));
+    assert_int_equal(node.heard[0].from, OTHER);
+    ask("POST /raft", GOOD, "\x08\x08\x10\x12\x18\x22\x20\x01");
+    expect("412 Precondition Failed", "cannot process message to mismatch member\n");
+    ask("POST /raft", GOOD, "\x08\x08\x10\x11\x18\x33\x20\x01");
+    expect("403 Forbidden", "{\"message\":\"cannot process message from removed member\"}");
+    ask("POST /raft", GOOD, "\x08\x06\x10");
+    expect("400 Bad Request", "error unmarshalling raft message\n");
+    ask("POST /raft", GOOD, "\x08\x0b\x10\x11\x18\x22"); /* a status report: never travels */
+    expect("500 Internal Server Error", "error processing raft message\n");
+    assert_int_equal(node.heard_count, 1);
+}
+
+static void test_streams_are_refused(void **state)
+{
+    (void)state;
+    ask("POST /raft/stream/message/22", GOOD, "");
+    expect("405 Method Not Allowed", "Method Not Allowed\n");
+    ask("GET /raft/stream/other/22", GOOD, "");
+    expect("404 Not Found", "invalid path\n");
+    ask("GET /raft/stream/message/22/23", GOOD, "");
+    expect("404 Not Found", "invalid path\n");
+    ask("GET /raft/stream/message/xyz", GOOD, "");
+    expect("404 Not Found", "invalid from\n");
+    ask("GET /raft/stream/message/11111111111111111", GOOD, "");
+    expect("404 Not Found", "invalid from\n");
+    ask("GET /raft/stream/msgapp/33", GOOD, "");
+    expect("410 Gone", "removed member\n");
+    ask("GET /raft/stream/msgapp/44", GOOD "X-PeerURLs: http://127.0.0.1:1\r\n", "");
+    expect("404 Not Found", "error sender not found\n");
+    ask("GET /raft/stream/msgapp/22", GOOD "X-Raft-To: 12\r\n", "");
+    expect("412 Precondition Failed", "to field mismatch\n");
+}
+
+static void test_a_stream_begins_at_once(void **state)
+{
+    (void)state;
+    ask_bytes(
+        SLICE("GET /raft/stream/msgapp/22 HTTP/1.1\r\nHost: a\r\n" GOOD "X-Raft-To: 11\r\n\r\n"),
+        "\r\n\r\n");
+    assert_int_equal(strncmp(answer, "HTTP/1.1 200 OK\r\n", 17), 0);
+    assert_non_null(strstr(answer, "X-Server-Version: 3.6.14\r\n"));
+    assert_non_null(strstr(answer, "X-Etcd-Cluster-Id: c1\r\n"));
+    assert_non_null(strstr(answer, "Transfer-Encoding: chunked\r\n"));
+}
+
+static bool is_snap_dir_empty(void)
+{
+    struct disk_names names;
+    assert_false(err_is(disk_list(disk_real(), node.snap_dir, &names, NULL)));
+    bool is = names.count == 0;
+    disk_names_fini(&names);
+    return is;
+}
+
+static const char *post_snapshot(struct slice body, uint64_t length)
+{
+    struct buf request;
+    buf_init(&request, 1 << 16);
+    buf_printf(&request,
+        "POST /raft/snapshot HTTP/1.1\r\nHost: a\r\nContent-Length: %llu\r\n" GOOD "\r\n",
+        (unsigned long long)length);
+    buf_add_slice(&request, body);
+    ask_bytes(buf_slice(&request), body.len < length ? "\n\n" : "HTTP/1.1 ");
+    buf_fini(&request);
+    return answer;
+}
+
+static void test_bogus_snapshots_are_refused(void **state)
+{
+    static const char huge[] = "\x00\x00\x00\x00\x04\x00\x00\x01xxxx";
+    static const char vote[] = "\x00\x00\x00\x00\x00\x00\x00\x08\x08\x05\x10\x11\x18\x22\x20\x01";
+    static const char lost[] =
+        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x12\x18\x22\x20\x01J\x00";
+    static const char gone[] =
+        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x33\x20\x01J\x00";
+    static const char junk[] = "\x00\x00\x00\x00\x00\x00\x00\x02\xff\xff";
+    (void)state;
+    assert_non_null(strstr(
+        post_snapshot(slice_of(huge, sizeof(huge) - 1), sizeof(huge) - 1), "400 Bad Request"));
+    assert_non_null(strstr(
+        post_snapshot(slice_of(vote, sizeof(vote) - 1), sizeof(vote) - 1), "400 Bad Request"));
+    assert_non_null(strstr(post_snapshot(slice_of(lost, sizeof(lost) - 1), sizeof(lost) - 1),
+        "412 Precondition Failed"));
+    assert_non_null(
+        strstr(post_snapshot(slice_of(gone, sizeof(gone) - 1), sizeof(gone) - 1), "403 Forbidden"));
+    assert_non_null(strstr(
+        post_snapshot(slice_of(junk, sizeof(junk) - 1), sizeof(junk) - 1), "400 Bad Request"));
+    assert_non_null(strstr(post_snapshot(SLICE("\x00\x00"), 2), "400 Bad Request"));
+    assert_true(is_snap_dir_empty());
+    assert_int_equal(node.heard_count, 0);
+}
+
+/* Whole, and cut off in the middle of the database. */
+static void test_half_a_snapshot_is_none(void **state)
+{
+    static const char good[] =
+        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x22\x20\x01J\x00"
+        "database";
+    (void)state;
+    struct slice body = slice_of(good, sizeof(good) - 1);
+    int fd = node_dial(&node);
+    char *head = mem_printf("POST /raft/snapshot HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n%s"
+                            "\r\n",
+        GOOD);
+    assert_int_equal(write(fd, head, strlen(head)), (ssize_t)strlen(head));
+    assert_int_equal(write(fd, body.data, body.len), (ssize_t)body.len);
+    usleep(100000);
+    assert_false(is_snap_dir_empty());
+    close(fd);
+    free(head);
+    for (int i = 0; i < 500 && !is_snap_dir_empty(); i++) {
+        usleep(10000);
+    }
+    assert_true(is_snap_dir_empty());
+    assert_int_equal(node.heard_count, 0);
+    assert_non_null(strstr(post_snapshot(body, body.len), "204 No Content"));
+    assert_int_equal(node.heard_count, 1);
+    assert_non_null(node.snapshot_path);
+}
+
+static void test_pages_are_the_references(void **state)
+{
+    (void)state;
+    ask("GET /members", "", "");
+    expect("200 OK", "[{\"id\":1}]\n");
+    assert_non_null(strstr(answer, "Content-Type: application/json\r\n"));
+    ask("POST /members", "", "");
+    expect("405 Method Not Allowed", "Method Not Allowed\n");
+    ask("GET /downgrade/enabled", "", "");
+    expect("200 OK", "true");
+    assert_non_null(strstr(answer, "Content-Type: text/plain\r\n"));
+    ask("GET /members/hashkv", "", "{\"revision\":0}");
+    expect("200 OK", "{\"header\":{\"revision\":7},\"hash\":4275878552,\"compact_revision\":-1}");
+    ask("GET /members/hashkv", "", "{\"revision\":1}");
+    expect("400 Bad Request", "mvcc: required revision has been compacted\n");
+    ask("GET /members/hashkv", "", "");
+    expect("400 Bad Request", "error unmarshalling request\n");
+    ask("GET /members/hashkv", "X-Etcd-Cluster-ID: c2\r\n", "{}");
+    expect("412 Precondition Failed", "cluster ID mismatch\n");
+    ask("POST /members/promote/404", "", "");
+    expect("404 Not Found", "membership: ID not found\n");
+    ask("POST /members/promote/0x1", "", "");
+    expect("404 Not Found", "member 0x1 not found in cluster\n");
+    ask("POST /members/promote/18446744073709551616", "", "");
+    expect("404 Not Found", "member 18446744073709551616 not found in cluster\n");
+    ask("GET /leases", "", "");
+    expect("405 Method Not Allowed", "Method Not Allowed\n");
+    ask("POST /leases", "", "zz");
+    expect("400 Bad Request", "error unmarshalling request\n");
+    ask("POST /leases", "", "\x08\xf4\x03");
+    expect("400 Bad Request", "not a primary lessor\n");
+    ask("POST /leases", "", "\x08\x94\x03");
+    expect("404 Not Found", "lease not found\n");
+    ask("GET /other", "", "");
+    expect("404 Not Found", "404 page not found\n");
+    ask("GET /raft/probing", "", "");
+    assert_non_null(strstr(answer, "\r\n\r\n{\"OK\":true,\"Now\":\"20"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_headers_are_checked, setup, teardown),
+        cmocka_unit_test(test_versions_are_compared),
+        cmocka_unit_test_setup_teardown(test_posts_are_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_streams_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_stream_begins_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bogus_snapshots_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_half_a_snapshot_is_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pages_are_the_references, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
