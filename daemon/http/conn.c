@@ -421,6 +421,7 @@ void conn_open(struct http_server *server, const struct http_site *site, int fd,
     bufferevent_setcb(bev, on_read, on_write, on_event, conn);
     bufferevent_set_timeouts(bev, NULL, &write_timeout);
     bufferevent_setwatermark(bev, EV_READ, 0, INPUT_MAX);
+    bufferevent_set_max_single_read(bev, INPUT_MAX);
     bufferevent_setwatermark(bev, EV_WRITE, HTTP_PENDING_LOW, 0);
     bufferevent_enable(bev, EV_READ | EV_WRITE);
 }

@@ -55,6 +55,8 @@ struct conn {
     bool closes;    /* after this answer */
 };
 
+/* Whether this is the server's thread. */
+bool server_is_here(const struct http_server *server);
 /* Takes fd; closes it over the limits. */
 void conn_open(struct http_server *server, const struct http_site *site, int fd, const char *peer);
 void conn_close(struct conn *conn);

@@ -40,6 +40,7 @@ struct http_request {
     size_t field_count;
     bool is_chunked;
     atomic_size_t pending;
+    atomic_uint queued; /* pieces of the answer on their way to the server's thread */
 };
 
 /* Takes the reader's bytes. NULL: *out_refusal says why. */

@@ -22,6 +22,7 @@ struct out {
     struct buf head;
     struct buf body;
     bool is_counted; /* body is in request->pending */
+    bool is_queued;  /* is in request->queued */
 };
 
 const char *http_status_text(int status)
@@ -217,6 +218,9 @@ static void run_out(struct http_task *task)
 {
     struct out *out = CONTAINER_OF(task, struct out, task);
     struct http_request *request = out->request;
+    if (out->is_queued) {
+        atomic_fetch_sub(&request->queued, 1);
+    }
     if (request->conn && out->what & OUT_ABORT) {
         struct conn *conn = request->conn;
         conn->request = NULL;
@@ -249,6 +253,15 @@ static struct out *out_new(struct http_request *request, unsigned what)
     return out;
 }
 
+/* Pieces of a stream that are written on the server's thread itself need not queue behind
+ * themselves: a task, a wake and a turn of the loop less for each. What ends a request always
+ * queues, since its handler may still be on the stack. */
+static bool can_go_now(const struct out *out)
+{
+    return !(out->what & (OUT_LAST | OUT_ABORT)) && server_is_here(out->request->server) &&
+           atomic_load(&out->request->queued) == 0;
+}
+
 static void post(struct out *out)
 {
     if (out->what & (OUT_LAST | OUT_ABORT)) {
@@ -258,6 +271,12 @@ static void post(struct out *out)
         out->is_counted = true;
         atomic_fetch_add(&out->request->pending, out->body.len);
     }
+    if (can_go_now(out)) {
+        run_out(&out->task);
+        return;
+    }
+    out->is_queued = true;
+    atomic_fetch_add(&out->request->queued, 1);
     http_run(out->request->server, &out->task);
 }
 

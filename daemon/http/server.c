@@ -72,9 +72,17 @@ struct http_server *http_server_new(const struct http_options *options)
     return server;
 }
 
+static _Thread_local const struct http_server *here;
+
+bool server_is_here(const struct http_server *server)
+{
+    return here == server;
+}
+
 static void *run(void *arg)
 {
     struct http_server *server = arg;
+    here = server;
     const char *name = server->options.thread_name;
     prctl(PR_SET_NAME, name ? name : "http");
     event_base_loop(server->base, EVLOOP_NO_EXIT_ON_EMPTY);
