@@ -107,6 +107,23 @@ class Container(unittest.TestCase):
         logs = self.podman.call("logs", self.name)
         self.assertIn("serving client traffic securely", logs.stdout + logs.stderr)
 
+    def test_auto_tls(self):
+        self.start("-e", "AUTO_TLS=true")
+        url = "https://127.0.0.1:2379/health"
+        self.assertEqual(0, self.podman.space.status(url))
+        self.assertEqual(200, self.podman.space.status(url, "-k"))
+        made = "--cacert=/etcd/data/fixtures/client/cert.pem"
+        name = self.podman.exec(self.name, "hostname").strip()
+        self.assertEqual("OK\n", self.ctl("--endpoints=https://127.0.0.1:2379", made,
+                                          "--insecure-skip-tls-verify", "put", "/registry/a", "1"))
+        # The image has no roots of a system: that is no reason to fall over.
+        done = self.podman.call("exec", self.name, "etcdctl", "--command-timeout=1s",
+                                "--endpoints=https://127.0.0.1:2379", "get", "/registry/a")
+        self.assertEqual(1, done.returncode, done.stderr)
+        self.assertIn("Error: context deadline exceeded", done.stderr)
+        self.assertIn(f"https://{name}:2380, https://{name}:2379, false", self.ctl(
+            "--endpoints=https://127.0.0.1:2379", "--insecure-skip-tls-verify", "member", "list"))
+
     def test_sigterm_ends_it_well_and_a_start_finds_the_data(self):
         self.start(*self.kept())
         self.ctl("put", "/registry/a", "1")
