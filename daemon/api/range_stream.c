@@ -5,11 +5,10 @@
  * bytes of all chunks behind one another are the bytes of the one response that Range would have
  * given.
  */
+#include "api/late.h"
 #include "api/state.h"
 
 #include "base/codec.h"
-
-#include <pthread.h>
 
 enum { FIRST_LIMIT = 10 };
 
@@ -18,10 +17,8 @@ struct streaming {
     struct arena *arena; /* the request's */
     Etcdserverpb__RangeRequest *request;
     struct server_read read;
-    pthread_mutex_t mutex; /* between the read's answer and close */
-    bool is_asking;        /* under mutex: the answer is on its way */
-    bool is_closed;        /* under mutex: the answer frees */
-    _Atomic int phase;     /* enum phase */
+    struct late late;  /* between the read's answer and close */
+    _Atomic int phase; /* enum phase */
     struct api_status status;
     struct slice next_key;
     int64_t left;  /* of the request's limit; 0: no limit */
@@ -46,7 +43,7 @@ static void stream_open(struct api *api, struct api_stream *stream)
     struct streaming *streaming = mem_new(sizeof(*streaming));
     streaming->stream = stream;
     streaming->arena = arena_new(0);
-    pthread_mutex_init(&streaming->mutex, NULL);
+    late_init(&streaming->late);
     stream->state = streaming;
 }
 
@@ -61,25 +58,26 @@ static bool is_sorted(const Etcdserverpb__RangeRequest *request)
 
 static void streaming_free(struct streaming *streaming)
 {
-    pthread_mutex_destroy(&streaming->mutex);
+    late_fini(&streaming->late);
     arena_free(streaming->arena);
     free(streaming);
+}
+
+static void answered(void *arg)
+{
+    struct streaming *streaming = arg;
+    if (err_is(streaming->read.err)) {
+        end(streaming, api_status_of(streaming->read.err));
+    } else {
+        atomic_store(&streaming->phase, READING);
+        streaming->stream->wake(streaming->stream);
+    }
 }
 
 static void read_done(struct server_read *read)
 {
     struct streaming *streaming = CONTAINER_OF(read, struct streaming, read);
-    pthread_mutex_lock(&streaming->mutex);
-    bool is_closed = streaming->is_closed;
-    streaming->is_asking = false;
-    if (!is_closed && err_is(read->err)) {
-        end(streaming, api_status_of(read->err));
-    } else if (!is_closed) {
-        atomic_store(&streaming->phase, READING);
-        streaming->stream->wake(streaming->stream);
-    }
-    pthread_mutex_unlock(&streaming->mutex);
-    if (is_closed) {
+    if (!late_arrive(&streaming->late, answered, streaming)) {
         streaming_free(streaming);
     }
 }
@@ -115,7 +113,7 @@ static void stream_message(struct api_stream *stream, struct slice message)
         return;
     }
     streaming->read.done = read_done;
-    streaming->is_asking = true;
+    late_await(&streaming->late);
     server_read_index(stream->api->server, &streaming->read);
 }
 
@@ -218,11 +216,7 @@ static enum api_next stream_next(
 static void stream_close(struct api_stream *stream)
 {
     struct streaming *streaming = stream->state;
-    pthread_mutex_lock(&streaming->mutex);
-    bool is_asking = streaming->is_asking;
-    streaming->is_closed = true;
-    pthread_mutex_unlock(&streaming->mutex);
-    if (!is_asking) {
+    if (late_close(&streaming->late)) {
         streaming_free(streaming);
     }
 }

@@ -4,7 +4,8 @@
  * remain after it; then the SHA-256 of what was sent. The file is made on the back thread,
  * unlinked, and read as the client takes it.
  */
-#include "api/queue.h"
+#include "api/late.h"
+#include "api/state.h"
 
 #include "base/codec.h"
 #include "base/log.h"
@@ -20,13 +21,11 @@ enum phase { MAKING, SENDING, HASHED, FAILED };
 struct sending {
     struct server_job job;
     struct api *api;
-    struct api_stream *stream; /* gone once is_closed */
-    pthread_mutex_t mutex;     /* between the back thread and close */
+    struct api_stream *stream; /* gone once closed */
+    struct late late;          /* between the back thread and close */
     _Atomic int phase;
-    bool is_closed; /* under mutex: the job frees what is left */
     bool is_asked;
     bool is_counted; /* among files */
-    bool is_making;  /* under mutex */
     struct snap_export *export;
     uint64_t bytes;
     uint64_t at;
@@ -41,7 +40,7 @@ static void sending_free(struct sending *sending)
     if (sending->is_counted) {
         atomic_fetch_sub(&files, 1);
     }
-    pthread_mutex_destroy(&sending->mutex);
+    late_fini(&sending->late);
     free(sending);
 }
 
@@ -50,16 +49,15 @@ static void snapshot_open(struct api *api, struct api_stream *stream)
     struct sending *sending = mem_new(sizeof(*sending));
     sending->api = api;
     sending->stream = stream;
-    pthread_mutex_init(&sending->mutex, NULL);
+    late_init(&sending->late);
     stream->state = sending;
 }
 
-static bool is_wanted(struct sending *sending)
+static void made(void *arg)
 {
-    pthread_mutex_lock(&sending->mutex);
-    bool is_closed = sending->is_closed;
-    pthread_mutex_unlock(&sending->mutex);
-    return !is_closed;
+    struct sending *sending = arg;
+    atomic_store(&sending->phase, err_is(sending->err) ? FAILED : SENDING);
+    sending->stream->wake(sending->stream);
 }
 
 /* The job may have waited longer than its client: then no file is made. */
@@ -68,26 +66,15 @@ static void make(struct server_job *job)
     struct sending *sending = CONTAINER_OF(job, struct sending, job);
     const struct api_options *options = &sending->api->options;
     struct why why = {""};
-    struct snap_export *export = NULL;
-    struct err err = ERR(STOPPED);
-    if (is_wanted(sending)) {
-        err = options->snapshot_open(options->snapshot_arg, &export, &why);
-        if (err_is(err)) {
+    sending->err = ERR(STOPPED);
+    if (!late_is_closed(&sending->late)) {
+        sending->err = options->snapshot_open(options->snapshot_arg, &sending->export, &why);
+        if (err_is(sending->err)) {
             LOG_WARN("failed to make a snapshot", LOG_ERR(why.text));
         }
     }
-    pthread_mutex_lock(&sending->mutex);
-    bool is_closed = sending->is_closed;
-    sending->is_making = false;
-    sending->export = export;
-    sending->bytes = export ? snap_export_bytes(export) : 0;
-    sending->err = err;
-    if (!is_closed) {
-        atomic_store(&sending->phase, err_is(err) ? FAILED : SENDING);
-        sending->stream->wake(sending->stream);
-    }
-    pthread_mutex_unlock(&sending->mutex);
-    if (is_closed) {
+    sending->bytes = sending->export ? snap_export_bytes(sending->export) : 0;
+    if (!late_arrive(&sending->late, made, sending)) {
         sending_free(sending);
     }
 }
@@ -112,10 +99,10 @@ static void snapshot_message(struct api_stream *stream, struct slice message)
         fail(sending, ERR(REQUEST_TOO_MANY_REQUESTS));
         return;
     }
-    sending->is_making = true;
+    late_await(&sending->late);
     sending->job.run = make;
     if (!server_run(stream->api->server, &sending->job)) {
-        sending->is_making = false;
+        late_give_up(&sending->late);
         fail(sending, ERR(STOPPED));
     }
 }
@@ -182,11 +169,7 @@ static enum api_next snapshot_next(
 static void snapshot_close(struct api_stream *stream)
 {
     struct sending *sending = stream->state;
-    pthread_mutex_lock(&sending->mutex);
-    bool is_making = sending->is_making;
-    sending->is_closed = true;
-    pthread_mutex_unlock(&sending->mutex);
-    if (!is_making) {
+    if (late_close(&sending->late)) {
         sending_free(sending);
     }
 }

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * LeaseKeepAlive, and what the other lease calls answer. */
+#include "talk.h"
+
+#include "base/mem.h"
+
+static const char path[] = "/etcdserverpb.Lease/LeaseKeepAlive";
+
+static int64_t grant(struct talk *talk, int64_t id, int64_t ttl)
+{
+    Etcdserverpb__LeaseGrantRequest request = ETCDSERVERPB__LEASE_GRANT_REQUEST__INIT;
+    request.id = id;
+    request.ttl = ttl;
+    Etcdserverpb__LeaseGrantResponse *response =
+        talk_ask(talk, "/etcdserverpb.Lease/LeaseGrant", &request, NULL);
+    talk_header(response->header, 1);
+    assert_string_equal(response->error, "");
+    assert_int_equal(response->ttl, ttl);
+    return response->id;
+}
+
+static void keep(struct talk_stream *stream, int64_t id)
+{
+    Etcdserverpb__LeaseKeepAliveRequest request = ETCDSERVERPB__LEASE_KEEP_ALIVE_REQUEST__INIT;
+    request.id = id;
+    talk_send(stream, &request);
+}
+
+static void is_kept(struct talk_stream *stream, int64_t id, int64_t ttl)
+{
+    Etcdserverpb__LeaseKeepAliveResponse *response = talk_next(stream);
+    assert_non_null(response);
+    talk_header(response->header, 1);
+    assert_int_equal(response->id, id);
+    assert_int_equal(response->ttl, ttl);
+}
+
+static void test_answers_come_in_order(void **state)
+{
+    struct talk_stream stream;
+    grant(*state, 7, 60);
+    grant(*state, 8, 90);
+    talk_open(*state, &stream, path, false);
+    talk_is_quiet(&stream);
+    keep(&stream, 8);
+    keep(&stream, 99); /* there is none */
+    keep(&stream, 7);
+    assert_true(stream.wakes > 0);
+    is_kept(&stream, 8, 90);
+    is_kept(&stream, 99, 0);
+    is_kept(&stream, 7, 60);
+    talk_is_quiet(&stream);
+    keep(&stream, 7);
+    api_stream_half_close(&stream.stream);
+    is_kept(&stream, 7, 60); /* what was asked before the end is answered */
+    talk_has_ended(&stream, GRPC_CODE_OK, "");
+    keep(&stream, 7);
+    talk_has_ended(&stream, GRPC_CODE_OK, "");
+    talk_close(&stream);
+}
+
+static void test_keeping_alive_without_a_leader(void **state)
+{
+    struct talk *talk = *state;
+    struct talk_stream stream;
+    grant(talk, 7, 60);
+    talk_open(talk, &stream, path, false);
+    keep(&stream, 7);
+    alone_set_leader(talk->server, false);
+    keep(&stream, 7);
+    is_kept(&stream, 7, 60);
+    talk_has_ended(&stream, GRPC_CODE_UNAVAILABLE, "etcdserver: no leader");
+    talk_close(&stream);
+}
+
+static void test_malformed_keep_alive(void **state)
+{
+    struct talk_stream stream;
+    talk_open(*state, &stream, path, false);
+    api_stream_message(&stream.stream, SLICE("\x08"));
+    talk_has_ended(
+        &stream, GRPC_CODE_INTERNAL, "grpc: failed to unmarshal the received message: malformed");
+    talk_close(&stream);
+}
+
+static void test_who_never_reads_is_cut_off(void **state)
+{
+    enum { ANSWERS_MAX = 4096 };
+    struct talk_stream stream;
+    int answers = 0;
+    talk_open(*state, &stream, path, false);
+    for (int i = 0; i < ANSWERS_MAX + 100; i++) {
+        keep(&stream, 1);
+    }
+    while (talk_next(&stream)) {
+        answers++;
+    }
+    assert_int_equal(answers, ANSWERS_MAX);
+    talk_has_ended(&stream, GRPC_CODE_RESOURCE_EXHAUSTED, "the client does not read its responses");
+    talk_close(&stream);
+}
+
+static void test_close_with_answers_waiting(void **state)
+{
+    struct talk_stream stream;
+    talk_open(*state, &stream, path, false);
+    keep(&stream, 1);
+    talk_close(&stream);
+}
+
+static void test_ids_are_chosen(void **state)
+{
+    int64_t first = grant(*state, 0, 60);
+    int64_t second = grant(*state, 0, 60);
+    assert_true(first > 0 && second > 0 && first != second);
+}
+
+static void test_grants_that_are_refused(void **state)
+{
+    static const char grant_path[] = "/etcdserverpb.Lease/LeaseGrant";
+    Etcdserverpb__LeaseGrantRequest request = ETCDSERVERPB__LEASE_GRANT_REQUEST__INIT;
+    grant(*state, 7, 60);
+    request.id = 7;
+    request.ttl = 60;
+    talk_fails(*state, grant_path, &request, GRPC_CODE_FAILED_PRECONDITION,
+        "etcdserver: lease already exists");
+    request.id = 8;
+    request.ttl = LEASE_TTL_MAX + 1;
+    talk_fails(
+        *state, grant_path, &request, GRPC_CODE_OUT_OF_RANGE, "etcdserver: too large lease TTL");
+}
+
+static void test_time_to_live(void **state)
+{
+    static const char ttl_path[] = "/etcdserverpb.Lease/LeaseTimeToLive";
+    struct talk *talk = *state;
+    Etcdserverpb__LeaseTimeToLiveRequest request = ETCDSERVERPB__LEASE_TIME_TO_LIVE_REQUEST__INIT;
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    grant(talk, 7, 60);
+    put.key = talk_text("b");
+    put.lease = 7;
+    talk_ask(talk, "/etcdserverpb.KV/Put", &put, NULL);
+    put.key = talk_text("a");
+    talk_ask(talk, "/etcdserverpb.KV/Put", &put, NULL);
+    request.id = 7;
+    Etcdserverpb__LeaseTimeToLiveResponse *response = talk_ask(talk, ttl_path, &request, NULL);
+    talk_header(response->header, 3);
+    assert_int_equal(response->id, 7);
+    assert_in_range(response->ttl, 58, 60);
+    assert_int_equal(response->grantedttl, 60);
+    assert_int_equal(response->n_keys, 0);
+    request.keys = true;
+    response = talk_ask(talk, ttl_path, &request, NULL);
+    assert_int_equal(response->n_keys, 2);
+    assert_memory_equal(response->keys[0].data, "a", 1);
+    assert_memory_equal(response->keys[1].data, "b", 1);
+    request.id = 99;
+    response = talk_ask(talk, ttl_path, &request, NULL);
+    assert_int_equal(response->ttl, -1);
+    assert_int_equal(response->grantedttl, 0);
+}
+
+static void test_revoking_deletes_the_keys(void **state)
+{
+    static const char revoke_path[] = "/etcdserverpb.Lease/LeaseRevoke";
+    struct talk *talk = *state;
+    Etcdserverpb__LeaseRevokeRequest request = ETCDSERVERPB__LEASE_REVOKE_REQUEST__INIT;
+    Etcdserverpb__LeaseLeasesRequest list = ETCDSERVERPB__LEASE_LEASES_REQUEST__INIT;
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    grant(talk, 7, 60);
+    grant(talk, 9, 60);
+    put.key = talk_text("a");
+    put.lease = 7;
+    talk_ask(talk, "/etcdserverpb.KV/Put", &put, NULL);
+    request.id = 7;
+    Etcdserverpb__LeaseRevokeResponse *response = talk_ask(talk, revoke_path, &request, NULL);
+    talk_header(response->header, 3);
+    assert_int_equal(mvcc_keys(server_options_get(talk->server)->mvcc), 0);
+    talk_fails(
+        talk, revoke_path, &request, GRPC_CODE_NOT_FOUND, "etcdserver: requested lease not found");
+    Etcdserverpb__LeaseLeasesResponse *leases =
+        talk_ask(talk, "/etcdserverpb.Lease/LeaseLeases", &list, NULL);
+    talk_header(leases->header, 3);
+    assert_int_equal(leases->n_leases, 1);
+    assert_int_equal(leases->leases[0]->id, 9);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TALK_TEST(test_answers_come_in_order),
+        TALK_TEST(test_keeping_alive_without_a_leader),
+        TALK_TEST(test_malformed_keep_alive),
+        TALK_TEST(test_who_never_reads_is_cut_off),
+        TALK_TEST(test_close_with_answers_waiting),
+        TALK_TEST(test_ids_are_chosen),
+        TALK_TEST(test_grants_that_are_refused),
+        TALK_TEST(test_time_to_live),
+        TALK_TEST(test_revoking_deletes_the_keys),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
