@@ -2,18 +2,22 @@
 #include "boot/boot.h"
 
 #include "api/api.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "boot/cluster.h"
 #include "boot/edges.h"
 #include "boot/notify.h"
 #include "boot/selfsign.h"
 #include "boot/storage.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { DRAIN_MS = 2000, READY_WAIT_MS = 60000 };
+enum { DRAIN_MS = 2000, READY_WAIT_MS = 60000, READY_LOOK_MS = 20 };
 
 struct member_run {
     const struct config *config;
@@ -21,8 +25,19 @@ struct member_run {
     struct server *server;
     struct api *api;
     struct edges *edges;
+    struct cluster *cluster;
+    atomic_bool is_removed;
     uint64_t ticks_seen;
 };
+
+/* Once, from any thread: the main thread stops the member as a signal would make it. */
+static void on_removed(void *arg)
+{
+    struct member_run *run = arg;
+    if (!atomic_exchange(&run->is_removed, true)) {
+        kill(getpid(), SIGTERM);
+    }
+}
 
 /* The disk or the store failed: what was acknowledged is safe in the log, and going on could break
  * that. */
@@ -45,6 +60,7 @@ static void start_server(struct member_run *run)
 {
     const struct config *config = run->config;
     struct storage *storage = &run->storage;
+    cluster_open(run->cluster, storage, on_removed, run);
     struct server_options options = {
         .disk = storage->disk,
         .raft = storage->raft,
@@ -57,7 +73,11 @@ static void start_server(struct member_run *run)
         .apply = storage->apply,
         .snapshot_v2 = storage_snapshot_v2,
         .keep_snapshot = storage_keep_snapshot,
+        .install_snapshot = storage_install_snapshot,
         .snapshot_arg = storage,
+        .transport = cluster_transport(run->cluster),
+        .on_removed = on_removed,
+        .on_removed_arg = run,
         .snapshot_index = storage->snapshot_index,
         .snapshot_count = config->snapshot_count,
         .catch_up_entries = config->snapshot_catchup_entries,
@@ -81,6 +101,8 @@ static void start_server(struct member_run *run)
     storage->server = run->server;
     run->api = api_new_service(&(struct api_options){
         .server = run->server,
+        .peers = cluster_peers(run->cluster),
+        .strict_reconfig_check = config->strict_reconfig_check,
         .txn_ops_max = (int)config->txn_ops_max,
         .request_bytes_max = (size_t)config->request_bytes_max,
         .warning_unary_ns = config->warning_unary_ns,
@@ -104,6 +126,7 @@ static void reload(void *arg)
 {
     struct member_run *run = arg;
     edges_reload(run->edges);
+    cluster_reload(run->cluster);
 }
 
 static void tell_ready(struct member_run *run)
@@ -123,17 +146,53 @@ static int refuse(const char *what, const struct why *why)
     return 1;
 }
 
+/* False: a signal to stop came first. */
+static bool wait_ready(struct member_run *run)
+{
+    int64_t deadline_ms = clock_mono_ms() + READY_WAIT_MS;
+    while (!server_wait_ready(run->server, READY_LOOK_MS)) {
+        if (notify_poll(0)) {
+            return false;
+        }
+        if (clock_mono_ms() >= deadline_ms) {
+            LOG_WARN("timed out waiting for the ready notification");
+            break;
+        }
+    }
+    return true;
+}
+
+static void say_stopping(struct member_run *run, const char *signal)
+{
+    if (atomic_load(&run->is_removed)) {
+        LOG_WARN(
+            "server error", LOG_ERR("the member has been permanently removed from the cluster"));
+        LOG_WARN("data-dir used by this member must be removed");
+    } else {
+        LOG_INFO("received signal; shutting down", LOG_STR("signal", signal));
+    }
+}
+
+static int64_t request_timeout_ms(const struct config *config)
+{
+    return 5000 + 2 * (int64_t)config->election_ms;
+}
+
 static int serve(struct member_run *run)
 {
-    if (!server_wait_ready(run->server, READY_WAIT_MS)) {
-        LOG_WARN("no leader yet; serving what needs none");
+    if (!wait_ready(run)) {
+        say_stopping(run, "terminated");
+        return 0;
     }
     edges_start(run->edges);
     tell_ready(run);
     int signal = notify_wait(is_alive, reload, run);
-    LOG_INFO("received signal; shutting down", LOG_STR("signal", strsignal(signal)));
+    say_stopping(run, strsignal(signal));
     notify_stopping();
     edges_stop(run->edges, DRAIN_MS);
+    if (!atomic_load(&run->is_removed)) {
+        cluster_give_up_lead(run->cluster, request_timeout_ms(run->config));
+    }
     return 0;
 }
 
@@ -161,22 +220,36 @@ static void advise(const struct config *config)
     }
 }
 
+static struct err open_doors(struct member_run *run, struct why *why)
+{
+    TRY(edges_open(run->edges, run->api, why));
+    return cluster_start(run->cluster, run->server, run->api, why);
+}
+
 /* Everything above the storage: up, serving, and down again. */
 static int run_member(struct member_run *run)
 {
     struct why why = {""};
     start_server(run);
-    bool is_open = !err_is(edges_open(run->edges, run->api, &why));
+    bool is_open = !err_is(open_doors(run, &why));
     int status = is_open ? serve(run) : refuse("failed to start etcd", &why);
     if (!is_open) {
         edges_stop(run->edges, 0);
     }
     server_stop(run->server);
+    cluster_stop(run->cluster);
     edges_free(run->edges);
     run->edges = NULL;
     api_free(run->api);
     server_free(run->server);
     return status;
+}
+
+static struct err open_all(struct member_run *run, struct why *why)
+{
+    TRY(edges_bind(run->config, &run->edges, why));
+    TRY(cluster_bind(run->config, &run->cluster, why));
+    return storage_open_dialing(&run->storage, run->config, cluster_dial, run->cluster, why);
 }
 
 int boot_run(const struct config *given)
@@ -187,16 +260,14 @@ int boot_run(const struct config *given)
     struct why why = {""};
     notify_block_signals();
     advise(config);
-    if (err_is(self_sign(&signed_config, &why))) {
-        return refuse("failed to start etcd", &why);
+    struct err err = self_sign(&signed_config, &why);
+    if (!err_is(err)) {
+        err = open_all(&run, &why);
     }
-    if (err_is(edges_bind(config, &run.edges, &why))) {
-        return refuse("failed to start etcd", &why);
-    }
-    struct err err = storage_open(&run.storage, config, &why);
     int status = err_is(err) ? refuse("failed to start etcd", &why) : run_member(&run);
     storage_close(&run.storage, status == 0);
     edges_free(run.edges);
+    cluster_free(run.cluster);
     if (status == 0) {
         LOG_INFO("closed etcd server", LOG_STR("name", config->name),
             LOG_STR("data-dir", config->data_dir));

@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/tls.h"
+#include "boot/side.h"
 #include "front/front.h"
 #include "gateway/gateway.h"
 #include "rpc/rpc.h"
@@ -12,18 +12,9 @@
 
 enum { LISTENERS_MAX = 64 };
 
-/* One side's TLS: the clients' or the peers'. */
-struct side {
-    struct tls_options options;
-    struct tls_source *source; /* NULL: plain only */
-    struct tls_rules *rules;
-    const char *name;
-};
-
 /* What a listener leads to; its site is there once the gateway is. */
 struct behind {
     struct http_site *site;
-    struct side *side;
     unsigned pages;
     bool is_tls;
 };
@@ -31,7 +22,6 @@ struct behind {
 struct edges {
     const struct config *config;
     struct side clients;
-    struct side peers;
     struct rpc *rpc;
     struct http_server *http;
     struct gateway *gateway;
@@ -41,100 +31,26 @@ struct edges {
     size_t listeners_count;
 };
 
-static void options_of(
-    const struct config *config, const struct config_tls *tls, struct tls_options *out)
-{
-    *out = (struct tls_options){
-        .cert_file = tls->cert_file,
-        .key_file = tls->key_file,
-        .trusted_ca_file = tls->ca_file,
-        .client_cert_auth = tls->client_cert_auth,
-        .crl_file = tls->crl_file,
-        .allowed_cns = tls->allowed_cns.items,
-        .allowed_hostnames = tls->allowed_hostnames.items,
-        .cipher_suites = config->cipher_suites.items,
-        .min_version = (enum tls_version)config->tls_min,
-        .max_version = (enum tls_version)config->tls_max,
-    };
-}
-
-static bool has_tls(const struct url_list *urls)
-{
-    for (size_t i = 0; i < urls->count; i++) {
-        if (url_is_tls(&urls->items[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static struct err side_open(
-    struct side *side, const struct config *config, const struct config_tls *tls, struct why *why)
-{
-    options_of(config, tls, &side->options);
-    TRY(tls_source_new(&side->options, TLS_SERVER, &side->source, why));
-    side->rules = tls_rules_new(&side->options);
-    return OK;
-}
-
-static void side_close(struct side *side)
-{
-    tls_source_free(side->source);
-    tls_rules_free(side->rules);
-}
-
-static void side_poll(struct side *side)
-{
-    struct why why = {""};
-    enum tls_news news = side->source ? tls_source_poll(side->source, &why) : TLS_NEWS_NONE;
-    if (news == TLS_NEWS_RELOADED) {
-        LOG_INFO("certificates reloaded", LOG_STR("side", side->name));
-    } else if (news == TLS_NEWS_BROKEN) {
-        LOG_WARN("certificates changed but cannot be used; the old ones stay",
-            LOG_STR("side", side->name), LOG_ERR(why.text));
-    }
-}
-
-static SSL_CTX *context_of(void *arg)
-{
-    struct side *side = arg;
-    side_poll(side);
-    return tls_source_context(side->source);
-}
-
-static bool admit(SSL *ssl, void *arg)
-{
-    struct side *side = arg;
-    struct why why = {""};
-    bool is_allowed = !err_is(tls_rules_admit(side->rules, ssl, &why));
-    if (!is_allowed) {
-        LOG_WARN("rejected connection", LOG_STR("side", side->name), LOG_ERR(why.text));
-    }
-    return is_allowed;
-}
-
 static void open_sites(struct edges *edges)
 {
     for (size_t i = 0; i < edges->listeners_count; i++) {
         struct behind *behind = &edges->behind[i];
         behind->site = gateway_site(edges->gateway, behind->pages);
         if (behind->is_tls) {
-            behind->site->tls = context_of;
-            behind->site->admit = admit;
-            behind->site->tls_arg = behind->side;
+            side_guard(&edges->clients, behind->site);
         }
     }
 }
 
-static struct err listen_on(struct edges *edges, const struct url_list *urls, struct side *side,
-    enum front_serves serves, unsigned pages)
+static struct err listen_on(
+    struct edges *edges, const struct url_list *urls, enum front_serves serves, unsigned pages)
 {
     for (size_t i = 0; i < urls->count; i++) {
         if (edges->listeners_count == LISTENERS_MAX) {
             return ERR(BAD_CONFIG);
         }
         size_t at = edges->listeners_count++;
-        edges->behind[at] = (struct behind){NULL, side, pages, url_is_tls(&urls->items[i])};
+        edges->behind[at] = (struct behind){NULL, pages, url_is_tls(&urls->items[i])};
         edges->listeners[at] = (struct front_listener){
             .url = &urls->items[i], .serves = serves, .tag = &edges->behind[at]};
     }
@@ -147,17 +63,13 @@ static struct err listen_all(struct edges *edges, struct why *why)
     bool is_split = config->listen_client_http.count > 0;
     unsigned pages =
         config->enable_grpc_gateway ? GATEWAY_CLIENT : GATEWAY_CLIENT & ~(unsigned)GATEWAY_JSON;
-    struct err err = listen_on(
-        edges, &config->listen_client, &edges->clients, is_split ? FRONT_GRPC : FRONT_BOTH, pages);
+    struct err err =
+        listen_on(edges, &config->listen_client, is_split ? FRONT_GRPC : FRONT_BOTH, pages);
     if (!err_is(err)) {
-        err = listen_on(edges, &config->listen_client_http, &edges->clients, FRONT_HTTP, pages);
+        err = listen_on(edges, &config->listen_client_http, FRONT_HTTP, pages);
     }
     if (!err_is(err)) {
-        err = listen_on(
-            edges, &config->listen_metrics, &edges->clients, FRONT_HTTP, GATEWAY_METRICS_ONLY);
-    }
-    if (!err_is(err)) {
-        err = listen_on(edges, &config->listen_peer, &edges->peers, FRONT_HTTP, GATEWAY_VERSION);
+        err = listen_on(edges, &config->listen_metrics, FRONT_HTTP, GATEWAY_METRICS_ONLY);
     }
     return err_is(err) ? why_set(why, err, "more than %d URLs to listen on", LISTENERS_MAX) : OK;
 }
@@ -221,12 +133,9 @@ static struct err open_http(struct edges *edges, struct api *api, struct why *wh
 static struct err bind_all(struct edges *edges, struct why *why)
 {
     const struct config *config = edges->config;
-    if (has_tls(&config->listen_client) || has_tls(&config->listen_client_http) ||
-        has_tls(&config->listen_metrics)) {
+    if (side_has_tls(&config->listen_client) || side_has_tls(&config->listen_client_http) ||
+        side_has_tls(&config->listen_metrics)) {
         TRY(side_open(&edges->clients, config, &config->client, why));
-    }
-    if (has_tls(&config->listen_peer)) {
-        TRY(side_open(&edges->peers, config, &config->peer, why));
     }
     TRY(listen_all(edges, why));
     return open_front(edges, why);
@@ -237,7 +146,6 @@ struct err edges_bind(const struct config *config, struct edges **out, struct wh
     struct edges *edges = mem_new(sizeof(*edges));
     edges->config = config;
     edges->clients.name = "client";
-    edges->peers.name = "peer";
     struct err err = bind_all(edges, why);
     if (err_is(err)) {
         edges_free(edges);
@@ -306,12 +214,10 @@ void edges_free(struct edges *edges)
     http_server_free(edges->http);
     gateway_free(edges->gateway);
     side_close(&edges->clients);
-    side_close(&edges->peers);
     free(edges);
 }
 
 void edges_reload(struct edges *edges)
 {
     side_poll(&edges->clients);
-    side_poll(&edges->peers);
 }

@@ -37,96 +37,61 @@ static struct raft_options raft_options_of(const struct storage *storage, uint64
     };
 }
 
-static const char *const *texts_of(struct arena *arena, const struct url_list *urls)
+/* The first entries of the log say who the members are. */
+static struct err bootstrap_raft(struct storage *storage, struct why *why)
 {
-    return url_list_texts(arena, urls);
-}
-
-static int id_cmp(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a;
-    uint64_t y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Ids of a new cluster, from its peer URLs and token. */
-static struct err first_identity(struct storage *storage, struct wal_identity *out, struct why *why)
-{
-    const struct config *config = storage->config;
-    TRY(config_verify_bootstrap(config, why));
-    if (!config->is_new_cluster) {
-        return why_set(why, ERR(BAD_CONFIG),
-            "--initial-cluster-state=existing, but joining a running cluster is not served by this "
-            "version");
-    }
-    if (config->members.count > RAFT_MEMBERS_MAX) {
-        return why_set(why, ERR(BAD_CONFIG), "--initial-cluster names %zu members, more than %d",
-            config->members.count, RAFT_MEMBERS_MAX);
-    }
-    struct arena *arena = arena_new(0);
-    uint64_t ids[RAFT_MEMBERS_MAX];
-    for (size_t i = 0; i < config->members.count; i++) {
-        const struct url_member *member = &config->members.items[i];
-        ids[i] = member_id_hash(
-            texts_of(arena, &member->urls), member->urls.count, config->initial_cluster_token, 0);
-        if (strcmp(member->name, config->name) == 0) {
-            out->node_id = ids[i];
-        }
-    }
-    qsort(ids, config->members.count, sizeof(ids[0]), id_cmp);
-    out->cluster_id = member_cluster_id_hash(ids, config->members.count);
-    arena_free(arena);
-    return OK;
-}
-
-static int peer_cmp(const void *a, const void *b)
-{
-    return id_cmp(&((const struct raft_peer *)a)->id, &((const struct raft_peer *)b)->id);
-}
-
-/* The first entries of the log say who the members are, by ascending id, so that every member
- * begins with the same ones. */
-static struct err bootstrap_raft(
-    struct storage *storage, const struct wal_identity *identity, struct why *why)
-{
-    const struct config *config = storage->config;
-    struct raft_options options = raft_options_of(storage, identity->node_id);
+    const struct founding *founding = &storage->founding;
+    struct raft_options options = raft_options_of(storage, founding->self_id);
     struct raft_peer peers[RAFT_MEMBERS_MAX];
     TRY(raft_new(&options, &storage->raft, why));
-    struct arena *arena = arena_new(0);
-    for (size_t i = 0; i < config->members.count; i++) {
-        const struct url_member *from = &config->members.items[i];
-        struct member member = {
-            .name = from->name,
-            .peer_urls = texts_of(arena, &from->urls),
-            .peer_urls_count = from->urls.count,
-        };
-        member.id = member_id_hash(
-            member.peer_urls, member.peer_urls_count, config->initial_cluster_token, 0);
-        peers[i] = (struct raft_peer){member.id, member_to_json(&member, arena)};
+    if (founding->is_join) {
+        return OK; /* they come from whoever leads */
     }
-    qsort(peers, config->members.count, sizeof(peers[0]), peer_cmp);
-    struct err err = raft_bootstrap(storage->raft, peers, config->members.count);
-    arena_free(arena);
-    return err;
+    for (size_t i = 0; i < founding->members_count; i++) {
+        const struct member *member = &founding->members[i];
+        peers[i] = (struct raft_peer){member->id, member_to_json(member, founding->arena)};
+    }
+    return raft_bootstrap(storage->raft, peers, founding->members_count);
 }
 
 static struct err bootstrap(struct storage *storage, struct why *why)
 {
-    struct wal_identity identity = {0};
     struct wal_options options = wal_options_of(storage);
-    TRY(first_identity(storage, &identity, why));
+    struct founding *founding = &storage->founding;
+    TRY(config_verify_bootstrap(storage->config, why));
     if (disk_exists(storage->disk, storage->store_dir)) {
         return why_set(why, ERR(BAD_FORMAT),
             "%s holds no log, but %s holds a store: one of them was lost; restore the member from "
             "a snapshot",
             storage->wal_dir, storage->store_dir);
     }
+    TRY(found_cluster(storage->config, storage->dial, storage->dial_arg, founding, why));
+    struct wal_identity identity = {founding->self_id, founding->cluster_id};
     TRY(wal_create(&options, &identity, &storage->wal, why));
     LOG_INFO("starting local member", LOG_HEX("local-member-id", identity.node_id),
         LOG_HEX("cluster-id", identity.cluster_id));
     TRY(storage_store(storage, &identity, why));
-    return bootstrap_raft(storage, &identity, why);
+    return bootstrap_raft(storage, why);
+}
+
+/* A crash between the log's first file and its first entries: begin again, as the same member. One
+ * that was joining when it crashed joins again. */
+static struct err begin_again(
+    struct storage *storage, const struct wal_identity *identity, struct why *why)
+{
+    struct founding *founding = &storage->founding;
+    TRY(found_new(storage->config, founding, why));
+    if (!storage->config->is_new_cluster || founding->self_id != identity->node_id ||
+        founding->cluster_id != identity->cluster_id) {
+        TRY(found_cluster(storage->config, storage->dial, storage->dial_arg, founding, why));
+    }
+    if (founding->self_id != identity->node_id || founding->cluster_id != identity->cluster_id) {
+        return why_set(why, ERR(BAD_CONFIG),
+            "%s belongs to member %llx of cluster %llx, which --initial-cluster does not lead to",
+            storage->wal_dir, (unsigned long long)identity->node_id,
+            (unsigned long long)identity->cluster_id);
+    }
+    return bootstrap_raft(storage, why);
 }
 
 /* The newest snapshot that the log knows and whose file is whole; from the log's beginning when
@@ -199,11 +164,9 @@ static struct err restart(struct storage *storage, struct why *why)
     }
     struct err err = storage_store(storage, &log.identity, why);
     if (!err_is(err)) {
-        /* A crash between the log's first file and its first entries: begin again, as the same
-         * member. */
         bool is_empty = log.entries_count == 0 && snapshot->index == 0 && log.hard.term == 0 &&
                         apply_index(storage->apply) == 0;
-        err = is_empty ? bootstrap_raft(storage, &log.identity, why)
+        err = is_empty ? begin_again(storage, &log.identity, why)
                        : restart_raft(storage, snapshot, &log, why);
     }
     wal_log_fini(&log);

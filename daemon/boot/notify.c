@@ -46,6 +46,15 @@ static void answer_reload(void (*reload)(void *arg), void *arg)
     sd_notify(0, "READY=1");
 }
 
+int notify_poll(int64_t timeout_ms)
+{
+    sigset_t set = handled();
+    struct timespec wait = {timeout_ms / 1000, timeout_ms % 1000 * 1000000};
+    sigdelset(&set, SIGHUP);
+    int signal = sigtimedwait(&set, NULL, &wait);
+    return signal > 0 ? signal : 0;
+}
+
 int notify_wait(bool (*is_alive)(void *arg), void (*reload)(void *arg), void *arg)
 {
     sigset_t set = handled();

@@ -5,11 +5,18 @@
 
 #include <stdlib.h>
 
-struct err storage_open(struct storage *storage, const struct config *config, struct why *why)
+struct err storage_open_dialing(struct storage *storage, const struct config *config,
+    SSL_CTX *(*dial)(void *arg), void *dial_arg, struct why *why)
 {
-    *storage = (struct storage){.config = config, .disk = disk_real()};
+    *storage =
+        (struct storage){.config = config, .disk = disk_real(), .dial = dial, .dial_arg = dial_arg};
     TRY(storage_dirs(storage, why));
     return storage_log(storage, why);
+}
+
+struct err storage_open(struct storage *storage, const struct config *config, struct why *why)
+{
+    return storage_open_dialing(storage, config, NULL, NULL, why);
 }
 
 void storage_close(struct storage *storage, bool is_clean)
@@ -28,6 +35,7 @@ void storage_close(struct storage *storage, bool is_clean)
     wal_close(storage->wal);
     disk_close(storage->lock);
     snap_file_fini(&storage->snapshot);
+    arena_free(storage->founding.arena);
     free(storage->member_dir);
     free(storage->wal_dir);
     free(storage->snap_dir);

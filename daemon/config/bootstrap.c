@@ -56,8 +56,7 @@ static struct err resolve_all(
     return OK;
 }
 
-/* Whether both lists name the same places. Errors: BAD_CONFIG, in Go's words. */
-static struct err same_urls(
+struct err config_same_urls(
     struct arena *arena, const struct url_list *a, const struct url_list *b, struct why *why)
 {
     struct text_list at;
@@ -100,7 +99,7 @@ static struct err check_advertised(const struct config *config, struct arena *ar
 {
     const struct url_list *advertised = &config->advertise_peer;
     struct why reason;
-    if (!err_is(same_urls(arena, advertised, &member->urls, &reason))) {
+    if (!err_is(config_same_urls(arena, advertised, &member->urls, &reason))) {
         return OK;
     }
     const char *prefix = arena_printf(arena, "%s=", config->name);

@@ -220,6 +220,9 @@ bool config_start(
  * and for a new cluster with the peer URLs that it advertises. Resolves host names when URLs differ
  * in text. etcd's words. Errors: BAD_CONFIG. */
 struct err config_verify_bootstrap(const struct config *config, struct why *why);
+/* Whether both lists name the same places, host names resolved. Errors: BAD_CONFIG. */
+struct err config_same_urls(
+    struct arena *arena, const struct url_list *a, const struct url_list *b, struct why *why);
 
 void config_print_version(FILE *out);
 void config_print_help(FILE *out);  /* the sections of flags */

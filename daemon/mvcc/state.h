@@ -3,6 +3,7 @@
 #ifndef MVCC_STATE_H
 #define MVCC_STATE_H
 
+#include "hashes.h"
 #include "index.h"
 #include "ring.h"
 #include "row.h"
@@ -16,18 +17,6 @@ struct mvcc_txn {
     struct mvcc_change *changes;
     size_t count;
     size_t cap;
-};
-
-/* What compactions hashed to, ascending revisions; under the mutex. */
-struct compact_hashes {
-    pthread_mutex_t mutex;
-    size_t keys_max; /* more keys than these are not hashed */
-    revision asked;  /* the last compaction's revision */
-    revision before; /* and the one before it, which was done by then; -2: it was not */
-    struct mvcc_hash kept[MVCC_HASHES_MAX];
-    size_t count;
-    bool is_due; /* back thread: made is of the walk under way */
-    struct mvcc_hash made;
 };
 
 struct mvcc {
@@ -46,14 +35,12 @@ struct mvcc {
 
     struct mvcc_txn txn; /* apply thread */
     struct compact_hashes hashes;
-
     struct {
         revision goal; /* 0: no walk under way */
         revision main; /* where it goes on */
         int64_t sub;
     } walk; /* back thread */
     bool is_txn_open;
-
     struct {
         _Atomic uint64_t puts;
         _Atomic uint64_t deletes;
@@ -98,12 +85,6 @@ static inline bool bounds_has(const struct bounds *bounds, struct slice key)
     }
     return slice_cmp(key, bounds->key) >= 0 && (bounds->is_open || slice_cmp(key, bounds->end) < 0);
 }
-
-/* hash.c. Apply thread: a compaction was asked for. */
-void hashes_ask(struct mvcc *mvcc, revision rev, revision before, revision finished);
-/* Back thread: before the first row goes; after the last went. */
-MUST struct err hashes_make(struct mvcc *mvcc, revision goal, struct why *why);
-void hashes_keep(struct mvcc *mvcc);
 
 /* Living keys at rev, which is not compacted and not in the future. count.c */
 MUST struct err count_at(

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot/cluster.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "boot/answers.h"
+#include "boot/side.h"
+#include "front/front.h"
+
+#include <pthread.h>
+
+enum { LISTENERS_MAX = 64 };
+
+struct cluster {
+    const struct config *config;
+    struct side side;
+    struct front *front;
+    struct front_listener listeners[LISTENERS_MAX];
+    struct http_site plain;
+    struct http_site guarded;
+    struct answers answers;
+    struct peer *peer;
+    void (*on_removed)(void *arg);
+    void *on_removed_arg;
+};
+
+static void adopt(void *arg, int fd, const struct front_peer *from)
+{
+    struct cluster *cluster = arg;
+    const struct http_site *site = from->is_tls ? &cluster->guarded : &cluster->plain;
+    http_adopt(peer_http(cluster->peer), site, fd, from->address);
+}
+
+static struct err bind_all(struct cluster *cluster, struct why *why)
+{
+    const struct config *config = cluster->config;
+    const struct url_list *urls = &config->listen_peer;
+    if (urls->count > LISTENERS_MAX) {
+        return why_set(why, ERR(BAD_CONFIG), "more than %d URLs to listen on", LISTENERS_MAX);
+    }
+    cluster->side.name = "peer";
+    if (side_has_tls(urls)) {
+        TRY(side_open(&cluster->side, config, &config->peer, why));
+        cluster->side.checks_origin =
+            config->peer.client_cert_auth && !config->peer.skip_client_san_verification;
+    }
+    TRY(side_open_dialing(&cluster->side, config, &config->peer, why));
+    for (size_t i = 0; i < urls->count; i++) {
+        cluster->listeners[i] =
+            (struct front_listener){.url = &urls->items[i], .serves = FRONT_HTTP};
+    }
+    struct front_options options = {
+        .listeners = cluster->listeners,
+        .listeners_count = urls->count,
+        .adopt_http = adopt,
+        .arg = cluster,
+        .reuse_port = config->socket_reuse_port,
+    };
+    return front_open(&options, &cluster->front, why);
+}
+
+struct err cluster_bind(const struct config *config, struct cluster **out, struct why *why)
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    cluster->config = config;
+    struct err err = bind_all(cluster, why);
+    if (err_is(err)) {
+        cluster_free(cluster);
+        return err;
+    }
+    *out = cluster;
+    return OK;
+}
+
+SSL_CTX *cluster_dial(void *arg)
+{
+    struct cluster *cluster = arg;
+    return side_dialing_context(&cluster->side);
+}
+
+/* From the transport. */
+
+static struct server *server_of(void *arg)
+{
+    return ((struct cluster *)arg)->answers.server;
+}
+
+static void receive(void *arg, struct raft_message *message)
+{
+    server_receive(server_of(arg), message);
+}
+
+static void report_unreachable(void *arg, uint64_t id)
+{
+    server_report_unreachable(server_of(arg), id);
+}
+
+static void report_snapshot(void *arg, uint64_t id, bool is_ok)
+{
+    server_report_snapshot(server_of(arg), id, is_ok);
+}
+
+static void snapshot_taken(void *arg, struct err err)
+{
+    peer_snapshot_taken(arg, err);
+}
+
+static void receive_snapshot(
+    void *arg, struct raft_message *message, const char *path, struct peer_call *call)
+{
+    LOG_INFO("received and saved database snapshot", LOG_STR("snapshot-file-path", path));
+    server_receive_snapshot(server_of(arg), message, snapshot_taken, call);
+}
+
+static struct err snapshot_open(
+    void *arg, struct raft_message *message, struct snap_export **out, struct why *why)
+{
+    return storage_snapshot_message(((struct cluster *)arg)->answers.storage, message, out, why);
+}
+
+static bool is_removed(void *arg, uint64_t id)
+{
+    return member_is_removed(((struct cluster *)arg)->answers.storage->members, id);
+}
+
+static void on_self_removed(void *arg)
+{
+    struct cluster *cluster = arg;
+    LOG_WARN("the member has been permanently removed from the cluster",
+        LOG_HEX("local-member-id", member_self_id(cluster->answers.storage->members)));
+    LOG_WARN("data-dir used by this member must be removed");
+    cluster->on_removed(cluster->on_removed_arg);
+}
+
+static struct answers *answers_of(void *arg)
+{
+    return &((struct cluster *)arg)->answers;
+}
+
+static void members(void *arg, struct peer_call *call)
+{
+    answer_members(answers_of(arg), call);
+}
+
+static void version(void *arg, struct peer_call *call)
+{
+    answer_version(answers_of(arg), call);
+}
+
+static void downgrade_enabled(void *arg, struct peer_call *call)
+{
+    answer_downgrade_enabled(answers_of(arg), call);
+}
+
+static void promote(void *arg, uint64_t id, struct peer_call *call)
+{
+    answer_promote(answers_of(arg), id, call);
+}
+
+static void hash(void *arg, int64_t rev, struct peer_call *call)
+{
+    answer_hash(answers_of(arg), rev, call);
+}
+
+static void lease_renew_asked(void *arg, int64_t id, struct peer_call *call)
+{
+    answer_lease_renew(answers_of(arg), id, call);
+}
+
+static void lease_ttl_asked(void *arg, int64_t id, bool with_keys, struct peer_call *call)
+{
+    answer_lease_ttl(answers_of(arg), id, with_keys, call);
+}
+
+void cluster_open(
+    struct cluster *cluster, struct storage *storage, void (*on_removed)(void *arg), void *arg)
+{
+    const struct config *config = cluster->config;
+    cluster->answers.storage = storage;
+    cluster->on_removed = on_removed;
+    cluster->on_removed_arg = arg;
+    cluster->peer = peer_new(&(struct peer_options){
+        .self_id = member_self_id(storage->members),
+        .cluster_id = member_cluster_id(storage->members),
+        .peer_urls = url_list_texts(config->arena, &config->advertise_peer),
+        .peer_urls_count = config->advertise_peer.count,
+        .disk = storage->disk,
+        .snap_dir = storage->snap_dir,
+        .dial_ms = 1000 + (int64_t)config->election_ms,
+        .client_tls = cluster_dial,
+        .tls_arg = cluster,
+        .arg = cluster,
+        .receive = receive,
+        .report_unreachable = report_unreachable,
+        .report_snapshot = report_snapshot,
+        .receive_snapshot = receive_snapshot,
+        .snapshot_open = snapshot_open,
+        .is_removed = is_removed,
+        .on_self_removed = on_self_removed,
+        .members = members,
+        .version = version,
+        .downgrade_enabled = downgrade_enabled,
+        .promote = promote,
+        .hash = hash,
+        .lease_renew = lease_renew_asked,
+        .lease_ttl = lease_ttl_asked,
+    });
+    cluster->plain = (struct http_site){.serve = peer_serve, .arg = cluster->peer};
+    cluster->guarded = cluster->plain;
+    side_guard(&cluster->side, &cluster->guarded);
+}
+
+/* To the transport. */
+
+static void send(void *arg, struct raft_message *messages, size_t count)
+{
+    peer_send(((struct cluster *)arg)->peer, messages, count);
+}
+
+static void add(void *arg, uint64_t id, const char *const *peer_urls, size_t count)
+{
+    peer_add(((struct cluster *)arg)->peer, id, peer_urls, count);
+}
+
+static void update(void *arg, uint64_t id, const char *const *peer_urls, size_t count)
+{
+    peer_update(((struct cluster *)arg)->peer, id, peer_urls, count);
+}
+
+static void remove_peer(void *arg, uint64_t id)
+{
+    peer_remove(((struct cluster *)arg)->peer, id);
+}
+
+static int64_t active_since_ms(void *arg, uint64_t id)
+{
+    return peer_active_since_ms(((struct cluster *)arg)->peer, id);
+}
+
+struct server_transport cluster_transport(struct cluster *cluster)
+{
+    return (struct server_transport){.send = send,
+        .add = add,
+        .update = update,
+        .remove = remove_peer,
+        .active_since_ms = active_since_ms,
+        .arg = cluster};
+}
+
+static void ask_promote(void *arg, uint64_t leader, uint64_t learner, int64_t timeout_ms,
+    void (*done)(void *done_arg, struct err err, struct slice json), void *done_arg)
+{
+    peer_ask_promote(((struct cluster *)arg)->peer, leader, learner, timeout_ms, done, done_arg);
+}
+
+struct api_peers cluster_peers(struct cluster *cluster)
+{
+    return (struct api_peers){
+        .active_since_ms = active_since_ms, .promote = ask_promote, .arg = cluster};
+}
+
+/* Who joins knows the others before any log entry tells of them. */
+static void add_founders(struct cluster *cluster)
+{
+    const struct founding *founding = &cluster->answers.storage->founding;
+    for (size_t i = 0; founding->is_join && i < founding->members_count; i++) {
+        const struct member *member = &founding->members[i];
+        if (member->id != founding->self_id) {
+            peer_add(cluster->peer, member->id, member->peer_urls, member->peer_urls_count);
+        }
+    }
+}
+
+struct err cluster_start(
+    struct cluster *cluster, struct server *server, struct api *api, struct why *why)
+{
+    const struct config *config = cluster->config;
+    cluster->answers.server = server;
+    cluster->answers.api = api;
+    add_founders(cluster);
+    TRY(peer_start(cluster->peer, why));
+    front_start(cluster->front);
+    for (size_t i = 0; i < config->listen_peer.count; i++) {
+        LOG_INFO("serving peer traffic", LOG_STR("address", front_address(cluster->front, i)));
+    }
+    return OK;
+}
+
+/* Leadership given up. */
+
+struct giving_up {
+    struct server_transfer transfer;
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    bool is_done;
+};
+
+static void gave_up(struct server_transfer *transfer)
+{
+    struct giving_up *giving = CONTAINER_OF(transfer, struct giving_up, transfer);
+    pthread_mutex_lock(&giving->mutex);
+    giving->is_done = true;
+    pthread_cond_signal(&giving->cond);
+    pthread_mutex_unlock(&giving->mutex);
+}
+
+/* The voter that has been reachable longest; 0: there is none. */
+static uint64_t heir(struct cluster *cluster)
+{
+    struct member_table *table = cluster->answers.storage->members;
+    struct arena *arena = arena_new(0);
+    struct member *list;
+    uint64_t id = 0;
+    int64_t oldest_ms = INT64_MAX;
+    size_t count = member_list(table, arena, &list);
+    for (size_t i = 0; i < count; i++) {
+        int64_t since_ms = list[i].is_learner || list[i].id == member_self_id(table)
+                               ? 0
+                               : peer_active_since_ms(cluster->peer, list[i].id);
+        if (since_ms && since_ms < oldest_ms) {
+            oldest_ms = since_ms;
+            id = list[i].id;
+        }
+    }
+    arena_free(arena);
+    return id;
+}
+
+void cluster_give_up_lead(struct cluster *cluster, int64_t timeout_ms)
+{
+    struct server *server = cluster->answers.server;
+    struct giving_up giving = {.transfer.done = gave_up, .transfer.target = heir(cluster)};
+    struct server_status status;
+    server_status_get(server, &status);
+    if (!status.is_leader || giving.transfer.target == 0) {
+        LOG_INFO("skipped leadership transfer", LOG_HEX("local-member-id", status.member_id),
+            LOG_HEX("current-leader-member-id", status.leader));
+        return;
+    }
+    giving.transfer.deadline_ms = clock_mono_ms() + timeout_ms;
+    pthread_mutex_init(&giving.mutex, NULL);
+    pthread_cond_init(&giving.cond, NULL);
+    server_transfer_leader(server, &giving.transfer);
+    pthread_mutex_lock(&giving.mutex);
+    while (!giving.is_done) {
+        pthread_cond_wait(&giving.cond, &giving.mutex);
+    }
+    pthread_mutex_unlock(&giving.mutex);
+    pthread_mutex_destroy(&giving.mutex);
+    pthread_cond_destroy(&giving.cond);
+}
+
+void cluster_stop(struct cluster *cluster)
+{
+    front_stop(cluster->front);
+    if (cluster->peer) {
+        peer_stop(cluster->peer);
+    }
+}
+
+void cluster_free(struct cluster *cluster)
+{
+    if (!cluster) {
+        return;
+    }
+    front_close(cluster->front);
+    peer_free(cluster->peer);
+    side_close(&cluster->side);
+    free(cluster);
+}
+
+void cluster_reload(struct cluster *cluster)
+{
+    side_poll(&cluster->side);
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot/found.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "peer/peer.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+
+enum { MEMBERS_BYTES_MAX = 1024 * 1024, FETCH_MS = 10000, BOOTSTRAPPED_MS = 1000 };
+
+struct asking {
+    const struct config *config;
+    struct arena *arena;
+    SSL_CTX *(*context_of)(void *arg);
+    void *context_arg;
+    int64_t timeout_ms;
+};
+
+static int member_cmp(const void *a, const void *b)
+{
+    uint64_t x = ((const struct member *)a)->id;
+    uint64_t y = ((const struct member *)b)->id;
+    return (x > y) - (x < y);
+}
+
+static int text_cmp(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* What --initial-cluster says, with ids by hash. */
+static size_t own_members(
+    const struct config *config, struct arena *arena, struct member **out, uint64_t *out_self)
+{
+    struct member *members = arena_zalloc(arena, (config->members.count + 1) * sizeof(*members));
+    for (size_t i = 0; i < config->members.count; i++) {
+        const struct url_member *from = &config->members.items[i];
+        members[i].name = from->name;
+        members[i].peer_urls = url_list_texts(arena, &from->urls);
+        members[i].peer_urls_count = from->urls.count;
+        members[i].id = member_id_hash(
+            members[i].peer_urls, from->urls.count, config->initial_cluster_token, 0);
+        if (strcmp(from->name, config->name) == 0) {
+            *out_self = members[i].id;
+        }
+    }
+    qsort(members, config->members.count, sizeof(*members), member_cmp);
+    *out = members;
+    return config->members.count;
+}
+
+/* Peer URLs of the others, sorted. */
+static size_t other_urls(const struct config *config, struct arena *arena, const char ***out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < config->members.count; i++) {
+        count += config->members.items[i].urls.count;
+    }
+    const char **urls = arena_alloc(arena, (count + 1) * sizeof(*urls));
+    count = 0;
+    for (size_t i = 0; i < config->members.count; i++) {
+        const struct url_member *member = &config->members.items[i];
+        for (size_t j = 0; strcmp(member->name, config->name) != 0 && j < member->urls.count; j++) {
+            urls[count++] = member->urls.items[j].text;
+        }
+    }
+    qsort(urls, count, sizeof(*urls), text_cmp);
+    *out = urls;
+    return count;
+}
+
+/* The answer's body lives in the arena. */
+static struct err fetch(const struct asking *asking, const char *url, const char *path,
+    struct slice *out_body, uint64_t *out_cluster_id, struct why *why)
+{
+    struct peer_question question = {.method = "GET",
+        .path = path,
+        .bytes_max = MEMBERS_BYTES_MAX,
+        .timeout_ms = asking->timeout_ms};
+    SSL_CTX *context = asking->context_of ? asking->context_of(asking->context_arg) : NULL;
+    struct buf body;
+    int status = 0;
+    buf_init(&body, MEMBERS_BYTES_MAX);
+    struct err err = peer_fetch(url, &question, context, NULL, &status, out_cluster_id, &body, why);
+    if (!err_is(err) && status != 200) {
+        err = why_set(why, ERR(BAD_FORMAT), "status %d", status);
+    }
+    if (!err_is(err)) {
+        *out_body = arena_dup(asking->arena, buf_slice(&body));
+    }
+    buf_fini(&body);
+    SSL_CTX_free(context);
+    return err;
+}
+
+/* GET /members of the first of the others that answers. */
+static struct err fetch_members(const struct asking *asking, struct member **out, size_t *out_count,
+    uint64_t *out_cluster_id, struct why *why)
+{
+    const char **urls;
+    size_t count = other_urls(asking->config, asking->arena, &urls);
+    for (size_t i = 0; i < count; i++) {
+        struct why reason = {""};
+        struct slice body;
+        struct err err = fetch(asking, urls[i], "/members", &body, out_cluster_id, &reason);
+        if (!err_is(err)) {
+            err = member_list_from_json(body, asking->arena, out, out_count);
+        }
+        if (!err_is(err) && *out_cluster_id != 0) {
+            return *out_count ? OK
+                              : why_set(why, ERR(BAD_CONFIG),
+                                    "failed to get raft cluster member(s) from the given URLs");
+        }
+        if (asking->timeout_ms == FETCH_MS) {
+            LOG_WARN("failed to get cluster response",
+                LOG_STR("address", arena_printf(asking->arena, "%s/members", urls[i])),
+                LOG_ERR(reason.text[0] ? reason.text : "malformed answer"));
+        }
+    }
+    return why_set(
+        why, ERR(BAD_CONFIG), "could not retrieve cluster information from the given URLs");
+}
+
+/* A member whose data is gone must not come back as if it were new: it would vote twice. */
+static struct err refuse_bootstrapped(
+    const struct asking *asking, const struct founding *founding, struct why *why)
+{
+    struct member *members;
+    size_t count;
+    uint64_t cluster_id = 0;
+    struct why nobody;
+    if (err_is(fetch_members(asking, &members, &count, &cluster_id, &nobody))) {
+        return OK;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (members[i].id == founding->self_id && members[i].client_urls_count) {
+            return why_set(why, ERR(BAD_CONFIG), "member %" PRIx64 " has already been bootstrapped",
+                founding->self_id);
+        }
+    }
+    return OK;
+}
+
+static void begin(struct founding *founding)
+{
+    if (!founding->arena) {
+        founding->arena = arena_new(0);
+    }
+}
+
+struct err found_new(const struct config *config, struct founding *out, struct why *why)
+{
+    uint64_t ids[64];
+    begin(out);
+    if (config->members.count > COUNT_OF(ids)) {
+        return why_set(
+            why, ERR(BAD_CONFIG), "--initial-cluster names more than %zu members", COUNT_OF(ids));
+    }
+    out->members_count = own_members(config, out->arena, &out->members, &out->self_id);
+    for (size_t i = 0; i < out->members_count; i++) {
+        ids[i] = out->members[i].id;
+    }
+    out->cluster_id = member_cluster_id_hash(ids, out->members_count);
+    return OK;
+}
+
+/* As Go prints them, for the one message that has them. */
+static const char *describe(
+    struct arena *arena, const struct member *members, size_t count, uint64_t cluster_id)
+{
+    const char *text = "";
+    for (size_t i = 0; i < count; i++) {
+        struct text_list peers = {members[i].peer_urls, members[i].peer_urls_count};
+        struct text_list clients = {members[i].client_urls, members[i].client_urls_count};
+        text = arena_printf(arena,
+            "%s%s&{ID:%" PRIx64 " RaftAttributes:{PeerURLs:[%s] IsLearner:%s} Attributes:{Name:%s "
+            "ClientURLs:[%s]}}",
+            text, i ? " " : "", members[i].id, text_list_join(arena, &peers, " "),
+            members[i].is_learner ? "true" : "false", members[i].name,
+            text_list_join(arena, &clients, " "));
+    }
+    return arena_printf(
+        arena, "{ClusterID:%" PRIx64 " Members:[%s] RemovedMemberIDs:[]}", cluster_id, text);
+}
+
+static struct err parse_urls(
+    struct arena *arena, const struct member *member, struct url_list *out, struct why *why)
+{
+    struct url *items = arena_alloc(arena, (member->peer_urls_count + 1) * sizeof(*items));
+    for (size_t i = 0; i < member->peer_urls_count; i++) {
+        TRY(url_parse(arena, member->peer_urls[i], &items[i], why));
+    }
+    *out = (struct url_list){items, member->peer_urls_count};
+    return OK;
+}
+
+/* Every running member must be in --initial-cluster, under whatever name: its peer URLs say who it
+ * is. */
+static struct err match(const struct config *config, struct arena *arena,
+    const struct member *member, const struct url_member **out, struct why *why)
+{
+    struct why reason = {""};
+    struct url_list urls;
+    struct err err = parse_urls(arena, member, &urls, &reason);
+    for (size_t i = 0; !err_is(err) && i < config->members.count; i++) {
+        const struct url_member *own = &config->members.items[i];
+        if (!err_is(config_same_urls(arena, &urls, &own->urls, &reason))) {
+            *out = own;
+            return OK;
+        }
+    }
+    struct text_list texts = {member->peer_urls, member->peer_urls_count};
+    return why_set(why, ERR(BAD_CONFIG),
+        "PeerURLs: no match found for existing member (%" PRIx64
+        ", [%s]), last resolver error (%s)",
+        member->id, text_list_join(arena, &texts, " "), reason.text);
+}
+
+static struct err assign_ids(
+    const struct config *config, struct founding *founding, struct why *why)
+{
+    if (founding->members_count != config->members.count) {
+        return why_set(why, ERR(BAD_CONFIG), "member count is unequal");
+    }
+    for (size_t i = 0; i < founding->members_count; i++) {
+        const struct url_member *own = NULL;
+        TRY(match(config, founding->arena, &founding->members[i], &own, why));
+        if (strcmp(own->name, config->name) == 0) {
+            founding->self_id = founding->members[i].id;
+        }
+    }
+    return founding->self_id ? OK : why_set(why, ERR(BAD_CONFIG), "member count is unequal");
+}
+
+static struct err ask_downgrade(
+    const struct asking *asking, const struct founding *founding, bool *out)
+{
+    for (size_t i = 0; i < founding->members_count; i++) {
+        const struct member *member = &founding->members[i];
+        for (size_t j = 0; member->id != founding->self_id && j < member->peer_urls_count; j++) {
+            struct slice body;
+            uint64_t cluster_id;
+            struct why why = {""};
+            if (!err_is(fetch(asking, member->peer_urls[j], "/downgrade/enabled", &body,
+                    &cluster_id, &why))) {
+                *out = slice_has_prefix(body, SLICE("true"));
+                return OK;
+            }
+            LOG_WARN("failed to get downgrade enabled status",
+                LOG_HEX("remote-member-id", member->id), LOG_ERR(why.text));
+        }
+    }
+    return OK;
+}
+
+static bool cluster_version_of(struct slice json, struct arena *arena, struct member_version *out)
+{
+    struct json_object *value;
+    struct json_object *root =
+        json_tokener_parse(arena_printf(arena, "%.*s", (int)json.len, (const char *)json.data));
+    bool is_known = json_object_is_type(root, json_type_object) &&
+                    json_object_object_get_ex(root, "etcdcluster", &value) &&
+                    member_version_parse(json_object_get_string(value), out);
+    json_object_put(root);
+    return is_known;
+}
+
+static bool fetch_version(
+    const struct asking *asking, const struct member *member, struct member_version *out)
+{
+    for (size_t i = 0; i < member->peer_urls_count; i++) {
+        struct slice body;
+        uint64_t cluster_id;
+        struct why why = {""};
+        if (err_is(fetch(asking, member->peer_urls[i], "/version", &body, &cluster_id, &why))) {
+            LOG_WARN("failed to reach the peer URL", LOG_STR("address", member->peer_urls[i]),
+                LOG_HEX("remote-member-id", member->id), LOG_ERR(why.text));
+        } else if (cluster_version_of(body, asking->arena, out)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* At least one of the others has a cluster version that this one can serve, and none that it
+ * cannot. While a downgrade is under way, that is one above its own. */
+static struct err check_versions(
+    const struct asking *asking, const struct founding *founding, struct why *why)
+{
+    struct member_version least = {3, 0};
+    struct member_version most = {0, 0};
+    bool is_downgrading = false;
+    bool is_compatible = false;
+    check(member_version_parse(KETCD_ETCD_VERSION, &most));
+    TRY(ask_downgrade(asking, founding, &is_downgrading));
+    if (is_downgrading) {
+        most.minor++;
+        least = most;
+    }
+    for (size_t i = 0; i < founding->members_count; i++) {
+        struct member_version version;
+        if (founding->members[i].id == founding->self_id ||
+            !fetch_version(asking, &founding->members[i], &version)) {
+            continue;
+        }
+        is_compatible = true;
+        if (member_version_cmp(version, least) < 0 || member_version_cmp(version, most) > 0) {
+            is_compatible = false;
+            break;
+        }
+    }
+    return is_compatible
+               ? OK
+               : why_set(why, ERR(BAD_CONFIG), "incompatible with current running cluster");
+}
+
+static struct err check_learners(
+    const struct config *config, const struct founding *founding, struct why *why)
+{
+    size_t learners = 0;
+    for (size_t i = 0; i < founding->members_count; i++) {
+        learners += founding->members[i].is_learner;
+    }
+    return learners <= config->learners_max
+               ? OK
+               : why_set(why, ERR(BAD_CONFIG), "membership: too many learner members in cluster");
+}
+
+static struct err join(struct asking *asking, struct founding *out, struct why *why)
+{
+    struct why reason = {""};
+    asking->timeout_ms = FETCH_MS;
+    if (err_is(
+            fetch_members(asking, &out->members, &out->members_count, &out->cluster_id, &reason))) {
+        return why_set(
+            why, ERR(BAD_CONFIG), "cannot fetch cluster info from peer urls: %s", reason.text);
+    }
+    qsort(out->members, out->members_count, sizeof(*out->members), member_cmp);
+    if (err_is(assign_ids(asking->config, out, &reason))) {
+        return why_set(why, ERR(BAD_CONFIG), "error validating peerURLs %s: %s",
+            describe(out->arena, out->members, out->members_count, out->cluster_id), reason.text);
+    }
+    TRY(check_versions(asking, out, why));
+    out->is_join = true;
+    return check_learners(asking->config, out, why);
+}
+
+struct err found_cluster(const struct config *config, SSL_CTX *(*context_of)(void *arg),
+    void *context_arg, struct founding *out, struct why *why)
+{
+    begin(out);
+    struct asking asking = {
+        .config = config,
+        .arena = out->arena,
+        .context_of = context_of,
+        .context_arg = context_arg,
+        .timeout_ms = BOOTSTRAPPED_MS,
+    };
+    TRY(config_verify_bootstrap(config, why));
+    if (!config->is_new_cluster) {
+        return join(&asking, out, why);
+    }
+    TRY(found_new(config, out, why));
+    return refuse_bootstrapped(&asking, out, why);
+}

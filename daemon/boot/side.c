@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot/side.h"
+
+#include "base/log.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+static void options_of(
+    const struct config *config, const struct config_tls *tls, struct tls_options *out)
+{
+    *out = (struct tls_options){
+        .cert_file = tls->cert_file,
+        .key_file = tls->key_file,
+        .trusted_ca_file = tls->ca_file,
+        .client_cert_auth = tls->client_cert_auth,
+        .crl_file = tls->crl_file,
+        .allowed_cns = tls->allowed_cns.items,
+        .allowed_hostnames = tls->allowed_hostnames.items,
+        .cipher_suites = config->cipher_suites.items,
+        .min_version = (enum tls_version)config->tls_min,
+        .max_version = (enum tls_version)config->tls_max,
+    };
+}
+
+bool side_has_tls(const struct url_list *urls)
+{
+    for (size_t i = 0; i < urls->count; i++) {
+        if (url_is_tls(&urls->items[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct err side_open(
+    struct side *side, const struct config *config, const struct config_tls *tls, struct why *why)
+{
+    options_of(config, tls, &side->options);
+    TRY(tls_source_new(&side->options, TLS_SERVER, &side->source, why));
+    side->rules = tls_rules_new(&side->options);
+    return OK;
+}
+
+struct err side_open_dialing(
+    struct side *side, const struct config *config, const struct config_tls *tls, struct why *why)
+{
+    struct tls_options options;
+    options_of(config, tls, &options);
+    if (tls->client_cert_file[0]) {
+        options.cert_file = tls->client_cert_file;
+        options.key_file = tls->client_key_file;
+    }
+    options.skip_verify = tls->is_self_signed;
+    options.crl_file = NULL;
+    options.client_cert_auth = false;
+    return tls_source_new(&options, TLS_CLIENT, &side->dialing, why);
+}
+
+void side_close(struct side *side)
+{
+    tls_source_free(side->source);
+    tls_source_free(side->dialing);
+    tls_rules_free(side->rules);
+    *side = (struct side){0};
+}
+
+static void poll_source(struct tls_source *source, const char *name)
+{
+    struct why why = {""};
+    enum tls_news news = source ? tls_source_poll(source, &why) : TLS_NEWS_NONE;
+    if (news == TLS_NEWS_RELOADED) {
+        LOG_INFO("certificates reloaded", LOG_STR("side", name));
+    } else if (news == TLS_NEWS_BROKEN) {
+        LOG_WARN("certificates changed but cannot be used; the old ones stay",
+            LOG_STR("side", name), LOG_ERR(why.text));
+    }
+}
+
+void side_poll(struct side *side)
+{
+    poll_source(side->source, side->name);
+    poll_source(side->dialing, side->name);
+}
+
+static SSL_CTX *context_of(void *arg)
+{
+    struct side *side = arg;
+    poll_source(side->source, side->name);
+    return tls_source_context(side->source);
+}
+
+SSL_CTX *side_dialing_context(void *arg)
+{
+    struct side *side = arg;
+    if (!side->dialing) {
+        return NULL;
+    }
+    poll_source(side->dialing, side->name);
+    return tls_source_context(side->dialing);
+}
+
+/* False: no address, as on a unix socket. */
+static bool remote_ip(SSL *ssl, char out[INET6_ADDRSTRLEN])
+{
+    struct sockaddr_storage from = {0};
+    socklen_t len = sizeof(from);
+    if (getpeername(SSL_get_fd(ssl), (struct sockaddr *)&from, &len) != 0) {
+        return false;
+    }
+    const void *address = from.ss_family == AF_INET6
+                              ? (const void *)&((struct sockaddr_in6 *)&from)->sin6_addr
+                              : (const void *)&((struct sockaddr_in *)&from)->sin_addr;
+    bool is_ip = from.ss_family == AF_INET || from.ss_family == AF_INET6;
+    return is_ip && inet_ntop(from.ss_family, address, out, INET6_ADDRSTRLEN);
+}
+
+static struct err check_origin(const struct side *side, SSL *ssl, struct why *why)
+{
+    char ip[INET6_ADDRSTRLEN];
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    if (!side->checks_origin || !cert || !remote_ip(ssl, ip) || tls_cert_is_from(cert, ip)) {
+        return OK;
+    }
+    return why_set(
+        why, ERR(DENIED), "tls: \"%s\" does not match any of DNSNames or IP addresses", ip);
+}
+
+static bool admit(SSL *ssl, void *arg)
+{
+    struct side *side = arg;
+    struct why why = {""};
+    struct err err = tls_rules_admit(side->rules, ssl, &why);
+    if (!err_is(err)) {
+        err = check_origin(side, ssl, &why);
+    }
+    if (err_is(err)) {
+        LOG_WARN("rejected connection", LOG_STR("side", side->name), LOG_ERR(why.text));
+    }
+    return !err_is(err);
+}
+
+void side_guard(struct side *side, struct http_site *site)
+{
+    site->tls = context_of;
+    site->admit = admit;
+    site->tls_arg = side;
+}

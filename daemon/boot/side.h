@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One side's TLS, the clients' or the peers': what its listeners show and demand, what the member
+ * shows when it dials, all following their files. Made on the main thread; then any thread, as
+ * tls_source.
+ */
+#ifndef BOOT_SIDE_H
+#define BOOT_SIDE_H
+
+#include "base/tls.h"
+#include "config/config.h"
+#include "http/http.h"
+
+struct side {
+    const char *name; /* "client", "peer" */
+    struct tls_options options;
+    struct tls_source *source;  /* for listeners; NULL: plain only */
+    struct tls_source *dialing; /* NULL: plain only */
+    struct tls_rules *rules;
+    bool checks_origin; /* a client's certificate has to be for the address it comes from */
+};
+
+/* Errors: BAD_CONFIG, BAD_TLS, and what reading the files gives. side_close in every case. */
+MUST struct err side_open(
+    struct side *side, const struct config *config, const struct config_tls *tls, struct why *why);
+/* What the member shows and trusts when it dials others of this side. */
+MUST struct err side_open_dialing(
+    struct side *side, const struct config *config, const struct config_tls *tls, struct why *why);
+void side_close(struct side *side);
+/* Looks at the files now. */
+void side_poll(struct side *side);
+/* Sets what a TLS listener of this side needs. */
+void side_guard(struct side *side, struct http_site *site);
+/* For peer and peer_fetch; arg: the side. Gives a reference; NULL: plain only. */
+SSL_CTX *side_dialing_context(void *arg);
+
+/* Whether any of the URLs is https or unixs. */
+bool side_has_tls(const struct url_list *urls);
+
+#endif
