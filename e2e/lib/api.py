@@ -136,7 +136,7 @@ class Api:
     def __init__(self, member, client="client", options=()):
         options = [("grpc.max_receive_message_length", -1),
                    ("grpc.use_local_subchannel_pool", 1), *options]
-        target = f"127.0.0.1:{member.client_port}"
+        target = getattr(member, "target", f"127.0.0.1:{member.client_port}")
         if member.certs:
             self.channel = grpc.secure_channel(target, credentials(member.certs, client), options)
         else:

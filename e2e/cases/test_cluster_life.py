@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three and five members over mutual TLS, each on a host of its own: they elect, replicate, serve
+through every member, and outlive what happens to some of them."""
+import os
+import threading
+import time
+import unittest
+
+import grpc
+
+from lib.cluster import ClusterCase
+
+LONG = os.environ.get("KETCD_CLUSTER_LONG")
+
+
+class Three(ClusterCase):
+    def test_every_member_takes_writes_and_reads(self):
+        cluster = self.cluster(3)
+        for member in cluster.members:
+            self.put(member, b"/from/" + member.name.encode(), member.name.encode())
+        for member in cluster.members:
+            for other in cluster.members:
+                self.assertEqual(self.get(member, b"/from/" + other.name.encode()),
+                                 other.name.encode())
+        cluster.wait_same()
+        with cluster.members[0].api() as api:
+            members = api.MemberList(linearizable=True).members
+        self.assertEqual(sorted(m.name for m in members), ["n1", "n2", "n3"])
+        self.assertEqual({m.peerURLs[0] for m in members}, {m.peer_url for m in cluster.members})
+        self.assertEqual({m.clientURLs[0] for m in members},
+                         {m.client_url for m in cluster.members})
+
+    def test_the_leader_is_killed_again_and_again(self):
+        cluster = self.cluster(3)
+        for round_ in range(3):
+            leader = cluster.leader()
+            key = b"/round/%d" % round_
+            self.put(leader, key)
+            leader.kill()
+            follower = cluster.living()[0]
+            self.put_until(follower, key + b"/after")
+            self.assertEqual(self.get(follower, key), b"v")
+            leader.start()
+            cluster.wait_same()
+
+    def test_a_majority_that_is_lost_and_back(self):
+        cluster = self.cluster(3)
+        self.put(cluster.members[0], b"before")
+        first, second, third = cluster.members
+        second.kill()
+        third.kill()
+        with self.assertRaises(grpc.RpcError):
+            self.put(first, b"nobody", timeout=2)
+        with self.assertRaises(grpc.RpcError):
+            self.get(first, b"before", timeout=2)
+        self.assertEqual(self.get(first, b"before", serializable=True), b"v")
+        second.start(wait=False)
+        self.put_until(first, b"two of three")
+        third.start()
+        cluster.wait_same()
+        self.assertEqual(self.get(third, b"two of three"), b"v")
+
+    def test_all_are_killed_and_come_back(self):
+        cluster = self.cluster(3)
+        for i in range(20):
+            self.put(cluster.members[i % 3], b"/k/%d" % i)
+        for member in cluster.members:
+            member.kill()
+        cluster.start()
+        for i in range(20):
+            self.assertEqual(self.get(cluster.members[i % 3], b"/k/%d" % i), b"v")
+        cluster.wait_same()
+
+    def test_the_leader_is_cut_off(self):
+        """The others go on; the old leader serves nothing old as new, and comes round."""
+        cluster = self.cluster(3)
+        old = cluster.leader()
+        others = [m for m in cluster.members if m is not old]
+        self.put(old, b"x", b"1")
+        old.host.cut_off(*[m.host for m in others])
+        self.put_until(others[0], b"x", b"2")
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            try:
+                self.fail(f"a stale read: {self.get(old, b'x', timeout=1)}")
+            except grpc.RpcError:
+                pass
+        with self.assertRaises(grpc.RpcError):
+            self.put(old, b"y", b"3", timeout=1)
+        old.host.mend()
+        deadline = time.monotonic() + 15
+        while self.try_get(old, b"x") != b"2" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertEqual(self.get(old, b"x"), b"2")
+        cluster.wait_same()
+
+    def try_get(self, member, key):
+        try:
+            return self.get(member, key, timeout=2)
+        except grpc.RpcError:
+            return None
+
+    def test_a_paused_leader_serves_nothing_old(self):
+        """SIGSTOP for longer than the election timeout."""
+        cluster = self.cluster(3)
+        old = cluster.leader()
+        other = cluster.followers()[0]
+        self.put(old, b"x", b"1")
+        old.process.send_signal(19)
+        self.put_until(other, b"x", b"2")
+        old.process.send_signal(18)
+        for _ in range(20):
+            self.assertIn(self.try_get(old, b"x"), (b"2", None))
+        cluster.wait_same()
+
+    def test_a_rolling_restart_loses_nothing(self):
+        cluster = self.cluster(3)
+        ended = threading.Event()
+        written, failed = [], []
+
+        def write():
+            i = 0
+            while not ended.is_set():
+                i += 1
+                for member in cluster.members:
+                    try:
+                        self.put(member, b"/r/%d" % i, timeout=3)
+                        written.append(b"/r/%d" % i)
+                        break
+                    except grpc.RpcError as error:
+                        failed.append(error.code())
+                time.sleep(0.01)
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        for member in cluster.members:
+            self.assertEqual(member.terminate(), 0)
+            member.start()
+            cluster.leader()
+        ended.set()
+        writer.join(20)
+        self.assertGreater(len(written), 10)
+        for key in written:
+            self.assertEqual(self.get(cluster.members[0], key, serializable=True), b"v", key)
+        cluster.wait_same()
+
+    def test_leadership_goes_where_it_is_sent(self):
+        cluster = self.cluster(3)
+        for _ in range(3):
+            leader = cluster.leader()
+            target = cluster.followers()[0]
+            ctl = self.ctl(leader)
+            out = ctl("move-leader", f"{target.member_id():x}")
+            self.assertIn("Leadership transferred from", out)
+            self.assertIs(cluster.leader(), target)
+            done = self.ctl(leader).run("move-leader", f"{target.member_id():x}")
+            self.assertNotEqual(done.returncode, 0)
+
+    def test_who_stops_hands_leadership_over(self):
+        cluster = self.cluster(3)
+        leader = cluster.leader()
+        began = time.monotonic()
+        self.assertEqual(leader.terminate(), 0)
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertTrue(leader.log_has("leadership transfer finished"))
+        self.put_until(cluster.living()[0], b"x", seconds=3)
+
+
+class Five(ClusterCase):
+    def test_a_minority_may_be_lost(self):
+        cluster = self.cluster(5)
+        lost = [cluster.leader(), cluster.followers()[0]]
+        for member in lost:
+            member.kill()
+        living = cluster.living()
+        self.put_until(living[0], b"x", b"1")
+        for member in living:
+            self.assertEqual(self.get(member, b"x"), b"1")
+        for member in lost:
+            member.start()
+        cluster.wait_same()
+
+    @unittest.skipUnless(LONG, "set KETCD_CLUSTER_LONG for the long ones")
+    def test_members_killed_at_random_under_load(self):
+        import random  # pylint: disable=import-outside-toplevel
+        cluster = self.cluster(5)
+        chance = random.Random(5)
+        written = []
+        for i in range(40):
+            victim = chance.choice(cluster.members)
+            victim.kill()
+            key = b"/random/%d" % i
+            self.put_until(chance.choice(cluster.living()), key, seconds=20)
+            written.append(key)
+            victim.start()
+        for key in written:
+            self.assertEqual(self.get(cluster.members[0], key), b"v")
+        cluster.wait_same()

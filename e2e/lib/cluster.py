@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several members, each on a host of its own, with mutual TLS by etcd-pki."""
+import os
+import shutil
+import subprocess
+import time
+
+from .api import Api
+from .case import Case
+from .certs import Certs
+from .member import Member
+from .net import Net
+
+CLIENT_PORT, PEER_PORT = 2379, 2380
+HEARTBEAT = ("--heartbeat-interval=50", "--election-timeout=500")
+
+
+class ClusterMember(Member):
+    """A member on a host. initial: what --initial-cluster says; state: new or existing."""
+
+    def __init__(self, cluster, name, program=None, flags=()):
+        self.host = cluster.net.host()
+        self.cluster = cluster
+        certs = cluster.issue(name, self.host.address)
+        super().__init__(os.path.join(cluster.folder, name), certs, name=name,
+                         flags=[*HEARTBEAT, *flags], program=program)
+        self.client_port, self.peer_port = CLIENT_PORT, PEER_PORT
+        self.target = f"{self.host.address}:{CLIENT_PORT}"
+        self.client_url = f"https://{self.host.address}:{CLIENT_PORT}"
+        self.peer_url = f"https://{self.host.address}:{PEER_PORT}"
+        self.initial = ""
+        self.state = "new"
+
+    def command(self):
+        command = super().command()
+        command = [f"--initial-cluster={self.initial}" if c.startswith("--initial-cluster=") else c
+                   for c in command]
+        command += [f"--initial-cluster-state={self.state}", "--initial-cluster-token=e2e"]
+        return self.host.command(command)
+
+    def api(self, **rest):
+        return Api(self, **rest)
+
+    def status(self, timeout=3):
+        with self.api() as api:
+            return api.Status(timeout=timeout)
+
+    def member_id(self):
+        return self.status().header.member_id
+
+    def log_has(self, text):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return text in file.read()
+
+
+class Cluster:
+    def __init__(self, folder):
+        self.folder = folder
+        self.net = Net()
+        self.members = []
+        self.first_pki = None
+
+    def issue(self, name, address):
+        """A folder of certificates for that host, all under one CA."""
+        folder = os.path.join(self.folder, "pki", name)
+        if self.first_pki:
+            os.makedirs(folder)
+            for file in ("ca.crt", "ca.key"):
+                shutil.copy(os.path.join(self.first_pki, file), folder)
+        certs = Certs(folder, name=name, sans=[address])
+        self.first_pki = self.first_pki or folder
+        return certs
+
+    def add_host(self, name=None, **rest):
+        """A member that is not started yet."""
+        member = ClusterMember(self, name or f"n{len(self.net.hosts) + 1}", **rest)
+        self.members.append(member)
+        self.write_initial()
+        return member
+
+    def write_initial(self):
+        text = ",".join(f"{m.name}={m.peer_url}" for m in self.members)
+        for member in self.members:
+            member.initial = text
+
+    def start(self):
+        for member in self.members:
+            member.start(wait=False)
+        for member in self.members:
+            member.wait_ready()
+        return self
+
+    def stop(self):
+        for member in self.members:
+            try:
+                if member.process and member.process.poll() is None:
+                    member.process.terminate()
+            except OSError:
+                pass
+        for member in self.members:
+            if member.process:
+                try:
+                    member.process.wait(15)
+                except subprocess.TimeoutExpired:
+                    member.kill()
+        self.net.close()
+
+    def living(self):
+        return [m for m in self.members if m.process and m.process.poll() is None]
+
+    def leader(self, among=None, seconds=15):
+        """The member that leads, once those asked agree on one of them."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            said = {}
+            for member in among or self.living():
+                try:
+                    status = member.status(timeout=1)
+                    said[status.header.member_id] = (member, status.leader)
+                except Exception:  # pylint: disable=broad-except
+                    pass
+            leaders = {leader for _, leader in said.values()}
+            if len(leaders) == 1 and len(said) == len(among or self.living()):
+                leader = leaders.pop()
+                if leader in said:
+                    return said[leader][0]
+            time.sleep(0.05)
+        raise AssertionError("no leader: " + "; ".join(
+            f"{m.name}: {m.log_tail(3)}" for m in self.living()))
+
+    def followers(self):
+        leader = self.leader()
+        return [m for m in self.living() if m is not leader]
+
+    def wait_same(self, members=None, seconds=20):
+        """Waits until all have the same revision, then holds their hashes against each other."""
+        members = members or self.living()
+        deadline = time.monotonic() + seconds
+        while True:
+            revisions = []
+            for member in members:
+                with member.api() as api:
+                    revisions.append(api.Range(key=b"\0", limit=1, serializable=True)
+                                     .header.revision)
+            if len(set(revisions)) == 1:
+                break
+            if time.monotonic() > deadline:
+                raise AssertionError(f"revisions stay apart: {revisions}")
+            time.sleep(0.05)
+        hashes = []
+        for member in members:
+            with member.api() as api:
+                answer = api.HashKV(revision=revisions[0])
+                hashes.append((answer.hash, answer.compact_revision))
+        if len(set(hashes)) != 1:
+            raise AssertionError(f"hashes differ at revision {revisions[0]}: {hashes}")
+        return revisions[0]
+
+
+class ClusterCase(Case):
+    def cluster(self, size=3, start=True, flags=(), program=None):
+        cluster = Cluster(self.folder)
+        self.addCleanup(cluster.stop)
+        for _ in range(size):
+            cluster.add_host(flags=flags, program=program)
+        if start:
+            cluster.start()
+        return cluster
+
+    def put(self, member, key, value=b"v", timeout=10):
+        with member.api() as api:
+            return api.Put(key=key, value=value, timeout=timeout).header.revision
+
+    def get(self, member, key, serializable=False, timeout=10):
+        with member.api() as api:
+            kvs = api.Range(key=key, serializable=serializable, timeout=timeout).kvs
+            return kvs[0].value if kvs else None
+
+    def put_until(self, member, key, value=b"v", seconds=15):
+        """Puts once somebody takes it; how long that took."""
+        began = time.monotonic()
+        while True:
+            try:
+                self.put(member, key, value, timeout=2)
+                return time.monotonic() - began
+            except Exception:  # pylint: disable=broad-except
+                if time.monotonic() - began > seconds:
+                    raise
+                time.sleep(0.02)
