@@ -163,6 +163,9 @@ static struct err restart(struct storage *storage, struct why *why)
         LOG_WARN("repaired the end of the log", LOG_UINT("bytes-cut-off", log.torn_bytes));
     }
     struct err err = storage_store(storage, &log.identity, why);
+    if (!err_is(err) && storage->config->force_new_cluster) {
+        err = storage_force_alone(storage, &log, why);
+    }
     if (!err_is(err)) {
         bool is_empty = log.entries_count == 0 && snapshot->index == 0 && log.hard.term == 0 &&
                         apply_index(storage->apply) == 0;

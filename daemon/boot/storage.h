@@ -52,6 +52,8 @@ void storage_close(struct storage *storage, bool is_clean);
 MUST struct err storage_dirs(struct storage *storage, struct why *why);
 /* log.c: WAL and raft, new or found. */
 MUST struct err storage_log(struct storage *storage, struct why *why);
+/* force.c: --force-new-cluster over a log that was found. */
+MUST struct err storage_force_alone(struct storage *storage, struct wal_log *log, struct why *why);
 /* store.c: RocksDB and what lives in it. The identity comes from the log. */
 MUST struct err storage_store(
     struct storage *storage, const struct wal_identity *identity, struct why *why);
