@@ -136,9 +136,43 @@ void conn_drain(struct conn *conn)
     }
 }
 
+struct evbuffer *conn_output(struct conn *conn)
+{
+    if (conn->is_direct) {
+        conn->is_direct = false;
+        bufferevent_enable(conn->bev, EV_WRITE);
+    }
+    return bufferevent_get_output(conn->bev);
+}
+
+struct evbuffer *conn_write_begin(struct conn *conn)
+{
+    if (!conn->is_direct && !conn->site->tls && is_flushed(conn)) {
+        conn->is_direct = true;
+        bufferevent_disable(conn->bev, EV_WRITE);
+    }
+    return bufferevent_get_output(conn->bev);
+}
+
+void conn_write_end(struct conn *conn)
+{
+    struct evbuffer *output = bufferevent_get_output(conn->bev);
+    if (!conn->is_direct) {
+        return;
+    }
+    /* A bufferevent keeps the front of its output for itself but while it writes. What fails here
+     * fails again in the loop, which tells. */
+    evbuffer_unfreeze(output, 1);
+    (void)evbuffer_write(output, bufferevent_getfd(conn->bev));
+    evbuffer_freeze(output, 1);
+    if (!is_flushed(conn)) {
+        conn_output(conn);
+    }
+}
+
 static void refuse(struct conn *conn, const struct head_refusal *refusal)
 {
-    refusal_add(bufferevent_get_output(conn->bev), refusal);
+    refusal_add(conn_output(conn), refusal);
     begin_closing(conn);
 }
 
@@ -193,7 +227,7 @@ static void say_continue(struct conn *conn)
     struct http_request *request = conn->request;
     if (request->head.expects_continue && !request->has_continued && !request_is_too_big(request)) {
         request->has_continued = true;
-        bufferevent_write(conn->bev, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+        evbuffer_add(conn_output(conn), "HTTP/1.1 100 Continue\r\n\r\n", 25);
     }
 }
 

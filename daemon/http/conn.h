@@ -23,6 +23,7 @@ struct http_server {
     bool is_stopping; /* server's thread */
     bool is_draining; /* server's thread */
     struct mailbox tasks;
+    atomic_bool is_woken; /* and has not yet taken the tasks */
     struct list conns;
     struct list fresh; /* of those, the ones that have not yet sent a whole head; oldest first */
     size_t fresh_count;
@@ -53,6 +54,7 @@ struct conn {
     bool is_shut;   /* our side; waiting for the client's */
     bool has_ended; /* the client's side */
     bool closes;    /* after this answer */
+    bool is_direct; /* nothing waits to be sent; the loop is not asked to look when it could be */
 };
 
 /* Whether this is the server's thread. */
@@ -64,6 +66,12 @@ void conn_close(struct conn *conn);
 void conn_drain(struct conn *conn);
 /* The answer is through; the request is no longer the connection's. */
 void conn_answered(struct conn *conn);
+/* Where output goes that the loop sends when the socket takes it. */
+struct evbuffer *conn_output(struct conn *conn);
+/* Output that is tried on the socket at once: two turns of the kernel's event table less for each
+ * piece of a stream. TLS goes by the loop. */
+struct evbuffer *conn_write_begin(struct conn *conn);
+void conn_write_end(struct conn *conn);
 /* Looks at the input again, soon: the handler asked for the body. */
 void conn_kick(struct conn *conn);
 

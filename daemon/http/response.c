@@ -199,7 +199,8 @@ static void send_body(struct http_request *request, struct out *out, struct evbu
 
 static void send_out(struct http_request *request, struct out *out)
 {
-    struct evbuffer *output = bufferevent_get_output(request->conn->bev);
+    struct conn *conn = request->conn;
+    struct evbuffer *output = out->is_queued ? conn_output(conn) : conn_write_begin(conn);
     if (out->what & OUT_HEAD) {
         send_head(request, out, output);
     }
@@ -210,7 +211,9 @@ static void send_out(struct http_request *request, struct out *out)
         if (request->is_chunked && !slice_eq(request->head.method, SLICE("HEAD"))) {
             evbuffer_add(output, "0\r\n\r\n", 5);
         }
-        conn_answered(request->conn);
+        conn_answered(conn);
+    } else if (!out->is_queued) {
+        conn_write_end(conn);
     }
 }
 

@@ -48,12 +48,15 @@ static void run_tasks(struct http_server *server)
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
+    struct http_server *server = arg;
     uint64_t count;
     (void)what;
     if (read(fd, &count, sizeof(count)) < 0) {
         check(errno == EAGAIN || errno == EINTR);
     }
-    run_tasks(arg);
+    /* Before the tasks are taken: who pushes after that wakes again. */
+    atomic_exchange(&server->is_woken, false);
+    run_tasks(server);
 }
 
 struct http_server *http_server_new(const struct http_options *options)
@@ -110,6 +113,9 @@ void http_run(struct http_server *server, struct http_task *task)
     if (!mailbox_push_always(&server->tasks, &task->node)) {
         task->run(task);
         return;
+    }
+    if (atomic_exchange(&server->is_woken, true)) {
+        return; /* somebody else's wake is on its way and will find this task too */
     }
     uint64_t one = 1;
     while (write(server->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR) {
