@@ -15,6 +15,8 @@
 
 enum { TICK_MS = 20, ELECTION_TICKS = 10, WAIT_MS = 20000 };
 
+enum { INSTALL_WELL, INSTALL_CRASHES_BEFORE, INSTALL_CRASHES_MIDWAY };
+
 struct cluster;
 
 struct node {
@@ -27,6 +29,7 @@ struct node {
     struct server *server; /* NULL: down */
     uint64_t id;           /* 0: never started */
     atomic_int fatals;
+    atomic_int install_fault; /* INSTALL_*: what a received snapshot meets */
     atomic_int removals;
 };
 

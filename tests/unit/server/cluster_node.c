@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/mem.h"
 #include "base/pb.h"
 
@@ -99,6 +100,29 @@ void cluster_fini(struct cluster *cluster)
     nftw(cluster->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+/* Halfway the store holds neither the old state nor the new one. */
+static struct err install(
+    void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why)
+{
+    struct storage *storage = arg;
+    struct node *node = CONTAINER_OF(storage, struct node, storage);
+    int fault = atomic_load(&node->install_fault);
+    if (fault == INSTALL_WELL) {
+        return storage_install_snapshot(arg, meta, v2, why);
+    }
+    if (fault == INSTALL_CRASHES_MIDWAY) {
+        uint8_t mark[16] = {0};
+        struct backend_batch *batch = backend_batch_new();
+        put_be64(mark, meta->index);
+        backend_batch_put(batch, SLICE("minstalling"), slice_of(mark, sizeof(mark)));
+        assert_false(err_is(backend_write(storage->backend, batch, why)));
+        backend_batch_free(batch);
+        assert_false(err_is(backend_clear(storage->backend, SLICE("l"), SLICE("m"), why)));
+        assert_false(err_is(backend_flush(storage->backend, why)));
+    }
+    return why_set(why, ERR(IO), "told to fail");
+}
+
 void node_start(struct node *node)
 {
     struct why why = {""};
@@ -119,7 +143,7 @@ void node_start(struct node *node)
         .apply = s->apply,
         .snapshot_v2 = storage_snapshot_v2,
         .keep_snapshot = storage_keep_snapshot,
-        .install_snapshot = storage_install_snapshot,
+        .install_snapshot = install,
         .snapshot_arg = s,
         .transport = net_transport(node),
         .asking = net_asking(node),

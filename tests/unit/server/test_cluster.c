@@ -245,6 +245,101 @@ static void test_a_member_far_behind_gets_a_snapshot(void **state)
     assert_true(cluster_agrees(cluster));
 }
 
+static bool has_failed(void *arg)
+{
+    return atomic_load(&((struct node *)arg)->fatals) > 0;
+}
+
+/* Whatever a crash leaves of a snapshot that was being taken in, the next start ends it. */
+static void crash_while_installing(struct cluster *cluster, int fault)
+{
+    struct node *behind = cluster_follower(cluster);
+    cluster_settle(cluster);
+    net_isolate(cluster, behind->place, true);
+    put_many(cluster, "b", 100);
+    atomic_store(&behind->install_fault, fault);
+    net_isolate(cluster, behind->place, false);
+    put_many(cluster, "c", 10);
+    assert_true(wait_until(has_failed, behind));
+    node_crash(behind);
+    atomic_store(&behind->fatals, 0);
+    atomic_store(&behind->install_fault, INSTALL_WELL);
+    node_start(behind);
+    assert_reads(behind, "b99", "b");
+    assert_reads(behind, "c9", "c");
+    assert_true(cluster_agrees(cluster));
+}
+
+static void test_a_crash_before_a_snapshot_is_taken_in(void **state)
+{
+    crash_while_installing(*state, INSTALL_CRASHES_BEFORE);
+}
+
+static void test_a_crash_while_a_snapshot_is_taken_in(void **state)
+{
+    crash_while_installing(*state, INSTALL_CRASHES_MIDWAY);
+}
+
+static bool is_removed(void *arg)
+{
+    return atomic_load(&((struct node *)arg)->removals) > 0;
+}
+
+static void test_a_removed_member_hears_of_it(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_put(cluster, "a", "1");
+    struct node *leader = cluster_leader(cluster);
+    struct node *gone = cluster_follower(cluster);
+    assert_int_equal(node_change(leader, RAFT_REMOVE_NODE, gone->id, NULL, false).code, ERR_OK);
+    assert_true(wait_until(is_removed, gone));
+    node_crash(gone);
+    assert_int_equal(atomic_load(&gone->removals), 1);
+    cluster_put(cluster, "a", "2");
+    assert_true(cluster_agrees(cluster));
+    assert_true(member_is_removed(leader->storage.members, gone->id));
+}
+
+static void test_a_leader_can_be_removed(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_put(cluster, "a", "1");
+    struct node *gone = cluster_leader(cluster);
+    struct node *other = cluster_follower(cluster);
+    assert_int_equal(node_change(other, RAFT_REMOVE_NODE, gone->id, NULL, false).code, ERR_OK);
+    assert_true(wait_until(is_removed, gone));
+    node_crash(gone);
+    cluster_put(cluster, "a", "2");
+    assert_reads(cluster_leader(cluster), "a", "2");
+    assert_true(cluster_agrees(cluster));
+}
+
+/* One after the other, each from another member: none is lost because the one before is pending. */
+static void test_changes_of_the_members_follow_each_other(void **state)
+{
+    struct cluster *cluster = *state;
+    const char *urls[] = {"http://10.0.0.9:2380"};
+    struct member extra = {
+        .id = 99, .name = "", .peer_urls = urls, .peer_urls_count = 1, .is_learner = true};
+    struct member found;
+    struct arena *arena = arena_new(0);
+    for (size_t i = 0; i < 4; i++) {
+        struct node *node = &cluster->nodes[i % 3];
+        extra.id = 99 + i;
+        assert_int_equal(
+            node_change(node, RAFT_ADD_LEARNER_NODE, extra.id, &extra, false).code, ERR_OK);
+        assert_true(
+            IS(node_change(node, RAFT_ADD_LEARNER_NODE, extra.id, &extra, false), MEMBER_EXIST));
+        assert_int_equal(node_change(node, RAFT_ADD_NODE, extra.id, &extra, true).code, ERR_OK);
+        assert_true(member_find(node->storage.members, extra.id, arena, &found));
+        assert_false(found.is_learner);
+        assert_int_equal(node_change(node, RAFT_REMOVE_NODE, extra.id, NULL, false).code, ERR_OK);
+    }
+    arena_free(arena);
+    cluster_put(cluster, "a", "1");
+    assert_true(cluster_agrees(cluster));
+}
+
 #define CLUSTER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -260,6 +355,13 @@ int main(void)
         CLUSTER_TEST(test_a_leader_that_stops_hands_over),
         cmocka_unit_test_setup_teardown(
             test_a_member_far_behind_gets_a_snapshot, setup_small_log, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_crash_before_a_snapshot_is_taken_in, setup_small_log, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_crash_while_a_snapshot_is_taken_in, setup_small_log, teardown),
+        CLUSTER_TEST(test_a_removed_member_hears_of_it),
+        CLUSTER_TEST(test_a_leader_can_be_removed),
+        CLUSTER_TEST(test_changes_of_the_members_follow_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
