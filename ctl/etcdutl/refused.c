@@ -3,21 +3,6 @@
  * instead of touching what it does not understand. */
 #include "ctl/etcdutl/command.h"
 
-static int refuse_defrag(struct cmd_run *run)
-{
-    const char *dir = cmd_text(run, "data-dir");
-    if (!*dir) {
-        fprintf(stderr, "Error: required flag(s) \"data-dir\" not set\n");
-        usage_print(run, stderr);
-        fprintf(stderr, "\n");
-        return cmd_fail(CMD_EXIT_ERROR, "required flag(s) \"data-dir\" not set");
-    }
-    return cmd_fail(CMD_EXIT_BAD_FEATURE,
-        "Failed to defragment etcd data[%s] (a ketcd member's store compacts its own files; use "
-        "`etcdctl defrag` on the running member)",
-        dir);
-}
-
 static int refuse_backup(struct cmd_run *run)
 {
     (void)run;
@@ -32,12 +17,6 @@ static int refuse_migrate(struct cmd_run *run)
         "storage schema migration is not supported; move data with `etcdctl snapshot save` and "
         "`etcdutl snapshot restore`");
 }
-
-static const struct cmd_option defrag_options[] = {
-    {"data-dir", CMD_STRING, "", "Required. Defragments a data directory not in use by etcd.", 0,
-        false},
-    {0},
-};
 
 static const struct cmd_option backup_options[] = {
     {"data-dir", CMD_STRING, "", "Path to the etcd data dir", 0, false},
@@ -59,13 +38,6 @@ static const struct cmd_option migrate_options[] = {
         "Ignore migration failure and forcefully override storage version. Not recommended.", 0,
         false},
     {0},
-};
-
-const struct cmd cmd_defrag = {
-    .use = "defrag",
-    .brief = "Defragments the storage of the etcd",
-    .options = defrag_options,
-    .run = refuse_defrag,
 };
 
 const struct cmd cmd_backup = {

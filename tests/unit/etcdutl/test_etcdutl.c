@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -154,7 +155,20 @@ static void test_status_refuses_bad_input(void **state)
     assert_string_equal(printed, "Error: unknown command \"nothing\" for \"etcdutl\"\nRun 'etcdutl "
                                  "--help' for usage.\nError: unknown command \"nothing\" for "
                                  "\"etcdutl\"\n");
+}
+
+static void test_defrag_refuses_what_is_no_store_of_ours(void **state)
+{
+    (void)state;
+    assert_int_equal(run("defrag --data-dir x"), 1);
+    assert_string_equal(printed, "Error: Failed to defragment etcd data[x] (open x/member/store: "
+                                 "no such file or directory)\n");
+    assert_int_equal(mkdir("x", 0700) | mkdir("x/member", 0700) | mkdir("x/member/snap", 0700) |
+                         mkdir("x/member/snap/db", 0700),
+        0);
     assert_int_equal(run("defrag --data-dir x"), 4);
+    assert_non_null(strstr(printed, "x/member/snap/db is not touched; use etcd's etcdutl)"));
+    assert_int_not_equal(access("x/member/lock", F_OK), 0);
 }
 
 static void test_hashkv_hides_what_is_to_be_compacted(void **state)
@@ -258,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_status_counts_living_keys),
         T(test_status_refuses_bad_input),
+        T(test_defrag_refuses_what_is_no_store_of_ours),
         T(test_hashkv_hides_what_is_to_be_compacted),
         T(test_restore_makes_a_data_directory),
         T(test_restore_bumps_and_compacts),
