@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever comes from outside has a defined outcome, and costs nothing that was acknowledged."""
+import errno
 import glob
 import json
 import os
@@ -389,9 +390,7 @@ class FullDisk(Case):
         node.data_dir = os.path.join(disk, "data")
         self.addCleanup(node.stop)
         node.start()
-        used = os.statvfs(disk)
-        with open(ballast, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(used.f_bavail * used.f_frsize - (4 << 20), 1))
+        self.leave_little(disk, ballast)
         acknowledged = self.fill(node)
         self.assertLess(len(acknowledged), 1000)
         if node.process.poll() is None:
@@ -404,6 +403,22 @@ class FullDisk(Case):
             self.assertEqual([], [key for key, value in acknowledged.items()
                                   if got.get(key) != value])
             api.Put(key=b"a", value=b"1")
+
+    @staticmethod
+    def leave_little(disk, ballast):
+        """The member makes its next segment meanwhile: what was free may not be any more."""
+        deadline = time.monotonic() + 20
+        while True:
+            free = os.statvfs(disk)
+            try:
+                with open(ballast, "wb") as file:
+                    os.posix_fallocate(file.fileno(), 0,
+                                       max(free.f_bavail * free.f_frsize - (4 << 20), 1))
+                return
+            except OSError as error:
+                if error.errno != errno.ENOSPC or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     @staticmethod
     def fill(node):
@@ -482,7 +497,10 @@ class Life(Case):
             threads = [threading.Thread(target=write, args=(name,)) for name in (b"a", b"b", b"c")]
             for thread in threads:
                 thread.start()
-            time.sleep(1)
+            deadline = time.monotonic() + 30
+            while len(acknowledged) <= 50 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            time.sleep(0.5)
             self.assertEqual(0, node.terminate())
             stop.set()
             for thread in threads:

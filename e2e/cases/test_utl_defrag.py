@@ -46,8 +46,8 @@ class Defrag(Case):
         with subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               text=True) as process:
             said = process.stderr.readline()
-            self.assertRegex(said, r'\Awaiting for etcd to close and release its lock on ".*/member/'
-                             r'store"\. To defrag a running etcd instance, omit --data-dir\.\n\Z')
+            self.assertRegex(said, r'\Awaiting for etcd to close and release its lock on '
+                             r'".*/member/store"\. To defrag a running etcd instance, omit --data-dir\.\n\Z')
             time.sleep(0.3)
             self.assertIsNone(process.poll())
             self.assertEqual(self.kept, self.etcdctl("get", "/registry/a50"))

@@ -72,13 +72,13 @@ else
     skip "lintian" "not installed"
 fi
 
-# The unit as it is packed; the binary that it names has to be here for systemd to be content.
+# The unit as it is packed, its page not being installed; the binary that it names has to be here for systemd to be content.
 verify_unit() {
     local folder status
     folder=$(mktemp -d) || return 1
     dpkg-deb --fsys-tarfile "$deb" | tar -xO ./lib/systemd/system/etcd.service |
         sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' >"$folder/etcd.service"
-    systemd-analyze verify "$folder/etcd.service"
+    systemd-analyze verify --man=no "$folder/etcd.service"
     status=$?
     rm -r "$folder"
     return $status
