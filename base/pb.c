@@ -3,14 +3,21 @@
 
 #include "base/codec.h"
 
-static const ProtobufCMessageDescriptor *submessage(
-    const ProtobufCMessageDescriptor *type, uint32_t number)
+static const ProtobufCMessageDescriptor *submessage(const ProtobufCFieldDescriptor *field)
 {
-    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(type, number);
     return field && field->type == PROTOBUF_C_TYPE_MESSAGE ? field->descriptor : NULL;
 }
 
-/* Walks the nesting with a stack of its own, so that the input cannot choose how deep ours gets. */
+/* protobuf-c looks at every field's wire type but a boolean's, and makes one of whatever is there.
+ */
+static bool is_no_bool(const ProtobufCFieldDescriptor *field)
+{
+    return field && field->type == PROTOBUF_C_TYPE_BOOL &&
+           field->label != PROTOBUF_C_LABEL_REPEATED;
+}
+
+/* Walks the nesting with a stack of its own, so that the input cannot choose how deep ours gets.
+ * With fields_max it is a client's message: what the log holds was taken once and stays so. */
 static struct err depth_check(
     const ProtobufCMessageDescriptor *type, struct slice bytes, size_t depth_max, size_t fields_max)
 {
@@ -32,10 +39,15 @@ static struct err depth_check(
         if (++fields > fields_max) {
             return ERR(TOO_BIG);
         }
-        if (field.type != WIRE_BYTES) {
+        if (field.type == WIRE_VARINT) {
             continue;
         }
-        const ProtobufCMessageDescriptor *sub = submessage(stack[depth - 1].type, field.number);
+        const ProtobufCFieldDescriptor *known =
+            protobuf_c_message_descriptor_get_field(stack[depth - 1].type, field.number);
+        if (fields_max != SIZE_MAX && is_no_bool(known)) {
+            return ERR(BAD_FORMAT);
+        }
+        const ProtobufCMessageDescriptor *sub = field.type == WIRE_BYTES ? submessage(known) : NULL;
         if (sub && depth == depth_max) {
             return ERR(TOO_BIG);
         }

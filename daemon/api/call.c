@@ -95,8 +95,7 @@ void api_call_start(struct api *api, struct api_call *call)
     struct err err =
         pb_unpack_request(call->method->request, call->arena, call->request, &state->request);
     if (err_is(err)) {
-        state->text =
-            "grpc: error unmarshalling request: proto: malformed or too deeply nested message";
+        state->text = api_malformed(call->method->request, call->request, call->arena);
         api_done(state, ERR(INTERNAL));
         return;
     }

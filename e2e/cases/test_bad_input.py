@@ -19,7 +19,7 @@ import urllib.request
 import grpc
 
 from lib import Case, Certs, Etcdctl, Member, binary, reference
-from lib.api import Api
+from lib.api import Api, pb
 
 
 def records_end(body):
@@ -102,6 +102,40 @@ class Wire(Case):
                 pass
         self.assertServes()
 
+    def test_silent_connections_are_let_go(self):
+        """Hundreds that say nothing, or half of something, end by themselves, while a client goes
+        on."""
+        plain = self.member(name="plain")
+        silent = []
+        for number in range(600):
+            port = self.node.client_port if number % 2 else plain.client_port
+            sock = socket.create_connection(("127.0.0.1", port), timeout=5)
+            self.addCleanup(sock.close)
+            sock.setblocking(False)
+            if number % 3 == 0:
+                sock.sendall(b"\x16\x03\x01\x02\x00\x01" if number % 2 else b"PRI * HT")
+            silent.append(sock)
+        deadline, slowest = time.monotonic() + 45, 0
+        with Api(plain) as other:
+            while silent and time.monotonic() < deadline:
+                for api in (self.api, other):
+                    began = time.monotonic()
+                    api.Put(key=b"a", value=b"1", timeout=5)
+                    slowest = max(slowest, time.monotonic() - began)
+                silent = [sock for sock in silent if not self.has_ended(sock)]
+                time.sleep(0.1)
+        self.assertEqual([], silent, "connections that never spoke are still there")
+        self.assertLess(slowest, 2)
+
+    @staticmethod
+    def has_ended(sock):
+        try:
+            return sock.recv(4096) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def test_half_handshakes_keep_nobody_out(self):
         halves = [self.connect() for _ in range(300)]
         for number, sock in enumerate(halves):
@@ -133,6 +167,92 @@ class Wire(Case):
             self.assertEqual(400, caught.exception.code, body[:20])
             self.assertIn("message", json.loads(caught.exception.read()))
         self.assertServes()
+
+
+class LikeReference(Case):
+    """What the reference answers to the same bytes: code and text."""
+
+    MALFORMED = (b"\xff" * 20, b"\x0a\x05ab", b"\x0a\xff\xff\xff\xff\x0f",
+                 b"\x08" + b"\x80" * 11, b"\x0b", b"\x0a\x80", b"\x00", b"\x0c", b"\x0a" + b"\xff" * 9 + b"\x01",
+                 b"\x18" + b"\xff" * 11 + b"\x01", b"\x0d\x01\x02\x03\x04",
+                 b"\xf8\xff\xff\xff\x7f\x01", b"\x0b\x08\x01\x0c", b"\x0a\x01a\x0f",
+                 b"\xa3\x06\x08\x01", b"\xa7\x06", b"\xa3\x06\xa4\x06\x0c", b"\x12\x02\x0a\x05",
+                 b"\x12\x04\x0a\x02\x0a\x09", b"\x1a\x03\x0a\x01\x0b")
+    PATHS = ("KV/Range", "KV/Put", "KV/DeleteRange", "KV/Txn", "KV/Compact", "Lease/LeaseGrant",
+             "Lease/LeaseRevoke", "Maintenance/Alarm", "Maintenance/HashKV")
+    JSON = (b"{", b"", b"[]", b'{"key": 5}', b'{"key": "***"}', b'{"nothing": 1}', b'{"limit": "x"}',
+            b"[" * 90, b"\xff\xfe", b'{"key":null}', b"null", b'"a"', b"5", b'{"limit":1.5}',
+            b'{"limit":"99999999999999999999"}', b'{"serializable":"yes"}', b'{"sort_order":"UP"}',
+            b'{"key":"YQ=="', b'{"compare":{}}', b'{"compare":[{"target":"NOPE"}]}',
+            b'{"success":[5]}', b'{"TTL":"a"}')
+    HTTP = (b"GET /health HTTP/1.1\r\n\r\n", b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+            b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            b"POST /v3/kv/range HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6"
+            b"\r\n\r\nhello",
+            b"POST /v3/kv/range HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: nope\r\n\r\n")
+
+    def setUp(self):
+        super().setUp()
+        self.nodes = [self.member(name=name, start=False, program=program)
+                      for name, program in (("theirs", reference("etcd")), ("ours", None))]
+        for node in self.nodes:
+            node.start()
+        self.apis = [Api(node) for node in self.nodes]
+        for api in self.apis:
+            self.addCleanup(api.close)
+
+    @staticmethod
+    def answer(api, path, body):
+        try:
+            api.raw(path, body)
+            return "taken"
+        except grpc.RpcError as error:
+            return error.code(), error.details()
+
+    def same(self, path, body):
+        theirs, ours = (self.answer(api, path, body) for api in self.apis)
+        self.assertEqual(theirs, ours, (path, body[:40]))
+
+    def test_malformed_protobuf(self):
+        for path in self.PATHS:
+            for body in self.MALFORMED:
+                self.same("/etcdserverpb." + path, body)
+
+    def test_methods_that_are_not_there(self):
+        for path in ("/a/b/c", "/x", "", "/etcdserverpb.KV/", "/etcdserverpb.KV/range",
+                     "/etcdserverpb.None/Range"):
+            self.same(path, b"")
+
+    def test_sizes(self):
+        for size in (1536 * 1024 - 64, 1536 * 1024, 2 << 20, 3 << 20):
+            self.same("/etcdserverpb.KV/Put",
+                      pb.PutRequest(key=b"a", value=b"x" * size).SerializeToString())
+
+    def post(self, node, path, body):
+        request = urllib.request.Request(node.client_url + path, data=body, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def test_wrong_json(self):
+        for path in ("/v3/kv/range", "/v3/kv/put", "/v3/kv/txn", "/v3/lease/grant",
+                     "/v3/kv/nothing", "/v4/kv/range", "/v3/kv/range/"):
+            for body in self.JSON:
+                theirs, ours = (self.post(node, path, body) for node in self.nodes)
+                self.assertEqual(theirs, ours, (path, body[:40]))
+
+    def test_bad_requests_of_http(self):
+        for text in self.HTTP:
+            got = []
+            for node in self.nodes:
+                with socket.create_connection(("127.0.0.1", node.client_port), 5) as sock:
+                    sock.sendall(text)
+                    head, _, body = sock.recv(4096).partition(b"\r\n\r\n")
+                    got.append((head.split(b"\r\n")[0], body))
+            self.assertEqual(*got, text)
 
 
 class Start(Case):
@@ -187,6 +307,15 @@ class Start(Case):
         with open(node.data_dir, "w", encoding="ascii") as file:
             file.write("x")
         self.assertIn(node.data_dir, self.refused(node))
+
+    def test_data_directory_that_others_may_enter(self):
+        """As etcd: a warning, no refusal."""
+        node = self.member(start=False)
+        os.makedirs(node.data_dir)
+        os.chmod(node.data_dir, 0o755)
+        node.start()
+        with open(node.log_path, encoding="utf-8") as file:
+            self.assertRegex(file.read(), "check file permission.*0755.*0700")
 
     @unittest.skipUnless(os.geteuid() == 0, "changing a user needs root")
     def test_data_directory_of_another_user(self):
@@ -304,6 +433,39 @@ class KeyDirectory(Case):
             node.get("/health", client=None)
         with open(node.log_path, encoding="utf-8") as file:
             self.assertIn(self.keys, file.read())
+
+    def test_three_files_ask_clients_for_certificates(self):
+        self.offer("server.crt", "server.key", "ca.crt")
+        node = self.start(self.pki).start()
+        self.assertEqual(200, node.get("/health")[0])
+        with self.assertRaises(OSError):
+            node.get("/health", client=None)
+
+    def test_peer_pair_without_its_authority(self):
+        self.offer("server.crt", "server.key", "peer.crt", "peer.key")
+        self.assertIn("ca.crt", self.refused())
+
+    def test_half_a_peer_pair(self):
+        self.offer("server.crt", "server.key", "ca.crt", "peer.key")
+        self.assertIn("peer.crt", self.refused())
+
+    @unittest.skipUnless(os.geteuid() == 0, "changing a user needs root")
+    def test_key_that_cannot_be_read(self):
+        self.offer("server.crt", "server.key")
+        for path in (self.folder, self.keys):
+            os.chmod(path, 0o755)
+        os.chmod(os.path.join(self.keys, "server.crt"), 0o644)
+        os.chmod(os.path.join(self.keys, "server.key"), 0o600)
+        node = self.start(None)
+        os.mkdir(node.folder)
+        os.chown(node.folder, 65534, 65534)
+        # The tree may lie where another user does not come.
+        program = shutil.copy2(binary("etcd"), self.folder)
+        done = subprocess.run([program, *node.command()[1:]], user=65534, group=65534,
+                              extra_groups=[], capture_output=True, text=True, timeout=15,
+                              check=False)
+        self.assertNotEqual(0, done.returncode)
+        self.assertRegex(done.stdout + done.stderr, "server.key.*[Pp]ermission denied")
 
     def test_half_a_pair(self):
         self.offer("server.crt")

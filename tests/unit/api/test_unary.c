@@ -48,10 +48,20 @@ static int setup(void **state)
     load(service);
     struct storage *s = &service->storage;
     assert_false(err_is(storage_open(s, &service->config, &why)));
-    s->server = server_start(&(struct server_options){.disk = s->disk, .raft = s->raft,
-        .wal = s->wal, .backend = s->backend, .mvcc = s->mvcc, .leases = s->leases,
-        .members = s->members, .hub = s->hub, .apply = s->apply, .snapshot_count = 100000,
-        .wals_max = 5, .tick_ms = 20, .election_ticks = 10, .max_request_bytes = 1 << 20,
+    s->server = server_start(&(struct server_options){.disk = s->disk,
+        .raft = s->raft,
+        .wal = s->wal,
+        .backend = s->backend,
+        .mvcc = s->mvcc,
+        .leases = s->leases,
+        .members = s->members,
+        .hub = s->hub,
+        .apply = s->apply,
+        .snapshot_count = 100000,
+        .wals_max = 5,
+        .tick_ms = 20,
+        .election_ticks = 10,
+        .max_request_bytes = 1 << 20,
         .name = "m"});
     assert_true(server_wait_ready(s->server, 20000));
     service->api = api_new_service(&(struct api_options){
@@ -86,14 +96,19 @@ static void done(struct api_call *call)
     atomic_store((atomic_bool *)call->edge, true);
 }
 
-/* The status; the response stays empty. */
+/* The status, with its text until the next call; the response stays empty. */
 static struct api_status ask(struct service *service, const char *path, struct slice request)
 {
+    static char text[256];
     atomic_bool is_done = false;
     struct payload payload;
     struct api_status status;
-    struct api_call call = {.method = api_method_find(slice_str(path)), .arena = arena_new(0),
-        .request = request, .deadline_ns = INT64_MAX, .done = done, .edge = &is_done};
+    struct api_call call = {.method = api_method_find(slice_str(path)),
+        .arena = arena_new(0),
+        .request = request,
+        .deadline_ns = INT64_MAX,
+        .done = done,
+        .edge = &is_done};
     assert_non_null(call.method);
     api_call_start(service->api, &call);
     for (int i = 0; i < 20000 && !atomic_load(&is_done); i++) {
@@ -102,6 +117,8 @@ static struct api_status ask(struct service *service, const char *path, struct s
     assert_true(atomic_load(&is_done));
     api_call_finish(&call, &payload, &status);
     payload_fini(&payload);
+    snprintf(text, sizeof(text), "%s", status.text ? status.text : "");
+    status.text = text;
     arena_free(call.arena);
     return status;
 }
@@ -129,8 +146,8 @@ static void test_codes_and_texts(void **state)
         GRPC_CODE_OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision");
     check_status(service, "/etcdserverpb.KV/Compact", SLICE("\x08\x63"), GRPC_CODE_OUT_OF_RANGE,
         "etcdserver: mvcc: required revision is a future revision");
-    check_status(service, "/etcdserverpb.Lease/LeaseRevoke", SLICE("\x08\x63"),
-        GRPC_CODE_NOT_FOUND, "etcdserver: requested lease not found");
+    check_status(service, "/etcdserverpb.Lease/LeaseRevoke", SLICE("\x08\x63"), GRPC_CODE_NOT_FOUND,
+        "etcdserver: requested lease not found");
 }
 
 static void test_malformed_is_refused(void **state)
@@ -153,11 +170,56 @@ static void test_malformed_is_refused(void **state)
         GRPC_CODE_INTERNAL, NULL);
 }
 
+/* As the reference says it, told by running it. */
+static void test_malformed_in_the_references_words(void **state)
+{
+    static const struct {
+        const char *path;
+        struct slice request;
+        const char *text;
+    } cases[] = {
+        {"/etcdserverpb.KV/Range",
+            {(const uint8_t *)"\x0a\x05\x61\x62", sizeof("\x0a\x05\x61\x62") - 1},
+            "unexpected EOF"},
+        {"/etcdserverpb.KV/Range", {(const uint8_t *)"\x0b", sizeof("\x0b") - 1},
+            "proto: wrong wireType = 3 for field Key"},
+        {"/etcdserverpb.KV/Put", {(const uint8_t *)"\x10\x01", sizeof("\x10\x01") - 1},
+            "proto: wrong wireType = 0 for field Value"},
+        {"/etcdserverpb.KV/Range", {(const uint8_t *)"\x10\x01", sizeof("\x10\x01") - 1},
+            "proto: wrong wireType = 0 for field RangeEnd"},
+        {"/etcdserverpb.KV/Range",
+            {(const uint8_t *)"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+                sizeof("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff") - 1},
+            "proto: integer overflow"},
+        {"/etcdserverpb.KV/Txn", {(const uint8_t *)"\x0c", sizeof("\x0c") - 1},
+            "proto: TxnRequest: wiretype end group for non-group"},
+        {"/etcdserverpb.KV/Put", {(const uint8_t *)"\x00", sizeof("\x00") - 1},
+            "proto: PutRequest: illegal tag 0 (wire type 0)"},
+        {"/etcdserverpb.KV/Put",
+            {(const uint8_t *)"\xf8\xff\xff\xff\x7f\x01", sizeof("\xf8\xff\xff\xff\x7f\x01") - 1},
+            "proto: PutRequest: illegal tag -1 (wire type 34359738360)"},
+        {"/etcdserverpb.KV/Range",
+            {(const uint8_t *)"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+                sizeof("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01") - 1},
+            "proto: negative length found during unmarshaling"},
+        /* protobuf-c alone takes anything for a boolean */
+        {"/etcdserverpb.KV/DeleteRange",
+            {(const uint8_t *)"\x0a\x01k\x1a\x01\x61", sizeof("\x0a\x01k\x1a\x01\x61") - 1},
+            "proto: wrong wireType = 2 for field PrevKv"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), "grpc: error unmarshalling request: %s", cases[i].text);
+        check_status(*state, cases[i].path, cases[i].request, GRPC_CODE_INTERNAL, text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_codes_and_texts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_malformed_in_the_references_words, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
