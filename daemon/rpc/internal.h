@@ -18,9 +18,22 @@ struct rpc_tag {
     void (*fn)(struct rpc_tag *tag, bool is_ok);
 };
 
+struct rpc_unary;
+
 struct rpc_lane {
     struct rpc *rpc;
     grpc_completion_queue *cq;
+    _Atomic(struct rpc_unary *) ended; /* the last one first: done, not yet answered */
+    struct rpc_tag ended_tag;
+};
+
+enum { ANSWERS_MAX = 64 }; /* sent together: no answer waits for more of them to be encoded */
+
+/* Calls that a thread of a lane answers together. */
+struct rpc_answers {
+    struct rpc_unary *first;
+    struct rpc_unary **last;
+    unsigned count;
 };
 
 struct rpc_creds;
@@ -72,6 +85,10 @@ struct rpc_head {
  * arrive. */
 
 void rpc_unary_request(struct rpc_lane *lane, const struct rpc_method *method);
+/* What the lane's threads gathered for themselves since; its own thread. */
+struct rpc_answers *rpc_unary_answers(void);
+void rpc_unary_answer(struct rpc_answers *answers);
+void rpc_unary_lane_init(struct rpc_lane *lane);
 void rpc_stream_request(struct rpc_lane *lane, const struct rpc_method *method);
 void rpc_unknown_request(struct rpc_lane *lane);
 /* Ends every stream with UNAVAILABLE. */

@@ -26,6 +26,7 @@ enum {
     MEMORY_DEFAULT = 512 << 20,
     THREADS_A_LANE = 4,
     UNARY_WAITING = 16, /* calls of one method asked for ahead, a lane */
+    LOOKS_SKIPPED = 16,
 };
 
 static void *slot_copy(void *slot)
@@ -175,6 +176,7 @@ struct err rpc_new(const struct rpc_options *options, struct rpc **out_rpc, stru
 {
     struct rpc_creds *creds = NULL;
     rpc_shim_init();
+    check(strncmp(grpc_version_string(), "29.", 3) == 0); /* shim.cc knows the layouts of 1.51 */
     gpr_set_log_function(on_core_log);
     grpc_init();
     if (options->tls) {
@@ -206,6 +208,7 @@ struct err rpc_new(const struct rpc_options *options, struct rpc **out_rpc, stru
     rpc->lanes = mem_new(rpc->lanes_count * sizeof(*rpc->lanes));
     for (unsigned i = 0; i < rpc->lanes_count; i++) {
         rpc->lanes[i].rpc = rpc;
+        rpc_unary_lane_init(&rpc->lanes[i]);
         rpc->lanes[i].cq = grpc_completion_queue_create_for_next(NULL);
         grpc_server_register_completion_queue(rpc->server, rpc->lanes[i].cq, NULL);
     }
@@ -218,17 +221,38 @@ struct err rpc_new(const struct rpc_options *options, struct rpc **out_rpc, stru
     return OK;
 }
 
+/* Answers may wait for what is there already, not for what may come. Looking costs a turn of
+ * core's poller; where one answer finds no other, it is not looked for again for a while. */
+static bool may_wait(const struct rpc_answers *answers, unsigned *skips)
+{
+    if (answers->count == 0 || answers->count >= ANSWERS_MAX) {
+        return false;
+    }
+    *skips -= *skips > 0;
+    return *skips == 0;
+}
+
 static void *lane_main(void *arg)
 {
     struct rpc_lane *lane = arg;
+    struct rpc_answers *answers = rpc_unary_answers();
+    unsigned skips = 0;
     for (;;) {
-        grpc_event event =
-            grpc_completion_queue_next(lane->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        gpr_timespec until = answers->count ? gpr_inf_past(GPR_CLOCK_MONOTONIC)
+                                            : gpr_inf_future(GPR_CLOCK_MONOTONIC);
+        grpc_event event = grpc_completion_queue_next(lane->cq, until, NULL);
+        if (event.type == GRPC_OP_COMPLETE) {
+            struct rpc_tag *tag = event.tag;
+            tag->fn(tag, event.success != 0);
+        } else if (answers->count == 1) {
+            skips = LOOKS_SKIPPED;
+        }
+        if (event.type != GRPC_OP_COMPLETE || !may_wait(answers, &skips)) {
+            rpc_unary_answer(answers);
+        }
         if (event.type == GRPC_QUEUE_SHUTDOWN) {
             return NULL;
         }
-        struct rpc_tag *tag = event.tag;
-        tag->fn(tag, event.success != 0);
     }
 }
 

@@ -3,16 +3,16 @@
  * A unary call: arrives together with its request, runs in the api, is encoded and sent by a thread
  * of its lane.
  *
- *   STARTING -- api_call_start returned --> WAITING -- done --> posted to the lane -> finished
- * there
- *        \----- done came first ----------> DONE: the thread that started it finishes it, no
- * hand-off
+ *   STARTING -- api_call_start returned --> WAITING -- done --> put on the lane's list
+ *        \----- done came first ----------> DONE: the thread that started it answers it
  *
- * Posting is a batch of no operations: core's completion queue is a lock-free queue whose threads
- * are woken only when it was empty, so calls that end together cost one wake-up.
+ * Who puts the first call on an empty list wakes a thread of the lane with a batch of no
+ * operations; that thread takes all there are. A thread answers what it has together, so that the
+ * answers of a connection go out in one write.
  */
 #include "rpc/internal.h"
 #include "rpc/message.h"
+#include "rpc/shim.h"
 
 #include "base/mem.h"
 
@@ -24,18 +24,21 @@ enum { STARTING, WAITING, DONE };
 struct rpc_unary {
     struct rpc_head head;
     struct rpc_tag arrived;
-    struct rpc_tag ended;
-    struct rpc_tag sent;
+    struct rpc_closure sent;
     atomic_int state;
+    struct rpc_unary *next;
     struct rpc_message request;
     grpc_byte_buffer *response;
     int is_cancelled;
+    bool is_refused; /* before the api saw it */
+    struct api_status refusal;
     struct api_call api;
 };
 
 static void on_arrived(struct rpc_tag *tag, bool is_ok);
-static void on_ended(struct rpc_tag *tag, bool is_ok);
-static void on_sent(struct rpc_tag *tag, bool is_ok);
+static void on_sent(struct rpc_closure *closure);
+
+static _Thread_local struct rpc_answers answers_here;
 
 void rpc_unary_request(struct rpc_lane *lane, const struct rpc_method *method)
 {
@@ -43,7 +46,6 @@ void rpc_unary_request(struct rpc_lane *lane, const struct rpc_method *method)
     unary->head.lane = lane;
     unary->head.method = method;
     unary->arrived.fn = on_arrived;
-    unary->ended.fn = on_ended;
     unary->sent.fn = on_sent;
     grpc_metadata_array_init(&unary->head.metadata);
     grpc_call_error rc = grpc_server_request_registered_call(lane->rpc->server, method->handle,
@@ -90,7 +92,7 @@ static void send_reply(struct rpc_unary *unary, const struct api_status *status)
         status->code == GRPC_CODE_OK ? NULL : &text;
     ops[count].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
     ops[count++].data.recv_close_on_server.cancelled = &unary->is_cancelled;
-    grpc_call_error rc = grpc_call_start_batch(unary->head.call, ops, count, &unary->sent, NULL);
+    grpc_call_error rc = rpc_shim_batch(unary->head.call, ops, count, &unary->sent);
     check(rc == GRPC_CALL_OK);
 }
 
@@ -99,6 +101,10 @@ static void finish(struct rpc_unary *unary)
     struct payload payload;
     struct api_status status = {0};
     payload_init(&payload);
+    if (unary->is_refused) {
+        send_reply(unary, &unary->refusal);
+        return;
+    }
     api_call_finish(&unary->api, &payload, &status);
     if (status.code == GRPC_CODE_OK) {
         unary->response = rpc_message_new(&payload);
@@ -107,15 +113,96 @@ static void finish(struct rpc_unary *unary)
     send_reply(unary, &status);
 }
 
-/* From the api, any thread. */
+/* ---- answering ---- */
+
+static void answers_add(struct rpc_answers *answers, struct rpc_unary *unary)
+{
+    unary->next = NULL;
+    *answers->last = unary;
+    answers->last = &unary->next;
+    answers->count++;
+}
+
+struct rpc_answers *rpc_unary_answers(void)
+{
+    answers_here.last = &answers_here.first;
+    return &answers_here;
+}
+
+static void finish_all(void *arg)
+{
+    struct rpc_unary *unary = arg;
+    while (unary) {
+        struct rpc_unary *next = unary->next; /* it may be gone when finish returns */
+        finish(unary);
+        unary = next;
+    }
+}
+
+void rpc_unary_answer(struct rpc_answers *answers)
+{
+    struct rpc_unary *first = answers->first;
+    *answers = (struct rpc_answers){.last = &answers->first};
+    if (first) {
+        rpc_shim_together(finish_all, first);
+    }
+}
+
+/* From the api, any thread. The call may be answered and gone as soon as it is on the list; who
+ * wakes the lane by it holds on to it. */
 static void on_done(struct api_call *call)
 {
     struct rpc_unary *unary = call->edge;
-    if (atomic_exchange(&unary->state, DONE) == WAITING) {
-        grpc_call_error rc = grpc_call_start_batch(unary->head.call, NULL, 0, &unary->ended, NULL);
-        check(rc == GRPC_CALL_OK);
+    struct rpc_lane *lane = unary->head.lane;
+    grpc_call *waker = NULL;
+    if (atomic_exchange(&unary->state, DONE) != WAITING) {
+        return;
+    }
+    struct rpc_unary *last = atomic_load(&lane->ended);
+    do {
+        if (!last && !waker) {
+            waker = unary->head.call;
+            grpc_call_ref(waker);
+        }
+        unary->next = last;
+    } while (!atomic_compare_exchange_weak(&lane->ended, &last, unary));
+    if (!last) {
+        check(grpc_call_start_batch(waker, NULL, 0, &lane->ended_tag, NULL) == GRPC_CALL_OK);
+    }
+    if (waker) {
+        grpc_call_unref(waker);
     }
 }
+
+static void on_ended(struct rpc_tag *tag, bool is_ok)
+{
+    struct rpc_lane *lane = CONTAINER_OF(tag, struct rpc_lane, ended_tag);
+    struct rpc_unary *last = atomic_exchange(&lane->ended, NULL);
+    struct rpc_unary *first = NULL;
+    (void)is_ok;
+    while (last) { /* in the order in which they ended */
+        struct rpc_unary *before = last->next;
+        last->next = first;
+        first = last;
+        last = before;
+    }
+    while (first) {
+        struct rpc_unary *next = first->next;
+        answers_add(&answers_here, first);
+        if (answers_here.count == ANSWERS_MAX) {
+            rpc_unary_answer(&answers_here);
+        }
+        first = next;
+    }
+    rpc_unary_answer(&answers_here);
+}
+
+void rpc_unary_lane_init(struct rpc_lane *lane)
+{
+    lane->ended_tag.fn = on_ended;
+}
+
+/* ---- starting ---- */
 
 static void start(struct rpc_unary *unary)
 {
@@ -125,7 +212,9 @@ static void start(struct rpc_unary *unary)
     call->arena = arena_new(0);
     if (!unary->head.first ||
         !rpc_message_take(rpc, unary->head.first, call->arena, &unary->request, &refusal)) {
-        send_reply(unary, &refusal);
+        unary->is_refused = true;
+        unary->refusal = refusal;
+        answers_add(&answers_here, unary);
         return;
     }
     rpc_count_received(&unary->head.method->counters, unary->request.bytes.len);
@@ -138,7 +227,7 @@ static void start(struct rpc_unary *unary)
     atomic_store(&unary->state, STARTING);
     api_call_start(rpc->api, call);
     if (atomic_exchange(&unary->state, WAITING) == DONE) {
-        finish(unary);
+        answers_add(&answers_here, unary);
     }
 }
 
@@ -155,14 +244,8 @@ static void on_arrived(struct rpc_tag *tag, bool is_ok)
     start(unary);
 }
 
-static void on_ended(struct rpc_tag *tag, bool is_ok)
+/* On a thread of core's. */
+static void on_sent(struct rpc_closure *closure)
 {
-    (void)is_ok;
-    finish(CONTAINER_OF(tag, struct rpc_unary, ended));
-}
-
-static void on_sent(struct rpc_tag *tag, bool is_ok)
-{
-    (void)is_ok;
-    unary_free(CONTAINER_OF(tag, struct rpc_unary, sent));
+    unary_free(CONTAINER_OF(closure, struct rpc_unary, sent));
 }
