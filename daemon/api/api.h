@@ -127,6 +127,9 @@ struct api_stream {
      * thread. */
     void (*wake)(struct api_stream *stream);
     void *edge;
+    /* Beside API_NEXT_MESSAGE: another message, or the end, is there already. The edge resets it.
+     */
+    bool has_more;
     /* private to api */
     struct api *api;
     void *state;

@@ -22,6 +22,7 @@ struct watching {
     struct watch_item item;
     size_t sent;
     bool has_item;
+    bool is_followed;              /* the item, by another */
     _Atomic(const char *) failure; /* the stream ends with it */
 };
 
@@ -215,8 +216,11 @@ static enum api_next watch_next(
         *out_status = (struct api_status){code_of(failure), failure};
         return API_NEXT_END;
     }
-    if (!watching->has_item && !watch_stream_next(watching->watches, &watching->item)) {
-        return API_NEXT_LATER;
+    if (!watching->has_item) {
+        if (!watch_stream_next(watching->watches, &watching->item)) {
+            return API_NEXT_LATER;
+        }
+        watching->is_followed = watching->item.is_followed;
     }
     watching->has_item = true;
     struct err err = encode_item(watching, out);
@@ -229,6 +233,7 @@ static enum api_next watch_next(
         watching->has_item = false;
         watching->sent = 0;
     }
+    stream->has_more = watching->has_item || watching->is_followed;
     return API_NEXT_MESSAGE;
 }
 

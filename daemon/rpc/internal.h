@@ -19,12 +19,16 @@ struct rpc_tag {
 };
 
 struct rpc_unary;
+struct rpc_stream;
 
 struct rpc_lane {
     struct rpc *rpc;
     grpc_completion_queue *cq;
     _Atomic(struct rpc_unary *) ended; /* the last one first: done, not yet answered */
     struct rpc_tag ended_tag;
+    /* Streams that have something to do, the last first; woken_tag comes when it was empty. */
+    _Atomic(struct rpc_stream *) woken;
+    struct rpc_tag woken_tag;
 };
 
 enum { ANSWERS_MAX = 64 }; /* sent together: no answer waits for more of them to be encoded */
@@ -90,6 +94,8 @@ struct rpc_answers *rpc_unary_answers(void);
 void rpc_unary_answer(struct rpc_answers *answers);
 void rpc_unary_lane_init(struct rpc_lane *lane);
 void rpc_stream_request(struct rpc_lane *lane, const struct rpc_method *method);
+/* Before the lane's first stream. */
+void rpc_streams_init(struct rpc_lane *lane);
 void rpc_unknown_request(struct rpc_lane *lane);
 /* Ends every stream with UNAVAILABLE. */
 void rpc_streams_stop(struct rpc *rpc);

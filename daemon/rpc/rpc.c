@@ -209,6 +209,7 @@ struct err rpc_new(const struct rpc_options *options, struct rpc **out_rpc, stru
     for (unsigned i = 0; i < rpc->lanes_count; i++) {
         rpc->lanes[i].rpc = rpc;
         rpc_unary_lane_init(&rpc->lanes[i]);
+        rpc_streams_init(&rpc->lanes[i]);
         rpc->lanes[i].cq = grpc_completion_queue_create_for_next(NULL);
         grpc_server_register_completion_queue(rpc->server, rpc->lanes[i].cq, NULL);
     }

@@ -11,6 +11,7 @@
  */
 #include "rpc/internal.h"
 #include "rpc/message.h"
+#include "rpc/shim.h"
 
 #include "base/mem.h"
 
@@ -31,9 +32,10 @@ struct rpc_stream {
     struct rpc_head head;
     struct rpc_tag arrived;
     struct rpc_tag received;
-    struct rpc_tag sent;
-    struct rpc_tag woken;
+    struct rpc_closure sent;
     struct rpc_tag closed;
+    struct rpc_stream *next_woken;
+    atomic_bool is_listed; /* among the lane's woken */
     atomic_uint bits;
     atomic_uint refs; /* operations in flight, and who handles one */
     grpc_byte_buffer *incoming;
@@ -52,8 +54,7 @@ struct rpc_stream {
 
 static void on_arrived(struct rpc_tag *tag, bool is_ok);
 static void on_received(struct rpc_tag *tag, bool is_ok);
-static void on_sent(struct rpc_tag *tag, bool is_ok);
-static void on_woken(struct rpc_tag *tag, bool is_ok);
+static void on_sent(struct rpc_closure *closure);
 static void on_closed(struct rpc_tag *tag, bool is_ok);
 
 void rpc_stream_request(struct rpc_lane *lane, const struct rpc_method *method)
@@ -65,7 +66,6 @@ void rpc_stream_request(struct rpc_lane *lane, const struct rpc_method *method)
     stream->arrived.fn = on_arrived;
     stream->received.fn = on_received;
     stream->sent.fn = on_sent;
-    stream->woken.fn = on_woken;
     stream->closed.fn = on_closed;
     atomic_store(&stream->refs, 1);
     grpc_metadata_array_init(&stream->head.metadata);
@@ -118,12 +118,18 @@ static void send_ops(struct rpc_stream *stream, grpc_op *op)
     }
     ops[count++] = *op;
     stream->is_sending = true;
-    batch(stream, ops, count, &stream->sent);
+    atomic_fetch_add(&stream->refs, 1);
+    grpc_call_error rc = rpc_shim_batch(stream->head.call, ops, count, &stream->sent);
+    check(rc == GRPC_CALL_OK);
 }
 
+/* What is followed by another message may wait for it and go out in the same write. Not together
+ * with the headers: then the other side sees no message. */
 static void send_message(struct rpc_stream *stream, struct payload *payload)
 {
     grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
+    bool may_wait = stream->api.has_more && stream->has_sent_headers;
+    op.flags = may_wait ? GRPC_WRITE_BUFFER_HINT : 0;
     rpc_count_sent(&stream->head.method->counters, payload->bytes);
     stream->outgoing = rpc_message_new(payload);
     op.data.send_message.send_message = stream->outgoing;
@@ -195,6 +201,7 @@ static void pump(struct rpc_stream *stream)
         struct payload payload;
         struct api_status status = {0};
         payload_init(&payload);
+        stream->api.has_more = false;
         enum api_next next = api_stream_next(&stream->api, &payload, &status);
         if (next == API_NEXT_LATER) {
             break;
@@ -248,11 +255,15 @@ static void handle(struct rpc_stream *stream, unsigned bits)
     }
 }
 
-static void run(struct rpc_stream *stream, unsigned bit)
+/* Whether the bit falls to the caller to handle: nobody runs the stream. */
+static bool run_begin(struct rpc_stream *stream, unsigned bit)
 {
-    if (atomic_fetch_or(&stream->bits, bit | RUNNING) & RUNNING) {
-        return;
-    }
+    return !(atomic_fetch_or(&stream->bits, bit | RUNNING) & RUNNING);
+}
+
+static void run_rest(void *arg)
+{
+    struct rpc_stream *stream = arg;
     unsigned idle = RUNNING;
     do {
         handle(stream, atomic_exchange(&stream->bits, RUNNING));
@@ -260,11 +271,38 @@ static void run(struct rpc_stream *stream, unsigned bit)
     } while (!atomic_compare_exchange_strong(&stream->bits, &idle, 0));
 }
 
-/* Any thread: makes the lane run the stream, unless something already will. */
+static void run(struct rpc_stream *stream, unsigned bit)
+{
+    if (run_begin(stream, bit)) {
+        rpc_shim_together(run_rest, stream);
+    }
+}
+
+/* Any thread: makes the lane run the stream, unless something already will. An event for hundreds
+ * of streams wakes the lane once. The stream may be run and gone as soon as it is on the list; who
+ * wakes the lane by it holds on to its call. */
 static void post(struct rpc_stream *stream, unsigned bit)
 {
-    if (!(atomic_fetch_or(&stream->bits, bit) & (WOKEN | STOP | RUNNING))) {
-        batch(stream, NULL, 0, &stream->woken);
+    struct rpc_lane *lane = stream->head.lane;
+    grpc_call *waker = NULL;
+    if (atomic_fetch_or(&stream->bits, bit) & RUNNING ||
+        atomic_exchange(&stream->is_listed, true)) {
+        return;
+    }
+    atomic_fetch_add(&stream->refs, 1);
+    struct rpc_stream *first = atomic_load(&lane->woken);
+    do {
+        if (!first && !waker) {
+            waker = stream->head.call;
+            grpc_call_ref(waker);
+        }
+        stream->next_woken = first;
+    } while (!atomic_compare_exchange_weak(&lane->woken, &first, stream));
+    if (!first) {
+        check(grpc_call_start_batch(waker, NULL, 0, &lane->woken_tag, NULL) == GRPC_CALL_OK);
+    }
+    if (waker) {
+        grpc_call_unref(waker);
     }
 }
 
@@ -327,20 +365,48 @@ static void on_received(struct rpc_tag *tag, bool is_ok)
     stream_unref(stream);
 }
 
-static void on_sent(struct rpc_tag *tag, bool is_ok)
+/* On a thread of core's. A failure is followed by the close. */
+static void on_sent(struct rpc_closure *closure)
 {
-    struct rpc_stream *stream = CONTAINER_OF(tag, struct rpc_stream, sent);
-    (void)is_ok; /* a failure is followed by the close */
-    run(stream, SENT);
+    struct rpc_stream *stream = CONTAINER_OF(closure, struct rpc_stream, sent);
+    post(stream, SENT);
     stream_unref(stream);
 }
 
-static void on_woken(struct rpc_tag *tag, bool is_ok)
+static void run_listed(void *arg)
 {
-    struct rpc_stream *stream = CONTAINER_OF(tag, struct rpc_stream, woken);
+    struct rpc_stream *stream = arg;
+    while (stream) {
+        struct rpc_stream *next = stream->next_woken;
+        atomic_store(&stream->is_listed, false); /* from here on it may be listed again */
+        if (run_begin(stream, WOKEN)) {
+            run_rest(stream);
+        }
+        stream_unref(stream);
+        stream = next;
+    }
+}
+
+static void on_lane_woken(struct rpc_tag *tag, bool is_ok)
+{
+    struct rpc_lane *lane = CONTAINER_OF(tag, struct rpc_lane, woken_tag);
+    struct rpc_stream *stream = atomic_exchange(&lane->woken, NULL);
+    struct rpc_stream *oldest = NULL;
     (void)is_ok;
-    run(stream, WOKEN);
-    stream_unref(stream);
+    while (stream) {
+        struct rpc_stream *next = stream->next_woken;
+        stream->next_woken = oldest;
+        oldest = stream;
+        stream = next;
+    }
+    if (oldest) {
+        rpc_shim_together(run_listed, oldest);
+    }
+}
+
+void rpc_streams_init(struct rpc_lane *lane)
+{
+    lane->woken_tag.fn = on_lane_woken;
 }
 
 static void on_closed(struct rpc_tag *tag, bool is_ok)

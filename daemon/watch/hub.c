@@ -14,6 +14,7 @@ struct watch_hub *watch_hub_new(struct mvcc *mvcc, int64_t progress_ms, uint64_t
     watch_index_init(&hub->index);
     list_init(&hub->streams);
     list_init(&hub->unsynced);
+    list_init(&hub->waking);
     return hub;
 }
 
@@ -26,6 +27,16 @@ void watch_hub_free(struct watch_hub *hub)
     watch_index_fini(&hub->index);
     pthread_mutex_destroy(&hub->mutex);
     free(hub);
+}
+
+void hub_unlock(struct watch_hub *hub)
+{
+    struct list *node;
+    while ((node = list_pop(&hub->waking))) {
+        struct watch_stream *stream = LIST_ITEM(node, struct watch_stream, in_waking);
+        stream->wake(stream->arg);
+    }
+    pthread_mutex_unlock(&hub->mutex);
 }
 
 void watch_on_unsynced(struct watch_hub *hub, void (*fn)(void *arg), void *arg)
@@ -102,7 +113,7 @@ void watch_notify(
         }
     }
     hub->rev = rev;
-    pthread_mutex_unlock(&hub->mutex);
+    hub_unlock(hub);
 }
 
 static void fall_behind(struct watch_stream *stream, revision seen)
@@ -159,12 +170,12 @@ void watch_tick(struct watch_hub *hub, int64_t now_ms)
             tick_stream(stream);
         }
     }
-    pthread_mutex_unlock(&hub->mutex);
+    hub_unlock(hub);
 }
 
 void watch_stats(struct watch_hub *hub, struct watch_stats *out)
 {
     pthread_mutex_lock(&hub->mutex);
     *out = hub->stats;
-    pthread_mutex_unlock(&hub->mutex);
+    hub_unlock(hub);
 }

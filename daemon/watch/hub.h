@@ -17,7 +17,8 @@ struct watch_hub {
     struct watch_index index;
     struct list streams;
     struct list unsynced;
-    revision rev; /* the last notified */
+    struct list waking; /* streams to wake before the mutex is given back */
+    revision rev;       /* the last notified */
     int64_t progress_ms;
     struct rand rand;
     void (*on_unsynced)(void *arg);
@@ -52,6 +53,9 @@ struct watcher {
 /* Stands in by_id for a watcher that compaction ended: as with etcd its id stays taken, and a
  * cancel of it is answered, until the client cancels it. */
 extern struct watcher watcher_compacted;
+
+/* Wakes who got something to say, all at once, and gives the mutex back. */
+void hub_unlock(struct watch_hub *hub);
 
 /* Adds the event to the watcher's tail or a new item. False: no room, nothing added. */
 bool watcher_push(struct watcher *watcher, struct watch_event *event, revision rev);

@@ -33,6 +33,7 @@ struct queued {
 
 struct watch_stream {
     struct list in_hub;
+    struct list in_waking;
     struct watch_hub *hub;
     void (*wake)(void *arg);
     void *arg;

@@ -14,10 +14,11 @@ struct watch_stream *watch_stream_new(struct watch_hub *hub, void (*wake)(void *
     stream->by_id = map_new();
     list_init(&stream->watchers);
     list_init(&stream->queue);
+    list_init(&stream->in_waking);
     pthread_mutex_lock(&hub->mutex);
     list_push(&hub->streams, &stream->in_hub);
     hub->stats.streams++;
-    pthread_mutex_unlock(&hub->mutex);
+    hub_unlock(hub);
     return stream;
 }
 
@@ -78,8 +79,9 @@ void watch_stream_free(struct watch_stream *stream)
         stream_unpend(stream, LIST_ITEM(node, struct queued, node));
     }
     list_remove(&stream->in_hub);
+    list_remove(&stream->in_waking);
     hub->stats.streams--;
-    pthread_mutex_unlock(&hub->mutex);
+    hub_unlock(hub);
     struct list *node;
     while ((node = list_pop(&stream->queue))) {
         queued_free(LIST_ITEM(node, struct queued, node));
@@ -98,7 +100,7 @@ struct queued *stream_queue(
     stream->is_flooded |= stream->answers > WATCH_ANSWERS_MAX;
     if (!stream->is_awake) {
         stream->is_awake = true;
-        stream->wake(stream->arg);
+        list_push(&stream->hub->waking, &stream->in_waking);
     }
     return queued;
 }
@@ -223,14 +225,14 @@ void watch_create(struct watch_stream *stream, const struct watch_spec *spec)
         stream_queue(stream, WATCH_ITEM_CREATED, id, hub->rev);
         watcher_new(stream, spec, id);
     }
-    pthread_mutex_unlock(&hub->mutex);
+    hub_unlock(hub);
 }
 
 bool watch_stream_is_flooded(struct watch_stream *stream)
 {
     pthread_mutex_lock(&stream->hub->mutex);
     bool is_flooded = stream->is_flooded;
-    pthread_mutex_unlock(&stream->hub->mutex);
+    hub_unlock(stream->hub);
     return is_flooded;
 }
 
@@ -238,7 +240,7 @@ void watch_refuse(struct watch_stream *stream, const char *text)
 {
     pthread_mutex_lock(&stream->hub->mutex);
     stream_queue(stream, WATCH_ITEM_REFUSED, WATCH_ID_NONE, stream->hub->rev)->item.text = text;
-    pthread_mutex_unlock(&stream->hub->mutex);
+    hub_unlock(stream->hub);
 }
 
 void watch_cancel(struct watch_stream *stream, int64_t id)
@@ -253,7 +255,7 @@ void watch_cancel(struct watch_stream *stream, int64_t id)
     if (watcher) {
         stream_queue(stream, WATCH_ITEM_CANCELED, id, stream->hub->rev);
     }
-    pthread_mutex_unlock(&stream->hub->mutex);
+    hub_unlock(stream->hub);
 }
 
 void watch_cancel_all(struct watch_stream *stream, const char *text)
@@ -265,7 +267,7 @@ void watch_cancel_all(struct watch_stream *stream, const char *text)
         stream_queue(stream, WATCH_ITEM_CANCELED, watcher->id, stream->hub->rev)->item.text = text;
         watcher_free(watcher);
     }
-    pthread_mutex_unlock(&stream->hub->mutex);
+    hub_unlock(stream->hub);
 }
 
 /* A client that asks and does not read gets one answer, the newest. */
@@ -297,7 +299,7 @@ void watch_progress_all(struct watch_stream *stream)
         }
         queue_progress_all(stream);
     }
-    pthread_mutex_unlock(&hub->mutex);
+    hub_unlock(hub);
 }
 
 bool watch_stream_next(struct watch_stream *stream, struct watch_item *out)
@@ -311,6 +313,7 @@ bool watch_stream_next(struct watch_stream *stream, struct watch_item *out)
         if (queued->watcher) {
             watcher_cut_tail(queued->watcher);
         }
+        queued->item.is_followed = !list_is_empty(&stream->queue);
     } else {
         stream->is_awake = false;
     }
@@ -323,7 +326,7 @@ bool watch_stream_next(struct watch_stream *stream, struct watch_item *out)
             hub->on_unsynced(hub->on_unsynced_arg);
         }
     }
-    pthread_mutex_unlock(&hub->mutex);
+    hub_unlock(hub);
     if (!queued) {
         return false;
     }

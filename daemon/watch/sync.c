@@ -145,7 +145,7 @@ bool watch_sync(struct watch_hub *hub)
     revision from = pick(hub);
     read.covered = hub->rev;
     read.compacted = mvcc_compact_revision(hub->mvcc);
-    pthread_mutex_unlock(&hub->mutex);
+    hub_unlock(hub);
     if (from == 0) {
         return false;
     }
@@ -158,7 +158,7 @@ bool watch_sync(struct watch_hub *hub)
         pthread_mutex_lock(&hub->mutex);
         hand_out(hub, &read);
         is_more = move_forward(hub, read.covered);
-        pthread_mutex_unlock(&hub->mutex);
+        hub_unlock(hub);
     }
     read_free(&read);
     if (err_is(err) && !IS(err, COMPACTED)) {

@@ -62,6 +62,7 @@ struct watch_item {
     const char *text;     /* static */
     bool is_prev_wanted;
     bool is_fragmented;
+    bool is_followed;            /* another answer waits behind it */
     struct watch_event **events; /* the taker's: watch_item_fini */
     size_t events_count;
 };

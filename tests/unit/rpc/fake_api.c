@@ -341,6 +341,7 @@ static enum api_next next_locked(
             return API_NEXT_END;
         }
         fake->chunks++;
+        fake->stream->has_more = true; /* a chunk, or the end */
         add_zeros(out_payload, FAKE_CHUNK_BYTES);
         return API_NEXT_MESSAGE;
     }
@@ -356,6 +357,7 @@ static enum api_next next_locked(
         *out_status = (struct api_status){GRPC_CODE_CANCELLED, "etcdserver: watch canceled"};
     } else {
         add_zeros(out_payload, job->bytes);
+        fake->stream->has_more = !list_is_empty(&fake->answers);
     }
     free(job);
     return is_end ? API_NEXT_END : API_NEXT_MESSAGE;

@@ -237,6 +237,23 @@ static void test_free_with_things_to_say(void **state)
     assert_int_equal(atomic_load(&scene->wakes), 2);
 }
 
+static void test_an_answer_tells_whether_another_waits(void **state)
+{
+    struct scene *scene = *state;
+    struct watch_item item;
+    for (int i = 0; i < 3; i++) {
+        scene_watch(scene, "a", "z", 0);
+    }
+    scene_said(scene);
+    scene_put(scene, "b", "1");
+    for (int left = 2; left >= 0; left--) {
+        assert_true(watch_stream_next(scene->stream, &item));
+        assert_int_equal(item.is_followed, left > 0);
+        watch_item_fini(&item);
+    }
+    assert_false(watch_stream_next(scene->stream, &item));
+}
+
 /* A client that asks and never reads: its answers are counted, and the edge is told to end it. */
 static void test_answers_nobody_reads_flood_the_stream(void **state)
 {
@@ -266,6 +283,7 @@ int run_deliver_tests(void)
         SCENE_TEST(test_events_are_encoded_as_protobuf_c_packs_them),
         SCENE_TEST(test_answers_nobody_reads_flood_the_stream),
         SCENE_TEST(test_free_with_things_to_say),
+        SCENE_TEST(test_an_answer_tells_whether_another_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
