@@ -18,7 +18,7 @@ from lib.faults import (ALLOCATE, CHANGES, CREATE, MKDIR, OPEN, READ, RENAME, SY
                         code)
 
 NTH = os.environ.get("KETCD_NTH", "12")
-STOP_S = 15
+STOP_S = 60
 FLAGS = ["--snapshot-count=20", "--max-wals=2", "--max-snapshots=2"]
 BIG = 1 << 20
 

@@ -72,7 +72,8 @@ else
     skip "lintian" "not installed"
 fi
 
-# The unit as it is packed, its page not being installed; the binary that it names has to be here for systemd to be content.
+# The unit as it is packed, without its page; the binary that it names has to be here for systemd
+# to be content.
 verify_unit() {
     local folder status
     folder=$(mktemp -d) || return 1
