@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { WAIT_MS = 5000 };
+enum { WAIT_MS = 15000 };
 
 static void receive(void *arg, struct raft_message *message)
 {

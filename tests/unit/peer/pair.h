@@ -44,9 +44,9 @@ void node_init(struct node *node, uint64_t id, bool is_tls);
 void node_start(struct node *node, uint64_t cluster_id);
 void node_stop(struct node *node);
 void node_knows(struct node *node, const struct node *other);
-/* A connected socket that gives up reading after 5 s. */
+/* A connected socket that gives up reading after 15 s. */
 int node_dial(const struct node *node);
-/* Waits up to 5 s. */
+/* Waits up to 15 s. */
 bool node_await_active(struct node *node, uint64_t id, bool is_active);
 bool node_await_heard(struct node *node, size_t count);
 bool node_await(const size_t *what, struct node *node, size_t at_least);

@@ -96,7 +96,7 @@ static void test_messages_go_both_ways(void **state)
     assert_int_equal(one.unreachable + two.unreachable, 0);
 }
 
-/* 40 MiB of appends are queued first; the heartbeat behind them arrives long before the last. */
+/* 20 MiB of appends are queued first; the heartbeat behind them arrives long before the last. */
 static void test_heartbeats_do_not_wait_behind_appends(void **state)
 {
     struct raft_message message;
@@ -104,7 +104,7 @@ static void test_heartbeats_do_not_wait_behind_appends(void **state)
     (void)state;
     start_both();
     for (uint64_t i = 0; i < 80; i++) {
-        message = append(i + 1, 1, 512 << 10);
+        message = append(i + 1, 1, 256 << 10);
         peer_send(one.peer, &message, 1);
     }
     message = heartbeat(TWO, ONE, 1);
