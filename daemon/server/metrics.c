@@ -112,12 +112,20 @@ static void init_gauges(struct server *server)
         read_committed_index, server);
 }
 
-void server_metrics_init(struct server *server)
+/* Shared by all servers of a process, of which tests have many. */
+static double fsync_buckets[14];
+static double commit_buckets[14];
+
+static void fill_buckets(void)
 {
-    static double fsync_buckets[14];
-    static double commit_buckets[14];
     metric_buckets_exponential(0.001, 2, 14, fsync_buckets);
     metric_buckets_exponential(0.001, 2, 14, commit_buckets);
+}
+
+void server_metrics_init(struct server *server)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fill_buckets);
     init_gauges(server);
     server->metrics.proposals_failed = metric_counter(
         "etcd_server_proposals_failed_total", "The total number of failed proposals seen.", NULL);

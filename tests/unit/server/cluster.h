@@ -30,7 +30,8 @@ struct node {
     uint64_t id;           /* 0: never started */
     atomic_int fatals;
     atomic_int install_fault; /* INSTALL_*: what a received snapshot meets */
-    atomic_int removals;
+    atomic_int removals;      /* it applied its own */
+    atomic_bool is_gone;      /* others told it so, as a 410 does */
 };
 
 struct cluster {

@@ -209,6 +209,9 @@ static void deliver(struct cluster *cluster, struct parcel *parcel)
         raft_message_fini(&parcel->message);
     } else if (!net->is_up[parcel->to]) {
         report_lost(from, &parcel->message);
+    } else if (member_is_removed(to->storage.members, from->id)) {
+        atomic_store(&from->is_gone, true);
+        raft_message_fini(&parcel->message);
     } else if (is_snapshot) {
         deliver_snapshot(from, to, &parcel->message);
         raft_message_fini(&parcel->message);
@@ -283,6 +286,14 @@ void net_stop(struct net *net)
     pthread_mutex_destroy(&net->mutex);
     pthread_cond_destroy(&net->cond);
     pthread_cond_destroy(&net->idle);
+}
+
+void net_name(struct node *node, uint64_t id)
+{
+    struct net *net = &node->cluster->net;
+    pthread_mutex_lock(&net->mutex);
+    node->id = id;
+    pthread_mutex_unlock(&net->mutex);
 }
 
 void net_up(struct node *node, bool is_up)

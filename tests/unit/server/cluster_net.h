@@ -45,6 +45,7 @@ void net_cut(struct cluster *cluster, size_t a, size_t b, bool is_cut);
 void net_isolate(struct cluster *cluster, size_t node, bool is_cut);
 void net_start(struct net *net);
 void net_stop(struct net *net);
+void net_name(struct node *node, uint64_t id);
 void net_up(struct node *node, bool is_up);
 struct server_transport net_transport(struct node *node);
 struct server_asking net_asking(struct node *node);

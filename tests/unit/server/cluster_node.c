@@ -131,7 +131,7 @@ void node_start(struct node *node)
     if (err_is(err)) {
         fail_msg("%s: %s: %s", node->name, err_name(err), why.text);
     }
-    node->id = member_self_id(s->members);
+    net_name(node, member_self_id(s->members));
     node->server = server_start(&(struct server_options){.disk = s->disk,
         .raft = s->raft,
         .wal = s->wal,
