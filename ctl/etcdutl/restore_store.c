@@ -2,8 +2,10 @@
  * The snapshot's rows as a member's store. Members are the new cluster's, the log begins anew,
  * everything else is taken over. A compaction that the snapshot had begun, or that --mark-compacted
  * asks for, is done while rows pass. */
+#include "auth/auth.h"
 #include "base/codec.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "ctl/etcdutl/restore.h"
 #include "mvcc/mvcc.h"
 
@@ -17,6 +19,7 @@ struct taking {
     int64_t compacted; /* in the store */
     int64_t latest;
     struct newest *newest;
+    enum snap_bucket bucket; /* of the rows being taken */
 };
 
 static struct err parse_key(
@@ -150,13 +153,21 @@ static struct err take_cluster(void *arg, struct slice key, struct slice value, 
     return OK;
 }
 
-/* To drop the users of a store that asks for passwords would open it to everybody. */
-static struct err check_auth(void *arg, struct slice key, struct slice value, struct why *why)
+static struct err take_auth_row(void *arg, struct slice key, struct slice value, struct why *why)
 {
-    (void)arg;
-    if (slice_eq(key, SLICE("authEnabled")) && value.len == 1 && value.data[0]) {
-        return why_set(why, ERR(UNSUPPORTED),
-            "the snapshot has authentication enabled, which this release cannot restore");
+    struct taking *t = arg;
+    struct err err = auth_import_row(snap_bucket_name(t->bucket), key, value, t->batch);
+    return err_is(err)
+               ? why_set(why, err, "malformed row in the %s bucket", snap_bucket_name(t->bucket))
+               : OK;
+}
+
+static struct err take_auth(struct taking *t, struct why *why)
+{
+    static const enum snap_bucket buckets[] = {SNAP_AUTH, SNAP_AUTH_ROLES, SNAP_AUTH_USERS};
+    for (size_t at = 0; at < COUNT_OF(buckets); at++) {
+        t->bucket = buckets[at];
+        TRY(snap_import_rows(t->import, t->bucket, take_auth_row, t, why));
     }
     return OK;
 }
@@ -182,6 +193,7 @@ static struct err take_rest(struct taking *t, struct why *why)
     TRY(snap_import_rows(t->import, SNAP_LEASE, take_lease, t, why));
     TRY(snap_import_rows(t->import, SNAP_ALARM, take_alarm, t, why));
     TRY(snap_import_rows(t->import, SNAP_CLUSTER, take_cluster, t, why));
+    TRY(take_auth(t, why));
     TRY(add_members(t, why));
     put_be64(index, t->restore->members_count);
     put_be64(index + 8, 1);
@@ -192,7 +204,6 @@ static struct err take_rest(struct taking *t, struct why *why)
 
 static struct err take_all(struct taking *t, struct why *why)
 {
-    TRY(snap_import_rows(t->import, SNAP_AUTH, check_auth, t, why));
     TRY(plan(t, why));
     TRY(take_keys(t, why));
     return take_rest(t, why);

@@ -44,9 +44,13 @@ struct api_options {
     /* Makes a bbolt file of everything, written and ready to be read. Back thread. Gives. */
     struct err (*snapshot_open)(void *arg, struct snap_export **out, struct why *why);
     void *snapshot_arg;
+    unsigned bcrypt_cost;
+    bool is_cert_required; /* of clients: then its common name says who they are */
 };
 
 struct api *api_new_service(const struct api_options *options);
+/* Ends what still works for calls; after the edges took their last one. */
+void api_stop(struct api *api);
 void api_free(struct api *api);
 
 /* The table of methods. */

@@ -2,7 +2,8 @@
  *
  * A unary call: unpack, start, wait for what it needs, execute and pack on the edge's thread.
  */
-#include "api/state.h"
+#include "api/identity.h"
+#include "api/worker.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -24,13 +25,26 @@ struct api *api_new_service(const struct api_options *options)
     api->server = options->server;
     api->mvcc = server->mvcc;
     api->apply = server->apply;
+    api->auth = apply_options_get(server->apply)->auth;
+    api->tokens = apply_options_get(server->apply)->tokens;
+    api->passwords = worker_new();
     api->cluster_id = status.cluster_id;
     api->member_id = status.member_id;
     return api;
 }
 
+void api_stop(struct api *api)
+{
+    atomic_store(&api->is_stopping, true);
+    worker_free(api->passwords);
+    api->passwords = NULL;
+}
+
 void api_free(struct api *api)
 {
+    if (api) {
+        worker_free(api->passwords);
+    }
     free(api);
 }
 
@@ -79,6 +93,36 @@ static struct err admit(
     return status.leader ? OK : ERR(NO_LEADER);
 }
 
+static void start(struct api *api, struct call_state *state)
+{
+    struct api_call *call = state->call;
+    struct err err = api_admit(api, &call->caller, call->arena, call->method->ops->right);
+    if (err_is(err)) {
+        api_done(state, err);
+    } else {
+        call->method->ops->start(api, state);
+    }
+}
+
+/* Also when it was too long: then the token is nobody's. */
+static void token_known(struct server_read *read)
+{
+    struct call_state *state = CONTAINER_OF(read, struct call_state, read);
+    start(state->call->api, state);
+}
+
+/* Another member may have given out the token a moment ago. */
+static void await_token(struct api *api, struct call_state *state)
+{
+    uint64_t index;
+    if (api_knows_token(api, &state->call->caller, &index)) {
+        start(api, state);
+        return;
+    }
+    state->read.done = token_known;
+    server_wait_applied(api->server, &state->read, index);
+}
+
 void api_call_start(struct api *api, struct api_call *call)
 {
     struct call_state *state = arena_zalloc(call->arena, sizeof(*state));
@@ -104,7 +148,7 @@ void api_call_start(struct api *api, struct api_call *call)
         api_done(state, err);
         return;
     }
-    call->method->ops->start(api, state);
+    await_token(api, state);
 }
 
 /* Nearly every response has its header in field 1; those of health have not. */
@@ -182,6 +226,20 @@ static void proposal_done(struct server_proposal *proposal)
 }
 
 void api_propose(struct api *api, struct call_state *state, uint32_t field, struct slice request)
+{
+    struct auth_caller who;
+    struct err err = api_identify(api, &state->call->caller, state->call->arena, &who);
+    if (err_is(err)) {
+        api_done(state, err);
+        return;
+    }
+    state->proposal.username = who.username;
+    state->proposal.auth_revision = who.revision;
+    api_propose_anonymous(api, state, field, request);
+}
+
+void api_propose_anonymous(
+    struct api *api, struct call_state *state, uint32_t field, struct slice request)
 {
     state->proposal.field = field;
     state->proposal.request = request;

@@ -50,5 +50,7 @@ static struct err member_list_execute(struct api *api, struct call_state *state)
     return OK;
 }
 
-const struct api_ops api_cluster_member_list = {
-    .is_without_revision = true, .start = member_list_start, .execute = member_list_execute};
+const struct api_ops api_cluster_member_list = {.is_without_revision = true,
+    .right = API_RIGHT_KNOWN,
+    .start = member_list_start,
+    .execute = member_list_execute};

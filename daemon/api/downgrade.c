@@ -129,4 +129,4 @@ static struct err downgrade_execute(struct api *api, struct call_state *state)
 }
 
 const struct api_ops api_maintenance_downgrade = {
-    .start = downgrade_start, .execute = downgrade_execute};
+    .right = API_RIGHT_ADMIN, .start = downgrade_start, .execute = downgrade_execute};

@@ -3,6 +3,7 @@
  * LeaseKeepAlive: each request is answered in order; an unknown lease with a TTL of zero. A lone
  * leader answers at once; else one request is asked for at a time, as etcd does.
  */
+#include "api/identity.h"
 #include "api/queue.h"
 
 #include "base/clock.h"
@@ -146,6 +147,41 @@ static bool is_idle(struct keep *keep)
     return is_idle;
 }
 
+static struct err may_renew(struct api_stream *stream, int64_t id)
+{
+    struct apply_guard guard;
+    if (!auth_is_enabled(stream->api->auth)) {
+        return OK;
+    }
+    struct arena *arena = arena_new(0);
+    struct err err = api_guard(stream->api, &stream->caller, arena, &guard);
+    if (!err_is(err) && !guard.caller.username) {
+        err = ERR(USER_EMPTY);
+    }
+    if (!err_is(err)) {
+        err = apply_may_write_lease(&guard, id);
+    }
+    if (!err_is(err)) {
+        err = api_still(stream->api, &guard);
+    }
+    arena_free(arena);
+    return err;
+}
+
+/* Permissions are asked here also when the leader is another member: it trusts its peers. */
+static void renew(struct api_stream *stream, int64_t id)
+{
+    struct keep *keep = stream->state;
+    struct err err = may_renew(stream, id);
+    if (err_is(err)) {
+        api_queue_end(&keep->queue, api_status_of(err));
+    } else if (server_can_read_now(keep->api->server) && is_idle(keep)) {
+        answer_now(keep, id);
+    } else {
+        ask_later(keep, id);
+    }
+}
+
 static void keep_message(struct api_stream *stream, struct slice message)
 {
     Etcdserverpb__LeaseKeepAliveRequest *request;
@@ -156,10 +192,8 @@ static void keep_message(struct api_stream *stream, struct slice message)
         api_queue_end(&keep->queue, (struct api_status){GRPC_CODE_INTERNAL,
                                         "grpc: failed to unmarshal the received message: "
                                         "malformed"});
-    } else if (server_can_read_now(keep->api->server) && is_idle(keep)) {
-        answer_now(keep, request->id);
     } else {
-        ask_later(keep, request->id);
+        renew(stream, request->id);
     }
     arena_free(arena);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/state.h"
+#include "api/identity.h"
 
 enum { FIELD_PUT = 4, FIELD_DELETE_RANGE = 5, FIELD_TXN = 6, FIELD_COMPACTION = 7 };
 
@@ -23,9 +23,14 @@ static void free_arena(void *arena)
 static struct err range_reply(struct api *api, struct call_state *state, struct payload *out)
 {
     const Etcdserverpb__RangeRequest *request = (const void *)state->request;
-    struct arena *home = request->range_end.len && !request->count_only ? arena_new(0) : NULL;
     struct apply_rows rows;
+    TRY(api_guard(api, &state->call->caller, state->call->arena, &state->guard));
+    TRY(apply_may_range(&state->guard, request));
+    struct arena *home = request->range_end.len && !request->count_only ? arena_new(0) : NULL;
     struct err err = apply_range_rows(api->mvcc, request, home ? home : state->call->arena, &rows);
+    if (!err_is(err)) {
+        err = api_still(api, &state->guard);
+    }
     if (err_is(err)) {
         arena_free(home);
         return err;
@@ -92,9 +97,11 @@ static struct err txn_execute(struct api *api, struct call_state *state)
     if (state->response) {
         return OK; /* it went through the log */
     }
+    TRY(api_guard(api, &state->call->caller, state->call->arena, &state->guard));
+    TRY(apply_may_txn(&state->guard, (const void *)state->request));
     TRY(apply_txn_read(api->mvcc, (const void *)state->request, state->call->arena, &response));
     state->response = &response->base;
-    return OK;
+    return api_still(api, &state->guard);
 }
 
 const struct api_ops api_kv_txn = {.start = txn_start, .execute = txn_execute};
@@ -132,4 +139,5 @@ static struct err compact_execute(struct api *api, struct call_state *state)
     return OK;
 }
 
-const struct api_ops api_kv_compact = {.start = compact_start, .execute = compact_execute};
+const struct api_ops api_kv_compact = {
+    .right = API_RIGHT_ADMIN, .start = compact_start, .execute = compact_execute};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/state.h"
+#include "api/identity.h"
 
 enum { FIELD_LEASE_GRANT = 8, FIELD_LEASE_REVOKE = 9 };
 
@@ -22,14 +22,14 @@ static void grant_start(struct api *api, struct call_state *state)
     api_propose(api, state, FIELD_LEASE_GRANT, packed);
 }
 
-const struct api_ops api_lease_grant = {.start = grant_start};
+const struct api_ops api_lease_grant = {.right = API_RIGHT_KNOWN, .start = grant_start};
 
 static void revoke_start(struct api *api, struct call_state *state)
 {
     api_propose(api, state, FIELD_LEASE_REVOKE, state->call->request);
 }
 
-const struct api_ops api_lease_revoke = {.start = revoke_start};
+const struct api_ops api_lease_revoke = {.right = API_RIGHT_KNOWN, .start = revoke_start};
 
 static void looked(struct server_lease_ask *ask)
 {
@@ -51,10 +51,15 @@ static void look_start(struct api *api, struct call_state *state)
 
 static struct err time_to_live_execute(struct api *api, struct call_state *state)
 {
+    const Etcdserverpb__LeaseTimeToLiveRequest *request = (const void *)state->request;
     const struct server_lease_ask *ask = &state->lease;
     struct arena *arena = state->call->arena;
     Etcdserverpb__LeaseTimeToLiveResponse *response =
         api_new(arena, &etcdserverpb__lease_time_to_live_response__descriptor);
+    if (request->keys) {
+        TRY(api_guard(api, &state->call->caller, arena, &state->guard));
+        TRY(apply_may_read_lease(&state->guard, request->id));
+    }
     response->header = api_new_header(api, arena);
     response->id = ask->id;
     response->ttl = err_is(ask->err) ? -1 : ask->lease.ttl_s;
@@ -68,16 +73,30 @@ static struct err time_to_live_execute(struct api *api, struct call_state *state
         response->keys[i] = pb_bytes(ask->lease.keys[i]);
     }
     state->response = &response->base;
-    return OK;
+    return api_still(api, &state->guard);
 }
 
 const struct api_ops api_lease_time_to_live = {
-    .start = look_start, .execute = time_to_live_execute};
+    .right = API_RIGHT_KNOWN, .start = look_start, .execute = time_to_live_execute};
 
 static void leases_start(struct api *api, struct call_state *state)
 {
     (void)api;
     api_done(state, OK);
+}
+
+/* Whoever sees the list sees leases whose keys they must be allowed to read. */
+static struct err may_list(
+    struct api *api, struct call_state *state, const struct lease_info *infos, size_t count)
+{
+    TRY(api_guard(api, &state->call->caller, state->call->arena, &state->guard));
+    if (auth_is_enabled(api->auth) && !state->guard.caller.username) {
+        return ERR(USER_EMPTY);
+    }
+    for (size_t i = 0; auth_is_enabled(api->auth) && i < count; i++) {
+        TRY(apply_may_read_lease(&state->guard, infos[i].id));
+    }
+    return api_still(api, &state->guard);
 }
 
 static struct err leases_execute(struct api *api, struct call_state *state)
@@ -92,6 +111,7 @@ static struct err leases_execute(struct api *api, struct call_state *state)
     if (!response->leases || !infos) {
         return ERR(TOO_BIG);
     }
+    TRY(may_list(api, state, infos, count));
     for (size_t i = 0; i < count; i++) {
         response->leases[i] = api_new(arena, &etcdserverpb__lease_status__descriptor);
         response->leases[i]->id = infos[i].id;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/state.h"
+#include "api/identity.h"
 
 #include "base/log.h"
 #include "base/version.h"
@@ -8,8 +8,17 @@
 
 enum { FIELD_ALARM = 10 };
 
+/* Everybody who is known may see alarms. */
 static void alarm_start(struct api *api, struct call_state *state)
 {
+    const Etcdserverpb__AlarmRequest *request = (const void *)state->request;
+    bool is_look = request->action == ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET;
+    struct err err = api_admit(
+        api, &state->call->caller, state->call->arena, is_look ? API_RIGHT_KNOWN : API_RIGHT_ADMIN);
+    if (err_is(err)) {
+        api_done(state, err);
+        return;
+    }
     api_propose(api, state, FIELD_ALARM, state->call->request);
 }
 
@@ -74,7 +83,8 @@ static struct err status_execute(struct api *api, struct call_state *state)
     return OK;
 }
 
-const struct api_ops api_maintenance_status = {.start = status_start, .execute = status_execute};
+const struct api_ops api_maintenance_status = {
+    .right = API_RIGHT_KNOWN, .start = status_start, .execute = status_execute};
 
 /* Work on the back thread: Defragment, Hash, HashKV. */
 
@@ -107,7 +117,8 @@ static void defragment_start(struct api *api, struct call_state *state)
     api_run(api, state, defragment_run);
 }
 
-const struct api_ops api_maintenance_defragment = {.start = defragment_start};
+const struct api_ops api_maintenance_defragment = {
+    .right = API_RIGHT_ADMIN, .start = defragment_start};
 
 static void hash_run(struct server_job *job)
 {
@@ -130,7 +141,7 @@ static void hash_start(struct api *api, struct call_state *state)
     api_run(api, state, hash_run);
 }
 
-const struct api_ops api_maintenance_hash = {.start = hash_start};
+const struct api_ops api_maintenance_hash = {.right = API_RIGHT_ADMIN, .start = hash_start};
 
 static void hash_kv_run(struct server_job *job)
 {
@@ -157,7 +168,7 @@ static void hash_kv_start(struct api *api, struct call_state *state)
     api_run(api, state, hash_kv_run);
 }
 
-const struct api_ops api_maintenance_hash_kv = {.start = hash_kv_start};
+const struct api_ops api_maintenance_hash_kv = {.right = API_RIGHT_ADMIN, .start = hash_kv_start};
 
 static void transferred(struct server_transfer *transfer)
 {
@@ -198,24 +209,4 @@ static struct err move_leader_execute(struct api *api, struct call_state *state)
 }
 
 const struct api_ops api_maintenance_move_leader = {
-    .start = move_leader_start, .execute = move_leader_execute};
-
-/* AuthStatus: authentication is off. */
-
-static void auth_status_start(struct api *api, struct call_state *state)
-{
-    (void)api;
-    api_done(state, OK);
-}
-
-static struct err auth_status_execute(struct api *api, struct call_state *state)
-{
-    Etcdserverpb__AuthStatusResponse *response =
-        api_new(state->call->arena, &etcdserverpb__auth_status_response__descriptor);
-    response->header = api_new_header(api, state->call->arena);
-    response->authrevision = 1;
-    state->response = &response->base;
-    return OK;
-}
-
-const struct api_ops api_auth_status = {.start = auth_status_start, .execute = auth_status_execute};
+    .right = API_RIGHT_ADMIN, .start = move_leader_start, .execute = move_leader_execute};

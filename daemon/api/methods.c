@@ -2,7 +2,7 @@
  *
  * Every method of every service. A method without ops is known and answered UNIMPLEMENTED.
  */
-#include "api/state.h"
+#include "api/methods.h"
 
 #define METHOD(service, name, kind, request, response, ops)                                        \
     {                                                                                              \
@@ -40,23 +40,26 @@ static const struct api_method methods[] = {
     ETCD("Maintenance", "Snapshot", API_SERVER_STREAM, snapshot, &api_maintenance_snapshot),
     ETCD("Maintenance", "MoveLeader", API_UNARY, move_leader, &api_maintenance_move_leader),
     ETCD("Maintenance", "Downgrade", API_UNARY, downgrade, &api_maintenance_downgrade),
-    ETCD("Auth", "AuthEnable", API_UNARY, auth_enable, NULL),
-    ETCD("Auth", "AuthDisable", API_UNARY, auth_disable, NULL),
+    ETCD("Auth", "AuthEnable", API_UNARY, auth_enable, &api_auth_enable),
+    ETCD("Auth", "AuthDisable", API_UNARY, auth_disable, &api_auth_disable),
     ETCD("Auth", "AuthStatus", API_UNARY, auth_status, &api_auth_status),
-    ETCD("Auth", "Authenticate", API_UNARY, authenticate, NULL),
-    ETCD("Auth", "UserAdd", API_UNARY, auth_user_add, NULL),
-    ETCD("Auth", "UserGet", API_UNARY, auth_user_get, NULL),
-    ETCD("Auth", "UserList", API_UNARY, auth_user_list, NULL),
-    ETCD("Auth", "UserDelete", API_UNARY, auth_user_delete, NULL),
-    ETCD("Auth", "UserChangePassword", API_UNARY, auth_user_change_password, NULL),
-    ETCD("Auth", "UserGrantRole", API_UNARY, auth_user_grant_role, NULL),
-    ETCD("Auth", "UserRevokeRole", API_UNARY, auth_user_revoke_role, NULL),
-    ETCD("Auth", "RoleAdd", API_UNARY, auth_role_add, NULL),
-    ETCD("Auth", "RoleGet", API_UNARY, auth_role_get, NULL),
-    ETCD("Auth", "RoleList", API_UNARY, auth_role_list, NULL),
-    ETCD("Auth", "RoleDelete", API_UNARY, auth_role_delete, NULL),
-    ETCD("Auth", "RoleGrantPermission", API_UNARY, auth_role_grant_permission, NULL),
-    ETCD("Auth", "RoleRevokePermission", API_UNARY, auth_role_revoke_permission, NULL),
+    ETCD("Auth", "Authenticate", API_UNARY, authenticate, &api_auth_authenticate),
+    ETCD("Auth", "UserAdd", API_UNARY, auth_user_add, &api_auth_user_add),
+    ETCD("Auth", "UserGet", API_UNARY, auth_user_get, &api_auth_user_get),
+    ETCD("Auth", "UserList", API_UNARY, auth_user_list, &api_auth_user_list),
+    ETCD("Auth", "UserDelete", API_UNARY, auth_user_delete, &api_auth_user_delete),
+    ETCD("Auth", "UserChangePassword", API_UNARY, auth_user_change_password,
+        &api_auth_user_change_password),
+    ETCD("Auth", "UserGrantRole", API_UNARY, auth_user_grant_role, &api_auth_user_grant_role),
+    ETCD("Auth", "UserRevokeRole", API_UNARY, auth_user_revoke_role, &api_auth_user_revoke_role),
+    ETCD("Auth", "RoleAdd", API_UNARY, auth_role_add, &api_auth_role_add),
+    ETCD("Auth", "RoleGet", API_UNARY, auth_role_get, &api_auth_role_get),
+    ETCD("Auth", "RoleList", API_UNARY, auth_role_list, &api_auth_role_list),
+    ETCD("Auth", "RoleDelete", API_UNARY, auth_role_delete, &api_auth_role_delete),
+    ETCD("Auth", "RoleGrantPermission", API_UNARY, auth_role_grant_permission,
+        &api_auth_role_grant_permission),
+    ETCD("Auth", "RoleRevokePermission", API_UNARY, auth_role_revoke_permission,
+        &api_auth_role_revoke_permission),
     METHOD("grpc.health.v1.Health", "Check", API_UNARY, grpc__health__v1__health_check_request,
         grpc__health__v1__health_check_response, &api_health_check),
     METHOD("grpc.health.v1.Health", "Watch", API_SERVER_STREAM,

@@ -240,5 +240,7 @@ static struct err promote_execute(struct api *api, struct call_state *state)
     return response->members ? OK : ERR(TOO_BIG);
 }
 
-const struct api_ops api_cluster_member_promote = {
-    .is_without_revision = true, .start = promote_start, .execute = promote_execute};
+const struct api_ops api_cluster_member_promote = {.is_without_revision = true,
+    .right = API_RIGHT_ADMIN,
+    .start = promote_start,
+    .execute = promote_execute};

@@ -5,8 +5,8 @@
  * bytes of all chunks behind one another are the bytes of the one response that Range would have
  * given.
  */
+#include "api/identity.h"
 #include "api/late.h"
-#include "api/state.h"
 
 #include "base/codec.h"
 
@@ -130,7 +130,11 @@ static struct err read_chunk(
     request.revision = streaming->rev ? streaming->rev : request.revision;
     request.limit =
         streaming->left && streaming->left < streaming->chunk ? streaming->left : streaming->chunk;
+    struct apply_guard guard;
+    TRY(api_guard(streaming->stream->api, &streaming->stream->caller, arena, &guard));
+    TRY(apply_may_range(&guard, streaming->request));
     TRY(apply_range(streaming->stream->api->mvcc, &request, arena, out));
+    TRY(api_still(streaming->stream->api, &guard));
     if (streaming->header_rev == 0) {
         streaming->header_rev = (*out)->header->revision;
         streaming->rev = request.revision > 0 ? request.revision : streaming->header_rev;

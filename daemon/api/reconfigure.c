@@ -174,8 +174,10 @@ static struct err add_execute(struct api *api, struct call_state *state)
     return OK;
 }
 
-const struct api_ops api_cluster_member_add = {
-    .is_without_revision = true, .start = add_start, .execute = add_execute};
+const struct api_ops api_cluster_member_add = {.is_without_revision = true,
+    .right = API_RIGHT_ADMIN,
+    .start = add_start,
+    .execute = add_execute};
 
 static void remove_start(struct api *api, struct call_state *state)
 {
@@ -201,8 +203,10 @@ static struct err remove_execute(struct api *api, struct call_state *state)
     return response->members ? OK : ERR(TOO_BIG);
 }
 
-const struct api_ops api_cluster_member_remove = {
-    .is_without_revision = true, .start = remove_start, .execute = remove_execute};
+const struct api_ops api_cluster_member_remove = {.is_without_revision = true,
+    .right = API_RIGHT_ADMIN,
+    .start = remove_start,
+    .execute = remove_execute};
 
 /* The cluster's health is not looked at. URLs that cannot be parsed are refused, since etcd's own
  * members panic when they come to dial them. */
@@ -232,5 +236,7 @@ static struct err update_execute(struct api *api, struct call_state *state)
     return response->members ? OK : ERR(TOO_BIG);
 }
 
-const struct api_ops api_cluster_member_update = {
-    .is_without_revision = true, .start = update_start, .execute = update_execute};
+const struct api_ops api_cluster_member_update = {.is_without_revision = true,
+    .right = API_RIGHT_ADMIN,
+    .start = update_start,
+    .execute = update_execute};

@@ -4,8 +4,8 @@
  * remain after it; then the SHA-256 of what was sent. The file is made on the back thread,
  * unlinked, and read as the client takes it.
  */
+#include "api/identity.h"
 #include "api/late.h"
-#include "api/state.h"
 
 #include "base/codec.h"
 #include "base/log.h"
@@ -86,6 +86,14 @@ static void fail(struct sending *sending, struct err err)
     sending->stream->wake(sending->stream);
 }
 
+static struct err admit(struct api_stream *stream)
+{
+    struct arena *arena = arena_new(0);
+    struct err err = api_admit(stream->api, &stream->caller, arena, API_RIGHT_ADMIN);
+    arena_free(arena);
+    return err;
+}
+
 static void snapshot_message(struct api_stream *stream, struct slice message)
 {
     struct sending *sending = stream->state;
@@ -94,6 +102,11 @@ static void snapshot_message(struct api_stream *stream, struct slice message)
         return;
     }
     sending->is_asked = true;
+    struct err err = admit(stream);
+    if (err_is(err)) {
+        fail(sending, err);
+        return;
+    }
     sending->is_counted = true;
     if (atomic_fetch_add(&files, 1) >= FILES_MAX) {
         fail(sending, ERR(REQUEST_TOO_MANY_REQUESTS));

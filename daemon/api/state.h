@@ -17,6 +17,10 @@ struct api {
     struct server *server;
     struct mvcc *mvcc;
     struct apply *apply;
+    struct auth_table *auth;
+    struct auth_tokens *tokens;
+    struct worker *passwords;
+    _Atomic bool is_stopping;
     uint64_t cluster_id;
     uint64_t member_id;
 };
@@ -34,10 +38,21 @@ struct call_state {
     struct server_lease_ask lease;
     struct server_job job;
     void *own; /* the method's */
+    void (*work)(struct call_state *state);
+    uint64_t checked_revision; /* of users, when the password was looked at */
+    struct apply_guard guard;  /* what the answer was checked against */
+};
+
+/* What a caller must be for a method at all; keys are another matter. */
+enum api_right {
+    API_RIGHT_OPEN,
+    API_RIGHT_KNOWN, /* somebody */
+    API_RIGHT_ADMIN, /* somebody with the root role */
 };
 
 /* A service's part in a method. */
 struct api_ops {
+    enum api_right right;     /* asked before start or open's message */
     bool is_without_revision; /* the response's header says nothing of the store */
     /* unary: checks, and ends in api_done, now or later, from any thread */
     void (*start)(struct api *api, struct call_state *state);
@@ -58,6 +73,9 @@ struct api_ops {
 void api_done(struct call_state *state, struct err err);
 /* Proposes the request as that field of InternalRaftRequest; ends the call with its result. */
 void api_propose(struct api *api, struct call_state *state, uint32_t field, struct slice request);
+/* In nobody's name. */
+void api_propose_anonymous(
+    struct api *api, struct call_state *state, uint32_t field, struct slice request);
 /* Waits until a linearizable read may be made, then ends the call (execute follows). */
 void api_read(struct api *api, struct call_state *state);
 /* Runs job->run on the back thread, or ends the call with STOPPED. */
@@ -80,19 +98,5 @@ Etcdserverpb__ResponseHeader *api_new_header(struct api *api, struct arena *aren
 void *api_new(struct arena *arena, const ProtobufCMessageDescriptor *type);
 /* Appends field 1 of a response: the header, filled. */
 void api_add_header(struct api *api, struct buf *out, revision rev);
-
-extern const struct api_ops api_kv_range, api_kv_put, api_kv_delete, api_kv_txn, api_kv_compact,
-    api_kv_range_stream;
-extern const struct api_ops api_watch_watch;
-extern const struct api_ops api_lease_grant, api_lease_revoke, api_lease_keep_alive,
-    api_lease_time_to_live, api_lease_leases;
-extern const struct api_ops api_maintenance_alarm, api_maintenance_status,
-    api_maintenance_defragment, api_maintenance_hash, api_maintenance_hash_kv,
-    api_maintenance_snapshot, api_maintenance_move_leader;
-extern const struct api_ops api_maintenance_downgrade;
-extern const struct api_ops api_cluster_member_list, api_cluster_member_add,
-    api_cluster_member_remove, api_cluster_member_update, api_cluster_member_promote;
-extern const struct api_ops api_auth_status;
-extern const struct api_ops api_health_check, api_health_watch;
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/state.h"
+#include "api/methods.h"
 
 /* A learner streams nothing but snapshots. */
 static const struct api_ops refused;

@@ -3,7 +3,7 @@
  * Watch: requests to watchers, answers to WatchResponse{header=1, watch_id=2, created=3,
  * canceled=4, compact_revision=5, cancel_reason=6, fragment=7, events=11}.
  */
-#include "api/state.h"
+#include "api/identity.h"
 
 #include "base/codec.h"
 
@@ -60,6 +60,23 @@ static unsigned filters_of(const Etcdserverpb__WatchCreateRequest *request)
     return filters;
 }
 
+/* etcd tells a watcher of these four, and of all else as of a missing permission. */
+static struct err may_watch(struct watching *watching, const struct watch_spec *spec)
+{
+    struct api *api = watching->stream->api;
+    struct apply_guard guard;
+    if (!auth_is_enabled(api->auth)) {
+        return OK;
+    }
+    struct arena *arena = arena_new(0);
+    struct err err = api_guard(api, &watching->stream->caller, arena, &guard);
+    if (!err_is(err)) {
+        err = auth_may_read(api->auth, &guard.caller, spec->key, spec->end);
+    }
+    arena_free(arena);
+    return err;
+}
+
 static void create(struct watching *watching, const Etcdserverpb__WatchCreateRequest *request)
 {
     struct watch_spec spec = {
@@ -77,6 +94,11 @@ static void create(struct watching *watching, const Etcdserverpb__WatchCreateReq
     }
     if (spec.start < 0) {
         watch_refuse(watching->watches, err_text(ERR(COMPACTED)));
+        return;
+    }
+    struct err err = may_watch(watching, &spec);
+    if (err_is(err)) {
+        watch_refuse(watching->watches, err_text(err));
         return;
     }
     watch_create(watching->watches, &spec);

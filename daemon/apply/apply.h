@@ -10,6 +10,7 @@
 #ifndef APPLY_APPLY_H
 #define APPLY_APPLY_H
 
+#include "auth/auth.h"
 #include "base/payload.h"
 #include "lease/lease.h"
 #include "member/member.h"
@@ -28,6 +29,8 @@ struct apply_options {
     struct lease_table *leases;
     struct member_table *members;
     struct watch_hub *hub;
+    struct auth_table *auth;
+    struct auth_tokens *tokens;
     int64_t quota_bytes; /* 0: 2 GiB; < 0: none */
 };
 
@@ -38,6 +41,7 @@ void apply_close(struct apply *apply);
 /* The store was replaced, and mvcc, leases and members have read it again: so does this. Nothing is
  * applied meanwhile. Errors: as apply_open. */
 MUST struct err apply_reload(struct apply *apply, struct why *why);
+const struct apply_options *apply_options_get(const struct apply *apply);
 
 /* The last entry whose effect is in the store (as written, perhaps not yet flushed). Any thread. */
 uint64_t apply_index(const struct apply *apply);
@@ -53,6 +57,27 @@ MUST struct err apply_check_txn(const Etcdserverpb__TxnRequest *request, int ops
 
 bool apply_txn_is_read_only(const Etcdserverpb__TxnRequest *request);
 bool apply_txn_is_serializable(const Etcdserverpb__TxnRequest *request);
+
+/* Permissions: asked for what is applied, and by the edges for what is only read. */
+
+struct apply_guard {
+    struct auth_table *auth;
+    struct lease_table *leases;
+    struct auth_caller caller;
+};
+/* All: OK while access control is off. Errors: USER_EMPTY, AUTH_OLD_REVISION, PERMISSION_DENIED. */
+MUST struct err apply_may_range(
+    const struct apply_guard *guard, const Etcdserverpb__RangeRequest *request);
+MUST struct err apply_may_put(
+    const struct apply_guard *guard, const Etcdserverpb__PutRequest *request);
+MUST struct err apply_may_delete(
+    const struct apply_guard *guard, const Etcdserverpb__DeleteRangeRequest *request);
+/* At every depth. */
+MUST struct err apply_may_txn(
+    const struct apply_guard *guard, const Etcdserverpb__TxnRequest *request);
+/* To revoke or renew it, one must be allowed to write all its keys; to see them, to read all. */
+MUST struct err apply_may_write_lease(const struct apply_guard *guard, lease_id id);
+MUST struct err apply_may_read_lease(const struct apply_guard *guard, lease_id id);
 
 /* Reading: at the newest published revision, or the request's. */
 
@@ -108,6 +133,8 @@ struct apply_sink {
  */
 MUST struct err apply_entry(struct apply *apply, const struct raft_entry *entry,
     const struct apply_sink *sink, struct why *why);
+/* The time that tokens are given out at; before the entries of a batch. unix_s: since 1970. */
+void apply_set_time(struct apply *apply, int64_t now_ms, int64_t unix_s);
 /* Writes what the entries since the last commit did, with the consistent index, in one batch.
  * Errors: IO, NO_DISK: the member has to stop. */
 MUST struct err apply_commit(struct apply *apply, struct why *why);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apply/state.h"
 
+#include "apply/users.h"
 #include "apply/view.h"
 #include "base/codec.h"
 #include "base/pb.h"
@@ -39,6 +40,7 @@ static struct err put(struct applying *a, const Etcdserverpb__PutRequest *reques
         return ERR(NO_SPACE);
     }
     TRY(view_check_key(request));
+    TRY(apply_may_put(&a->guard, request));
     if (request->lease && !lease_exists(a->apply->options.leases, request->lease)) {
         return ERR(LEASE_NOT_FOUND);
     }
@@ -55,6 +57,7 @@ static struct err put(struct applying *a, const Etcdserverpb__PutRequest *reques
 static struct err delete (struct applying *a, const Etcdserverpb__DeleteRangeRequest *request)
 {
     Etcdserverpb__DeleteRangeResponse *response;
+    TRY(apply_may_delete(&a->guard, request));
     struct view view = write_view(a);
     struct err err = view_delete(&view, request, &response);
     publish(a->apply, view.txn);
@@ -70,6 +73,7 @@ static struct err txn(struct applying *a, const Etcdserverpb__TxnRequest *reques
     if (a->apply->is_out_of_space && apply_cost(&request->base) > 0) {
         return ERR(NO_SPACE);
     }
+    TRY(apply_may_txn(&a->guard, request));
     bool fits = apply_take_quota(a->apply, &request->base);
     struct view view = write_view(a);
     struct err err = view_txn(&view, request, &response);
@@ -83,6 +87,7 @@ static struct err txn(struct applying *a, const Etcdserverpb__TxnRequest *reques
 static struct err range(struct applying *a, const Etcdserverpb__RangeRequest *request)
 {
     Etcdserverpb__RangeResponse *response;
+    TRY(apply_may_range(&a->guard, request));
     TRY(apply_range(a->apply->options.mvcc, request, a->arena, &response));
     a->result->response = &response->base;
     return OK;
@@ -123,6 +128,7 @@ static struct err lease_revoke_request(
     struct blob **keys;
     size_t count;
     struct apply *apply = a->apply;
+    TRY(apply_may_write_lease(&a->guard, request->id));
     TRY(lease_revoke(apply->options.leases, request->id, apply->batch, a->arena, &keys, &count));
     struct mvcc_txn *txn = mvcc_txn_begin(apply->options.mvcc, apply->batch);
     for (size_t i = 0; i < count; i++) {
@@ -201,6 +207,9 @@ static struct err dispatch(struct applying *a)
     if (r->lease_revoke) {
         return lease_revoke_request(a, r->lease_revoke);
     }
+    if (apply_is_auth_request(r)) {
+        return apply_auth_request(a);
+    }
     if (r->lease_checkpoint) {
         lease_checkpoints(a, r->lease_checkpoint);
     } else if (r->alarm) {
@@ -219,6 +228,16 @@ static struct err dispatch(struct applying *a)
 static uint64_t request_id(const Etcdserverpb__InternalRaftRequest *request)
 {
     return request->header && request->header->id ? request->header->id : request->id;
+}
+
+/* What members do by themselves (revoking what expired) comes in root's name. */
+static struct apply_guard guard_of(
+    struct apply *apply, const Etcdserverpb__InternalRaftRequest *request)
+{
+    const Etcdserverpb__RequestHeader *header = request->header;
+    return (struct apply_guard){apply->options.auth, apply->options.leases,
+        header ? (struct auth_caller){header->username, header->auth_revision}
+               : (struct auth_caller){0}};
 }
 
 static struct err apply_normal(struct apply *apply, const struct raft_entry *entry,
@@ -241,8 +260,8 @@ static struct err apply_normal(struct apply *apply, const struct raft_entry *ent
         goto out;
     }
     struct apply_result *result = sink->find(sink->arg, request_id(request));
-    struct applying applying = {
-        apply, request, result ? result : &nobody, result ? result->arena : arena};
+    struct applying applying = {apply, entry, request, result ? result : &nobody,
+        result ? result->arena : arena, guard_of(apply, request)};
     struct err outcome = dispatch(&applying);
     if (IS(outcome, IO) || IS(outcome, BAD_CRC) || IS(outcome, BAD_FORMAT)) {
         err = why_set(why, outcome, "applying entry %llu: the store cannot be read: %s",
@@ -270,6 +289,12 @@ struct err apply_entry(struct apply *apply, const struct raft_entry *entry,
     atomic_store_explicit(&apply->term, entry->term, memory_order_release);
     apply->is_dirty = true;
     return OK;
+}
+
+void apply_set_time(struct apply *apply, int64_t now_ms, int64_t unix_s)
+{
+    apply->now_ms = now_ms;
+    apply->unix_s = unix_s;
 }
 
 struct err apply_commit(struct apply *apply, struct why *why)

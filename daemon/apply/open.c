@@ -71,6 +71,11 @@ void apply_close(struct apply *apply)
     free(apply);
 }
 
+const struct apply_options *apply_options_get(const struct apply *apply)
+{
+    return &apply->options;
+}
+
 uint64_t apply_index(const struct apply *apply)
 {
     return atomic_load_explicit(&apply->index, memory_order_acquire);

@@ -22,15 +22,19 @@ struct apply {
     bool is_corrupt; /* apply thread: an alarm says so */
     bool is_out_of_space;
     int64_t quota_bytes;
+    int64_t now_ms;
+    int64_t unix_s;
     _Atomic int64_t store_bytes; /* last measured, and what was written since */
 };
 
 /* One entry's request on its way through. */
 struct applying {
     struct apply *apply;
+    const struct raft_entry *entry;
     const Etcdserverpb__InternalRaftRequest *request;
     struct apply_result *result; /* the waiter's, or a scratch one */
     struct arena *arena;         /* where responses are built */
+    struct apply_guard guard;    /* who asked */
 };
 
 MUST struct err apply_alarms_load(struct apply *apply, struct why *why);

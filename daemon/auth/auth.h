@@ -23,6 +23,11 @@ void auth_table_free(struct auth_table *table);
 /* Replaces what the table holds by the store's rows. Errors: IO, BAD_FORMAT. */
 MUST struct err auth_load(struct auth_table *table, struct backend *backend, struct why *why);
 
+/* A row of the buckets "auth", "authUsers" or "authRoles" of etcd's database, as a row of the
+ * store. Errors: BAD_FORMAT. */
+MUST struct err auth_import_row(
+    const char *bucket, struct slice key, struct slice value, struct backend_batch *batch);
+
 bool auth_is_enabled(const struct auth_table *table);
 /* Counts every change; 0 only before the first auth_begin. */
 uint64_t auth_revision(const struct auth_table *table);
@@ -112,7 +117,8 @@ MUST struct err auth_password(struct auth_table *table, const char *name, struct
 bool auth_password_matches(const char *hash, const char *password);
 
 enum { AUTH_SALT_BYTES = 16, AUTH_HASH_SIZE = 64, AUTH_COST_MIN = 4, AUTH_COST_MAX = 31 };
-/* bcrypt, "$2a$"; as slow. Errors: BAD_INPUT (over 72 bytes, as etcd's library refuses them). */
+/* bcrypt, "$2a$"; as slow. Errors: PASSWORD_TOO_LONG (over 72 bytes, which
+ * bcrypt would cut off), BAD_INPUT (the cost). */
 MUST struct err auth_password_hash(const char *password, unsigned cost,
     const uint8_t salt[AUTH_SALT_BYTES], char out[AUTH_HASH_SIZE]);
 

@@ -31,7 +31,10 @@ struct err auth_password_hash(const char *password, unsigned cost,
 {
     char setting[CRYPT_GENSALT_OUTPUT_SIZE];
     struct crypt_data *data;
-    if (strlen(password) > PASSWORD_BYTES_MAX || cost < AUTH_COST_MIN || cost > AUTH_COST_MAX) {
+    if (strlen(password) > PASSWORD_BYTES_MAX) {
+        return ERR(PASSWORD_TOO_LONG);
+    }
+    if (cost < AUTH_COST_MIN || cost > AUTH_COST_MAX) {
         return ERR(BAD_INPUT);
     }
     check(crypt_gensalt_rn(

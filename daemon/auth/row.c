@@ -143,3 +143,48 @@ struct err row_load_role(struct auth_table *table, struct slice value)
     arena_free(arena);
     return err;
 }
+
+static struct err import_user(struct slice value, struct backend_batch *batch)
+{
+    struct auth_table *scratch = auth_table_new();
+    struct err err = row_load_user(scratch, value);
+    if (!err_is(err)) {
+        row_put_user(scratch->users[0], batch);
+    }
+    auth_table_free(scratch);
+    return err;
+}
+
+static struct err import_role(struct slice value, struct backend_batch *batch)
+{
+    struct auth_table *scratch = auth_table_new();
+    struct err err = row_load_role(scratch, value);
+    if (!err_is(err)) {
+        row_put_role(scratch->roles[0], batch);
+    }
+    auth_table_free(scratch);
+    return err;
+}
+
+struct err auth_import_row(
+    const char *bucket, struct slice key, struct slice value, struct backend_batch *batch)
+{
+    if (strcmp(bucket, "authUsers") == 0) {
+        return import_user(value, batch);
+    }
+    if (strcmp(bucket, "authRoles") == 0) {
+        return import_role(value, batch);
+    }
+    if (slice_eq(key, SLICE("authEnabled"))) {
+        if (value.len != 1) {
+            return ERR(BAD_FORMAT);
+        }
+        row_put_enabled(value.data[0], batch);
+    } else if (slice_eq(key, SLICE("authRevision"))) {
+        if (value.len != 8) {
+            return ERR(BAD_FORMAT);
+        }
+        row_put_revision(get_be64(value.data), batch);
+    }
+    return OK;
+}

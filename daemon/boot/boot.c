@@ -56,6 +56,18 @@ static int64_t compaction_retention(const struct config *config)
                : config->compaction_retention;
 }
 
+static unsigned bcrypt_cost(const struct config *config)
+{
+    enum { COST_DEFAULT = 10 };
+    if (config->bcrypt_cost >= AUTH_COST_MIN && config->bcrypt_cost <= AUTH_COST_MAX) {
+        return config->bcrypt_cost;
+    }
+    LOG_WARN("use default bcrypt cost instead of the invalid given cost",
+        LOG_INT("min-cost", AUTH_COST_MIN), LOG_INT("max-cost", AUTH_COST_MAX),
+        LOG_INT("default-cost", COST_DEFAULT), LOG_UINT("given-cost", config->bcrypt_cost));
+    return COST_DEFAULT;
+}
+
 static void start_server(struct member_run *run)
 {
     const struct config *config = run->config;
@@ -108,6 +120,8 @@ static void start_server(struct member_run *run)
         .warning_unary_ns = config->warning_unary_ns,
         .snapshot_open = storage_snapshot_open,
         .snapshot_arg = storage,
+        .bcrypt_cost = bcrypt_cost(config),
+        .is_cert_required = config->client.client_cert_auth,
     });
 }
 
@@ -236,6 +250,7 @@ static int run_member(struct member_run *run)
     if (!is_open) {
         edges_stop(run->edges, 0);
     }
+    api_stop(run->api);
     server_stop(run->server);
     cluster_stop(run->cluster);
     edges_free(run->edges);

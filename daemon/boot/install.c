@@ -22,6 +22,7 @@ struct installing {
     struct arena *arena;
     int64_t scheduled;
     int64_t finished;
+    enum snap_bucket bucket; /* of the rows being taken */
 };
 
 static char *database_path(const struct storage *storage, uint64_t index)
@@ -141,6 +142,25 @@ static struct err take_alarm(void *arg, struct slice key, struct slice value, st
     return OK;
 }
 
+static struct err take_auth_row(void *arg, struct slice key, struct slice value, struct why *why)
+{
+    struct installing *i = arg;
+    struct err err = auth_import_row(snap_bucket_name(i->bucket), key, value, i->batch);
+    return err_is(err)
+               ? why_set(why, err, "malformed row in the %s bucket", snap_bucket_name(i->bucket))
+               : OK;
+}
+
+static struct err take_auth(struct installing *i, struct why *why)
+{
+    static const enum snap_bucket buckets[] = {SNAP_AUTH, SNAP_AUTH_ROLES, SNAP_AUTH_USERS};
+    for (size_t at = 0; at < COUNT_OF(buckets); at++) {
+        i->bucket = buckets[at];
+        TRY(snap_import_rows(i->import, i->bucket, take_auth_row, i, why));
+    }
+    return OK;
+}
+
 static struct err take_cluster(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct installing *i = arg;
@@ -228,6 +248,7 @@ static struct err take_rest(struct installing *i, struct why *why)
     TRY(snap_import_rows(i->import, SNAP_LEASE, take_lease, i, why));
     TRY(snap_import_rows(i->import, SNAP_ALARM, take_alarm, i, why));
     TRY(snap_import_rows(i->import, SNAP_CLUSTER, take_cluster, i, why));
+    TRY(take_auth(i, why));
     TRY(take_members(i, why));
     put_be64(index, i->meta->index);
     put_be64(index + 8, i->meta->term);
@@ -275,6 +296,8 @@ struct err storage_install_snapshot(
     TRY(mvcc_reload(storage->mvcc, why));
     TRY(lease_load(storage->leases, storage->backend, why));
     TRY(member_load(storage->members, storage->backend, why));
+    TRY(auth_load(storage->auth, storage->backend, why));
+    auth_tokens_forget(storage->tokens, NULL);
     TRY(apply_reload(storage->apply, why));
     watch_reload(storage->hub);
     return OK;

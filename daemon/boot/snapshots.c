@@ -76,6 +76,8 @@ struct exporting {
     struct raft_snapshot_meta meta;
     revision scheduled; /* -1: none */
     revision finished;
+    bool is_auth_enabled;
+    uint64_t auth_revision;
 };
 
 /* Between applies: the view of the store and the tables in memory agree. */
@@ -89,12 +91,28 @@ static void capture(void *arg)
     e->meta.term = apply_term(e->storage->apply);
 }
 
+static void add_auth_row(struct exporting *e, struct slice key, struct slice value)
+{
+    struct slice name = slice_of(key.data + 11, key.len > 11 ? key.len - 11 : 0);
+    if (slice_has_prefix(key, SLICE("mauth_user/"))) {
+        snap_export_row(e->export, SNAP_AUTH_USERS, name, value);
+    } else if (slice_has_prefix(key, SLICE("mauth_role/"))) {
+        snap_export_row(e->export, SNAP_AUTH_ROLES, name, value);
+    } else if (slice_eq(key, SLICE("mauth_revision")) && value.len == 8) {
+        e->auth_revision = get_be64(value.data);
+    } else if (slice_eq(key, SLICE("mauth_enabled")) && value.len == 1) {
+        e->is_auth_enabled = value.data[0];
+    }
+}
+
 static void add_row(struct exporting *e, struct slice key, struct slice value)
 {
     if (slice_has_prefix(key, SLICE("mlease/")) && key.len == 15) {
         snap_export_row(e->export, SNAP_LEASE, slice_of(key.data + 7, 8), value);
     } else if (slice_has_prefix(key, SLICE("malarm/")) && key.len == 23) {
         snap_export_alarm(e->export, get_be64(key.data + 7), (int32_t)get_be64(key.data + 15));
+    } else if (slice_has_prefix(key, SLICE("mauth_"))) {
+        add_auth_row(e, key, value);
     } else if (slice_eq(key, SLICE("mconsistent_index")) && value.len == 16) {
         snap_export_index(e->export, get_be64(value.data), get_be64(value.data + 8));
     } else if (slice_eq(key, SLICE("mscheduledCompactRev")) && value.len == 8) {
@@ -162,8 +180,8 @@ static struct err export(struct exporting *e, struct why *why)
     snap_export_cluster(e->export, &e->cluster);
     snap_export_conf(e->export, &e->meta.conf);
     snap_export_storage_version(e->export, KETCD_CLUSTER_VERSION);
-    snap_export_auth(e->export, false, 1);
     struct err err = add_rows(e, why);
+    snap_export_auth(e->export, e->is_auth_enabled, e->auth_revision);
     if (!err_is(err)) {
         err = snap_export_finish(e->export, add_keys, e, why);
     }

@@ -27,6 +27,8 @@ void storage_close(struct storage *storage, bool is_clean)
     }
     apply_close(storage->apply);
     watch_hub_free(storage->hub);
+    auth_tokens_free(storage->tokens);
+    auth_table_free(storage->auth);
     member_table_free(storage->members);
     lease_table_free(storage->leases);
     mvcc_close(storage->mvcc);

@@ -29,6 +29,8 @@ struct storage {
     struct lease_table *leases;
     struct member_table *members;
     struct watch_hub *hub;
+    struct auth_table *auth;
+    struct auth_tokens *tokens;
     struct apply *apply;
     struct snap_file snapshot; /* the newest found at start; zeros: none */
     uint64_t snapshot_index;

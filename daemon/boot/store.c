@@ -84,6 +84,22 @@ static struct err make_folder(struct storage *storage, struct why *why)
     return disk_sync_folder(storage->disk, storage->config->data_dir, why);
 }
 
+/* Users and roles. A fresh store gets the first revision, as etcd's does, not by an entry of the
+ * log: every member begins at the same one. */
+static struct err open_auth(struct storage *storage, struct why *why)
+{
+    const struct config *config = storage->config;
+    storage->auth = auth_table_new();
+    TRY(auth_tokens_new(
+        config->auth_token, (int64_t)config->auth_token_ttl_s, &storage->tokens, why));
+    TRY(auth_load(storage->auth, storage->backend, why));
+    struct backend_batch *batch = backend_batch_new();
+    auth_begin(storage->auth, batch);
+    struct err err = backend_write(storage->backend, batch, why);
+    backend_batch_free(batch);
+    return err;
+}
+
 struct err storage_store(
     struct storage *storage, const struct wal_identity *identity, struct why *why)
 {
@@ -103,6 +119,7 @@ struct err storage_store(
     TRY(lease_load(storage->leases, storage->backend, why));
     storage->members = member_table_new(identity->cluster_id, identity->node_id);
     TRY(member_load(storage->members, storage->backend, why));
+    TRY(open_auth(storage, why));
     rand_secret(&seed, sizeof(seed));
     storage->hub = watch_hub_new(storage->mvcc, config->watch_progress_ns / 1000000, seed);
     struct apply_options apply = {
@@ -111,6 +128,8 @@ struct err storage_store(
         .leases = storage->leases,
         .members = storage->members,
         .hub = storage->hub,
+        .auth = storage->auth,
+        .tokens = storage->tokens,
         .quota_bytes = config->quota_bytes,
     };
     TRY(apply_open(&apply, &storage->apply, why));

@@ -20,7 +20,6 @@
 #define NO_TRACING "there is no OpenTelemetry exporter"
 #define NO_V2 "the v2 API is not served"
 #define NO_MEMBERS "only groups of one member are served yet"
-#define NO_AUTH "users and roles are not served yet"
 #define NO_PROXY "the v2 proxy is not part of this program"
 
 static const struct row rows[] = {
@@ -241,11 +240,11 @@ static const struct row rows[] = {
 
     /* auth */
     {{"auth-token", FLAG_STRING, C(auth_token)}, SECTION_AUTH, "3.4", "string", .value = "simple",
-        .help = "Kind of token, 'simple' or 'jwt', with its options.", ACCEPTED(NO_AUTH)},
+        .help = "Kind of token, 'simple' or 'jwt', with its options."},
     {{"bcrypt-cost", FLAG_UINT, C(bcrypt_cost)}, SECTION_AUTH, "3.4", "uint", .value = "10",
-        .help = "Cost of hashing passwords, from 4 to 31.", ACCEPTED(NO_AUTH)},
+        .help = "Cost of hashing passwords, from 4 to 31."},
     {{"auth-token-ttl", FLAG_UINT, C(auth_token_ttl_s)}, SECTION_AUTH, "3.4", "uint",
-        .value = "300", .help = "Seconds that a simple token lives.", ACCEPTED(NO_AUTH)},
+        .value = "300", .help = "Seconds that a simple token lives."},
 
     /* profiling and monitoring */
     {{"enable-pprof", FLAG_BOOL, D(none_bool)}, SECTION_MONITORING, "3.4", "bool", .value = "false",

@@ -63,6 +63,7 @@ static bool run(
     struct why why = {""};
     int64_t began_ns = clock_mono_ns();
     lease_set_now(server->options.leases, began_ns / 1000000);
+    apply_set_time(server->options.apply, began_ns / 1000000, clock_wall_ns() / 1000000000);
     revision compacted = mvcc_compact_revision(server->options.mvcc);
     for (size_t i = 0; i < count; i++) {
         if (err_is(apply_entry(server->options.apply, &entries[i], &sink, &why))) {

@@ -61,6 +61,11 @@ void leader_propose(struct server *server, uint32_t field, const ProtobufCMessag
     own->arena = arena_new(0);
     own->proposal.field = field;
     own->proposal.leader_term = is_leaders(field) ? atomic_load(&server->term) : 0;
+    const struct auth_table *auth = apply_options_get(server->options.apply)->auth;
+    if (auth_is_enabled(auth)) {
+        own->proposal.username = "root"; /* it cannot be deleted */
+        own->proposal.auth_revision = auth_revision(auth);
+    }
     own->proposal.request = pb_pack_arena(message, own->arena);
     own->proposal.result.arena = own->arena;
     own->proposal.done = own_done;

@@ -60,6 +60,23 @@ void server_read_index(struct server *server, struct server_read *read)
     }
 }
 
+void server_wait_applied(struct server *server, struct server_read *read, uint64_t index)
+{
+    read->index = index;
+    read->deadline_ms = clock_mono_ms() + server_request_ms(server);
+    pthread_mutex_lock(&server->reads_mutex);
+    bool is_stopping = atomic_load(&server->is_stopping);
+    if (!is_stopping) {
+        list_push(&server->reads_at_index, &read->node);
+    }
+    pthread_mutex_unlock(&server->reads_mutex);
+    if (is_stopping) {
+        read_finish(server, read, ERR(STOPPED));
+        return;
+    }
+    read_complete_applied(server); /* it may have come meanwhile */
+}
+
 void read_arrived(struct server *server, struct server_read *read)
 {
     list_push(&server->reads_new, &read->node);

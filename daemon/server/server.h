@@ -166,6 +166,8 @@ struct server_lease_ask {
 };
 /* Errors: LEASE_NOT_FOUND, TIMEOUT, LEADER_CHANGED, STOPPED. */
 void server_lease_ask(struct server *server, struct server_lease_ask *asked);
+/* done when the entry of that index is applied here. Errors: TIMEOUT, STOPPED. */
+void server_wait_applied(struct server *server, struct server_read *read, uint64_t index);
 
 /* State. */
 

@@ -26,6 +26,9 @@ void store_open(struct store *store)
     o->members = member_table_new(STORE_CLUSTER_ID, STORE_MEMBER_ID);
     must(member_load(o->members, o->backend, &why), &why);
     o->hub = watch_hub_new(o->mvcc, store->watch_progress_ms, 1);
+    o->auth = auth_table_new();
+    must(auth_load(o->auth, o->backend, &why), &why);
+    must(auth_tokens_new("simple", 0, &o->tokens, &why), &why);
     must(apply_open(o, &store->apply, &why), &why);
 }
 
@@ -33,6 +36,8 @@ void store_close(struct store *store)
 {
     apply_close(store->apply);
     watch_hub_free(store->options.hub);
+    auth_tokens_free(store->options.tokens);
+    auth_table_free(store->options.auth);
     member_table_free(store->options.members);
     lease_table_free(store->options.leases);
     mvcc_close(store->options.mvcc);

@@ -21,6 +21,9 @@ static void open_all(struct machine *machine)
     o->members = member_table_new(1, 2);
     assert_false(err_is(member_load(o->members, o->backend, &why)));
     o->hub = watch_hub_new(o->mvcc, 0, 1);
+    o->auth = auth_table_new();
+    assert_false(err_is(auth_load(o->auth, o->backend, &why)));
+    assert_false(err_is(auth_tokens_new("simple", 0, &o->tokens, &why)));
     assert_false(err_is(apply_open(o, &machine->apply, &why)));
 }
 
@@ -28,6 +31,8 @@ static void close_all(struct machine *machine)
 {
     apply_close(machine->apply);
     watch_hub_free(machine->options.hub);
+    auth_tokens_free(machine->options.tokens);
+    auth_table_free(machine->options.auth);
     member_table_free(machine->options.members);
     lease_table_free(machine->options.leases);
     mvcc_close(machine->options.mvcc);
@@ -100,6 +105,10 @@ struct err machine_apply(struct machine *machine, Etcdserverpb__InternalRaftRequ
     Etcdserverpb__RequestHeader header = ETCDSERVERPB__REQUEST_HEADER__INIT;
     struct arena *arena = arena_new(0);
     header.id = ++machine->index;
+    if (machine->username) {
+        header.username = (char *)(uintptr_t)machine->username;
+        header.auth_revision = auth_revision(machine->options.auth);
+    }
     request->header = &header;
     machine->waits_for = header.id;
     struct raft_entry entry = {

@@ -22,6 +22,7 @@ struct machine {
     uint64_t waits_for; /* a request id */
     bool is_done;
     int confs;
+    const char *username; /* who asks; NULL: nobody */
 };
 
 void machine_init(struct machine *machine, int64_t quota_bytes);
@@ -47,5 +48,6 @@ int run_check_tests(void);
 int run_entry_tests(void);
 int run_members_tests(void);
 int run_txn_tests(void);
+int run_users_tests(void);
 
 #endif

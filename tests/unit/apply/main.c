@@ -7,5 +7,6 @@ int main(void)
     failed += run_entry_tests();
     failed += run_members_tests();
     failed += run_txn_tests();
+    failed += run_users_tests();
     return failed ? 1 : 0;
 }

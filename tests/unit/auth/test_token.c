@@ -164,7 +164,7 @@ static void walk_jwt(const char *method, const struct files *files)
     assert_int_equal(out.revision, 7);
     assert_true(IS(who(tokens, token, 10, &out), INVALID_AUTH_TOKEN));
     size_t len = strlen(token);
-    for (size_t at = 0; at < len; at += 3) {
+    for (size_t at = 0; at + 1 < len; at += 3) { /* the last letter has bits that mean nothing */
         char *touched = mem_strdup(token);
         touched[at] = touched[at] == 'A' ? 'B' : 'A';
         assert_true(IS(who(tokens, touched, 1, &out), INVALID_AUTH_TOKEN));
@@ -308,7 +308,7 @@ static void test_passwords_are_bcrypt(void **state)
     assert_false(auth_password_matches("letmein", "letmein"));
     memset(too_long, 'a', sizeof(too_long));
     too_long[79] = '\0';
-    assert_true(IS(auth_password_hash(too_long, 4, salt, hash), BAD_INPUT));
+    assert_true(IS(auth_password_hash(too_long, 4, salt, hash), PASSWORD_TOO_LONG));
     assert_true(IS(auth_password_hash("x", 3, salt, hash), BAD_INPUT));
     assert_true(IS(auth_password_hash("x", 32, salt, hash), BAD_INPUT));
 }
