@@ -94,6 +94,22 @@ static struct err begin_again(
     return bootstrap_raft(storage, why);
 }
 
+/* How many files in the snapshots' folder were found to be broken, this time or before. */
+static size_t count_broken(struct storage *storage)
+{
+    struct disk_names names;
+    size_t count = 0;
+    if (err_is(disk_list(storage->disk, storage->snap_dir, &names, NULL))) {
+        return 0;
+    }
+    for (size_t i = 0; i < names.count; i++) {
+        const char *end = strrchr(names.names[i], '.');
+        count += end && strcmp(end, ".broken") == 0;
+    }
+    disk_names_fini(&names);
+    return count;
+}
+
 /* The newest snapshot that the log knows and whose file is whole; from the log's beginning when
  * there is none. */
 static struct err newest_snapshot(struct storage *storage, struct why *why)
@@ -104,8 +120,14 @@ static struct err newest_snapshot(struct storage *storage, struct why *why)
     for (size_t i = 0; i < snapshots.count; i++) {
         points[i] = (struct snap_point){snapshots.items[i].index, snapshots.items[i].term};
     }
+    size_t broken = count_broken(storage);
     struct err err = snap_load(
         storage->disk, storage->snap_dir, points, snapshots.count, &storage->snapshot, why);
+    broken = count_broken(storage) - broken;
+    if (broken) {
+        LOG_WARN("a broken snapshot file was set aside as .broken",
+            LOG_STR("path", storage->snap_dir), LOG_UINT("files", broken));
+    }
     free(points);
     wal_snapshots_fini(&snapshots);
     return IS(err, ABSENT) ? OK : err;

@@ -173,16 +173,18 @@ class LikeReference(Case):
     """What the reference answers to the same bytes: code and text."""
 
     MALFORMED = (b"\xff" * 20, b"\x0a\x05ab", b"\x0a\xff\xff\xff\xff\x0f",
-                 b"\x08" + b"\x80" * 11, b"\x0b", b"\x0a\x80", b"\x00", b"\x0c", b"\x0a" + b"\xff" * 9 + b"\x01",
-                 b"\x18" + b"\xff" * 11 + b"\x01", b"\x0d\x01\x02\x03\x04",
+                 b"\x08" + b"\x80" * 11, b"\x0b", b"\x0a\x80", b"\x00", b"\x0c",
+                 b"\x0a" + b"\xff" * 9 + b"\x01", b"\x18" + b"\xff" * 11 + b"\x01",
+                 b"\x0d\x01\x02\x03\x04",
                  b"\xf8\xff\xff\xff\x7f\x01", b"\x0b\x08\x01\x0c", b"\x0a\x01a\x0f",
                  b"\xa3\x06\x08\x01", b"\xa7\x06", b"\xa3\x06\xa4\x06\x0c", b"\x12\x02\x0a\x05",
                  b"\x12\x04\x0a\x02\x0a\x09", b"\x1a\x03\x0a\x01\x0b")
     PATHS = ("KV/Range", "KV/Put", "KV/DeleteRange", "KV/Txn", "KV/Compact", "Lease/LeaseGrant",
              "Lease/LeaseRevoke", "Maintenance/Alarm", "Maintenance/HashKV")
-    JSON = (b"{", b"", b"[]", b'{"key": 5}', b'{"key": "***"}', b'{"nothing": 1}', b'{"limit": "x"}',
-            b"[" * 90, b"\xff\xfe", b'{"key":null}', b"null", b'"a"', b"5", b'{"limit":1.5}',
-            b'{"limit":"99999999999999999999"}', b'{"serializable":"yes"}', b'{"sort_order":"UP"}',
+    JSON = (b"{", b"", b"[]", b'{"key": 5}', b'{"key": "***"}', b'{"nothing": 1}',
+            b'{"limit": "x"}', b"[" * 90, b"\xff\xfe", b'{"key":null}', b"null", b'"a"', b"5",
+            b'{"limit":1.5}', b'{"limit":"99999999999999999999"}', b'{"serializable":"yes"}',
+            b'{"sort_order":"UP"}',
             b'{"key":"YQ=="', b'{"compare":{}}', b'{"compare":[{"target":"NOPE"}]}',
             b'{"success":[5]}', b'{"TTL":"a"}')
     HTTP = (b"GET /health HTTP/1.1\r\n\r\n", b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -3,7 +3,6 @@
 true of it: no acknowledged write lost, no revision twice or backwards, every watch sees each
 event once and in order, no lease ends early or lives on."""
 import collections
-import os
 import queue
 import random
 import threading
