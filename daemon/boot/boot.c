@@ -88,6 +88,7 @@ static void start_server(struct member_run *run)
         .install_snapshot = storage_install_snapshot,
         .snapshot_arg = storage,
         .transport = cluster_transport(run->cluster),
+        .asking = cluster_asking(run->cluster),
         .on_removed = on_removed,
         .on_removed_arg = run,
         .snapshot_index = storage->snapshot_index,
@@ -187,11 +188,6 @@ static void say_stopping(struct member_run *run, const char *signal)
     }
 }
 
-static int64_t request_timeout_ms(const struct config *config)
-{
-    return 5000 + 2 * (int64_t)config->election_ms;
-}
-
 static int serve(struct member_run *run)
 {
     if (!wait_ready(run)) {
@@ -205,7 +201,7 @@ static int serve(struct member_run *run)
     notify_stopping();
     edges_stop(run->edges, DRAIN_MS);
     if (!atomic_load(&run->is_removed)) {
-        cluster_give_up_lead(run->cluster, request_timeout_ms(run->config));
+        server_hand_over(run->server);
     }
     return 0;
 }

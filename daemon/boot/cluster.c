@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "boot/cluster.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/version.h"
 #include "boot/answers.h"
+#include "boot/questions.h"
 #include "boot/side.h"
 #include "front/front.h"
-
-#include <pthread.h>
 
 enum { LISTENERS_MAX = 64 };
 
@@ -21,6 +18,7 @@ struct cluster {
     struct http_site plain;
     struct http_site guarded;
     struct answers answers;
+    struct questions questions;
     struct peer *peer;
     void (*on_removed)(void *arg);
     void *on_removed_arg;
@@ -207,6 +205,8 @@ void cluster_open(
         .lease_renew = lease_renew_asked,
         .lease_ttl = lease_ttl_asked,
     });
+    cluster->questions = (struct questions){
+        cluster->peer, storage->members, 5000 + 2 * (int64_t)config->election_ms};
     cluster->plain = (struct http_site){.serve = peer_serve, .arg = cluster->peer};
     cluster->guarded = cluster->plain;
     side_guard(&cluster->side, &cluster->guarded);
@@ -249,6 +249,11 @@ struct server_transport cluster_transport(struct cluster *cluster)
         .arg = cluster};
 }
 
+struct server_asking cluster_asking(struct cluster *cluster)
+{
+    return questions_asking(&cluster->questions);
+}
+
 static void ask_promote(void *arg, uint64_t leader, uint64_t learner, int64_t timeout_ms,
     void (*done)(void *done_arg, struct err err, struct slice json), void *done_arg)
 {
@@ -286,70 +291,6 @@ struct err cluster_start(
         LOG_INFO("serving peer traffic", LOG_STR("address", front_address(cluster->front, i)));
     }
     return OK;
-}
-
-/* Leadership given up. */
-
-struct giving_up {
-    struct server_transfer transfer;
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    bool is_done;
-};
-
-static void gave_up(struct server_transfer *transfer)
-{
-    struct giving_up *giving = CONTAINER_OF(transfer, struct giving_up, transfer);
-    pthread_mutex_lock(&giving->mutex);
-    giving->is_done = true;
-    pthread_cond_signal(&giving->cond);
-    pthread_mutex_unlock(&giving->mutex);
-}
-
-/* The voter that has been reachable longest; 0: there is none. */
-static uint64_t heir(struct cluster *cluster)
-{
-    struct member_table *table = cluster->answers.storage->members;
-    struct arena *arena = arena_new(0);
-    struct member *list;
-    uint64_t id = 0;
-    int64_t oldest_ms = INT64_MAX;
-    size_t count = member_list(table, arena, &list);
-    for (size_t i = 0; i < count; i++) {
-        int64_t since_ms = list[i].is_learner || list[i].id == member_self_id(table)
-                               ? 0
-                               : peer_active_since_ms(cluster->peer, list[i].id);
-        if (since_ms && since_ms < oldest_ms) {
-            oldest_ms = since_ms;
-            id = list[i].id;
-        }
-    }
-    arena_free(arena);
-    return id;
-}
-
-void cluster_give_up_lead(struct cluster *cluster, int64_t timeout_ms)
-{
-    struct server *server = cluster->answers.server;
-    struct giving_up giving = {.transfer.done = gave_up, .transfer.target = heir(cluster)};
-    struct server_status status;
-    server_status_get(server, &status);
-    if (!status.is_leader || giving.transfer.target == 0) {
-        LOG_INFO("skipped leadership transfer", LOG_HEX("local-member-id", status.member_id),
-            LOG_HEX("current-leader-member-id", status.leader));
-        return;
-    }
-    giving.transfer.deadline_ms = clock_mono_ms() + timeout_ms;
-    pthread_mutex_init(&giving.mutex, NULL);
-    pthread_cond_init(&giving.cond, NULL);
-    server_transfer_leader(server, &giving.transfer);
-    pthread_mutex_lock(&giving.mutex);
-    while (!giving.is_done) {
-        pthread_cond_wait(&giving.cond, &giving.mutex);
-    }
-    pthread_mutex_unlock(&giving.mutex);
-    pthread_mutex_destroy(&giving.mutex);
-    pthread_cond_destroy(&giving.cond);
 }
 
 void cluster_stop(struct cluster *cluster)

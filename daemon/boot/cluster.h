@@ -22,13 +22,12 @@ void cluster_open(
     struct cluster *cluster, struct storage *storage, void (*on_removed)(void *arg), void *arg);
 /* For the server's options. */
 struct server_transport cluster_transport(struct cluster *cluster);
+struct server_asking cluster_asking(struct cluster *cluster);
 /* For the services' options. */
 struct api_peers cluster_peers(struct cluster *cluster);
 /* With the server running: dials the others and lets them in. Errors: INTERNAL. */
 MUST struct err cluster_start(
     struct cluster *cluster, struct server *server, struct api *api, struct why *why);
-/* Hands leadership to another member before a stop, when there is one; at most timeout_ms. */
-void cluster_give_up_lead(struct cluster *cluster, int64_t timeout_ms);
 /* Lets nobody in any more and breaks what there is; the server was stopped. */
 void cluster_stop(struct cluster *cluster);
 /* After the server was freed. NULL is fine. */
