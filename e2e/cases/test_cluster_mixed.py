@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our members and the reference's in one cluster: each joins the other's, leads, and hashes alike."""
+"""Our members and the reference's in one cluster: each joins the other's, leads, hashes alike."""
 import json
 import time
 
