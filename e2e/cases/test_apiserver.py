@@ -424,7 +424,49 @@ class Follower(threading.Thread):
             self.at = self.seen[-1][2] if self.seen else self.at
 
 
-class Faults(ApiServerCase):
+class History:
+    """For cases that lose members: what was acknowledged is there, and was seen once, in order."""
+
+    def follow_and_write(self, writers=3):
+        follower = Follower(self, self.now(self.configs))
+        writers = [Writer(self, number) for number in range(writers)]
+        for thread in (follower, *writers):
+            thread.start()
+        return follower, writers
+
+    def end_history(self, follower, writers):
+        for writer in writers:
+            writer.ending = True
+        for writer in writers:
+            writer.join(20)
+        self.server.wait_ready()
+        last = max(one[2] for writer in writers for one in writer.acknowledged)
+        deadline = time.monotonic() + 20
+        while follower.at < last and time.monotonic() < deadline and not follower.expired:
+            time.sleep(0.1)
+        follower.ending = True
+        follower.join(10)
+        return self.check_history(writers, follower)
+
+    def check_history(self, writers, follower):
+        """How many writes had no answer."""
+        kept = {item["metadata"]["name"]: item for item in self.client().get(self.configs)["items"]}
+        self.assertFalse(follower.expired)
+        revisions = [at for _, _, at in follower.seen]
+        self.assertEqual(sorted(set(revisions)), revisions)
+        for writer in writers:
+            self.assertEqual([], writer.refused)
+            self.assertGreater(len(writer.acknowledged), 20)
+            for name, count, at in writer.acknowledged:
+                self.assertIn(at, revisions)
+                self.assertGreaterEqual(int(kept[name]["data"]["n"]), count)
+        answered = sum(len(writer.acknowledged) for writer in writers)
+        lost = sum(writer.unanswered for writer in writers)
+        self.assertLessEqual(len(revisions), answered + lost)
+        return lost
+
+
+class Faults(ApiServerCase, History):
     def test_apiserver_restarted(self):
         made = self.api.create(self.configs, config("one", a="1"))
         self.server.stop()
@@ -509,40 +551,11 @@ class Faults(ApiServerCase):
         self.api.create(self.configs, config("after"))
 
     def test_member_killed_under_writes(self):
-        follower = Follower(self, self.now(self.configs))
-        writers = [Writer(self, number) for number in range(3)]
-        for thread in (follower, *writers):
-            thread.start()
+        follower, writers = self.follow_and_write()
         for _ in range(4):
             time.sleep(1.5)
             self.node.kill()
             self.node.start()
         time.sleep(1.5)
-        for writer in writers:
-            writer.ending = True
-        for writer in writers:
-            writer.join(20)
-        self.server.wait_ready()
-        last = max(one[2] for writer in writers for one in writer.acknowledged)
-        deadline = time.monotonic() + 20
-        while follower.at < last and time.monotonic() < deadline and not follower.expired:
-            time.sleep(0.1)
-        follower.ending = True
-        follower.join(10)
-        self.check_history(writers, follower)
-
-    def check_history(self, writers, follower):
-        kept = {item["metadata"]["name"]: item for item in self.client().get(self.configs)["items"]}
-        self.assertFalse(follower.expired)
-        revisions = [at for _, _, at in follower.seen]
-        self.assertEqual(sorted(set(revisions)), revisions)
-        for writer in writers:
-            self.assertEqual([], writer.refused)
-            self.assertGreater(len(writer.acknowledged), 20)
-            for name, count, at in writer.acknowledged:
-                self.assertIn(at, revisions)
-                self.assertGreaterEqual(int(kept[name]["data"]["n"]), count)
-        answered = sum(len(writer.acknowledged) for writer in writers)
-        lost = sum(writer.unanswered for writer in writers)
+        lost = self.end_history(follower, writers)
         self.assertGreater(lost, 0, "no write met a dead member")
-        self.assertLessEqual(len(revisions), answered + lost)

@@ -150,10 +150,11 @@ class Watch(threading.Thread):
 
 
 class ApiServer:
-    """One kube-apiserver process over a member with mutual TLS."""
+    """One kube-apiserver process over a member with mutual TLS, or over several."""
 
-    def __init__(self, folder, member, flags=()):
+    def __init__(self, folder, member, flags=(), others=()):
         self.folder, self.member, self.flags = folder, member, list(flags)
+        self.members = [member, *others]
         self.program = kube_apiserver()
         self.port = free_port()
         self.token = "token-of-the-admin"
@@ -167,7 +168,8 @@ class ApiServer:
     def command(self):
         certs = self.member.certs
         cert, key = certs.pair("apiserver-etcd-client")
-        return [self.program, f"--etcd-servers={self.member.client_url}",
+        servers = ",".join(member.client_url for member in self.members)
+        return [self.program, f"--etcd-servers={servers}",
                 f"--etcd-cafile={certs.ca}", f"--etcd-certfile={cert}", f"--etcd-keyfile={key}",
                 "--service-account-issuer=https://issuer.example",
                 f"--service-account-key-file={cert}", f"--service-account-signing-key-file={key}",

@@ -55,6 +55,11 @@ class Net:
             name = line.split()[0] if line.split() else ""
             if name.startswith(f"ketcd{self.number}-"):
                 ip("netns", "del", name, check=False)
+        # The kernel takes a namespace down when the last process in it is gone; its link goes now.
+        for line in ip("-o", "link", "show", "type", "veth").stdout.splitlines():
+            name = line.split()[1].split("@")[0].rstrip(":")
+            if name.startswith(f"kv{self.number}-"):
+                ip("link", "del", name, check=False)
         ip("link", "del", self.bridge, check=False)
 
     def host(self):
