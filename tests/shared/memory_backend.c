@@ -377,3 +377,26 @@ uint64_t backend_range_bytes(struct backend *backend, struct slice from, struct 
     version_unref(version);
     return bytes;
 }
+
+struct err backend_health(struct backend *backend, struct why *why)
+{
+    (void)backend;
+    (void)why;
+    return OK;
+}
+
+struct err backend_clear(
+    struct backend *backend, struct slice from, struct slice to, struct why *why)
+{
+    struct slice key;
+    struct slice value;
+    struct backend_batch *batch = backend_batch_new();
+    struct backend_iter *iter = backend_iter_open(backend, NULL, from, to);
+    while (backend_iter_next(iter, &key, &value)) {
+        backend_batch_delete(batch, key);
+    }
+    backend_iter_close(iter);
+    struct err err = backend_write(backend, batch, why);
+    backend_batch_free(batch);
+    return err;
+}
