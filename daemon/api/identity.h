@@ -22,5 +22,8 @@ MUST struct err api_guard(
 /* After the answer was made: whether users and roles are still the ones it was checked against.
  * Errors: AUTH_OLD_REVISION. */
 MUST struct err api_still(struct api *api, const struct apply_guard *guard);
+/* Proposes in nobody's name. */
+void api_propose_anonymous(
+    struct api *api, struct call_state *state, uint32_t field, struct slice request);
 
 #endif

@@ -73,9 +73,6 @@ struct api_ops {
 void api_done(struct call_state *state, struct err err);
 /* Proposes the request as that field of InternalRaftRequest; ends the call with its result. */
 void api_propose(struct api *api, struct call_state *state, uint32_t field, struct slice request);
-/* In nobody's name. */
-void api_propose_anonymous(
-    struct api *api, struct call_state *state, uint32_t field, struct slice request);
 /* Waits until a linearizable read may be made, then ends the call (execute follows). */
 void api_read(struct api *api, struct call_state *state);
 /* Runs job->run on the back thread, or ends the call with STOPPED. */
