@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "boot/cluster.h"
 #include "boot/edges.h"
+#include "boot/monitor.h"
 #include "boot/notify.h"
 #include "boot/selfsign.h"
 #include "boot/storage.h"
@@ -26,6 +27,7 @@ struct member_run {
     struct api *api;
     struct edges *edges;
     struct cluster *cluster;
+    struct monitor *monitor;
     atomic_bool is_removed;
     uint64_t ticks_seen;
 };
@@ -225,15 +227,14 @@ static void advise(const struct config *config)
     if (config->memory_mlock && mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
         LOG_WARN("cannot lock memory (--memory-mlock)", LOG_ERR(strerror(errno)));
     }
-    if (config->gates.initial_corrupt_check) {
-        LOG_INFO("initial corruption checking passed; no corruption", LOG_INT("peers-compared", 0));
-    }
 }
 
 static struct err open_doors(struct member_run *run, struct why *why)
 {
     TRY(edges_open(run->edges, run->api, why));
-    return cluster_start(run->cluster, run->server, run->api, why);
+    TRY(cluster_start(run->cluster, run->server, run->api, why));
+    run->monitor = monitor_start(run->config, &run->storage, cluster_questions(run->cluster));
+    return OK;
 }
 
 /* Everything above the storage: up, serving, and down again. */
@@ -249,6 +250,7 @@ static int run_member(struct member_run *run)
     api_stop(run->api);
     server_stop(run->server);
     cluster_stop(run->cluster);
+    monitor_stop(run->monitor);
     edges_free(run->edges);
     run->edges = NULL;
     api_free(run->api);
@@ -260,7 +262,11 @@ static struct err open_all(struct member_run *run, struct why *why)
 {
     TRY(edges_bind(run->config, &run->edges, why));
     TRY(cluster_bind(run->config, &run->cluster, why));
-    return storage_open_dialing(&run->storage, run->config, cluster_dial, run->cluster, why);
+    TRY(storage_open_dialing(&run->storage, run->config, cluster_dial, run->cluster, why));
+    bool is_found = run->storage.founding.arena == NULL;
+    return is_found && run->config->gates.initial_corrupt_check
+               ? monitor_initial(&run->storage, why)
+               : OK;
 }
 
 int boot_run(const struct config *given)

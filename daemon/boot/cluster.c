@@ -254,6 +254,11 @@ struct server_asking cluster_asking(struct cluster *cluster)
     return questions_asking(&cluster->questions);
 }
 
+struct questions *cluster_questions(struct cluster *cluster)
+{
+    return &cluster->questions;
+}
+
 static void ask_promote(void *arg, uint64_t leader, uint64_t learner, int64_t timeout_ms,
     void (*done)(void *done_arg, struct err err, struct slice json), void *done_arg)
 {

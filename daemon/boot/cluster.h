@@ -7,6 +7,7 @@
 #define BOOT_CLUSTER_H
 
 #include "api/api.h"
+#include "boot/questions.h"
 #include "boot/storage.h"
 
 struct cluster;
@@ -23,6 +24,8 @@ void cluster_open(
 /* For the server's options. */
 struct server_transport cluster_transport(struct cluster *cluster);
 struct server_asking cluster_asking(struct cluster *cluster);
+/* For the monitor. */
+struct questions *cluster_questions(struct cluster *cluster);
 /* For the services' options. */
 struct api_peers cluster_peers(struct cluster *cluster);
 /* With the server running: dials the others and lets them in. Errors: INTERNAL. */
