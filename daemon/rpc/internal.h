@@ -31,15 +31,6 @@ struct rpc_lane {
     struct rpc_tag woken_tag;
 };
 
-enum { ANSWERS_MAX = 64 }; /* sent together: no answer waits for more of them to be encoded */
-
-/* Calls that a thread of a lane answers together. */
-struct rpc_answers {
-    struct rpc_unary *first;
-    struct rpc_unary **last;
-    unsigned count;
-};
-
 struct rpc_creds;
 
 struct rpc {
@@ -87,28 +78,20 @@ struct rpc_head {
 
 /* unary.c, stream.c, unknown.c: ask core for one call of the kind; asks again by itself as calls
  * arrive. */
-
 void rpc_unary_request(struct rpc_lane *lane, const struct rpc_method *method);
-/* What the lane's threads gathered for themselves since; its own thread. */
-struct rpc_answers *rpc_unary_answers(void);
-void rpc_unary_answer(struct rpc_answers *answers);
-void rpc_unary_lane_init(struct rpc_lane *lane);
 void rpc_stream_request(struct rpc_lane *lane, const struct rpc_method *method);
-/* Before the lane's first stream. */
-void rpc_streams_init(struct rpc_lane *lane);
+void rpc_streams_init(struct rpc_lane *lane); /* before its first */
 void rpc_unknown_request(struct rpc_lane *lane);
 /* Ends every stream with UNAVAILABLE. */
 void rpc_streams_stop(struct rpc *rpc);
 
 /* In head.c: */
-
 void rpc_head_fini(struct rpc_head *head);
 /* The caller as the metadata, the connection and its certificate tell, in the arena. */
 void rpc_head_caller(struct rpc_head *head, struct arena *arena, struct api_caller *out_caller);
 int64_t rpc_head_deadline_ns(const struct rpc_head *head);
 
 /* In rpc.c: */
-
 void rpc_call_began(struct rpc *rpc);
 void rpc_call_ended(struct rpc *rpc);
 

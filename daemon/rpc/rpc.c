@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rpc/answers.h"
 #include "rpc/creds.h"
 #include "rpc/internal.h"
 #include "rpc/shim.h"

@@ -10,6 +10,7 @@
  * operations; that thread takes all there are. A thread answers what it has together, so that the
  * answers of a connection go out in one write.
  */
+#include "rpc/answers.h"
 #include "rpc/internal.h"
 #include "rpc/message.h"
 #include "rpc/shim.h"
@@ -113,8 +114,6 @@ static void finish(struct rpc_unary *unary)
     send_reply(unary, &status);
 }
 
-/* ---- answering ---- */
-
 static void answers_add(struct rpc_answers *answers, struct rpc_unary *unary)
 {
     unary->next = NULL;
@@ -201,8 +200,6 @@ void rpc_unary_lane_init(struct rpc_lane *lane)
 {
     lane->ended_tag.fn = on_ended;
 }
-
-/* ---- starting ---- */
 
 static void start(struct rpc_unary *unary)
 {

@@ -81,7 +81,7 @@ static void add_put(const struct setting *s, struct slice key, uint64_t n, struc
     put_be64(now, (uint64_t)clock_mono_ns());
     size_t stamp = s->size < sizeof(now) ? 0 : sizeof(now);
     buf_add(out, now, stamp);
-    buf_add(out, s->pool + n * 61 % POOL_BYTES, s->size - stamp);
+    buf_add(out, s->pool + n * (s->size + 61) % POOL_BYTES, s->size - stamp);
 }
 
 /* Txn{compare: mod_revision == 0 or version > 0, success: put, failure: range}, an apiserver's
