@@ -16,6 +16,8 @@ enum {
     MEMTABLE_DEFAULT = 32 * MIB,
     VALUE_APART_MIN = 4096, /* from here on a value apart reads as fast as one in a block */
     BLOCK_BYTES = 4 * 1024, /* a cold value costs reading and unpacking one block */
+    LEVELS = 7,
+    FILES_TO_MERGE = 8,
     LOG_LEVEL_WARN = 2,
     COMPACT_FORCE = 2, /* the lowest level too */
 };
@@ -90,6 +92,19 @@ static void values_init(rocksdb_options_t *o)
     rocksdb_options_set_blob_gc_force_threshold(o, 0.5);
 }
 
+/* Flushed files all overlap (see above), so each merge of the newest level rewrites the one below:
+ * half as many merges for twice the files. What is merged soon is not packed. */
+static void merges_init(rocksdb_options_t *o)
+{
+    int packing[LEVELS];
+    for (int i = 0; i < LEVELS; i++) {
+        packing[i] = i ? rocksdb_lz4_compression : rocksdb_no_compression;
+    }
+    rocksdb_options_set_compression_per_level(o, packing, LEVELS);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
+    rocksdb_options_set_level0_file_num_compaction_trigger(o, FILES_TO_MERGE);
+}
+
 static struct err options_init(
     struct backend *backend, const struct backend_options *options, struct why *why)
 {
@@ -112,8 +127,6 @@ static struct err options_init(
     rocksdb_options_set_paranoid_checks(o, 1);
     rocksdb_options_set_write_buffer_size(o, memtable);
     rocksdb_options_set_max_write_buffer_number(o, 3);
-    rocksdb_options_set_compression(o, rocksdb_lz4_compression);
-    rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_bytes_per_sync(o, MIB);
     rocksdb_options_set_info_log_level(o, LOG_LEVEL_WARN);
@@ -121,6 +134,7 @@ static struct err options_init(
     rocksdb_options_set_max_log_file_size(o, 4 * MIB);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
+    merges_init(o);
     values_init(o);
     table_init(backend, options);
     return OK;
