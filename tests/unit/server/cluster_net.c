@@ -324,3 +324,12 @@ void net_isolate(struct cluster *cluster, size_t node, bool is_cut)
         }
     }
 }
+
+void net_spoil(struct cluster *cluster, int delay_ms, int loss_percent)
+{
+    struct net *net = &cluster->net;
+    pthread_mutex_lock(&net->mutex);
+    net->delay_ms = delay_ms;
+    net->loss_percent = loss_percent;
+    pthread_mutex_unlock(&net->mutex);
+}

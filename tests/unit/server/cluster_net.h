@@ -41,6 +41,8 @@ struct net {
 };
 
 /* Both ways. */
+/* Each message so late, and so many lost. */
+void net_spoil(struct cluster *cluster, int delay_ms, int loss_percent);
 void net_cut(struct cluster *cluster, size_t a, size_t b, bool is_cut);
 void net_isolate(struct cluster *cluster, size_t node, bool is_cut);
 void net_start(struct net *net);

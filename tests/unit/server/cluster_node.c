@@ -35,8 +35,8 @@ static void add_members(const struct cluster *cluster, struct buf *out)
 static void load_config(struct node *node)
 {
     char program[] = "etcd";
-    char beat[] = "--heartbeat-interval=20";
-    char election[] = "--election-timeout=200";
+    char beat[] = "--heartbeat-interval=40";
+    char election[] = "--election-timeout=400";
     char *environ_none[] = {NULL};
     struct config_notes notes = {0};
     struct why why = {""};
@@ -154,7 +154,7 @@ void node_start(struct node *node)
         .tick_ms = TICK_MS,
         .election_ticks = ELECTION_TICKS,
         .max_request_bytes = 4096,
-        .request_ms = 800,
+        .request_ms = 1200,
         .name = node->name,
         .on_fatal = on_fatal,
         .on_fatal_arg = node,

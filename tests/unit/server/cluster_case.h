@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the cases about clusters share. */
+#ifndef TEST_SERVER_CLUSTER_CASE_H
+#define TEST_SERVER_CLUSTER_CASE_H
+
+#include "cluster.h"
+
+/* Three members; with a log that forgets soon. */
+int cluster_setup(void **state);
+int cluster_setup_small_log(void **state);
+int cluster_teardown(void **state);
+#define CLUSTER_TEST(name) cmocka_unit_test_setup_teardown(name, cluster_setup, cluster_teardown)
+#define SMALL_LOG_TEST(name)                                                                       \
+    cmocka_unit_test_setup_teardown(name, cluster_setup_small_log, cluster_teardown)
+void assert_reads(struct node *node, const char *key, const char *value);
+/* prefix0, prefix1, ...: all the prefix. */
+void put_many(struct cluster *cluster, const char *prefix, int count);
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A store replaced by a snapshot, with crashes on the way, and members that come and go. */
+#include "cluster_case.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static void test_a_member_far_behind_gets_a_snapshot(void **state)
+{
+    struct cluster *cluster = *state;
+    put_many(cluster, "a", 10);
+    assert_int_equal(node_grant(cluster_leader(cluster), 77, 100).code, ERR_OK);
+    struct node *behind = cluster_follower(cluster);
+    cluster_settle(cluster);
+    net_isolate(cluster, behind->place, true);
+    put_many(cluster, "b", 100);
+    assert_int_equal(node_put(cluster_leader(cluster), "leased", "x", 77).code, ERR_OK);
+    assert_int_equal(cluster->net.snapshots, 0);
+    net_isolate(cluster, behind->place, false);
+    put_many(cluster, "c", 10);
+    assert_reads(behind, "b99", "b");
+    assert_reads(behind, "c9", "c");
+    assert_true(cluster->net.snapshots > 0);
+    assert_true(cluster_agrees(cluster));
+    assert_true(lease_exists(behind->storage.leases, 77));
+    assert_int_equal(behind->storage.snapshot_index, 0);
+    node_crash(behind);
+    put_many(cluster, "d", 3);
+    node_start(behind);
+    assert_reads(behind, "d2", "d");
+    assert_true(behind->storage.snapshot_index > 0);
+    assert_true(cluster_agrees(cluster));
+}
+
+struct watching {
+    struct watch_stream *stream;
+    int events;
+    revision last;
+    bool is_ordered;
+};
+
+static void ignore(void *arg)
+{
+    (void)arg;
+}
+
+static void take_items(struct watching *watching)
+{
+    struct watch_item item;
+    while (watch_stream_next(watching->stream, &item)) {
+        for (size_t i = 0; item.kind == WATCH_ITEM_EVENTS && i < item.events_count; i++) {
+            revision rev = item.events[i]->change.main;
+            watching->is_ordered = watching->is_ordered && rev == watching->last + 1;
+            watching->last = rev;
+            watching->events++;
+        }
+        watch_item_fini(&item);
+    }
+}
+
+static bool has_all_events(void *arg)
+{
+    struct watching *watching = arg;
+    take_items(watching);
+    return watching->events >= 130;
+}
+
+/* The store is replaced under a watcher: it sees every change all the same, once and in order. */
+static void test_a_watcher_outlives_a_snapshot(void **state)
+{
+    struct cluster *cluster = *state;
+    put_many(cluster, "a", 20);
+    struct node *behind = cluster_follower(cluster);
+    cluster_settle(cluster);
+    struct watching watching = {watch_stream_new(behind->storage.hub, ignore, NULL), 0, 1, true};
+    struct watch_spec spec = {.key = SLICE("a"), .end = SLICE("z"), .start = 2};
+    watch_create(watching.stream, &spec);
+    net_isolate(cluster, behind->place, true);
+    put_many(cluster, "b", 100);
+    net_isolate(cluster, behind->place, false);
+    put_many(cluster, "c", 10);
+    bool has_all = wait_until(has_all_events, &watching);
+    watch_stream_free(watching.stream);
+    assert_true(has_all);
+    assert_true(watching.is_ordered);
+    assert_int_equal(watching.events, 130);
+    assert_true(cluster->net.snapshots > 0);
+}
+
+static bool has_failed(void *arg)
+{
+    return atomic_load(&((struct node *)arg)->fatals) > 0;
+}
+
+/* Whatever a crash leaves of a snapshot that was being taken in, the next start ends it. */
+static void crash_while_installing(struct cluster *cluster, int fault)
+{
+    struct node *behind = cluster_follower(cluster);
+    cluster_settle(cluster);
+    net_isolate(cluster, behind->place, true);
+    put_many(cluster, "b", 100);
+    atomic_store(&behind->install_fault, fault);
+    net_isolate(cluster, behind->place, false);
+    put_many(cluster, "c", 10);
+    assert_true(wait_until(has_failed, behind));
+    node_crash(behind);
+    atomic_store(&behind->fatals, 0);
+    atomic_store(&behind->install_fault, INSTALL_WELL);
+    node_start(behind);
+    assert_reads(behind, "b99", "b");
+    assert_reads(behind, "c9", "c");
+    assert_true(cluster_agrees(cluster));
+}
+
+static void test_a_crash_before_a_snapshot_is_taken_in(void **state)
+{
+    crash_while_installing(*state, INSTALL_CRASHES_BEFORE);
+}
+
+static void test_a_crash_while_a_snapshot_is_taken_in(void **state)
+{
+    crash_while_installing(*state, INSTALL_CRASHES_MIDWAY);
+}
+
+static bool is_removed(void *arg)
+{
+    struct node *node = arg;
+    return atomic_load(&node->removals) > 0 || atomic_load(&node->is_gone);
+}
+
+static void test_a_removed_member_hears_of_it(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_put(cluster, "a", "1");
+    struct node *leader = cluster_leader(cluster);
+    struct node *gone = cluster_follower(cluster);
+    assert_int_equal(node_change(leader, RAFT_REMOVE_NODE, gone->id, NULL, false).code, ERR_OK);
+    assert_true(wait_until(is_removed, gone));
+    node_crash(gone);
+    assert_true(atomic_load(&gone->removals) <= 1);
+    cluster_put(cluster, "a", "2");
+    assert_true(cluster_agrees(cluster));
+    assert_true(member_is_removed(leader->storage.members, gone->id));
+}
+
+static void test_a_leader_can_be_removed(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_put(cluster, "a", "1");
+    struct node *gone = cluster_leader(cluster);
+    struct node *other = cluster_follower(cluster);
+    assert_int_equal(node_change(other, RAFT_REMOVE_NODE, gone->id, NULL, false).code, ERR_OK);
+    assert_true(wait_until(is_removed, gone));
+    node_crash(gone);
+    cluster_put(cluster, "a", "2");
+    assert_reads(cluster_leader(cluster), "a", "2");
+    assert_true(cluster_agrees(cluster));
+}
+
+/* A leader that has not applied the change before drops the next, as etcd's: the asker times out.
+ */
+static struct err change_settled(struct node *node, enum raft_conf_change_type type, uint64_t id,
+    const struct member *member, bool is_promote)
+{
+    cluster_settle(node->cluster);
+    return node_change(node, type, id, member, is_promote);
+}
+
+static void test_changes_of_the_members_follow_each_other(void **state)
+{
+    struct cluster *cluster = *state;
+    const char *urls[] = {"http://10.0.0.9:2380"};
+    struct member extra = {
+        .id = 99, .name = "", .peer_urls = urls, .peer_urls_count = 1, .is_learner = true};
+    struct member found;
+    struct arena *arena = arena_new(0);
+    for (size_t i = 0; i < 4; i++) {
+        struct node *node = &cluster->nodes[i % 3];
+        extra.id = 99 + i;
+        assert_int_equal(
+            change_settled(node, RAFT_ADD_LEARNER_NODE, extra.id, &extra, false).code, ERR_OK);
+        assert_true(
+            IS(change_settled(node, RAFT_ADD_LEARNER_NODE, extra.id, &extra, false), MEMBER_EXIST));
+        assert_int_equal(change_settled(node, RAFT_ADD_NODE, extra.id, &extra, true).code, ERR_OK);
+        assert_true(member_find(node->storage.members, extra.id, arena, &found));
+        assert_false(found.is_learner);
+        assert_int_equal(
+            change_settled(node, RAFT_REMOVE_NODE, extra.id, NULL, false).code, ERR_OK);
+    }
+    arena_free(arena);
+    cluster_put(cluster, "a", "1");
+    assert_true(cluster_agrees(cluster));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SMALL_LOG_TEST(test_a_member_far_behind_gets_a_snapshot),
+        SMALL_LOG_TEST(test_a_watcher_outlives_a_snapshot),
+        SMALL_LOG_TEST(test_a_crash_before_a_snapshot_is_taken_in),
+        SMALL_LOG_TEST(test_a_crash_while_a_snapshot_is_taken_in),
+        CLUSTER_TEST(test_a_removed_member_hears_of_it),
+        CLUSTER_TEST(test_a_leader_can_be_removed),
+        CLUSTER_TEST(test_changes_of_the_members_follow_each_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
