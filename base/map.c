@@ -4,7 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define uthash_fatal(msg) check(!msg)
+#define uthash_fatal(msg) check(msg == NULL) /* memory ran out */
 #include <uthash.h>
 
 struct map_entry {

@@ -110,3 +110,47 @@ struct slice pb_pack_arena(const void *message, struct arena *arena)
     }
     return slice_of(data, protobuf_c_message_pack(message, data));
 }
+
+size_t pb_element_size(ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return 8;
+    case PROTOBUF_C_TYPE_BOOL:
+        return sizeof(protobuf_c_boolean);
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return sizeof(void *);
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_FIXED32:
+    case PROTOBUF_C_TYPE_FLOAT:
+    case PROTOBUF_C_TYPE_ENUM:
+        break;
+    }
+    return 4;
+}
+
+bool pb_is_zero(ProtobufCType type, const void *at)
+{
+    static const uint8_t zeros[sizeof(uint64_t)];
+    const char *text;
+    switch ((int)type) {
+    case PROTOBUF_C_TYPE_STRING:
+        text = *(const char *const *)at;
+        return !text || !*text;
+    case PROTOBUF_C_TYPE_BYTES:
+        return ((const ProtobufCBinaryData *)at)->len == 0;
+    default:
+        return memcmp(at, zeros, pb_element_size(type)) == 0;
+    }
+}

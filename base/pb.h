@@ -33,6 +33,12 @@ void pb_pack(const void *message, struct buf *buf);
 /* Packs into new arena memory. */
 struct slice pb_pack_arena(const void *message, struct arena *arena);
 
+/* How many bytes a field's value takes in a message or a list. */
+size_t pb_element_size(ProtobufCType type);
+/* Whether the value at that place is what proto3 leaves out: zero, false, empty. Not for messages.
+ */
+bool pb_is_zero(ProtobufCType type, const void *at);
+
 static inline struct slice pb_slice(ProtobufCBinaryData bytes)
 {
     return slice_of(bytes.data, bytes.len);

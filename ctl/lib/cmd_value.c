@@ -151,7 +151,8 @@ struct cmd_value *cmd_value(const struct cmd_run *run, const char *name)
             return &run->values[i];
         }
     }
-    check(!"the command has no such option");
+    const bool is_option_of_the_command = false;
+    check(is_option_of_the_command);
     return NULL;
 }
 

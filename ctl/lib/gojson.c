@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/lib/gojson.h"
 
+#include "base/pb.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -77,50 +79,6 @@ void gojson_bytes(struct buf *buf, struct slice bytes)
     buf_add_byte(buf, '"');
 }
 
-static size_t size_of(ProtobufCType type)
-{
-    switch (type) {
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return 8;
-    case PROTOBUF_C_TYPE_BOOL:
-        return sizeof(protobuf_c_boolean);
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return sizeof(void *);
-    case PROTOBUF_C_TYPE_BYTES:
-        return sizeof(ProtobufCBinaryData);
-    case PROTOBUF_C_TYPE_INT32:
-    case PROTOBUF_C_TYPE_SINT32:
-    case PROTOBUF_C_TYPE_SFIXED32:
-    case PROTOBUF_C_TYPE_UINT32:
-    case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_FLOAT:
-    case PROTOBUF_C_TYPE_ENUM:
-        break;
-    }
-    return 4;
-}
-
-static bool is_empty(const ProtobufCFieldDescriptor *field, const void *at)
-{
-    static const uint8_t zeros[8];
-    const ProtobufCBinaryData *bytes = at;
-    char *const *text = at;
-
-    if (field->type == PROTOBUF_C_TYPE_STRING) {
-        return *text == NULL || **text == '\0';
-    }
-    if (field->type == PROTOBUF_C_TYPE_BYTES) {
-        return bytes->len == 0;
-    }
-    return memcmp(at, zeros, size_of(field->type)) == 0;
-}
-
 static void add_number(struct buf *buf, ProtobufCType type, const void *at)
 {
     if (type == PROTOBUF_C_TYPE_BOOL) {
@@ -157,7 +115,7 @@ static void add_list(
     buf_add_byte(buf, '[');
     for (size_t i = 0; i < count; i++) {
         buf_add_str(buf, i ? "," : "");
-        add_value(buf, field, items + i * size_of(field->type));
+        add_value(buf, field, items + i * pb_element_size(field->type));
     }
     buf_add_byte(buf, ']');
 }
@@ -184,7 +142,7 @@ void gojson_members(struct buf *buf, const void *message)
         bool is_oneof = (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
         if (is_oneof  ? *(const uint32_t *)(const void *)quantifier != field->id
             : is_list ? *(const size_t *)(const void *)quantifier == 0
-                      : is_empty(field, at)) {
+                      : pb_is_zero(field->type, at)) {
             continue;
         }
         buf_add_str(buf, buf->len > start ? "," : "");

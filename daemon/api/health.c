@@ -45,7 +45,8 @@ static void watch_message(struct api_stream *stream, struct slice message)
     Grpc__Health__V1__HealthCheckRequest *request;
     struct arena *arena = arena_new(0);
     struct buf out;
-    int status = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
+    Grpc__Health__V1__HealthCheckResponse__ServingStatus status =
+        GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
     if (!err_is(pb_unpack_request(
             &grpc__health__v1__health_check_request__descriptor, arena, message, &request)) &&
         request->service[0] == 0) {

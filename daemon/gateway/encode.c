@@ -63,50 +63,6 @@ static void encode_value(const ProtobufCFieldDescriptor *field, const void *at, 
     }
 }
 
-static size_t element_size(ProtobufCType type)
-{
-    switch (type) {
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return 8;
-    case PROTOBUF_C_TYPE_BOOL:
-        return sizeof(protobuf_c_boolean);
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return sizeof(void *);
-    case PROTOBUF_C_TYPE_BYTES:
-        return sizeof(ProtobufCBinaryData);
-    case PROTOBUF_C_TYPE_INT32:
-    case PROTOBUF_C_TYPE_SINT32:
-    case PROTOBUF_C_TYPE_SFIXED32:
-    case PROTOBUF_C_TYPE_UINT32:
-    case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_FLOAT:
-    case PROTOBUF_C_TYPE_ENUM:
-        break;
-    }
-    return 4;
-}
-
-static bool is_zero(const ProtobufCFieldDescriptor *field, const void *at)
-{
-    static const uint8_t zeros[sizeof(ProtobufCBinaryData)];
-    const char *text;
-    switch ((int)field->type) {
-    case PROTOBUF_C_TYPE_STRING:
-        text = *(const char *const *)at;
-        return !text || !*text;
-    case PROTOBUF_C_TYPE_BYTES:
-        return ((const ProtobufCBinaryData *)at)->len == 0;
-    default:
-        return memcmp(at, zeros, element_size(field->type)) == 0;
-    }
-}
-
 static void encode_list(
     const ProtobufCFieldDescriptor *field, const uint8_t *message, struct json *json)
 {
@@ -118,7 +74,7 @@ static void encode_list(
     json_add_key(json, field->name);
     json_open(json, '[');
     for (size_t i = 0; i < count; i++) {
-        encode_value(field, items + i * element_size(field->type), json);
+        encode_value(field, items + i * pb_element_size(field->type), json);
     }
     json_close(json, ']');
 }
@@ -128,7 +84,7 @@ static bool is_present(const ProtobufCFieldDescriptor *field, const uint8_t *mes
     if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
         return *(const uint32_t *)(const void *)(message + field->quantifier_offset) == field->id;
     }
-    return !is_zero(field, message + field->offset);
+    return !pb_is_zero(field->type, message + field->offset);
 }
 
 static void encode_message(const ProtobufCMessage *message, struct json *json)
