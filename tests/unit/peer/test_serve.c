@@ -170,6 +170,34 @@ static void test_a_stream_begins_at_once(void **state)
     assert_non_null(strstr(answer, "Transfer-Encoding: chunked\r\n"));
 }
 
+/* A remote that listens but never reads: what it does not take is bounded and reported, the others'
+ * messages go on, and the stream ends. */
+static void test_a_remote_that_does_not_read_is_given_up(void **state)
+{
+    static const char stream[] =
+        "GET /raft/stream/msgapp/22 HTTP/1.1\r\nHost: a\r\n" GOOD "X-Raft-To: 11\r\n\r\n";
+    char head[16];
+    (void)state;
+    int fd = node_dial(&node);
+    assert_int_equal(write(fd, stream, sizeof(stream) - 1), sizeof(stream) - 1);
+    assert_int_equal(read(fd, head, sizeof(head)), sizeof(head));
+    for (uint64_t i = 1; i <= 300; i++) {
+        struct raft_message message = {
+            .type = RAFT_MSG_APP, .to = OTHER, .from = SELF, .term = 1, .log_term = 1, .index = i};
+        message.entries = mem_new(sizeof(*message.entries));
+        message.entries_count = 1;
+        message.entries[0] =
+            (struct raft_entry){.term = 1, .index = i + 1, .data = blob_new_size(1 << 20)};
+        peer_send(node.peer, &message, 1);
+    }
+    assert_true(node_await(&node.unreachable, &node, 100));
+    assert_true(node_await_active(&node, OTHER, false));
+    assert_true(node_await(&node.unreachable, &node, 280)); /* what waited is lost with it */
+    ask("GET /raft/probing", "", "");
+    assert_int_equal(strncmp(answer, "HTTP/1.1 200", 12), 0);
+    close(fd);
+}
+
 static bool is_snap_dir_empty(void)
 {
     struct disk_names names;
@@ -292,6 +320,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_posts_are_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(test_streams_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_stream_begins_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_remote_that_does_not_read_is_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bogus_snapshots_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_half_a_snapshot_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pages_are_the_references, setup, teardown),
