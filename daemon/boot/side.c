@@ -3,10 +3,6 @@
 
 #include "base/log.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 static void options_of(
     const struct config *config, const struct config_tls *tls, struct tls_options *out)
 {
@@ -101,30 +97,18 @@ SSL_CTX *side_dialing_context(void *arg)
     return tls_source_context(side->dialing);
 }
 
-/* False: no address, as on a unix socket. */
-static bool remote_ip(SSL *ssl, char out[INET6_ADDRSTRLEN])
+/* Names may have to be looked up: not on the thread that carries the heartbeats. */
+static bool vouch(X509 *cert, const char *ip, void *arg)
 {
-    struct sockaddr_storage from = {0};
-    socklen_t len = sizeof(from);
-    if (getpeername(SSL_get_fd(ssl), (struct sockaddr *)&from, &len) != 0) {
-        return false;
+    const struct side *side = arg;
+    struct why why;
+    bool is_good = !ip[0] || tls_cert_is_from(cert, ip);
+    if (!is_good) {
+        why_set(
+            &why, ERR(DENIED), "tls: \"%s\" does not match any of DNSNames or IP addresses", ip);
+        LOG_WARN("rejected connection", LOG_STR("side", side->name), LOG_ERR(why.text));
     }
-    const void *address = from.ss_family == AF_INET6
-                              ? (const void *)&((struct sockaddr_in6 *)&from)->sin6_addr
-                              : (const void *)&((struct sockaddr_in *)&from)->sin_addr;
-    bool is_ip = from.ss_family == AF_INET || from.ss_family == AF_INET6;
-    return is_ip && inet_ntop(from.ss_family, address, out, INET6_ADDRSTRLEN);
-}
-
-static struct err check_origin(const struct side *side, SSL *ssl, struct why *why)
-{
-    char ip[INET6_ADDRSTRLEN];
-    X509 *cert = SSL_get0_peer_certificate(ssl);
-    if (!side->checks_origin || !cert || !remote_ip(ssl, ip) || tls_cert_is_from(cert, ip)) {
-        return OK;
-    }
-    return why_set(
-        why, ERR(DENIED), "tls: \"%s\" does not match any of DNSNames or IP addresses", ip);
+    return is_good;
 }
 
 static bool admit(SSL *ssl, void *arg)
@@ -132,9 +116,6 @@ static bool admit(SSL *ssl, void *arg)
     struct side *side = arg;
     struct why why = {""};
     struct err err = tls_rules_admit(side->rules, ssl, &why);
-    if (!err_is(err)) {
-        err = check_origin(side, ssl, &why);
-    }
     if (err_is(err)) {
         LOG_WARN("rejected connection", LOG_STR("side", side->name), LOG_ERR(why.text));
     }
@@ -145,5 +126,6 @@ void side_guard(struct side *side, struct http_site *site)
 {
     site->tls = context_of;
     site->admit = admit;
+    site->vouch = side->checks_origin ? vouch : NULL;
     site->tls_arg = side;
 }

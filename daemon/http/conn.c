@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/conn.h"
 #include "http/request.h"
+#include "http/vouch.h"
 
 #include "base/tls.h"
 
@@ -34,6 +35,7 @@ void conn_close(struct conn *conn)
 {
     struct http_request *request = conn->request;
     no_longer_fresh(conn);
+    vouch_forget(conn->vouch);
     list_remove(&conn->node);
     atomic_fetch_sub(&conn->server->conn_count, 1);
     if (request) {
@@ -310,6 +312,24 @@ static void on_write(struct bufferevent *bev, void *arg)
     }
 }
 
+static void welcome(struct conn *conn)
+{
+    conn->state = CONN_HEAD;
+    set_deadline(conn, conn->server->options.header_ms);
+}
+
+static void on_vouched(struct conn *conn, bool is_good)
+{
+    conn->vouch = NULL;
+    if (!is_good) {
+        conn_close(conn);
+        return;
+    }
+    welcome(conn);
+    bufferevent_enable(conn->bev, EV_READ);
+    conn_kick(conn);
+}
+
 /* The TLS handshake is done. False: the peer may not come in. */
 static bool greet(struct conn *conn)
 {
@@ -321,9 +341,13 @@ static bool greet(struct conn *conn)
     if (conn->site->admit && !conn->site->admit(ssl, conn->site->tls_arg)) {
         return false;
     }
-    conn->state = CONN_HEAD;
-    set_deadline(conn, conn->server->options.header_ms);
-    return true;
+    if (!conn->site->vouch || !cert) {
+        welcome(conn);
+        return true;
+    }
+    bufferevent_disable(conn->bev, EV_READ); /* the handshake's deadline goes on */
+    conn->vouch = vouch_start(conn, cert, on_vouched);
+    return conn->vouch != NULL;
 }
 
 /* The client will send no more. Whoever waits for an answer that is whole still gets it; a stream

@@ -28,6 +28,7 @@ struct http_server {
     struct list fresh; /* of those, the ones that have not yet sent a whole head; oldest first */
     size_t fresh_count;
     atomic_size_t conn_count;
+    atomic_size_t vouch_count; /* threads that ask a site */
     atomic_size_t request_count;
     atomic_size_t stream_count; /* of those */
     atomic_size_t gathered_bytes;
@@ -48,6 +49,7 @@ struct conn {
     struct http_request *request;
     struct body drained; /* the rest of a body nobody wanted */
     size_t drain_left;
+    struct vouch *vouch; /* under way */
     char *peer;
     char *peer_cn;
     bool is_fresh;

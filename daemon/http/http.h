@@ -44,7 +44,10 @@ struct http_site {
     /* After the handshake, whether the verified peer may come in. NULL: every one may. Server's
      * thread. */
     bool (*admit)(SSL *ssl, void *arg);
-    void *tls_arg; /* for both */
+    /* Then, where names may have to be looked up for it: on a thread of its own, within the
+     * handshake's time. NULL: nothing more to ask. ip: where it comes from; "" on a unix socket. */
+    bool (*vouch)(X509 *cert, const char *ip, void *arg);
+    void *tls_arg; /* for all three */
     /* The head of a request is there. Must respond, or ask for the body by http_body_gather or
      * http_body_stream, or keep the request and respond later (a body not asked for is not read).
      */

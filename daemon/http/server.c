@@ -181,6 +181,9 @@ void http_server_free(struct http_server *server)
         return;
     }
     http_server_stop(server);
+    while (atomic_load(&server->vouch_count) > 0) {
+        usleep(DRAIN_STEP_US);
+    }
     mailbox_close(&server->tasks);
     run_tasks(server);
     mailbox_fini(&server->tasks);

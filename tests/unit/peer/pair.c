@@ -186,6 +186,14 @@ static SSL_CTX *client_tls(void *arg)
     return node->client_context;
 }
 
+static bool vouch(X509 *cert, const char *ip, void *arg)
+{
+    struct node *node = arg;
+    usleep(node->vouch_ms * 1000);
+    atomic_fetch_add(&node->vouched, 1);
+    return !node->is_vouch_no && cert && strcmp(ip, "127.0.0.1") == 0;
+}
+
 static void *accept_all(void *arg)
 {
     struct node *node = arg;
@@ -244,6 +252,7 @@ void node_start(struct node *node, uint64_t cluster_id)
     node->peer = peer_new(&options);
     node->site = (struct http_site){.serve = peer_serve, .arg = node->peer, .tls_arg = node};
     node->site.tls = node->server_context ? server_tls : NULL;
+    node->site.vouch = vouch;
     assert_false(err_is(peer_start(node->peer, NULL)));
     assert_int_equal(listen(node->listen_fd, 64), 0);
     assert_int_equal(pthread_create(&node->acceptor, NULL, accept_all, node), 0);

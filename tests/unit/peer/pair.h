@@ -36,6 +36,9 @@ struct node {
     uint64_t removed_id; /* is_removed says so of this one */
     uint64_t export_bytes;
     atomic_size_t contexts_asked;
+    atomic_size_t vouched; /* times that the site was asked for */
+    unsigned vouch_ms;     /* and takes so long */
+    bool is_vouch_no;
 };
 
 /* A free port is taken now, so that others may know the URL; node_start listens. is_tls: of the

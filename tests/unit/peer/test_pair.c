@@ -521,6 +521,39 @@ static void test_tls_server_for_another_host_is_refused(void **state)
     assert_int_equal(two.heard_count, 0);
 }
 
+/* Looking up where somebody comes from takes its time on a thread of its own: others go on. */
+static void test_tls_vouching_holds_nobody_up(void **state)
+{
+    struct raft_message message;
+    (void)state;
+    start_both();
+    assert_true(atomic_load(&two.vouched) >= 2);
+    size_t vouched = atomic_load(&two.vouched);
+    two.vouch_ms = 2500;
+    peer_ask_lease_renew(one.peer, TWO, 1, 10000, on_ttl, NULL); /* a new connection */
+    usleep(200000);
+    for (uint64_t i = 1; i <= 50; i++) {
+        message = heartbeat(TWO, ONE, i);
+        peer_send(one.peer, &message, 1);
+    }
+    assert_true(node_await_heard(&two, 50));
+    assert_int_equal(atomic_load(&two.vouched), vouched); /* still at it */
+    await_answer();
+    assert_int_equal(answered.err.code, ERR_OK);
+}
+
+static void test_tls_nobody_comes_in_unvouched(void **state)
+{
+    (void)state;
+    two.is_vouch_no = true;
+    node_start(&one, CLUSTER);
+    node_start(&two, CLUSTER);
+    node_knows(&one, &two);
+    usleep(500000);
+    assert_int_equal(peer_active_since_ms(one.peer, TWO), 0);
+    assert_true(atomic_load(&two.vouched) >= 2);
+}
+
 static void test_tls_plain_client_is_refused(void **state)
 {
     struct peer_question question = {"GET", "/version", {0}, NULL, 1024, 3000};
@@ -565,6 +598,8 @@ int main(void)
         TLS(test_tls_carries_everything),
         TLS(test_tls_contexts_are_asked_anew),
         TLS(test_tls_server_for_another_host_is_refused),
+        TLS(test_tls_vouching_holds_nobody_up),
+        TLS(test_tls_nobody_comes_in_unvouched),
         TLS(test_tls_plain_client_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
