@@ -76,6 +76,8 @@ struct server *server_start(const struct server_options *options)
     atomic_store(&server->next_id, first_id(server->member_id));
     atomic_store(&server->term, hard.term);
     atomic_store(&server->commit_index, hard.commit);
+    /* A member that has all may find nothing to apply for long, in a cluster that is idle. */
+    atomic_store(&server->applied_term, apply_term(options->apply));
     atomic_store(&server->snapshot_index, options->snapshot_index);
     atomic_store(&server->is_alone, is_alone(options->raft, server->member_id));
     server->noted_applied = apply_index(options->apply);
