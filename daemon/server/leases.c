@@ -59,7 +59,9 @@ static void answer(struct server_lease_ask *asked)
 static void leadership_known(struct server_read *read)
 {
     struct server_lease_ask *asked = CONTAINER_OF(read, struct server_lease_ask, read);
-    if (err_is(read->err)) {
+    if (IS(read->err, LEADER_CHANGED)) {
+        try_later(asked); /* with whoever leads then */
+    } else if (err_is(read->err)) {
         finish(asked, read->err);
     } else {
         answer(asked);

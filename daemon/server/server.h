@@ -164,7 +164,7 @@ struct server_lease_ask {
     struct server *server;
     int64_t deadline_ms;
 };
-/* Errors: LEASE_NOT_FOUND, TIMEOUT, LEADER_CHANGED, STOPPED. */
+/* Errors: LEASE_NOT_FOUND, TIMEOUT, STOPPED. */
 void server_lease_ask(struct server *server, struct server_lease_ask *asked);
 /* done when the entry of that index is applied here. Errors: TIMEOUT, STOPPED. */
 void server_wait_applied(struct server *server, struct server_read *read, uint64_t index);
