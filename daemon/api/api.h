@@ -40,6 +40,7 @@ struct api_options {
     bool strict_reconfig_check;
     int txn_ops_max;
     size_t request_bytes_max;
+    size_t range_bytes_max;   /* of answers to ranges under way; 0: no bound */
     int64_t warning_unary_ns; /* slower unary calls are logged; 0: never */
     /* Makes a bbolt file of everything, written and ready to be read. Back thread. Gives. */
     struct err (*snapshot_open)(void *arg, struct snap_export **out, struct why *why);

@@ -22,6 +22,7 @@ struct api *api_new_service(const struct api_options *options)
     struct api *api = mem_new(sizeof(*api));
     server_status_get(options->server, &status);
     api->options = *options;
+    gate_init(&api->gate, options->range_bytes_max);
     api->server = options->server;
     api->mvcc = server->mvcc;
     api->apply = server->apply;
@@ -44,6 +45,7 @@ void api_free(struct api *api)
 {
     if (api) {
         worker_free(api->passwords);
+        gate_fini(&api->gate);
     }
     free(api);
 }

@@ -3,46 +3,116 @@
 
 enum { FIELD_PUT = 4, FIELD_DELETE_RANGE = 5, FIELD_TXN = 6, FIELD_COMPACTION = 7 };
 
+/* Many keys at once: their bytes are accounted for. */
+static bool is_weighed(const Etcdserverpb__RangeRequest *request)
+{
+    return request->range_end.len && !request->count_only;
+}
+
+static void range_let_in(struct gate_pass *pass, struct err err)
+{
+    struct call_state *state = CONTAINER_OF(pass, struct call_state, pass);
+    if (err_is(err)) {
+        pass->bytes = 0;
+    }
+    api_done(state, err);
+}
+
+/* When the read may be made. */
+static void range_weigh(struct api *api, struct call_state *state)
+{
+    const Etcdserverpb__RangeRequest *request = (const void *)state->request;
+    bool is_cut = request->limit > 0 && request->sort_order == 0;
+    uint64_t keys =
+        (uint64_t)mvcc_count(api->mvcc, pb_slice(request->key), pb_slice(request->range_end));
+    keys = is_cut && keys > (uint64_t)request->limit ? (uint64_t)request->limit : keys;
+    state->pass.bytes = gate_guess(&api->gate, keys, request->keys_only);
+    state->pass.done = range_let_in;
+    gate_enter(&api->gate, &state->pass);
+}
+
+static void range_read_done(struct server_read *read)
+{
+    struct call_state *state = CONTAINER_OF(read, struct call_state, read);
+    if (err_is(read->err) || !is_weighed((const void *)state->request)) {
+        api_done(state, read->err);
+    } else {
+        range_weigh(state->call->api, state);
+    }
+}
+
 static void range_start(struct api *api, struct call_state *state)
 {
     const Etcdserverpb__RangeRequest *request = (const void *)state->request;
     struct err err = apply_check_range(request);
-    if (err_is(err) || request->serializable) {
+    state->read.done = range_read_done;
+    if (err_is(err)) {
         api_done(state, err);
+    } else if (!request->serializable && !server_can_read_now(api->server)) {
+        server_read_index(api->server, &state->read);
+    } else if (is_weighed(request)) {
+        range_weigh(api, state);
     } else {
-        api_read(api, state);
+        api_done(state, OK);
     }
 }
 
-static void free_arena(void *arena)
+/* The memory of an answer, until it is sent. */
+struct range_home {
+    struct gate *gate;
+    size_t bytes;
+    struct arena *arena;
+};
+
+static void home_free(void *arg)
 {
-    arena_free(arena);
+    struct range_home home = *(struct range_home *)arg;
+    arena_free(home.arena); /* it holds arg */
+    gate_leave(home.gate, home.bytes);
+}
+
+static struct range_home *home_new(struct api *api, size_t bytes)
+{
+    struct arena *arena = arena_new(0);
+    struct range_home *home = arena_alloc(arena, sizeof(*home));
+    *home = (struct range_home){&api->gate, bytes, arena};
+    return home;
+}
+
+static struct err range_rows(
+    struct api *api, struct call_state *state, struct arena *arena, struct apply_rows *out)
+{
+    const Etcdserverpb__RangeRequest *request = (const void *)state->request;
+    TRY(api_guard(api, &state->call->caller, state->call->arena, &state->guard));
+    TRY(apply_may_range(&state->guard, request));
+    TRY(apply_range_rows(api->mvcc, request, arena, out));
+    return api_still(api, &state->guard);
 }
 
 /* What a range of keys gives is sent from where it lies: it keeps an arena of its own. */
 static struct err range_reply(struct api *api, struct call_state *state, struct payload *out)
 {
-    const Etcdserverpb__RangeRequest *request = (const void *)state->request;
+    bool has_home = is_weighed((const void *)state->request);
+    struct range_home *home = has_home ? home_new(api, state->pass.bytes) : NULL;
     struct apply_rows rows;
-    TRY(api_guard(api, &state->call->caller, state->call->arena, &state->guard));
-    TRY(apply_may_range(&state->guard, request));
-    struct arena *home = request->range_end.len && !request->count_only ? arena_new(0) : NULL;
-    struct err err = apply_range_rows(api->mvcc, request, home ? home : state->call->arena, &rows);
-    if (!err_is(err)) {
-        err = api_still(api, &state->guard);
-    }
+    struct err err = range_rows(api, state, home ? home->arena : state->call->arena, &rows);
     if (err_is(err)) {
-        arena_free(home);
+        if (home) {
+            home_free(home);
+        }
         return err;
     }
     struct buf head;
     buf_init(&head, SIZE_MAX);
     api_add_header(api, &head, rows.rev);
     if (home) {
-        payload_set_home(out, free_arena, home);
+        payload_set_home(out, home_free, home);
     }
-    apply_rows_pack(&rows, buf_slice(&head), home, out);
+    apply_rows_pack(&rows, buf_slice(&head), home ? home->arena : NULL, out);
     buf_fini(&head);
+    if (home) {
+        gate_learn(&api->gate, rows.count, out->bytes);
+    }
     return OK;
 }
 

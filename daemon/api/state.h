@@ -6,6 +6,7 @@
 #define API_STATE_H
 
 #include "api/api.h"
+#include "api/gate.h"
 #include "base/pb.h"
 #include "server/server.h"
 #include "snap/snap.h"
@@ -23,6 +24,7 @@ struct api {
     _Atomic bool is_stopping;
     uint64_t cluster_id;
     uint64_t member_id;
+    struct gate gate;
 };
 
 /* A unary call between start and finish; in the call's arena. */
@@ -37,6 +39,7 @@ struct call_state {
     struct server_read read;
     struct server_lease_ask lease;
     struct server_job job;
+    struct gate_pass pass;
     void *own; /* the method's */
     void (*work)(struct call_state *state);
     uint64_t checked_revision; /* of users, when the password was looked at */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "boot/cluster.h"
 #include "boot/edges.h"
+#include "boot/memory.h"
 #include "boot/monitor.h"
 #include "boot/notify.h"
 #include "boot/selfsign.h"
@@ -120,6 +121,7 @@ static void start_server(struct member_run *run)
         .strict_reconfig_check = config->strict_reconfig_check,
         .txn_ops_max = (int)config->txn_ops_max,
         .request_bytes_max = (size_t)config->request_bytes_max,
+        .range_bytes_max = memory_share(),
         .warning_unary_ns = config->warning_unary_ns,
         .snapshot_open = storage_snapshot_open,
         .snapshot_arg = storage,

@@ -2,6 +2,7 @@
  *
  * Row: "mformat" -> "1", what this store's rows mean. A store that says otherwise is refused.
  */
+#include "boot/memory.h"
 #include "boot/storage.h"
 
 #include "base/clock.h"
@@ -37,33 +38,11 @@ static struct err check_format(struct storage *storage, struct why *why)
 /* Hashed at each compaction even where no check asks for it: it costs next to nothing. */
 enum { HASH_KEYS_MAX = 20000 };
 
-static uint64_t read_limit(const char *path)
-{
-    unsigned long long limit = 0;
-    FILE *file = fopen(path, "re");
-    if (file) {
-        if (fscanf(file, "%llu", &limit) != 1) { /* "max" */
-            limit = 0;
-        }
-        fclose(file);
-    }
-    return limit;
-}
-
-/* A quarter of the memory that this process may use: the machine's, or its cgroup's. */
+/* A quarter of the memory that this process may use. */
 static size_t value_cache_bytes(const struct config *config)
 {
-    static const char *const files[] = {
-        "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    if (config->value_cache_bytes != UINT64_MAX) {
-        return (size_t)config->value_cache_bytes;
-    }
-    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    for (size_t i = 0; i < COUNT_OF(files); i++) {
-        uint64_t limit = read_limit(files[i]);
-        bytes = limit && limit < bytes ? limit : bytes;
-    }
-    return (size_t)(bytes / 4);
+    return config->value_cache_bytes != UINT64_MAX ? (size_t)config->value_cache_bytes
+                                                   : memory_share();
 }
 
 /* etcd's: one and a half election timeouts, in whole seconds. */

@@ -23,6 +23,14 @@ static int64_t count_now(struct mvcc *mvcc, const struct bounds *bounds, struct 
     return high - low;
 }
 
+int64_t mvcc_count(struct mvcc *mvcc, struct slice key, struct slice end)
+{
+    struct log_place newest;
+    struct bounds bounds = bounds_of(key, end);
+    int64_t keys = bounds.is_one ? 1 : count_now(mvcc, &bounds, &newest);
+    return keys > 0 ? keys : 0;
+}
+
 static int64_t slice_delta(const struct log_slice *slice, const struct bounds *bounds)
 {
     int64_t delta = 0;

@@ -53,6 +53,8 @@ revision mvcc_revision(const struct mvcc *mvcc);
 revision mvcc_compact_revision(const struct mvcc *mvcc);
 /* Keys alive now. */
 int64_t mvcc_keys(const struct mvcc *mvcc);
+/* Living keys in [key, end), as mvcc_range_options has them, now: two walks down the tree. */
+int64_t mvcc_count(struct mvcc *mvcc, struct slice key, struct slice end);
 size_t mvcc_memory_bytes(const struct mvcc *mvcc);
 /* Since the open, for metrics. Any thread. */
 struct mvcc_counts {
