@@ -7,7 +7,7 @@ import time
 import grpc
 
 from lib import binary
-from lib.cluster import ClusterCase
+from lib.cluster import ClusterCase, takes_long
 
 CHECKS = ["--corrupt-check-time=1s"]
 COMPACTIONS = ["--feature-gates=CompactHashCheck=true", "--compact-hash-check-time=1s"]
@@ -58,6 +58,7 @@ class Corrupt(ClusterCase):
             self.assertEqual(caught.exception.details(), "etcdserver: corrupt cluster")
             api.Range(key=b"x")
 
+    @takes_long
     def test_the_newest_state_is_compared(self):
         cluster = self.split(CHECKS)
         alarms = self.wait_alarm(cluster)
@@ -76,6 +77,7 @@ class Corrupt(ClusterCase):
         self.assertEqual(alarms, [(cluster.members[2].member_id(), 2)])
         self.check_effect(cluster)
 
+    @takes_long
     def test_a_member_that_differs_does_not_start(self):
         cluster = self.split([])
         odd = cluster.members[2]

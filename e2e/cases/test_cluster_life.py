@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three and five members over mutual TLS, each on a host of its own: they elect, replicate, serve
 through every member, and outlive what happens to some of them."""
-import os
+import random
 import threading
 import time
-import unittest
 
 import grpc
 
-from lib.cluster import ClusterCase
-
-LONG = os.environ.get("KETCD_CLUSTER_LONG")
+from lib.cluster import ClusterCase, takes_long
 
 
 class Three(ClusterCase):
@@ -30,6 +27,7 @@ class Three(ClusterCase):
         self.assertEqual({m.clientURLs[0] for m in members},
                          {m.client_url for m in cluster.members})
 
+    @takes_long
     def test_the_leader_is_killed_again_and_again(self):
         cluster = self.cluster(3)
         for round_ in range(3):
@@ -43,6 +41,7 @@ class Three(ClusterCase):
             leader.start()
             cluster.wait_same()
 
+    @takes_long
     def test_a_majority_that_is_lost_and_back(self):
         cluster = self.cluster(3)
         self.put(cluster.members[0], b"before")
@@ -100,6 +99,7 @@ class Three(ClusterCase):
         except grpc.RpcError:
             return None
 
+    @takes_long
     def test_a_paused_leader_serves_nothing_old(self):
         """SIGSTOP for longer than the election timeout."""
         cluster = self.cluster(3)
@@ -113,6 +113,7 @@ class Three(ClusterCase):
             self.assertIn(self.try_get(old, b"x"), (b"2", None))
         cluster.wait_same()
 
+    @takes_long
     def test_a_rolling_restart_loses_nothing(self):
         cluster = self.cluster(3)
         ended = threading.Event()
@@ -143,6 +144,7 @@ class Three(ClusterCase):
             self.assertEqual(self.get(cluster.members[0], key, serializable=True), b"v", key)
         cluster.wait_same()
 
+    @takes_long
     def test_leadership_goes_where_it_is_sent(self):
         cluster = self.cluster(3)
         for _ in range(3):
@@ -179,9 +181,8 @@ class Five(ClusterCase):
             member.start()
         cluster.wait_same()
 
-    @unittest.skipUnless(LONG, "set KETCD_CLUSTER_LONG for the long ones")
+    @takes_long
     def test_members_killed_at_random_under_load(self):
-        import random  # pylint: disable=import-outside-toplevel
         cluster = self.cluster(5)
         chance = random.Random(5)
         written = []

@@ -2,12 +2,14 @@
 """Members come, go and change places."""
 import os
 import shutil
+import subprocess
 import threading
 import time
 
 import grpc
 
-from lib.cluster import ClusterCase
+from lib import binary
+from lib.cluster import ClusterCase, takes_long
 
 HEALTHY_SECONDS = 5.5  # strict reconfiguration wants members connected for five
 
@@ -59,6 +61,7 @@ class Members(ClusterCase):
         self.assertEqual(len(members), 3)
         self.assertNotIn(victim_id, [m.ID for m in members])
 
+    @takes_long
     def test_one_grows_to_three_and_back(self):
         cluster = self.cluster(1)
         first = cluster.members[0]
@@ -113,6 +116,7 @@ class Members(ClusterCase):
         self.assertFalse(learner.status().isLearner)
         cluster.wait_same()
 
+    @takes_long
     def test_strict_checks_keep_the_quorum(self):
         cluster = self.cluster(3)
         time.sleep(HEALTHY_SECONDS)
@@ -140,6 +144,7 @@ class Members(ClusterCase):
         self.assertEqual(victim.process.wait(15), 1)
         self.assertTrue(victim.log_has("has already been bootstrapped"))
 
+    @takes_long
     def test_who_does_not_belong_is_refused(self):
         cluster = self.cluster(1)
         stranger = cluster.add_host()
@@ -185,6 +190,7 @@ class Members(ClusterCase):
         fresh.restart()
         cluster.wait_same()
 
+    @takes_long
     def test_a_majority_that_is_gone_for_good(self):
         """--force-new-cluster on what is left, then growth again."""
         cluster = self.cluster(3)
@@ -229,8 +235,6 @@ class Members(ClusterCase):
         self.assertEqual(cluster.wait_same(), 52)
 
     def restore(self, member, file):
-        import subprocess  # pylint: disable=import-outside-toplevel
-        from lib import binary  # pylint: disable=import-outside-toplevel
         done = subprocess.run(
             [binary("etcdutl"), "snapshot", "restore", file, "--name", member.name,
              "--data-dir", member.data_dir, "--initial-cluster", member.initial,

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import time
+import unittest
 
 from .api import Api
 from .case import Case
@@ -12,6 +13,8 @@ from .member import Member
 from .net import Net
 
 CLIENT_PORT, PEER_PORT = 2379, 2380
+takes_long = unittest.skipUnless(os.environ.get("KETCD_CLUSTER_LONG"),
+                                 "set KETCD_CLUSTER_LONG for the cases that take long")
 HEARTBEAT = ("--heartbeat-interval=50", "--election-timeout=500")
 
 
