@@ -47,9 +47,12 @@ struct err storage_keep_snapshot(
     void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why)
 {
     struct storage *storage = arg;
+    uint64_t applied = apply_index(storage->apply);
     TRY(snap_save(storage->disk, storage->snap_dir, meta, v2, why));
-    return snap_purge(
-        storage->disk, storage->snap_dir, files_kept(storage->config), meta->index, why);
+    /* A received database that is not taken in yet is above what is applied, though another may
+     * already have come after it. */
+    return snap_purge(storage->disk, storage->snap_dir, files_kept(storage->config),
+        meta->index < applied ? meta->index : applied, why);
 }
 
 struct blob *storage_snapshot_v2(void *arg)

@@ -89,6 +89,37 @@ static void test_a_watcher_outlives_a_snapshot(void **state)
     assert_true(cluster->net.snapshots > 0);
 }
 
+static bool has_database(struct node *node, uint64_t index, bool makes)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "%016llx.snap.db", (unsigned long long)index);
+    char *path = disk_path(node->storage.snap_dir, name);
+    if (makes) {
+        assert_false(err_is(disk_write_file(disk_real(), path, SLICE("x"), 0600, NULL)));
+    }
+    bool has = disk_exists(disk_real(), path);
+    free(path);
+    return has;
+}
+
+/* The second comes before the first is taken in: the first one's database has to stay. */
+static void test_two_snapshots_in_a_row(void **state)
+{
+    struct cluster *cluster = *state;
+    struct node *node = cluster_leader(cluster);
+    struct raft_snapshot_meta second = {.index = 2000, .term = 9};
+    put_many(cluster, "a", 10);
+    apply_conf_state(node->storage.members, &second.conf);
+    assert_true(has_database(node, 2, true)); /* of long ago */
+    assert_true(has_database(node, 1000, true));
+    assert_true(has_database(node, 2000, true));
+    assert_false(
+        err_is(storage_keep_snapshot(&node->storage, &second, SLICE("{\"Root\":{}}"), NULL)));
+    assert_false(has_database(node, 2, false));
+    assert_true(has_database(node, 1000, false));
+    assert_true(has_database(node, 2000, false));
+}
+
 static bool has_failed(void *arg)
 {
     return atomic_load(&((struct node *)arg)->fatals) > 0;
@@ -201,6 +232,7 @@ int main(void)
         SMALL_LOG_TEST(test_a_watcher_outlives_a_snapshot),
         SMALL_LOG_TEST(test_a_crash_before_a_snapshot_is_taken_in),
         SMALL_LOG_TEST(test_a_crash_while_a_snapshot_is_taken_in),
+        CLUSTER_TEST(test_two_snapshots_in_a_row),
         CLUSTER_TEST(test_a_removed_member_hears_of_it),
         CLUSTER_TEST(test_a_leader_can_be_removed),
         CLUSTER_TEST(test_changes_of_the_members_follow_each_other),
