@@ -124,6 +124,29 @@ class Container(unittest.TestCase):
         self.assertIn(f"https://{name}:2380, https://{name}:2379, false", self.ctl(
             "--endpoints=https://127.0.0.1:2379", "--insecure-skip-tls-verify", "member", "list"))
 
+    def test_three_members(self):
+        """By CLUSTER, with certificates that sign themselves; one is lost and comes back."""
+        ports = {name: 25110 + 10 * i for i, name in enumerate(("a", "b", "c"))}
+        cluster = ",".join(f"{name}=https://127.0.0.1:{port + 1}" for name, port in ports.items())
+        for name, port in ports.items():
+            self.podman.start(name, ("-e", f"ETCD_PORT={port}", "-e", f"ETCD_PEER_PORT={port + 1}",
+                                     "-e", f"METRICS_PORT={port + 2}", "-e", f"ETCD_NAME={name}",
+                                     "-e", f"CLUSTER={cluster}", "-e", "AUTO_TLS=true"))
+        for name, port in ports.items():
+            self.podman.wait(name, f"http://127.0.0.1:{port + 2}/readyz")
+        self.name = "a"
+        ask = ["--insecure-skip-tls-verify", "--command-timeout=10s",
+               "--endpoints=" + ",".join(f"https://127.0.0.1:{port}" for port in ports.values())]
+        self.assertEqual("OK\n", self.ctl(*ask, "put", "/registry/a", "1"))
+        self.assertEqual(3, self.ctl(*ask, "member", "list").count("started"))
+        self.podman("kill", "-s", "KILL", "c")
+        self.podman("wait", "c")
+        self.assertEqual("OK\n", self.ctl(*ask, "put", "/registry/a", "2"))
+        self.podman("start", "c")
+        self.podman.wait("c", f"http://127.0.0.1:{ports['c'] + 2}/readyz")
+        ask[-1] = f"--endpoints=https://127.0.0.1:{ports['c']}"
+        self.assertEqual("/registry/a\n2\n", self.ctl(*ask, "get", "/registry/a"))
+
     def test_sigterm_ends_it_well_and_a_start_finds_the_data(self):
         self.start(*self.kept())
         self.ctl("put", "/registry/a", "1")
