@@ -12,13 +12,13 @@
 #include "base/mem.h"
 #include "base/pb.h"
 #include "boot/storage.h"
+#include "tests/shared/folder.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <unistd.h>
 
 struct service {
-    char path[64];
+    char path[FOLDER_PATH_MAX];
     struct config config;
     struct storage storage;
     struct api *api;
@@ -43,8 +43,7 @@ static int setup(void **state)
 {
     struct service *service = mem_new(sizeof(*service));
     struct why why = {""};
-    snprintf(service->path, sizeof(service->path), "/tmp/ketcd-api-XXXXXX");
-    assert_non_null(mkdtemp(service->path));
+    folder_make(service->path);
     load(service);
     struct storage *s = &service->storage;
     assert_false(err_is(storage_open(s, &service->config, &why)));
@@ -70,14 +69,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     struct service *service = *state;
@@ -86,7 +77,7 @@ static int teardown(void **state)
     server_free(service->storage.server);
     storage_close(&service->storage, false);
     config_fini(&service->config);
-    nftw(service->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(service->path);
     free(service);
     return 0;
 }

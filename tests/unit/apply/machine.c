@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "base/pb.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -42,24 +41,15 @@ static void close_all(struct machine *machine)
 void machine_init(struct machine *machine, int64_t quota_bytes)
 {
     *machine = (struct machine){.options.quota_bytes = quota_bytes, .arena = arena_new(0)};
-    snprintf(machine->path, sizeof(machine->path), "/tmp/ketcd-apply-XXXXXX");
-    assert_non_null(mkdtemp(machine->path));
+    folder_make(machine->path);
     open_all(machine);
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
 }
 
 void machine_fini(struct machine *machine)
 {
     close_all(machine);
     arena_free(machine->arena);
-    nftw(machine->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(machine->path);
 }
 
 void machine_restart(struct machine *machine)

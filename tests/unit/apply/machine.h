@@ -11,9 +11,10 @@
 #include <cmocka.h>
 
 #include "apply/apply.h"
+#include "tests/shared/folder.h"
 
 struct machine {
-    char path[64];
+    char path[FOLDER_PATH_MAX];
     struct apply_options options;
     struct apply *apply;
     uint64_t index;

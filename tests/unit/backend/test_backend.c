@@ -8,15 +8,15 @@
 
 #include "backend/backend.h"
 #include "base/mem.h"
+#include "tests/shared/folder.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct place {
-    char path[64];
+    char path[FOLDER_PATH_MAX];
     struct backend *backend;
 };
 
@@ -33,26 +33,17 @@ static void place_open(struct place *place)
 static int setup(void **state)
 {
     struct place *place = mem_new(sizeof(*place));
-    snprintf(place->path, sizeof(place->path), "/tmp/ketcd-backend-XXXXXX");
-    assert_non_null(mkdtemp(place->path));
+    folder_make(place->path);
     place_open(place);
     *state = place;
     return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
 }
 
 static int teardown(void **state)
 {
     struct place *place = *state;
     backend_close(place->backend);
-    nftw(place->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(place->path);
     free(place);
     return 0;
 }
@@ -179,7 +170,7 @@ static void test_backend_refuses_a_second_opener(void **state)
 static void test_backend_refuses_a_path_that_is_a_file(void **state)
 {
     struct place *place = *state;
-    char path[128];
+    char path[256];
     snprintf(path, sizeof(path), "%s/CURRENT", place->path);
     struct backend *second = NULL;
     struct backend_options options = {.path = path};

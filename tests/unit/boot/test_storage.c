@@ -9,13 +9,13 @@
 
 #include "base/mem.h"
 #include "boot/storage.h"
+#include "tests/shared/folder.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <unistd.h>
 
 struct folder {
-    char path[64];
+    char path[FOLDER_PATH_MAX];
     struct config config;
 };
 
@@ -28,8 +28,7 @@ static int setup(void **state)
     char program[] = "etcd";
     char name[] = "--name=m";
     char flag[] = "--data-dir";
-    snprintf(folder->path, sizeof(folder->path), "/tmp/ketcd-boot-XXXXXX");
-    assert_non_null(mkdtemp(folder->path));
+    folder_make(folder->path);
     char *argv[] = {program, name, flag, folder->path, NULL};
     struct config_source source = {4, argv, environ_none, "/nonexistent", 0};
     struct err err = config_load(&source, &folder->config, &notes, &why);
@@ -41,18 +40,10 @@ static int setup(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
 static void remove_in(const struct folder *folder, const char *name)
 {
     char *path = disk_path(folder->path, name);
-    nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(path);
     free(path);
 }
 
@@ -60,7 +51,7 @@ static int teardown(void **state)
 {
     struct folder *folder = *state;
     config_fini(&folder->config);
-    nftw(folder->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(folder->path);
     free(folder);
     return 0;
 }

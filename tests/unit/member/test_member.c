@@ -2,8 +2,8 @@
 #include "member/member.h"
 
 #include "base/mem.h"
+#include "tests/shared/folder.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,26 +12,17 @@
 #include <cmocka.h>
 
 struct fixture {
-    char dir[64];
+    char dir[FOLDER_PATH_MAX];
     struct backend *backend;
     struct backend_batch *batch;
     struct member_table *table;
     struct arena *arena;
 };
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
 static int setup(void **state)
 {
     struct fixture *f = mem_new(sizeof(*f));
-    snprintf(f->dir, sizeof(f->dir), "member-test-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_make(f->dir);
     assert_false(
         err_is(backend_open(&(struct backend_options){.path = f->dir}, &f->backend, NULL)));
     f->batch = backend_batch_new();
@@ -48,7 +39,7 @@ static int teardown(void **state)
     member_table_free(f->table);
     backend_batch_free(f->batch);
     backend_close(f->backend);
-    nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(f->dir);
     free(f);
     return 0;
 }

@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 
-#include <ftw.h>
 #include <unistd.h>
 
 static void store_open(struct place *place)
@@ -31,24 +30,15 @@ static void store_close(struct place *place)
 void place_init(struct place *place, struct mvcc_options options)
 {
     *place = (struct place){.options = options, .batch = backend_batch_new()};
-    snprintf(place->path, sizeof(place->path), "/tmp/ketcd-mvcc-XXXXXX");
-    assert_non_null(mkdtemp(place->path));
+    folder_make(place->path);
     store_open(place);
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
 }
 
 void place_fini(struct place *place)
 {
     store_close(place);
     backend_batch_free(place->batch);
-    nftw(place->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(place->path);
 }
 
 void place_crash(struct place *place)

@@ -11,9 +11,10 @@
 #include <cmocka.h>
 
 #include "mvcc/mvcc.h"
+#include "tests/shared/folder.h"
 
 struct place {
-    char path[64];
+    char path[FOLDER_PATH_MAX];
     struct mvcc_options options;
     struct backend *backend;
     struct backend_batch *batch;

@@ -11,8 +11,8 @@
 #include "base/mem.h"
 #include "base/pb.h"
 #include "boot/storage.h"
+#include "tests/shared/folder.h"
 
-#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -20,7 +20,7 @@
 enum { PUT_FIELD = 4, THREADS = 4, PUTS = 100 };
 
 struct member_place {
-    char path[64];
+    char path[FOLDER_PATH_MAX];
     struct config config;
     struct storage storage;
     struct server *server;
@@ -124,8 +124,7 @@ static int setup(void **state)
     struct why why = {""};
     char *environ_none[] = {NULL};
     atomic_store(&is_sync_failing, false);
-    snprintf(place->path, sizeof(place->path), "/tmp/ketcd-member-XXXXXX");
-    assert_non_null(mkdtemp(place->path));
+    folder_make(place->path);
     char program[] = "etcd";
     char name[] = "--name=m";
     char flag[] = "--data-dir";
@@ -142,14 +141,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     struct member_place *place = *state;
@@ -157,7 +148,7 @@ static int teardown(void **state)
         stop(place);
     }
     config_fini(&place->config);
-    nftw(place->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(place->path);
     free(place);
     return 0;
 }
