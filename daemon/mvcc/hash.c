@@ -209,8 +209,9 @@ static struct err hasher_finish(
 
 static struct err hash_once(struct mvcc *mvcc, revision rev, struct mvcc_hash *out, struct why *why)
 {
-    revision current = atomic_load(&mvcc->published);
+    /* In this order: what is compacted is then never above what is hashed. */
     revision compacted = atomic_load(&mvcc->compacted);
+    revision current = atomic_load(&mvcc->published);
     if (rev > 0 && rev < compacted) {
         return ERR(COMPACTED);
     }
