@@ -194,7 +194,7 @@ static void test_a_bad_network_loses_no_write(void **state)
         }
         snprintf(value, sizeof(value), "%s", next);
         if (!err_is(node_get(reader, "a", found))) {
-            assert_true(atoi(found) >= atoi(value));
+            assert_true(strtol(found, NULL, 10) >= strtol(value, NULL, 10));
         }
     }
     assert_string_not_equal(value, "none");
