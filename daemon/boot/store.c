@@ -97,6 +97,7 @@ struct err storage_store(
     storage->leases = lease_table_new(lease_ttl_min_s(config));
     TRY(lease_load(storage->leases, storage->backend, why));
     storage->members = member_table_new(identity->cluster_id, identity->node_id);
+    member_limit_learners(storage->members, config->learners_max);
     TRY(member_load(storage->members, storage->backend, why));
     TRY(open_auth(storage, why));
     rand_secret(&seed, sizeof(seed));

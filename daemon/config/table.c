@@ -19,7 +19,7 @@
 #define NO_BBOLT "the store is not a bbolt file"
 #define NO_TRACING "there is no OpenTelemetry exporter"
 #define NO_V2 "the v2 API is not served"
-#define NO_MEMBERS "only groups of one member are served yet"
+#define FIXED_TIMEOUT "five seconds are fixed: members of other makes count on them"
 #define NO_PROXY "the v2 proxy is not part of this program"
 
 static const struct row rows[] = {
@@ -38,7 +38,7 @@ static const struct row rows[] = {
         .value = "1000", .help = "Milliseconds without a leader after which an election starts."},
     {{"initial-election-tick-advance", FLAG_BOOL, C(initial_election_tick_advance)}, SECTION_MEMBER,
         "3.4", "bool", .value = "true", .help = "Shorten the first election wait at start.",
-        ACCEPTED("a group of one elects itself at once; with more members it is not served yet")},
+        ACCEPTED("a group of one elects itself at once; with more members the whole wait is kept")},
     {{"listen-peer-urls", FLAG_URLS, C(listen_peer)}, SECTION_MEMBER, "3.4", "string", true,
         .value = "http://localhost:2380", .help = "URLs to listen on for the other members."},
     {{"listen-client-urls", FLAG_URLS, C(listen_client)}, SECTION_MEMBER, "3.4", "string", true,
@@ -91,10 +91,10 @@ static const struct row rows[] = {
         .value = "true", .help = "Serve the JSON gateway."},
     {{"raft-read-timeout", FLAG_DURATION, C(raft_read_timeout_ns)}, SECTION_MEMBER, "3.5",
         .value = "5s", .help = "Read timeout of connections between members; at least 5s.",
-        ACCEPTED(NO_MEMBERS)},
+        ACCEPTED(FIXED_TIMEOUT)},
     {{"raft-write-timeout", FLAG_DURATION, C(raft_write_timeout_ns)}, SECTION_MEMBER, "3.5",
         .value = "5s", .help = "Write timeout of connections between members; at least 5s.",
-        ACCEPTED(NO_MEMBERS)},
+        ACCEPTED(FIXED_TIMEOUT)},
     {{"feature-gates", FLAG_CALL, .set = gates_set}, SECTION_MEMBER, "3.6", "string", true,
         .help = "Features to switch on or off, as Name=true,Other=false. Known are:"},
     {{"config-file", FLAG_STRING, D(config_file)}, SECTION_NONE, "3.4", .value = "",
@@ -160,8 +160,7 @@ static const struct row rows[] = {
         "string", .value = "", .help = "Suffix of the service name in those SRV records."},
     {{"strict-reconfig-check", FLAG_BOOL, C(strict_reconfig_check)}, SECTION_CLUSTERING, "3.4",
         "bool", .value = "true",
-        .help = "Refuse changes of the membership that would lose the quorum.",
-        ACCEPTED(NO_MEMBERS)},
+        .help = "Refuse changes of the membership that would lose the quorum."},
     {{"pre-vote", FLAG_BOOL, C(pre_vote)}, SECTION_CLUSTERING, "3.4", "bool", .value = "true",
         .help = "Ask before an election whether it can be won, so that a member coming back "
                 "does not disturb."},
@@ -309,12 +308,10 @@ static const struct row rows[] = {
     /* checks, compaction, limits that began as experiments */
     {{"corrupt-check-time", FLAG_DURATION, C(corrupt_check_ns)}, SECTION_EXPERIMENTAL, "3.6",
         "time.Duration", .value = "0s",
-        .help = "Time between two comparisons of the members' data; 0 makes none.",
-        ACCEPTED(NO_MEMBERS)},
+        .help = "Time between two comparisons of the members' data; 0 makes none."},
     {{"compact-hash-check-time", FLAG_DURATION, C(compact_hash_check_ns)}, SECTION_EXPERIMENTAL,
         "3.6", "time.Duration", .value = "1m", .shown = "1m",
-        .help = "Time between two comparisons of the members' compaction hashes.",
-        ACCEPTED(NO_MEMBERS)},
+        .help = "Time between two comparisons of the members' compaction hashes."},
     {{"compaction-batch-limit", FLAG_INT, C(compaction_batch_limit)}, SECTION_EXPERIMENTAL, "3.6",
         "int", .value = "1000", .help = "Revisions that one step of a compaction drops."},
     {{"compaction-sleep-interval", FLAG_DURATION, C(compaction_sleep_ns)}, SECTION_EXPERIMENTAL,
@@ -330,10 +327,10 @@ static const struct row rows[] = {
         ACCEPTED("the store frees space as it goes"),
         .help = "Megabytes to be won for which the store is defragmented at start."},
     {{"max-learners", FLAG_INT, C(learners_max)}, SECTION_EXPERIMENTAL, "3.6", "int", .value = "1",
-        .help = "Most learners in the cluster.", ACCEPTED(NO_MEMBERS)},
+        .help = "Most learners in the cluster."},
     {{"downgrade-check-time", FLAG_DURATION, C(downgrade_check_ns)}, SECTION_EXPERIMENTAL, "3.6",
         "time.Duration", .value = "5s", .help = "Time between two looks at a downgrade.",
-        ACCEPTED(NO_MEMBERS)},
+        ACCEPTED("a downgrade is over when all members are older than this one")},
     {{"snapshot-catchup-entries", FLAG_UINT, C(snapshot_catchup_entries)}, SECTION_EXPERIMENTAL,
         "3.6", "uint64", .value = "5000",
         .help = "Entries kept behind a snapshot for members that lag."},
@@ -393,8 +390,7 @@ static const struct row rows[] = {
 
     /* unsafe */
     {{"force-new-cluster", FLAG_BOOL, C(force_new_cluster)}, SECTION_UNSAFE, "3.4", "bool",
-        .value = "false", .help = "Make a cluster of one out of this member's data.",
-        ACCEPTED(NO_MEMBERS)},
+        .value = "false", .help = "Make a cluster of one out of this member's data."},
     {{"unsafe-no-fsync", FLAG_BOOL, C(unsafe_no_fsync)}, SECTION_UNSAFE, "3.5", "bool",
         .value = "false", .help = "Never wait for the disk; data is lost in a crash."},
 
