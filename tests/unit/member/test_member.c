@@ -166,6 +166,25 @@ static void test_json_is_etcds(void **state)
     assert_true(is_promote && back.is_learner);
 }
 
+static void test_a_list_is_read_as_members_answer_it(void **state)
+{
+    static const char *const bad[] = {"", "{}", "[1]", "[{\"id\":1,\"peerURLs\":3}]", "[{}"};
+    struct fixture *f = *state;
+    struct member *list;
+    size_t count = 0;
+    assert_false(err_is(member_list_from_json(
+        SLICE("[{\"id\":18446744073709551615,\"peerURLs\":[\"http://a:1\"],\"name\":\"n\","
+              "\"clientURLs\":[\"http://c:1\"]},{\"id\":2,\"peerURLs\":[\"http://b:1\"],"
+              "\"isLearner\":true}]\n"),
+        f->arena, &list, &count)));
+    assert_int_equal(count, 2);
+    assert_true(list[0].id == UINT64_MAX && list[0].client_urls_count == 1);
+    assert_true(list[1].is_learner && list[1].name[0] == '\0');
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        assert_true(err_is(member_list_from_json(slice_str(bad[i]), f->arena, &list, &count)));
+    }
+}
+
 static void test_bad_json_is_refused(void **state)
 {
     static const char *const bad[] = {"", "[]", "{\"id\":1,\"peerURLs\":\"x\"}",
@@ -286,6 +305,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_a_downgrade_is_remembered_and_a_load_replaces_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_json_is_etcds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_list_is_read_as_members_answer_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_json_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
