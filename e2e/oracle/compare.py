@@ -141,8 +141,6 @@ class Pair:
                 side.labels[operation.label] = one.ID
         if all(good):
             self.revision = theirs.header.revision or self.revision
-            if name == "AuthStatus":
-                self.theirs.first_index += 1
             if name == "Compact":
                 self.compacted = max(self.compacted, request.revision)
             ours, theirs = (forget(name, side.unlabelled(one), side.first_index)
