@@ -66,10 +66,11 @@ void version_tick(struct server *server, int64_t now_ms)
         return;
     }
     server->versions_at_ms = now_ms + (is_decided(server) ? LOOK_EVERY_MS : FIRST_LOOK_MS);
-    if (asking->versions && !atomic_load(&server->is_alone)) {
+    if (server->known.count == 0) {
+        decide(server, NULL, 0);
+    } else if (asking
+                   ->versions) { /* a learner counts too: it would not live through a higher one */
         atomic_store(&server->is_asking_versions, true);
         asking->versions(asking->arg, answered, server);
-    } else {
-        decide(server, NULL, 0);
     }
 }
