@@ -34,7 +34,7 @@ class Mixed(ClusterCase):
                     api.MemberAdd(peerURLs=[member.peer_url])
                 break
             except grpc.RpcError as error:
-                self.assertIn("unhealthy", error.details())
+                self.assertIn("unhealthy", error.details(), via.log_tail(5))
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.5)
         if before_start:

@@ -5,11 +5,12 @@ import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
 import unittest
 
-FIRST, LAST = 10, 250
+FIRST, LAST = 60, 250
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
+# The same for every run on this machine, whatever its TMPDIR.
+LOCKS = "/run/lock" if os.path.isdir("/run/lock") else "/tmp"
 
 
 def ip(*args, check=True):
@@ -40,7 +41,7 @@ class Net:
     @staticmethod
     def _claim():
         for number in range(FIRST, LAST):
-            path = os.path.join(tempfile.gettempdir(), f"ketcd-e2e-net-{number}.lock")
+            path = os.path.join(LOCKS, f"ketcd-e2e-net-{number}.lock")
             file = open(path, "w", encoding="utf-8")  # pylint: disable=consider-using-with
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
