@@ -32,7 +32,9 @@ static struct slice flat(struct talk *talk, struct payload *payload)
     uint8_t *bytes = arena_alloc(talk->arena, payload->bytes + 1);
     size_t len = 0;
     for (size_t i = 0; i < payload->count; i++) {
-        memcpy(bytes + len, payload->parts[i].bytes.data, payload->parts[i].bytes.len);
+        if (payload->parts[i].bytes.len > 0) {
+            memcpy(bytes + len, payload->parts[i].bytes.data, payload->parts[i].bytes.len);
+        }
         len += payload->parts[i].bytes.len;
     }
     assert_int_equal(len, payload->bytes);
