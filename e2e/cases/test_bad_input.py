@@ -151,8 +151,8 @@ class Wire(Case):
                              self.fails(api.Range, key=b"a", timeout=3)[0])
         stranger = Certs(os.path.join(self.folder, "stranger"))
         shutil.copy(self.node.certs.ca, stranger.ca)
-        with Api(unittest.mock.Mock(target=None, client_port=self.node.client_port,
-                                           certs=stranger)) as api:
+        target = f"127.0.0.1:{self.node.client_port}"
+        with Api(unittest.mock.Mock(target=target, certs=stranger)) as api:
             self.assertEqual(grpc.StatusCode.UNAVAILABLE,
                              self.fails(api.Range, key=b"a", timeout=3)[0])
         self.assertServes()
