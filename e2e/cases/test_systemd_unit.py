@@ -55,7 +55,7 @@ systemctl restart etcd.service; say restart "$?"
 say got-again "$(ctl get a --print-value-only)"
 third=$(state MainPID)
 kill -STOP "$third"
-for _ in $(seq 100); do
+for _ in $(seq 300); do
     sleep 0.2
     [ "$(state ActiveState)" = active ] && [ "$(state MainPID)" != "$third" ] && break
 done
