@@ -64,26 +64,26 @@ struct err auth_role_permissions(struct auth_table *table, const char *name, str
     return role ? OK : ERR(ROLE_NOT_FOUND);
 }
 
-void auth_users(struct auth_table *table, struct arena *arena, struct auth_names *out)
+static void copy_names(struct auth_table *table, const struct sorted *from, struct arena *arena,
+    struct auth_names *out)
 {
     pthread_rwlock_rdlock(&table->lock);
-    out->count = table->users_count;
+    out->count = from->count;
     out->items = arena_alloc(arena, out->count * sizeof(*out->items));
     for (size_t i = 0; i < out->count; i++) {
-        out->items[i] = arena_strdup(arena, table->users[i]->name);
+        out->items[i] = arena_strdup(arena, *(char **)from->items[i]);
     }
     pthread_rwlock_unlock(&table->lock);
 }
 
+void auth_users(struct auth_table *table, struct arena *arena, struct auth_names *out)
+{
+    copy_names(table, &table->users, arena, out);
+}
+
 void auth_roles(struct auth_table *table, struct arena *arena, struct auth_names *out)
 {
-    pthread_rwlock_rdlock(&table->lock);
-    out->count = table->roles_count;
-    out->items = arena_alloc(arena, out->count * sizeof(*out->items));
-    for (size_t i = 0; i < out->count; i++) {
-        out->items[i] = arena_strdup(arena, table->roles[i]->name);
-    }
-    pthread_rwlock_unlock(&table->lock);
+    copy_names(table, &table->roles, arena, out);
 }
 
 bool auth_has_role(struct auth_table *table, const char *name, const char *role)

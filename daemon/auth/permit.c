@@ -77,8 +77,8 @@ static void add_role(struct user *user, const struct role *role)
 
 void permit_refresh(struct auth_table *table)
 {
-    for (size_t i = 0; i < table->users_count; i++) {
-        struct user *user = table->users[i];
+    for (size_t i = 0; i < table->users.count; i++) {
+        struct user *user = table->users.items[i];
         user->reads.count = 0;
         user->writes.count = 0;
         for (size_t j = 0; j < user->roles.count; j++) {

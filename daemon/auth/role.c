@@ -3,40 +3,9 @@
 
 #include "base/pb.h"
 
-static size_t place(const struct auth_table *table, const char *name, bool *out_is_there)
-{
-    size_t low = 0;
-    size_t high = table->roles_count;
-    *out_is_there = false;
-    while (low < high && !*out_is_there) {
-        size_t mid = low + (high - low) / 2;
-        int diff = strcmp(table->roles[mid]->name, name);
-        *out_is_there = diff == 0;
-        if (diff < 0) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    return high;
-}
-
 struct role *role_find(const struct auth_table *table, const char *name)
 {
-    bool is_there;
-    size_t at = place(table, name, &is_there);
-    return is_there ? table->roles[at] : NULL;
-}
-
-void role_insert(struct auth_table *table, struct role *role)
-{
-    bool is_there;
-    size_t at = place(table, role->name, &is_there);
-    table->roles = mem_grow(table->roles, (table->roles_count + 1) * sizeof(struct role *));
-    memmove(&table->roles[at + 1], &table->roles[at],
-        (table->roles_count - at) * sizeof(struct role *));
-    table->roles[at] = role;
-    table->roles_count++;
+    return sorted_find(&table->roles, name);
 }
 
 struct permission permission_new(const Authpb__Permission *from)
@@ -82,7 +51,7 @@ struct err auth_role_add(struct auth_table *table, const char *name, struct back
     } else {
         struct role *role = mem_new(sizeof(*role));
         role->name = mem_strdup(name);
-        role_insert(table, role);
+        sorted_insert(&table->roles, role);
         row_put_role(role, batch);
         table_changed(table, batch);
     }
@@ -93,33 +62,29 @@ struct err auth_role_add(struct auth_table *table, const char *name, struct back
 /* Nobody has a role that is not there. */
 static void take_from_all(struct auth_table *table, const char *name, struct backend_batch *batch)
 {
-    for (size_t i = 0; i < table->users_count; i++) {
-        if (texts_remove(&table->users[i]->roles, name)) {
-            row_put_user(table->users[i], batch);
+    for (size_t i = 0; i < table->users.count; i++) {
+        struct user *user = table->users.items[i];
+        if (texts_remove(&user->roles, name)) {
+            row_put_user(user, batch);
         }
     }
 }
 
 struct err auth_role_delete(struct auth_table *table, const char *name, struct backend_batch *batch)
 {
-    bool is_there;
     if (auth_is_enabled(table) && strcmp(name, AUTH_ROOT) == 0) {
         return ERR(INVALID_AUTH_MGMT);
     }
     pthread_rwlock_wrlock(&table->lock);
-    size_t at = place(table, name, &is_there);
-    if (is_there) {
-        struct role *role = table->roles[at];
-        table->roles_count--;
-        memmove(&table->roles[at], &table->roles[at + 1],
-            (table->roles_count - at) * sizeof(struct role *));
+    struct role *role = sorted_take(&table->roles, name);
+    if (role) {
         row_delete_role(name, batch);
         take_from_all(table, name, batch);
         table_changed(table, batch);
         role_free(role); /* spans lent its keys until the change was done */
     }
     pthread_rwlock_unlock(&table->lock);
-    return is_there ? OK : ERR(ROLE_NOT_FOUND);
+    return role ? OK : ERR(ROLE_NOT_FOUND);
 }
 
 /* etcd's rule: an end that is not behind the key must be "\0", which means all that follow. */

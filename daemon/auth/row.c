@@ -94,9 +94,16 @@ static char *name_of(ProtobufCBinaryData bytes)
     return name;
 }
 
-static bool is_name(ProtobufCBinaryData bytes)
+/* A name that stands in sorted only once. */
+static bool is_new(const struct sorted *sorted, ProtobufCBinaryData bytes)
 {
-    return bytes.len && !memchr(bytes.data, '\0', bytes.len);
+    if (!bytes.len || memchr(bytes.data, '\0', bytes.len)) {
+        return false;
+    }
+    char *name = name_of(bytes);
+    bool is_new = !sorted_find(sorted, name);
+    free(name);
+    return is_new;
 }
 
 struct err row_load_user(struct auth_table *table, struct slice value)
@@ -104,7 +111,7 @@ struct err row_load_user(struct auth_table *table, struct slice value)
     Authpb__User *row;
     struct arena *arena = arena_new(0);
     struct err err = pb_unpack(&authpb__user__descriptor, arena, value, &row);
-    if (!err_is(err) && !is_name(row->name)) {
+    if (!err_is(err) && !is_new(&table->users, row->name)) {
         err = ERR(BAD_FORMAT);
     }
     if (!err_is(err)) {
@@ -116,7 +123,7 @@ struct err row_load_user(struct auth_table *table, struct slice value)
         for (size_t i = 0; i < row->n_roles; i++) {
             texts_add(&user->roles, row->roles[i]);
         }
-        user_insert(table, user);
+        sorted_insert(&table->users, user);
     }
     arena_free(arena);
     return err;
@@ -127,7 +134,7 @@ struct err row_load_role(struct auth_table *table, struct slice value)
     Authpb__Role *row;
     struct arena *arena = arena_new(0);
     struct err err = pb_unpack(&authpb__role__descriptor, arena, value, &row);
-    if (!err_is(err) && !is_name(row->name)) {
+    if (!err_is(err) && !is_new(&table->roles, row->name)) {
         err = ERR(BAD_FORMAT);
     }
     if (!err_is(err)) {
@@ -138,7 +145,7 @@ struct err row_load_role(struct auth_table *table, struct slice value)
         for (size_t i = 0; i < role->count; i++) {
             role->permissions[i] = permission_new(row->keypermission[i]);
         }
-        role_insert(table, role);
+        sorted_insert(&table->roles, role);
     }
     arena_free(arena);
     return err;
@@ -149,7 +156,7 @@ static struct err import_user(struct slice value, struct backend_batch *batch)
     struct auth_table *scratch = auth_table_new();
     struct err err = row_load_user(scratch, value);
     if (!err_is(err)) {
-        row_put_user(scratch->users[0], batch);
+        row_put_user(scratch->users.items[0], batch);
     }
     auth_table_free(scratch);
     return err;
@@ -160,7 +167,7 @@ static struct err import_role(struct slice value, struct backend_batch *batch)
     struct auth_table *scratch = auth_table_new();
     struct err err = row_load_role(scratch, value);
     if (!err_is(err)) {
-        row_put_role(scratch->roles[0], batch);
+        row_put_role(scratch->roles.items[0], batch);
     }
     auth_table_free(scratch);
     return err;

@@ -5,18 +5,13 @@
 #define AUTH_STATE_H
 
 #include "auth/auth.h"
+#include "auth/sorted.h"
 #include "base/mem.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 #define AUTH_ROOT "root"
-
-/* Texts in order, owned. */
-struct texts {
-    char **items;
-    size_t count;
-};
 
 /* [begin, end); no end: all that follow. */
 struct span {
@@ -57,25 +52,13 @@ struct auth_table {
     pthread_rwlock_t lock;
     _Atomic bool is_enabled;
     _Atomic uint64_t revision;
-    struct user **users; /* by name */
-    size_t users_count;
-    struct role **roles; /* by name */
-    size_t roles_count;
+    struct sorted users;
+    struct sorted roles;
 };
 
-/* Where name stands, or would. */
-size_t texts_find(const struct texts *texts, const char *name, bool *out_is_there);
-void texts_add(struct texts *texts, const char *name);
-/* False when it is not there. */
-bool texts_remove(struct texts *texts, const char *name);
-void texts_fini(struct texts *texts);
-
 struct user *user_find(const struct auth_table *table, const char *name);
-/* Takes it; no such name may be there. */
-void user_insert(struct auth_table *table, struct user *user);
 void user_free(struct user *user);
 struct role *role_find(const struct auth_table *table, const char *name);
-void role_insert(struct auth_table *table, struct role *role);
 void role_free(struct role *role);
 struct permission permission_new(const Authpb__Permission *from);
 struct slice permission_key(const struct permission *permission);

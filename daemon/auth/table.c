@@ -3,62 +3,6 @@
 
 #include "base/codec.h"
 
-size_t texts_find(const struct texts *texts, const char *name, bool *out_is_there)
-{
-    size_t low = 0;
-    size_t high = texts->count;
-    *out_is_there = false;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        int diff = strcmp(texts->items[mid], name);
-        if (diff == 0) {
-            *out_is_there = true;
-            return mid;
-        }
-        if (diff < 0) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    return low;
-}
-
-void texts_add(struct texts *texts, const char *name)
-{
-    bool is_there;
-    size_t at = texts_find(texts, name, &is_there);
-    if (is_there) {
-        return;
-    }
-    texts->items = mem_grow(texts->items, (texts->count + 1) * sizeof(*texts->items));
-    memmove(&texts->items[at + 1], &texts->items[at], (texts->count - at) * sizeof(*texts->items));
-    texts->items[at] = mem_strdup(name);
-    texts->count++;
-}
-
-bool texts_remove(struct texts *texts, const char *name)
-{
-    bool is_there;
-    size_t at = texts_find(texts, name, &is_there);
-    if (is_there) {
-        free(texts->items[at]);
-        texts->count--;
-        memmove(
-            &texts->items[at], &texts->items[at + 1], (texts->count - at) * sizeof(*texts->items));
-    }
-    return is_there;
-}
-
-void texts_fini(struct texts *texts)
-{
-    for (size_t i = 0; i < texts->count; i++) {
-        free(texts->items[i]);
-    }
-    free(texts->items);
-    *texts = (struct texts){0};
-}
-
 struct auth_table *auth_table_new(void)
 {
     struct auth_table *table = mem_new(sizeof(*table));
@@ -68,18 +12,16 @@ struct auth_table *auth_table_new(void)
 
 static void empty(struct auth_table *table)
 {
-    for (size_t i = 0; i < table->users_count; i++) {
-        user_free(table->users[i]);
+    for (size_t i = 0; i < table->users.count; i++) {
+        user_free(table->users.items[i]);
     }
-    for (size_t i = 0; i < table->roles_count; i++) {
-        role_free(table->roles[i]);
+    for (size_t i = 0; i < table->roles.count; i++) {
+        role_free(table->roles.items[i]);
     }
-    free(table->users);
-    free(table->roles);
-    table->users = NULL;
-    table->roles = NULL;
-    table->users_count = 0;
-    table->roles_count = 0;
+    free(table->users.items);
+    free(table->roles.items);
+    table->users = (struct sorted){0};
+    table->roles = (struct sorted){0};
     atomic_store(&table->is_enabled, false);
     atomic_store(&table->revision, 0);
 }

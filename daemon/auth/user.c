@@ -1,40 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/state.h"
 
-static size_t place(const struct auth_table *table, const char *name, bool *out_is_there)
-{
-    size_t low = 0;
-    size_t high = table->users_count;
-    *out_is_there = false;
-    while (low < high && !*out_is_there) {
-        size_t mid = low + (high - low) / 2;
-        int diff = strcmp(table->users[mid]->name, name);
-        *out_is_there = diff == 0;
-        if (diff < 0) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    return high;
-}
-
 struct user *user_find(const struct auth_table *table, const char *name)
 {
-    bool is_there;
-    size_t at = place(table, name, &is_there);
-    return is_there ? table->users[at] : NULL;
-}
-
-void user_insert(struct auth_table *table, struct user *user)
-{
-    bool is_there;
-    size_t at = place(table, user->name, &is_there);
-    table->users = mem_grow(table->users, (table->users_count + 1) * sizeof(struct user *));
-    memmove(&table->users[at + 1], &table->users[at],
-        (table->users_count - at) * sizeof(struct user *));
-    table->users[at] = user;
-    table->users_count++;
+    return sorted_find(&table->users, name);
 }
 
 void user_free(struct user *user)
@@ -70,7 +39,7 @@ struct err auth_user_add(struct auth_table *table, const char *name, struct slic
         user->password = is_no_password ? NULL : blob_new(password);
         user->has_options = true;
         user->is_no_password = is_no_password;
-        user_insert(table, user);
+        sorted_insert(&table->users, user);
         row_put_user(user, batch);
         table_changed(table, batch);
     }
@@ -80,22 +49,18 @@ struct err auth_user_add(struct auth_table *table, const char *name, struct slic
 
 struct err auth_user_delete(struct auth_table *table, const char *name, struct backend_batch *batch)
 {
-    bool is_there;
     if (auth_is_enabled(table) && strcmp(name, AUTH_ROOT) == 0) {
         return ERR(INVALID_AUTH_MGMT);
     }
     pthread_rwlock_wrlock(&table->lock);
-    size_t at = place(table, name, &is_there);
-    if (is_there) {
-        user_free(table->users[at]);
-        table->users_count--;
-        memmove(&table->users[at], &table->users[at + 1],
-            (table->users_count - at) * sizeof(struct user *));
+    struct user *user = sorted_take(&table->users, name);
+    if (user) {
         row_delete_user(name, batch);
+        user_free(user);
         table_changed(table, batch);
     }
     pthread_rwlock_unlock(&table->lock);
-    return is_there ? OK : ERR(USER_NOT_FOUND);
+    return user ? OK : ERR(USER_NOT_FOUND);
 }
 
 struct err auth_user_change_password(

@@ -374,6 +374,11 @@ static void test_malformed_rows_are_refused(void **state)
     backend_batch_put(f->batch, SLICE("mauth_user/x"), NONE);
     ok(backend_write(f->backend, f->batch, NULL));
     assert_true(IS(auth_load(f->table, f->backend, &why), BAD_FORMAT)); /* no name */
+    backend_batch_reset(f->batch);
+    backend_batch_put(f->batch, SLICE("mauth_user/x"), SLICE("\x0a\x01y"));
+    backend_batch_put(f->batch, SLICE("mauth_user/y"), SLICE("\x0a\x01y"));
+    ok(backend_write(f->backend, f->batch, NULL));
+    assert_true(IS(auth_load(f->table, f->backend, &why), BAD_FORMAT)); /* one name twice */
 }
 
 int main(void)
