@@ -345,6 +345,7 @@ void *core_main(void *arg)
     while (!mailbox_is_closed(&server->core_box)) {
         int64_t wait_ms = server->next_tick_ms - clock_mono_ms();
         mailbox_take(&server->core_box, &items, wait_ms > 0 ? wait_ms : 0);
+        note_applied(server); /* before a follower's conf change is taken, or it is dropped */
         while ((node = list_pop(&items))) {
             take_item(server, turn, LIST_ITEM(node, struct core_item, node));
         }
