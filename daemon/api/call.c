@@ -37,8 +37,7 @@ struct api *api_new_service(const struct api_options *options)
 void api_stop(struct api *api)
 {
     atomic_store(&api->is_stopping, true);
-    worker_free(api->passwords);
-    api->passwords = NULL;
+    worker_stop(api->passwords);
 }
 
 void api_free(struct api *api)

@@ -40,15 +40,24 @@ static void *work(void *arg)
     }
 }
 
+void worker_stop(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->mutex);
+    mailbox_close(&worker->box); /* no thread is started any more */
+    bool is_started = worker->is_started;
+    worker->is_started = false;
+    pthread_mutex_unlock(&worker->mutex);
+    if (is_started) {
+        pthread_join(worker->thread, NULL);
+    }
+}
+
 void worker_free(struct worker *worker)
 {
     if (!worker) {
         return;
     }
-    mailbox_close(&worker->box);
-    if (worker->is_started) {
-        pthread_join(worker->thread, NULL);
-    }
+    worker_stop(worker);
     mailbox_fini(&worker->box);
     pthread_mutex_destroy(&worker->mutex);
     free(worker);
@@ -57,7 +66,8 @@ void worker_free(struct worker *worker)
 static bool start(struct worker *worker)
 {
     pthread_mutex_lock(&worker->mutex);
-    if (!worker->is_started && pthread_create(&worker->thread, NULL, work, worker) == 0) {
+    if (!worker->is_started && !mailbox_is_closed(&worker->box) &&
+        pthread_create(&worker->thread, NULL, work, worker) == 0) {
         pthread_setname_np(worker->thread, "passwords");
         worker->is_started = true;
     }

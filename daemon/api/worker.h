@@ -10,7 +10,9 @@
 struct worker;
 
 struct worker *worker_new(void);
-/* What waits is run first. NULL is fine. */
+/* Runs what waits, ends the thread; a push after that is false. */
+void worker_stop(struct worker *worker);
+/* Stops it first. NULL is fine. */
 void worker_free(struct worker *worker);
 /* Any thread. False when too much waits: the job stays the caller's. */
 bool worker_push(struct worker *worker, struct server_job *job);
