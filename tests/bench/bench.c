@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Loads a member and prints one line: what, calls, rate, p50, p99, the member's CPU a call and
- * resident memory, the generator's own CPU a call.
+ * Loads a member, or all of a cluster, and prints one line: what, calls, rate, p50, p99, the
+ * members' CPU a call and resident memory, the generator's own CPU a call.
  *
- *   bench LOAD ENDPOINT [--conns N] [--streams N] [--seconds S] [--calls N] [--rate N] [--size
- * BYTES]
- *         [--keys N] [--threads N] [--limit N] [--watchers N] [--single] [--prev-kv] [--pid PID]
- *         [--json] [--cacert F --cert F --key F]
+ *   bench LOAD ENDPOINT[,ENDPOINT…] [--conns N] [--streams N] [--seconds S] [--calls N]
+ *         [--rate N] [--size BYTES] [--keys N] [--threads N] [--limit N] [--watchers N] [--single]
+ *         [--prev-kv] [--pid PID[,PID…]] [--json] [--cacert F --cert F --key F]
  *
  * LOAD: put, create, update, get, getser, list, count; fill (each key once, in order), paged (pages
  * at one revision, one after the other), watch (puts at --rate, seen by --watchers)
@@ -48,8 +47,8 @@ struct setting {
     bool is_single; /* each watcher its own key */
     bool is_prev_kv;
     bool is_json;
-    uint8_t *pool; /* values are cut out of it: nothing that packs well */
-    long pid;
+    uint8_t *pool;      /* values are cut out of it: nothing that packs well */
+    const char *pids;   /* with commas */
     struct walk *walks; /* a runner */
 };
 
@@ -212,13 +211,13 @@ static uint8_t *pool_new(size_t size)
     return pool;
 }
 
-static double cpu_seconds(long pid)
+static double cpu_seconds_of(long pid)
 {
     char path[64];
     unsigned long user = 0;
     unsigned long system = 0;
     snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
-    FILE *file = pid ? fopen(path, "re") : NULL;
+    FILE *file = fopen(path, "re");
     if (file) {
         if (fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
                 &system) != 2) {
@@ -237,12 +236,12 @@ static double own_cpu_seconds(void)
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-static double resident_mb(long pid)
+static double resident_mb_of(long pid)
 {
     char path[64];
     long pages = 0;
     snprintf(path, sizeof(path), "/proc/%ld/statm", pid);
-    FILE *file = pid ? fopen(path, "re") : NULL;
+    FILE *file = fopen(path, "re");
     if (file) {
         if (fscanf(file, "%*d %ld", &pages) != 1) {
             pages = 0;
@@ -250,6 +249,22 @@ static double resident_mb(long pid)
         fclose(file);
     }
     return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1e6;
+}
+
+static double sum_of(const char *pids, double (*of)(long pid))
+{
+    double sum = 0;
+    while (pids && *pids) {
+        char *end;
+        sum += of(strtol(pids, &end, 10));
+        pids = end == pids ? NULL : end + (*end == ',');
+    }
+    return sum;
+}
+
+static double cpu_seconds(const char *pids)
+{
+    return sum_of(pids, cpu_seconds_of);
 }
 
 static void print(const struct setting *s, const struct load_options *load,
@@ -263,13 +278,14 @@ static void print(const struct setting *s, const struct load_options *load,
                "\"rss_mb\":%.1f,\"mb_s\":%.1f}\n",
             s->load, load->connections, load->streams, r->calls, r->errors, r->seconds,
             (double)r->calls / r->seconds, r->p50_us, r->p99_us, r->max_us, cpu * 1e6 / calls,
-            own_cpu * 1e6 / calls, resident_mb(s->pid), (double)r->bytes / 1e6 / r->seconds);
+            own_cpu * 1e6 / calls, sum_of(s->pids, resident_mb_of),
+            (double)r->bytes / 1e6 / r->seconds);
         return;
     }
     printf("%-8s %ux%u  %8" PRIu64 " calls  %9.0f/s  p50 %8.0f us  p99 %8.0f us  cpu %7.1f us/call"
            "  rss %6.0f MB  %7.1f MB/s  (generator %.1f us/call)",
         s->load, load->connections, load->streams, r->calls, (double)r->calls / r->seconds,
-        r->p50_us, r->p99_us, cpu * 1e6 / calls, resident_mb(s->pid),
+        r->p50_us, r->p99_us, cpu * 1e6 / calls, sum_of(s->pids, resident_mb_of),
         (double)r->bytes / 1e6 / r->seconds, own_cpu * 1e6 / calls);
     printf(r->errors ? "  %" PRIu64 " ERRORS\n" : "\n", r->errors);
 }
@@ -321,7 +337,7 @@ static void setting_option(int option, double number, struct setting *s)
         s->limit = (int64_t)number;
         break;
     case 'p':
-        s->pid = (long)number;
+        s->pids = optarg;
         break;
     case 'w':
         s->watchers = (unsigned)number;
@@ -368,7 +384,7 @@ static void parse(int argc, char **argv, struct load_options *load, struct setti
         usage();
     }
     setting->load = argv[optind];
-    load->endpoint = argv[optind + 1];
+    load->endpoints = argv[optind + 1];
 }
 
 /* Puts at a rate from two connections; what counts is what the watchers get. */
@@ -377,15 +393,15 @@ static void run_watch(
 {
     struct load_options puts = *load;
     struct load_result put;
-    struct watch_options options = {
-        load->endpoint, load->tls, load->connections, load->streams, s->watchers, watch_request, s};
+    struct watch_options options = {load->endpoints, load->tls, load->connections, load->streams,
+        s->watchers, watch_request, s};
     struct watch_load *watch = watch_start(&options);
-    *out_cpu = cpu_seconds(s->pid);
+    *out_cpu = cpu_seconds(s->pids);
     puts.connections = 2;
     puts.streams = 16;
     load_run(&puts, &put);
     watch_finish(watch, put.calls * (s->is_single ? 1 : s->watchers), out);
-    *out_cpu = cpu_seconds(s->pid) - *out_cpu;
+    *out_cpu = cpu_seconds(s->pids) - *out_cpu;
     out->seconds = put.seconds;
     out->errors += put.errors;
 }
@@ -393,9 +409,9 @@ static void run_watch(
 static void run_load(
     struct setting *s, const struct load_options *load, struct load_result *out, double *out_cpu)
 {
-    *out_cpu = cpu_seconds(s->pid);
+    *out_cpu = cpu_seconds(s->pids);
     load_run(load, out);
-    *out_cpu = cpu_seconds(s->pid) - *out_cpu;
+    *out_cpu = cpu_seconds(s->pids) - *out_cpu;
 }
 
 int main(int argc, char **argv)

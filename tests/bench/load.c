@@ -19,6 +19,7 @@ enum {
     SILENCE_MS = 60000, /* then the member is given up */
     MESSAGE_MAX = 1 << 30,
     GRPC_HEAD = 5,
+    ENDPOINT_SIZE = 300,
 };
 
 struct runner {
@@ -215,11 +216,23 @@ static void *work(void *arg)
     return NULL;
 }
 
+/* The number-th of a list with commas, from its beginning again when it ends. */
+static void pick_endpoint(const char *list, size_t number, char out[ENDPOINT_SIZE])
+{
+    const char *at = list;
+    for (; number > 0; number--) {
+        at = strchr(at, ',') ? strchr(at, ',') + 1 : list;
+    }
+    snprintf(out, ENDPOINT_SIZE, "%.*s", (int)strcspn(at, ","), at);
+}
+
 static void conn_open(struct worker *worker, size_t number)
 {
     const struct load_options *options = worker->options;
     struct conn *conn = &worker->conns[worker->conns_count++];
-    struct h2_target target = {options->endpoint, options->tls, options->method};
+    char endpoint[ENDPOINT_SIZE];
+    pick_endpoint(options->endpoints, number, endpoint);
+    struct h2_target target = {endpoint, options->tls, options->method};
     struct h2_handler handler = {on_data, on_end, conn};
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
     *conn = (struct conn){.worker = worker, .h2 = h2_open(&target, &handler)};

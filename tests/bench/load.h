@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 struct load_options {
-    const char *endpoint; /* host:port */
-    SSL_CTX *tls;         /* NULL: plain text */
+    const char *endpoints; /* host:port, more behind commas: connections go to them in turns */
+    SSL_CTX *tls;          /* NULL: plain text */
     unsigned connections;
     unsigned streams;
     unsigned threads;
