@@ -139,6 +139,13 @@ void apply_set_time(struct apply *apply, int64_t now_ms, int64_t unix_s);
  * Errors: IO, NO_DISK: the member has to stop. */
 MUST struct err apply_commit(struct apply *apply, struct why *why);
 
+/* What an entry does to the members and nothing else: where everything else of it was applied
+ * before. Errors: BAD_FORMAT. */
+MUST struct err apply_members_entry(struct member_table *table, struct backend_batch *batch,
+    const struct raft_entry *entry, struct why *why);
+/* Whether it writes a key of the v2 API, which is not served here. */
+bool apply_is_v2_write(const struct raft_entry *entry);
+
 /* Alarms and quota. */
 
 struct apply_alarm {

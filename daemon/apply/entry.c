@@ -151,28 +151,6 @@ static void lease_checkpoints(
     }
 }
 
-static void member_attributes(
-    struct applying *a, const Membershippb__ClusterMemberAttrSetRequest *request)
-{
-    const Membershippb__Attributes *attributes = request->member_attributes;
-    if (attributes) {
-        member_set_attributes(a->apply->options.members, request->member_id,
-            &(struct member){
-                .name = attributes->name,
-                .client_urls = (const char *const *)attributes->client_urls,
-                .client_urls_count = attributes->n_client_urls,
-            },
-            a->apply->batch);
-    }
-}
-
-static void downgrade_info(struct applying *a, const Membershippb__DowngradeInfoSetRequest *request)
-{
-    struct member_downgrade downgrade = {.is_enabled = request->enabled};
-    snprintf(downgrade.target, sizeof(downgrade.target), "%s", request->ver);
-    member_set_downgrade(a->apply->options.members, &downgrade, a->apply->batch);
-}
-
 /* With a CORRUPT alarm no request is served, so that damage does not spread. */
 static bool is_refused_when_corrupt(const Etcdserverpb__InternalRaftRequest *r)
 {
@@ -214,13 +192,8 @@ static struct err dispatch(struct applying *a)
         lease_checkpoints(a, r->lease_checkpoint);
     } else if (r->alarm) {
         apply_alarm_request(a, r->alarm);
-    } else if (r->cluster_version_set) {
-        member_set_cluster_version(
-            a->apply->options.members, r->cluster_version_set->ver, a->apply->batch);
-    } else if (r->downgrade_info_set) {
-        downgrade_info(a, r->downgrade_info_set);
-    } else if (r->cluster_member_attr_set) {
-        member_attributes(a, r->cluster_member_attr_set);
+    } else {
+        apply_members_request(a->apply->options.members, a->apply->batch, r);
     }
     return OK;
 }
@@ -249,7 +222,7 @@ static struct err apply_normal(struct apply *apply, const struct raft_entry *ent
         return OK; /* a new leader's first entry */
     }
     if (apply_v2_is(blob_slice(entry->data))) {
-        return apply_v2_entry(apply, entry, why);
+        return apply_v2_entry(apply->options.members, apply->batch, entry, why);
     }
     struct arena *arena = arena_new(0);
     struct err err = pb_unpack_log(

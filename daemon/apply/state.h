@@ -45,8 +45,14 @@ MUST struct err apply_conf_entry(struct apply *apply, const struct raft_entry *e
     const struct apply_sink *sink, struct why *why);
 /* v2.c: whether an entry's data is a bare v2 request, and what it does. */
 bool apply_v2_is(struct slice data);
-MUST struct err apply_v2_entry(
-    struct apply *apply, const struct raft_entry *entry, struct why *why);
+MUST struct err apply_v2_entry(struct member_table *table, struct backend_batch *batch,
+    const struct raft_entry *entry, struct why *why);
+/* conf.c: the same for a conf change alone. */
+MUST struct err apply_members_conf(struct member_table *table, struct backend_batch *batch,
+    const struct raft_entry *entry, struct why *why);
+/* members.c: a request that is about members; others are passed over. */
+void apply_members_request(struct member_table *table, struct backend_batch *batch,
+    const Etcdserverpb__InternalRaftRequest *request);
 int64_t apply_cost(const ProtobufCMessage *request);
 /* Counts the request; whether it fitted. */
 bool apply_take_quota(struct apply *apply, const ProtobufCMessage *request);

@@ -55,33 +55,56 @@ static bool parse_member_path(const char *path, uint64_t *out_id)
     return *out_id && strcmp(end, "/attributes") == 0;
 }
 
-static void put(struct apply *apply, const Etcdserverpb__Request *request, struct arena *arena)
+static void put(struct member_table *table, struct backend_batch *batch,
+    const Etcdserverpb__Request *request, struct arena *arena)
 {
     struct member member;
     struct member_version version;
     bool is_promote;
     uint64_t id;
-    struct member_table *table = apply->options.members;
     if (strcmp(request->path, "/0/version") == 0 && member_version_parse(request->val, &version)) {
-        member_set_cluster_version(table, request->val, apply->batch);
+        member_set_cluster_version(table, request->val, batch);
     } else if (parse_member_path(request->path, &id) &&
                !err_is(member_from_json(slice_str(request->val), arena, &member, &is_promote))) {
-        member_set_attributes(table, id, &member, apply->batch);
+        member_set_attributes(table, id, &member, batch);
     }
 }
 
-struct err apply_v2_entry(struct apply *apply, const struct raft_entry *entry, struct why *why)
+static MUST struct err unpack(const struct raft_entry *entry, struct arena *arena,
+    Etcdserverpb__Request **out, struct why *why)
+{
+    struct err err =
+        pb_unpack_log(&etcdserverpb__request__descriptor, arena, blob_slice(entry->data), out);
+    return err_is(err) ? why_set(why, ERR(BAD_FORMAT), "entry %llu holds a malformed v2 request",
+                             (unsigned long long)entry->index)
+                       : OK;
+}
+
+struct err apply_v2_entry(struct member_table *table, struct backend_batch *batch,
+    const struct raft_entry *entry, struct why *why)
 {
     Etcdserverpb__Request *request;
     struct arena *arena = arena_new(0);
-    struct err err =
-        pb_unpack_log(&etcdserverpb__request__descriptor, arena, blob_slice(entry->data), &request);
-    if (err_is(err)) {
-        err = why_set(why, ERR(BAD_FORMAT), "entry %llu holds a malformed v2 request",
-            (unsigned long long)entry->index);
-    } else if (strcmp(request->method, "PUT") == 0 && request->path && request->val) {
-        put(apply, request, arena);
+    struct err err = unpack(entry, arena, &request, why);
+    if (!err_is(err) && strcmp(request->method, "PUT") == 0 && request->path && request->val) {
+        put(table, batch, request, arena);
     }
     arena_free(arena);
     return err;
+}
+
+bool apply_is_v2_write(const struct raft_entry *entry)
+{
+    Etcdserverpb__Request *request;
+    bool is_write = false;
+    if (entry->type != RAFT_ENTRY_NORMAL || !entry->data || !apply_v2_is(blob_slice(entry->data))) {
+        return false;
+    }
+    struct arena *arena = arena_new(0);
+    if (!err_is(unpack(entry, arena, &request, NULL))) {
+        bool makes = strcmp(request->method, "PUT") == 0 || strcmp(request->method, "POST") == 0;
+        is_write = makes && request->path && strncmp(request->path, "/0/", 3) != 0;
+    }
+    arena_free(arena);
+    return is_write;
 }

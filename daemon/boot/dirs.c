@@ -51,22 +51,6 @@ static struct err take_lock(struct storage *storage, struct why *why)
     return err;
 }
 
-/* A directory of etcd's own is never touched. */
-static struct err refuse_foreign(struct storage *storage, struct why *why)
-{
-    char *db = disk_path(storage->snap_dir, "db");
-    struct err err = OK;
-    if (disk_exists(storage->disk, db) && !disk_exists(storage->disk, storage->store_dir)) {
-        err = why_set(why, ERR(BAD_CONFIG),
-            "the data directory %s holds etcd's own store (%s); it is left as it is: restore a "
-            "snapshot of it "
-            "(etcdctl snapshot save, then etcdutl snapshot restore) into another directory",
-            storage->config->data_dir, db);
-    }
-    free(db);
-    return err;
-}
-
 struct err storage_dirs(struct storage *storage, struct why *why)
 {
     const struct config *config = storage->config;
@@ -79,6 +63,6 @@ struct err storage_dirs(struct storage *storage, struct why *why)
     warn_of_mode(config->data_dir);
     TRY(make_dir(storage, storage->member_dir, why));
     TRY(take_lock(storage, why));
-    TRY(refuse_foreign(storage, why));
+    TRY(storage_guard(storage, why));
     return make_dir(storage, storage->snap_dir, why);
 }

@@ -54,17 +54,30 @@ static struct err bootstrap_raft(struct storage *storage, struct why *why)
     return raft_bootstrap(storage->raft, peers, founding->members_count);
 }
 
+/* Without their log neither says which member of which cluster it is, nor since when. */
+static struct err refuse_lone_store(struct storage *storage, struct why *why)
+{
+    char *db = disk_path(storage->snap_dir, "db");
+    const char *found = disk_exists(storage->disk, storage->store_dir) ? storage->store_dir
+                        : disk_exists(storage->disk, db)               ? db
+                                                                       : NULL;
+    struct err err = OK;
+    if (found) {
+        err = why_set(why, ERR(BAD_FORMAT),
+            "%s holds no log, but there is a store, %s: one of them was lost; restore the member "
+            "from a snapshot",
+            storage->wal_dir, found);
+    }
+    free(db);
+    return err;
+}
+
 static struct err bootstrap(struct storage *storage, struct why *why)
 {
     struct wal_options options = wal_options_of(storage);
     struct founding *founding = &storage->founding;
     TRY(config_verify_bootstrap(storage->config, why));
-    if (disk_exists(storage->disk, storage->store_dir)) {
-        return why_set(why, ERR(BAD_FORMAT),
-            "%s holds no log, but %s holds a store: one of them was lost; restore the member from "
-            "a snapshot",
-            storage->wal_dir, storage->store_dir);
-    }
+    TRY(refuse_lone_store(storage, why));
     TRY(found_cluster(storage->config, storage->dial, storage->dial_arg, founding, why));
     struct wal_identity identity = {founding->self_id, founding->cluster_id};
     TRY(wal_create(&options, &identity, &storage->wal, why));
@@ -184,7 +197,10 @@ static struct err restart(struct storage *storage, struct why *why)
     if (log.torn_bytes) {
         LOG_WARN("repaired the end of the log", LOG_UINT("bytes-cut-off", log.torn_bytes));
     }
-    struct err err = storage_store(storage, &log.identity, why);
+    struct err err = storage_adopt(storage, &log, why);
+    if (!err_is(err)) {
+        err = storage_store(storage, &log.identity, why);
+    }
     if (!err_is(err) && storage->config->force_new_cluster) {
         err = storage_force_alone(storage, &log, why);
     }

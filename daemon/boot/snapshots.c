@@ -15,8 +15,10 @@ static void cluster_of(struct storage *storage, struct arena *arena, struct snap
     size_t count = member_list(storage->members, arena, &members);
     struct snap_member *list = arena_alloc(arena, count * sizeof(*list));
     const char *version = member_cluster_version(storage->members);
+    struct member_downgrade downgrade;
     uint64_t *removed;
     size_t removed_count = member_removed(storage->members, arena, &removed);
+    member_downgrade_get(storage->members, &downgrade);
     for (size_t i = 0; i < count; i++) {
         list[i] = (struct snap_member){
             .id = members[i].id,
@@ -34,6 +36,7 @@ static void cluster_of(struct storage *storage, struct arena *arena, struct snap
         .removed = removed,
         .removed_count = removed_count,
         .version = strcmp(version, "not_decided") == 0 ? NULL : version,
+        .downgrade = downgrade.is_enabled ? arena_strdup(arena, downgrade.target) : NULL,
     };
 }
 

@@ -8,8 +8,8 @@
 struct err storage_open_dialing(struct storage *storage, const struct config *config,
     SSL_CTX *(*dial)(void *arg), void *dial_arg, struct why *why)
 {
-    *storage =
-        (struct storage){.config = config, .disk = disk_real(), .dial = dial, .dial_arg = dial_arg};
+    *storage = (struct storage){
+        .config = config, .disk = disk_real(), .db_guard = -1, .dial = dial, .dial_arg = dial_arg};
     TRY(storage_dirs(storage, why));
     return storage_log(storage, why);
 }
@@ -35,6 +35,7 @@ void storage_close(struct storage *storage, bool is_clean)
     backend_close(storage->backend);
     raft_free(storage->raft);
     wal_close(storage->wal);
+    storage_unguard(storage);
     disk_close(storage->lock);
     snap_file_fini(&storage->snapshot);
     arena_free(storage->founding.arena);

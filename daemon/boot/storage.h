@@ -18,6 +18,7 @@ struct storage {
     const struct config *config;
     struct disk *disk;
     struct disk_file *lock;
+    int db_guard; /* etcd's own database, locked; -1: there is none, or no more */
     char *member_dir;
     char *wal_dir;
     char *snap_dir;
@@ -52,10 +53,19 @@ void storage_close(struct storage *storage, bool is_clean);
 
 /* dirs.c: the folders, their permissions, the lock. */
 MUST struct err storage_dirs(struct storage *storage, struct why *why);
+/* adopt.c: locks etcd's own database, if there is one, until it is adopted or the storage closed.
+ * Errors: LOCKED. */
+MUST struct err storage_guard(struct storage *storage, struct why *why);
+void storage_unguard(struct storage *storage);
+/* Makes a store of etcd's database where there is one and no store that is as good. Before the
+ * store is opened. */
+MUST struct err storage_adopt(struct storage *storage, const struct wal_log *log, struct why *why);
 /* log.c: WAL and raft, new or found. */
 MUST struct err storage_log(struct storage *storage, struct why *why);
 /* force.c: --force-new-cluster over a log that was found. */
 MUST struct err storage_force_alone(struct storage *storage, struct wal_log *log, struct why *why);
+/* What a store's row "mformat" says. */
+extern const char storage_format[];
 /* store.c: RocksDB and what lives in it. The identity comes from the log. */
 MUST struct err storage_store(
     struct storage *storage, const struct wal_identity *identity, struct why *why);

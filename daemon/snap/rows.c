@@ -4,7 +4,8 @@
  *   key              be64(main) '_' be64(sub) ['t' for a tombstone] -> mvccpb.KeyValue, ascending
  * fields, zeros left out lease            be64(id) -> leasepb.Lease {1: id, 2: TTL, 3: remaining}
  *   alarm            etcdserverpb.AlarmMember {1: member, 2: alarm} -> nothing
- *   cluster          clusterVersion -> "3.6.0"
+ *   cluster          clusterVersion -> "3.6.0"; downgrade ->
+ * {"target-version":"3.5.0","enabled":true}
  *   members          hex id -> JSON; members_removed: hex id -> "removed"
  *   auth             authEnabled -> one byte, authRevision -> be64; authUsers, authRoles: name ->
  * authpb meta             consistent_index, term -> be64; confState -> JSON; scheduledCompactRev,
@@ -203,6 +204,11 @@ void snap_export_cluster(struct snap_export *export, const struct snap_cluster *
     if (cluster->version) {
         struct slice version = slice_str(cluster->version);
         snap_export_row(export, SNAP_CLUSTER, SLICE("clusterVersion"), version);
+    }
+    if (cluster->downgrade) {
+        buf_reset(&json);
+        buf_printf(&json, "{\"target-version\":\"%s\",\"enabled\":true}", cluster->downgrade);
+        snap_export_row(export, SNAP_CLUSTER, SLICE("downgrade"), buf_slice(&json));
     }
     buf_fini(&json);
 }

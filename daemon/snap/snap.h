@@ -34,7 +34,9 @@ struct snap_cluster {
     size_t members_count;
     const uint64_t *removed;
     size_t removed_count;
-    const char *version; /* "3.6.0"; NULL: not decided */
+    const char *version;   /* "3.6.0"; NULL: not decided */
+    const char *downgrade; /* the target of one that is under way, "3.5.0"; NULL: none */
+    bool has_v2_keys;      /* read only: keys of the v2 API are in it too */
 };
 
 /* A member as etcd's JSON has it, in the members bucket and in configuration changes. */

@@ -172,6 +172,23 @@ static struct err take_removed(struct reading *r, struct json_object *removed)
     return OK;
 }
 
+/* Whatever is outside of the cluster's own tree. Empty folders count for nothing. */
+static bool has_v2_keys(struct json_object *top)
+{
+    struct json_object *children = children_of(top);
+    if (!children) {
+        return false;
+    }
+    json_object_object_foreach(children, name, node)
+    {
+        struct json_object *below = children_of(node);
+        if (strcmp(name, "0") != 0 && (!below || json_object_object_length(below) > 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct err take_tree(struct reading *r, struct json_object *root)
 {
     struct json_object *top;
@@ -183,6 +200,7 @@ static struct err take_tree(struct reading *r, struct json_object *root)
     const char *version = value_of(child(cluster, "version"));
     TRY(take_members(r, children_of(child(cluster, "members"))));
     TRY(take_removed(r, children_of(child(cluster, "removed_members"))));
+    r->out->has_v2_keys = has_v2_keys(top);
     if (version && version[0]) {
         r->out->version = arena_strdup(r->arena, version);
     }

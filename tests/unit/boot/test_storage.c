@@ -106,23 +106,6 @@ static void test_a_folder_in_use_is_refused(void **state)
     assert_false(err_is(visit(folder, 0, NULL)));
 }
 
-static void test_a_folder_of_etcd_is_left_as_it_is(void **state)
-{
-    struct folder *folder = *state;
-    char *db = disk_path(folder->path, "member/snap/db");
-    char *wal = disk_path(folder->path, "member/wal");
-    char *snap = disk_path(folder->path, "member/snap");
-    struct why why = {""};
-    assert_false(err_is(disk_mkdir_all(disk_real(), snap, 0700, &why)));
-    assert_false(err_is(disk_write_file(disk_real(), db, SLICE("bolt"), 0600, &why)));
-    assert_true(IS(visit(folder, 0, NULL), BAD_CONFIG));
-    assert_true(disk_exists(disk_real(), db));
-    assert_false(disk_exists(disk_real(), wal));
-    free(db);
-    free(wal);
-    free(snap);
-}
-
 static void test_a_store_of_another_format_is_refused(void **state)
 {
     struct folder *folder = *state;
@@ -164,7 +147,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FOLDER_TEST(test_new_and_found_again_is_the_same_member),
         FOLDER_TEST(test_a_folder_in_use_is_refused),
-        FOLDER_TEST(test_a_folder_of_etcd_is_left_as_it_is),
         FOLDER_TEST(test_a_store_of_another_format_is_refused),
         FOLDER_TEST(test_a_store_ahead_of_its_log_is_refused),
         FOLDER_TEST(test_a_store_without_its_log_is_refused),

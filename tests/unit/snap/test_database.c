@@ -64,7 +64,7 @@ static void fill(struct snap_export *export)
         {.id = 9, .name = "b", .peer_urls = urls, .peer_urls_count = 1},
         {.id = 8, .name = "a", .peer_urls = urls, .peer_urls_count = 1},
     };
-    struct snap_cluster cluster = {members, 2, removed, 1, "3.6.0"};
+    struct snap_cluster cluster = {members, 2, removed, 1, "3.6.0", "3.5.0", false};
     struct raft_conf_state conf = {.voters = {{8, 9}, 2}};
     snap_export_cluster(export, &cluster);
     snap_export_index(export, 42, 3);
@@ -158,7 +158,8 @@ static void test_export_is_imported(void **state)
     expect(snap_import_rows(import, SNAP_KEY, see_key, &seen, NULL), ERR_OK);
     assert_int_equal(seen.count, KEYS);
     expect_rows(import, SNAP_MEMBERS_REMOVED, "1234=removed;");
-    expect_rows(import, SNAP_CLUSTER, "clusterVersion=3.6.0;");
+    expect_rows(import, SNAP_CLUSTER,
+        "clusterVersion=3.6.0;downgrade={\"target-version\":\"3.5.0\",\"enabled\":true};");
     expect_rows(import, SNAP_AUTH_USERS, "root=\n\x04root;");
     expect_rows(import, SNAP_AUTH_ROLES, "");
     expect_rows(import, SNAP_ALARM, "\x08\x08\x10\x01=;");

@@ -49,7 +49,7 @@ static void test_what_is_written_is_read(void **state)
             .client_urls_count = 1},
         {.id = 2, .peer_urls = urls + 1, .peer_urls_count = 1, .is_learner = true},
     };
-    const struct snap_cluster cluster = {members, 2, removed, 2, "3.6.0"};
+    const struct snap_cluster cluster = {members, 2, removed, 2, "3.6.0", NULL, false};
     struct snap_cluster out;
     struct buf json;
     buf_init(&json, SNAP_FILE_MAX);
