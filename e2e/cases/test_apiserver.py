@@ -254,7 +254,7 @@ class Objects(ApiServerCase):
     def test_custom_objects(self):
         self.api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", CRD)
         boats = f"/apis/harbour.example/v1/namespaces/{self.space}/boats"
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 self.api.get(boats)
@@ -441,7 +441,7 @@ class History:
             writer.join(20)
         self.server.wait_ready()
         last = max(one[2] for writer in writers for one in writer.acknowledged)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while follower.at < last and time.monotonic() < deadline and not follower.expired:
             time.sleep(0.1)
         follower.ending = True
@@ -517,7 +517,7 @@ class Faults(ApiServerCase, History):
         crd = json.loads(json.dumps(CRD).replace("boat", "raft").replace("Boat", "Raft"))
         self.api.create(crds, crd)
         rafts = f"/apis/harbour.example/v1/namespaces/{self.space}/rafts"
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 made = self.api.create(rafts, {"apiVersion": "harbour.example/v1", "kind": "Raft",
@@ -544,7 +544,7 @@ class Faults(ApiServerCase, History):
         self.node.kill()
         self.assertEqual(500, self.client().text("/healthz/etcd")[0])
         self.node.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.client().text("/healthz/etcd")[0] != 200:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.2)

@@ -13,7 +13,7 @@ class Python(Case):
         super().setUp()
         self.node = self.member(certs=True)
         cert, key = self.node.certs.pair()
-        self.client = etcd3.client(host="127.0.0.1", port=self.node.client_port, timeout=10,
+        self.client = etcd3.client(host="127.0.0.1", port=self.node.client_port, timeout=30,
                                    ca_cert=self.node.certs.ca, cert_cert=cert, cert_key=key)
         self.addCleanup(self.client.close)
 
@@ -72,7 +72,7 @@ class Python(Case):
         lease.revoke()
         self.assertEqual((None, None), self.client.get("leased"))
         self.client.put("short", "1", lease=self.client.lease(1))
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.client.get("short")[0] is not None:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.1)

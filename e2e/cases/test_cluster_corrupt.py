@@ -39,7 +39,7 @@ class Corrupt(ClusterCase):
         cluster.start()
         return cluster
 
-    def wait_alarm(self, cluster, seconds=20):
+    def wait_alarm(self, cluster, seconds=60):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with cluster.members[0].api() as api:
@@ -90,7 +90,7 @@ class Corrupt(ClusterCase):
         even.terminate()
         even.flags.append("--feature-gates=InitialCorruptCheck=true")
         even.start(wait=False)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not even.log_has("initial corruption checking passed; no corruption"):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.1)

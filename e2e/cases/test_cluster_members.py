@@ -26,7 +26,7 @@ class Members(ClusterCase):
             member.wait_ready() if not learner else self.wait_started(via, answer.member.ID)
         return member, answer.member.ID
 
-    def wait_started(self, via, id_, seconds=20):
+    def wait_started(self, via, id_, seconds=60):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with via.api() as api:
@@ -99,7 +99,7 @@ class Members(ClusterCase):
             with self.assertRaises(grpc.RpcError) as caught:
                 api.MoveLeader(targetID=id_)
             self.assertEqual(caught.exception.details(), "etcdserver: bad leader transferee")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 with follower.api() as api:  # forwards to the leader

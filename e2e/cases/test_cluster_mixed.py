@@ -27,7 +27,7 @@ class Mixed(ClusterCase):
     def join(self, cluster, via, program=None, before_start=None):
         member = cluster.add_host(program=program)
         member.state = "existing"
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 with via.api() as api:
@@ -51,7 +51,7 @@ class Mixed(ClusterCase):
         the newcomer must not find the old version in the log: it has to start from a snapshot."""
         with cluster.leader().api() as api:
             api.Downgrade(action="ENABLE", version="3.5.0")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while any(self.cluster_version(m) != "3.5.0" for m in cluster.living()):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.2)

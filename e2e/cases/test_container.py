@@ -4,6 +4,7 @@ inside, data that outlives its container."""
 import os
 import shutil
 import tempfile
+import time
 import unittest
 
 from lib import Certs
@@ -44,6 +45,15 @@ class Container(unittest.TestCase):
 
     def ctl(self, *words):
         return self.podman.exec(self.name, "etcdctl", *words)
+
+    def put_until(self, flags, key, value, seconds=60):
+        """A put that was on its way to a leader when that died is lost: its client tries again."""
+        end = time.monotonic() + seconds
+        while True:
+            done = self.podman.call("exec", self.name, "etcdctl", *flags, "put", key, value)
+            if done.returncode == 0 or time.monotonic() > end:
+                break
+        self.assertEqual("OK\n", done.stdout, done.stderr)
 
     def kept(self):
         """The flags of a folder of ours as the container's data."""
@@ -135,13 +145,13 @@ class Container(unittest.TestCase):
         for name, port in ports.items():
             self.podman.wait(name, f"http://127.0.0.1:{port + 2}/readyz")
         self.name = "a"
-        ask = ["--insecure-skip-tls-verify", "--command-timeout=10s",
+        ask = ["--insecure-skip-tls-verify", "--command-timeout=30s",
                "--endpoints=" + ",".join(f"https://127.0.0.1:{port}" for port in ports.values())]
-        self.assertEqual("OK\n", self.ctl(*ask, "put", "/registry/a", "1"))
+        self.put_until(ask, "/registry/a", "1")
         self.assertEqual(3, self.ctl(*ask, "member", "list").count("started"))
         self.podman("kill", "-s", "KILL", "c")
         self.podman("wait", "c")
-        self.assertEqual("OK\n", self.ctl(*ask, "put", "/registry/a", "2"))
+        self.put_until(ask, "/registry/a", "2")
         self.podman("start", "c")
         self.podman.wait("c", f"http://127.0.0.1:{ports['c'] + 2}/readyz")
         ask[-1] = f"--endpoints=https://127.0.0.1:{ports['c']}"

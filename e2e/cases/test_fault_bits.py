@@ -143,7 +143,7 @@ class FlippedBit(Case):
                 self.node.kill()
 
     def outcome(self):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.node.process.poll() is None and not self.node.is_ready():
             self.assertLess(time.monotonic(), deadline, "neither ready nor refused")
             time.sleep(0.01)

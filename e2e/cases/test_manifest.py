@@ -94,7 +94,7 @@ class Manifest(Case):
         with open(os.path.join(self.folder, "log"), encoding="utf-8") as file:
             return file.read()[-3000:]
 
-    def wait(self, probe, seconds=20):
+    def wait(self, probe, seconds=60):
         deadline = time.monotonic() + seconds
         while not probe.succeeds():
             self.assertIsNone(self.process.poll(), self.told())

@@ -59,7 +59,7 @@ class Start(Case):
         for text in ("1", "2"):
             self.wait_for(made)
             etcdctl = Etcdctl(member)
-            etcdctl.flags += [f"--cacert={made}", "--dial-timeout=10s", "--command-timeout=10s"]
+            etcdctl.flags += [f"--cacert={made}", "--dial-timeout=30s", "--command-timeout=30s"]
             self.assertEqual("OK\n", etcdctl("put", "/registry/a", text))
             with open(made, encoding="ascii") as file:
                 kept = file.read()
@@ -71,7 +71,7 @@ class Start(Case):
                          sorted(os.listdir(os.path.join(fixtures, "peer"))))
 
     def wait_for(self, path):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not os.path.exists(path):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)

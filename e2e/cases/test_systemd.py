@@ -16,7 +16,7 @@ class Notify(Case):
         self.addCleanup(self.socket.close)
         self.socket.bind(self.path)
 
-    def hear(self, wanted, seconds=10):
+    def hear(self, wanted, seconds=60):
         """Messages up to the first with that line."""
         heard = []
         deadline = time.monotonic() + seconds

@@ -109,7 +109,7 @@ class Stream:
     def send(self, request):
         self.requests.put(request)
 
-    def next(self, timeout=10):
+    def next(self, timeout=30):
         """The next answer; the error that ended the stream; queue.Empty when none comes."""
         answer = self.answers.get(timeout=timeout)
         if isinstance(answer, Exception):
@@ -117,7 +117,7 @@ class Stream:
             raise answer
         return answer
 
-    def events(self, count, timeout=10):
+    def events(self, count, timeout=30):
         """That many events, over as many answers as they take."""
         got = []
         while len(got) < count:
@@ -197,7 +197,7 @@ class Api:
         stream.created = created
         return stream
 
-    def raw(self, path, body, timeout=5):
+    def raw(self, path, body, timeout=20):
         """Bytes as they are, to a unary call."""
         return self.channel.unary_unary(path)(body, timeout=timeout)
 

@@ -6,6 +6,8 @@ import subprocess
 import time
 import unittest
 
+import grpc
+
 from .api import Api
 from .case import Case
 from .certs import Certs
@@ -15,6 +17,7 @@ from .net import Net
 CLIENT_PORT, PEER_PORT = 2379, 2380
 takes_long = unittest.skipUnless(os.environ.get("KETCD_CLUSTER_LONG"),
                                  "set KETCD_CLUSTER_LONG for the cases that take long")
+AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 HEARTBEAT = ("--heartbeat-interval=50", "--election-timeout=500")
 
 
@@ -44,7 +47,7 @@ class ClusterMember(Member):
     def api(self, **rest):
         return Api(self, **rest)
 
-    def status(self, timeout=3):
+    def status(self, timeout=10):
         with self.api() as api:
             return api.Status(timeout=timeout)
 
@@ -111,14 +114,14 @@ class Cluster:
     def living(self):
         return [m for m in self.members if m.process and m.process.poll() is None]
 
-    def leader(self, among=None, seconds=15):
+    def leader(self, among=None, seconds=60):
         """The member that leads, once those asked agree on one of them."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             said = {}
             for member in among or self.living():
                 try:
-                    status = member.status(timeout=1)
+                    status = member.status(timeout=2)
                     said[status.header.member_id] = (member, status.leader)
                 except Exception:  # pylint: disable=broad-except
                     pass
@@ -135,7 +138,7 @@ class Cluster:
         leader = self.leader()
         return [m for m in self.living() if m is not leader]
 
-    def wait_same(self, members=None, seconds=20):
+    def wait_same(self, members=None, seconds=60):
         """Waits until all have the same revision, then holds their hashes against each other."""
         members = members or self.living()
         deadline = time.monotonic() + seconds
@@ -160,6 +163,19 @@ class Cluster:
         return revisions[0]
 
 
+def until_taken(timeout, call, seconds=60):
+    if timeout is not None:
+        return call(timeout)
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return call(20)
+        except grpc.RpcError as error:
+            if error.code() not in AGAIN or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
 class ClusterCase(Case):
     def cluster(self, size=3, start=True, flags=(), program=None):
         cluster = Cluster(self.folder)
@@ -170,16 +186,20 @@ class ClusterCase(Case):
             cluster.start()
         return cluster
 
-    def put(self, member, key, value=b"v", timeout=10):
+    def put(self, member, key, value=b"v", timeout=None):
+        """With a timeout once; without, until it is taken: a machine that stalls may change its
+        leader at any moment, and what is on its way to the old one is lost."""
         with member.api() as api:
-            return api.Put(key=key, value=value, timeout=timeout).header.revision
+            return until_taken(timeout, lambda seconds: api.Put(
+                key=key, value=value, timeout=seconds).header.revision)
 
-    def get(self, member, key, serializable=False, timeout=10):
+    def get(self, member, key, serializable=False, timeout=None):
         with member.api() as api:
-            kvs = api.Range(key=key, serializable=serializable, timeout=timeout).kvs
+            kvs = until_taken(timeout, lambda seconds: api.Range(
+                key=key, serializable=serializable, timeout=seconds).kvs)
             return kvs[0].value if kvs else None
 
-    def put_until(self, member, key, value=b"v", seconds=15):
+    def put_until(self, member, key, value=b"v", seconds=60):
         """Puts once somebody takes it; how long that took."""
         began = time.monotonic()
         while True:

@@ -31,9 +31,12 @@ class Etcdctl:
     def reference(cls, member, **rest):
         return cls(member, reference("etcdctl"), **rest)
 
-    def run(self, *args, stdin=None, timeout=20):
-        """The finished process, whatever its exit code; text."""
-        return subprocess.run([self.program, *self.flags, *args], input=stdin, text=True,
+    def run(self, *args, stdin=None, timeout=60):
+        """The finished process, whatever its exit code; text. It has long to answer."""
+        words = [*self.flags, *args]
+        if not any(word.startswith("--command-timeout") for word in words):
+            words.insert(0, "--command-timeout=30s")
+        return subprocess.run([self.program, *words], input=stdin, text=True,
                               capture_output=True, timeout=timeout, env=self.env, check=False)
 
     def __call__(self, *args, **rest):
@@ -58,6 +61,6 @@ class Reference:
     """The reference's tools that need no member."""
 
     @staticmethod
-    def etcdutl(*args, timeout=30):
+    def etcdutl(*args, timeout=120):
         return subprocess.run([reference("etcdutl"), *args], text=True, capture_output=True,
                               timeout=timeout, check=False)

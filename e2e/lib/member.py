@@ -52,7 +52,7 @@ class Member:
             self.wait_ready()
         return self
 
-    def get(self, path, timeout=2, client="client"):
+    def get(self, path, timeout=10, client="client"):
         """GET over HTTP/1.1 on the client port: status and text."""
         context = self.certs.context(client) if self.certs else None
         try:

@@ -64,7 +64,7 @@ class Podman:
     def inspect(self, name, what):
         return self("inspect", "--format", "{{." + what + "}}", name).strip()
 
-    def wait(self, name, url, *flags, seconds=20):
+    def wait(self, name, url, *flags, seconds=60):
         deadline = time.monotonic() + seconds
         while (status := self.space.status(url, *flags, timeout=2)) != 200:
             if time.monotonic() > deadline or self.inspect(name, "State.Running") != "true":

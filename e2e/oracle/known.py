@@ -18,6 +18,7 @@ def forget(name, answer, first_index):
             answer.ClearField(field)
         answer.raftIndex -= first_index
         answer.raftAppliedIndex -= first_index
+        answer.errors[:] = sorted(answer.errors)
     elif name == "HashKV":
         answer.ClearField("hash_revision")
     elif name == "LeaseTimeToLive":
