@@ -106,9 +106,12 @@ struct api_call {
     struct api_caller caller;
     int64_t deadline_ns; /* clock_mono_ns(); INT64_MAX: none */
     /* Called exactly once, on any thread, perhaps before api_call_start returns. Must only queue
-     * the call. */
+     * the call, unless it is made. */
     void (*done)(struct api_call *call);
     void *edge; /* the edge's own */
+    /* Set before done: a large answer, made on the thread that calls done, which has nothing better
+     * to do than to send it. */
+    bool is_made;
     /* private to api */
     struct api *api;
     void *state;
@@ -117,8 +120,8 @@ struct api_call {
 
 /* Starts the call. */
 void api_call_start(struct api *api, struct api_call *call);
-/* After done, on a thread of the edge: encodes the response (real work). *out_payload is the
- * caller's to fini; it is empty when out_status is not OK. */
+/* After done, on a thread of the edge: encodes the response (real work, unless it is made).
+ * *out_payload is the caller's to fini; it is empty when out_status is not OK. */
 void api_call_finish(
     struct api_call *call, struct payload *out_payload, struct api_status *out_status);
 

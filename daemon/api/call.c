@@ -3,17 +3,29 @@
  * A unary call: unpack, start, wait for what it needs, execute and pack on the edge's thread.
  */
 #include "api/identity.h"
+#include "api/weigh.h"
 #include "api/worker.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/version.h"
 
+#include <unistd.h>
+
 enum {
     FIELD_ALARM = 10,
     RESPONSE_BYTES_MAX = INT32_MAX, /* what a client may be able to take */
     HEADER_FIELD = 1,
+    READERS_NICE = 10, /* whoever reads much stands back behind those that ask for little */
 };
+
+/* One a core: they take what the others leave. */
+static unsigned readers(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    count = count < 1 ? 1 : count;
+    return count > WORKER_THREADS_MAX ? WORKER_THREADS_MAX : (unsigned)count;
+}
 
 struct api *api_new_service(const struct api_options *options)
 {
@@ -28,7 +40,8 @@ struct api *api_new_service(const struct api_options *options)
     api->apply = server->apply;
     api->auth = apply_options_get(server->apply)->auth;
     api->tokens = apply_options_get(server->apply)->tokens;
-    api->passwords = worker_new();
+    api->passwords = worker_new(&(struct worker_options){"passwords", 1, 0});
+    api->readers = worker_new(&(struct worker_options){"readers", readers(), READERS_NICE});
     api->cluster_id = status.cluster_id;
     api->member_id = status.member_id;
     return api;
@@ -38,12 +51,14 @@ void api_stop(struct api *api)
 {
     atomic_store(&api->is_stopping, true);
     worker_stop(api->passwords);
+    worker_stop(api->readers);
 }
 
 void api_free(struct api *api)
 {
     if (api) {
         worker_free(api->passwords);
+        worker_free(api->readers);
         gate_fini(&api->gate);
     }
     free(api);
@@ -64,9 +79,26 @@ struct api_status api_status_of(struct err err)
     return (struct api_status){err_grpc(err), err_text(err)};
 }
 
+static void make(struct call_state *state);
+
+static void make_apart(struct server_job *job)
+{
+    struct call_state *state = CONTAINER_OF(job, struct call_state, job);
+    make(state);
+    state->call->is_made = true;
+    state->call->done(state->call);
+}
+
+/* A large answer is not made by the edge's threads, unless too many wait for the readers'. */
 void api_done(struct call_state *state, struct err err)
 {
     state->err = err;
+    if (!err_is(err) && state->pass.bytes >= WEIGH_LARGE) {
+        state->job.run = make_apart;
+        if (worker_push(state->call->api->readers, &state->job)) {
+            return;
+        }
+    }
     state->call->done(state->call);
 }
 
@@ -180,38 +212,51 @@ static void warn_if_slow(struct api_call *call, const struct api_status *status)
     }
 }
 
-static void pack(const ProtobufCMessage *response, struct payload *out)
+/* What is weighed is so until it is sent. */
+static void pack_response(struct call_state *state)
 {
     struct buf packed;
     buf_init(&packed, SIZE_MAX);
-    pb_pack(response, &packed);
-    payload_add_buf(out, &packed);
+    pb_pack(state->response, &packed);
+    if (state->pass.bytes) {
+        weigh_home_pack(weigh_home_new(state), &packed, &state->payload);
+    } else {
+        payload_add_buf(&state->payload, &packed);
+    }
+}
+
+/* Fills state->payload, or state->err. */
+static void make(struct call_state *state)
+{
+    struct api *api = state->call->api;
+    const struct api_ops *ops = state->call->method->ops;
+    payload_init(&state->payload);
+    if (!err_is(state->err) && ops->execute) {
+        state->err = ops->execute(api, state);
+    }
+    if (!err_is(state->err) && ops->reply) {
+        state->err = ops->reply(api, state, &state->payload);
+    }
+    if (!err_is(state->err) && !ops->reply) {
+        fill_header(api, ops, state->response);
+        pack_response(state);
+    }
+    weigh_out(state);
 }
 
 void api_call_finish(
     struct api_call *call, struct payload *out_payload, struct api_status *out_status)
 {
     struct call_state *state = call->state;
-    const struct api_ops *ops = call->method->ops;
-    payload_init(out_payload);
-    if (!err_is(state->err) && ops->execute) {
-        state->err = ops->execute(call->api, state);
+    if (!call->is_made) {
+        make(state);
     }
-    if (!err_is(state->err) && ops->reply) {
-        state->err = ops->reply(call->api, state, out_payload);
-    }
+    *out_payload = state->payload;
     *out_status = api_status_of(state->err);
     if (state->text) {
         out_status->text = state->text;
     }
     warn_if_slow(call, out_status);
-    if (err_is(state->err)) {
-        return;
-    }
-    if (!ops->reply) {
-        fill_header(call->api, ops, state->response);
-        pack(state->response, out_payload);
-    }
     if (out_payload->bytes > RESPONSE_BYTES_MAX) {
         *out_status = (struct api_status){
             GRPC_CODE_RESOURCE_EXHAUSTED, "grpc: trying to send message larger than max"};

@@ -11,15 +11,28 @@ enum {
 
 void gate_init(struct gate *gate, size_t bytes_max)
 {
-    *gate = (struct gate){.bytes_max = bytes_max ? bytes_max : SIZE_MAX};
+    pthread_condattr_t attr;
+    *gate = (struct gate){.bytes_max = bytes_max ? bytes_max : SIZE_MAX, .wait_ms = GATE_WAIT_MS};
     atomic_init(&gate->row_bytes, ROW_FIRST);
     list_init(&gate->waiting);
     pthread_mutex_init(&gate->mutex, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&gate->cond, &attr);
+    pthread_condattr_destroy(&attr);
 }
 
 void gate_fini(struct gate *gate)
 {
     check(list_is_empty(&gate->waiting));
+    pthread_mutex_lock(&gate->mutex);
+    gate->is_closing = true;
+    pthread_cond_signal(&gate->cond);
+    pthread_mutex_unlock(&gate->mutex);
+    if (gate->has_clock) {
+        pthread_join(gate->clock, NULL);
+    }
+    pthread_cond_destroy(&gate->cond);
     pthread_mutex_destroy(&gate->mutex);
 }
 
@@ -40,7 +53,7 @@ static void sift(struct gate *gate, struct list *in, struct list *out)
     struct gate_pass *pass;
     int64_t now_ms = clock_mono_ms();
     while ((pass = first_of(&gate->waiting))) {
-        bool is_late = now_ms - pass->since_ms > GATE_WAIT_MS;
+        bool is_late = now_ms - pass->since_ms >= gate->wait_ms;
         bool is_let_in = !is_late && fits(gate, pass->bytes);
         if (!is_late && !is_let_in) {
             return;
@@ -61,6 +74,54 @@ static void tell(struct list *passes, struct err err)
     }
 }
 
+/* Under the mutex. */
+static void wait_for_the_first(struct gate *gate)
+{
+    const struct gate_pass *pass = first_of(&gate->waiting);
+    if (!pass) {
+        pthread_cond_wait(&gate->cond, &gate->mutex);
+        return;
+    }
+    int64_t until_ms = pass->since_ms + gate->wait_ms;
+    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+    pthread_cond_timedwait(&gate->cond, &gate->mutex, &until);
+}
+
+/* Nothing else may come or go until the first has waited too long. */
+static void *look_at_the_time(void *arg)
+{
+    struct gate *gate = arg;
+    struct list in;
+    struct list out;
+    list_init(&in);
+    list_init(&out);
+    pthread_mutex_lock(&gate->mutex);
+    while (!gate->is_closing) {
+        sift(gate, &in, &out);
+        if (list_is_empty(&in) && list_is_empty(&out)) {
+            wait_for_the_first(gate);
+            continue;
+        }
+        pthread_mutex_unlock(&gate->mutex);
+        tell(&in, OK);
+        tell(&out, ERR(REQUEST_TOO_MANY_REQUESTS));
+        pthread_mutex_lock(&gate->mutex);
+    }
+    pthread_mutex_unlock(&gate->mutex);
+    return NULL;
+}
+
+/* Under the mutex, when somebody waits. */
+static void wake_clock(struct gate *gate)
+{
+    if (gate->has_clock) {
+        pthread_cond_signal(&gate->cond);
+    } else if (pthread_create(&gate->clock, NULL, look_at_the_time, gate) == 0) {
+        pthread_setname_np(gate->clock, "gate");
+        gate->has_clock = true;
+    }
+}
+
 static void sift_and_tell(struct gate *gate, struct gate_pass *fresh, size_t left)
 {
     struct list in;
@@ -76,6 +137,9 @@ static void sift_and_tell(struct gate *gate, struct gate_pass *fresh, size_t lef
         list_push(&out, &fresh->node);
     }
     sift(gate, &in, &out);
+    if (gate->waiting_count == 1 && fresh) {
+        wake_clock(gate);
+    }
     pthread_mutex_unlock(&gate->mutex);
     tell(&in, OK);
     tell(&out, ERR(REQUEST_TOO_MANY_REQUESTS));

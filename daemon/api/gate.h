@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bytes of answers under way. A range is let in by what it will take about, before it is read; the
- * first always, the others while the bound holds. Those that do not fit wait in order; one that
- * waited GATE_WAIT_MS, or finds GATE_WAITING_MAX before it, is told "too many requests". So a few
- * clients that do not read cost the bound and no more. Any thread.
+ * Bytes of answers under way. A call that reads many keys is let in by what it will take about,
+ * before it is read; the first always, the others while the bound holds. Those that do not fit wait
+ * in order; one that waited wait_ms, or finds GATE_WAITING_MAX before it, is told "too many
+ * requests". So a few clients that do not read cost the bound and no more. Any thread.
  */
 #ifndef API_GATE_H
 #define API_GATE_H
@@ -18,6 +18,11 @@ enum { GATE_WAIT_MS = 10000, GATE_WAITING_MAX = 10000 };
 
 struct gate {
     pthread_mutex_t mutex;
+    pthread_cond_t cond; /* for the thread that looks at the time, once somebody waits */
+    pthread_t clock;
+    bool has_clock;
+    bool is_closing;
+    int64_t wait_ms;
     size_t bytes_max;
     size_t bytes; /* let in and not yet left */
     struct list waiting;
@@ -35,6 +40,7 @@ struct gate_pass {
 };
 
 void gate_init(struct gate *gate, size_t bytes_max);
+/* Nobody waits any more. */
 void gate_fini(struct gate *gate);
 /* pass->bytes and pass->done are filled; calls done, now or later. Errors (to done):
  * REQUEST_TOO_MANY_REQUESTS. */

@@ -1,43 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/identity.h"
+#include "api/weigh.h"
 
 enum { FIELD_PUT = 4, FIELD_DELETE_RANGE = 5, FIELD_TXN = 6, FIELD_COMPACTION = 7 };
 
-/* Many keys at once: their bytes are accounted for. */
-static bool is_weighed(const Etcdserverpb__RangeRequest *request)
+static void range_read(struct call_state *state)
 {
-    return request->range_end.len && !request->count_only;
-}
-
-static void range_let_in(struct gate_pass *pass, struct err err)
-{
-    struct call_state *state = CONTAINER_OF(pass, struct call_state, pass);
-    if (err_is(err)) {
-        pass->bytes = 0;
-    }
-    api_done(state, err);
+    api_done(state, OK);
 }
 
 /* When the read may be made. */
-static void range_weigh(struct api *api, struct call_state *state)
-{
-    const Etcdserverpb__RangeRequest *request = (const void *)state->request;
-    bool is_cut = request->limit > 0 && request->sort_order == 0;
-    uint64_t keys =
-        (uint64_t)mvcc_count(api->mvcc, pb_slice(request->key), pb_slice(request->range_end));
-    keys = is_cut && keys > (uint64_t)request->limit ? (uint64_t)request->limit : keys;
-    state->pass.bytes = gate_guess(&api->gate, keys, request->keys_only);
-    state->pass.done = range_let_in;
-    gate_enter(&api->gate, &state->pass);
-}
-
 static void range_read_done(struct server_read *read)
 {
     struct call_state *state = CONTAINER_OF(read, struct call_state, read);
-    if (err_is(read->err) || !is_weighed((const void *)state->request)) {
+    if (err_is(read->err)) {
         api_done(state, read->err);
     } else {
-        range_weigh(state->call->api, state);
+        weigh_in(state, weigh_range(state->call->api, (const void *)state->request), range_read);
     }
 }
 
@@ -50,33 +29,9 @@ static void range_start(struct api *api, struct call_state *state)
         api_done(state, err);
     } else if (!request->serializable && !server_can_read_now(api->server)) {
         server_read_index(api->server, &state->read);
-    } else if (is_weighed(request)) {
-        range_weigh(api, state);
     } else {
-        api_done(state, OK);
+        weigh_in(state, weigh_range(api, request), range_read);
     }
-}
-
-/* The memory of an answer, until it is sent. */
-struct range_home {
-    struct gate *gate;
-    size_t bytes;
-    struct arena *arena;
-};
-
-static void home_free(void *arg)
-{
-    struct range_home home = *(struct range_home *)arg;
-    arena_free(home.arena); /* it holds arg */
-    gate_leave(home.gate, home.bytes);
-}
-
-static struct range_home *home_new(struct api *api, size_t bytes)
-{
-    struct arena *arena = arena_new(0);
-    struct range_home *home = arena_alloc(arena, sizeof(*home));
-    *home = (struct range_home){&api->gate, bytes, arena};
-    return home;
 }
 
 static struct err range_rows(
@@ -92,13 +47,13 @@ static struct err range_rows(
 /* What a range of keys gives is sent from where it lies: it keeps an arena of its own. */
 static struct err range_reply(struct api *api, struct call_state *state, struct payload *out)
 {
-    bool has_home = is_weighed((const void *)state->request);
-    struct range_home *home = has_home ? home_new(api, state->pass.bytes) : NULL;
+    struct weigh_home *home = state->pass.bytes ? weigh_home_new(state) : NULL;
+    struct arena *arena = home ? weigh_home_arena(home) : NULL;
     struct apply_rows rows;
-    struct err err = range_rows(api, state, home ? home->arena : state->call->arena, &rows);
+    struct err err = range_rows(api, state, home ? arena : state->call->arena, &rows);
     if (err_is(err)) {
         if (home) {
-            home_free(home);
+            weigh_home_free(home);
         }
         return err;
     }
@@ -106,9 +61,9 @@ static struct err range_reply(struct api *api, struct call_state *state, struct 
     buf_init(&head, SIZE_MAX);
     api_add_header(api, &head, rows.rev);
     if (home) {
-        payload_set_home(out, home_free, home);
+        payload_set_home(out, weigh_home_free, home);
     }
-    apply_rows_pack(&rows, buf_slice(&head), home ? home->arena : NULL, out);
+    apply_rows_pack(&rows, buf_slice(&head), arena, out);
     buf_fini(&head);
     if (home) {
         gate_learn(&api->gate, rows.count, out->bytes);
@@ -130,13 +85,18 @@ static void put_start(struct api *api, struct call_state *state)
 
 const struct api_ops api_kv_put = {.start = put_start};
 
+static void delete_propose(struct call_state *state)
+{
+    api_propose(state->call->api, state, FIELD_DELETE_RANGE, state->call->request);
+}
+
 static void delete_start(struct api *api, struct call_state *state)
 {
     struct err err = apply_check_delete((const void *)state->request);
     if (err_is(err)) {
         api_done(state, err);
     } else {
-        api_propose(api, state, FIELD_DELETE_RANGE, state->call->request);
+        weigh_in(state, weigh_delete(api, (const void *)state->request), delete_propose);
     }
 }
 
@@ -144,20 +104,27 @@ const struct api_ops api_kv_delete = {.start = delete_start};
 
 /* Txn: one that only reads does not go through the log. */
 
+static void txn_run(struct call_state *state)
+{
+    const Etcdserverpb__TxnRequest *request = (const void *)state->request;
+    struct api *api = state->call->api;
+    if (!apply_txn_is_read_only(request)) {
+        api_propose(api, state, FIELD_TXN, state->call->request);
+    } else if (apply_txn_is_serializable(request)) {
+        api_done(state, OK);
+    } else {
+        api_read(api, state);
+    }
+}
+
 static void txn_start(struct api *api, struct call_state *state)
 {
     const Etcdserverpb__TxnRequest *request = (const void *)state->request;
     struct err err = apply_check_txn(request, api->options.txn_ops_max);
     if (err_is(err)) {
         api_done(state, err);
-    } else if (!api_has_space(api, state)) {
-        return;
-    } else if (!apply_txn_is_read_only(request)) {
-        api_propose(api, state, FIELD_TXN, state->call->request);
-    } else if (apply_txn_is_serializable(request)) {
-        api_done(state, OK);
-    } else {
-        api_read(api, state);
+    } else if (api_has_space(api, state)) {
+        weigh_in(state, weigh_txn(api, request), txn_run);
     }
 }
 

@@ -3,10 +3,11 @@
  * KV.RangeStream: the keys of a range in chunks at one revision; the last message has header, more
  * and count. Chunks begin at ten keys and grow or shrink towards the request limit in bytes. The
  * bytes of all chunks behind one another are the bytes of the one response that Range would have
- * given.
+ * given. Each chunk waits at the gate for what it will take, and has it until it is sent.
  */
 #include "api/identity.h"
 #include "api/late.h"
+#include "api/weigh.h"
 
 #include "base/codec.h"
 
@@ -17,8 +18,11 @@ struct streaming {
     struct arena *arena; /* the request's */
     Etcdserverpb__RangeRequest *request;
     struct server_read read;
-    struct late late;  /* between the read's answer and close */
-    _Atomic int phase; /* enum phase */
+    struct late late; /* between an answer (the read's, the gate's) and close */
+    struct gate *gate;
+    struct gate_pass pass;
+    struct err refusal; /* the gate's */
+    _Atomic int phase;  /* enum phase */
     struct api_status status;
     struct slice next_key;
     int64_t left;  /* of the request's limit; 0: no limit */
@@ -28,7 +32,9 @@ struct streaming {
     revision header_rev;
 };
 
-enum phase { WAITING, READING, ENDING, ENDED };
+/* WAITING for the read index, then a chunk after the other: STARTING -> WAITING for the gate ->
+ * READING. */
+enum phase { WAITING, STARTING, READING, ENDING, ENDED };
 
 static void end(struct streaming *streaming, struct api_status status)
 {
@@ -39,9 +45,9 @@ static void end(struct streaming *streaming, struct api_status status)
 
 static void stream_open(struct api *api, struct api_stream *stream)
 {
-    (void)api;
     struct streaming *streaming = mem_new(sizeof(*streaming));
     streaming->stream = stream;
+    streaming->gate = &api->gate;
     streaming->arena = arena_new(0);
     late_init(&streaming->late);
     stream->state = streaming;
@@ -69,7 +75,7 @@ static void answered(void *arg)
     if (err_is(streaming->read.err)) {
         end(streaming, api_status_of(streaming->read.err));
     } else {
-        atomic_store(&streaming->phase, READING);
+        atomic_store(&streaming->phase, STARTING);
         streaming->stream->wake(streaming->stream);
     }
 }
@@ -108,13 +114,51 @@ static void stream_message(struct api_stream *stream, struct slice message)
     streaming->left = streaming->request->limit > 0 ? streaming->request->limit : 0;
     streaming->chunk = FIRST_LIMIT;
     if (streaming->request->serializable || server_can_read_now(stream->api->server)) {
-        atomic_store(&streaming->phase, READING);
+        atomic_store(&streaming->phase, STARTING);
         stream->wake(stream);
         return;
     }
     streaming->read.done = read_done;
     late_await(&streaming->late);
     server_read_index(stream->api->server, &streaming->read);
+}
+
+static void told(void *arg)
+{
+    struct streaming *streaming = arg;
+    if (err_is(streaming->refusal)) {
+        end(streaming, api_status_of(streaming->refusal));
+    } else {
+        atomic_store(&streaming->phase, READING);
+        streaming->stream->wake(streaming->stream);
+    }
+}
+
+static void let_in(struct gate_pass *pass, struct err err)
+{
+    struct streaming *streaming = CONTAINER_OF(pass, struct streaming, pass);
+    size_t bytes = pass->bytes;
+    struct gate *gate = streaming->gate;
+    streaming->refusal = err;
+    if (!late_arrive(&streaming->late, told, streaming)) {
+        streaming_free(streaming);
+        if (!err_is(err)) {
+            gate_leave(gate, bytes);
+        }
+    }
+}
+
+/* The gate may answer before it returns. */
+static void ask_gate(struct streaming *streaming)
+{
+    int64_t keys =
+        streaming->left && streaming->left < streaming->chunk ? streaming->left : streaming->chunk;
+    streaming->pass.bytes =
+        gate_guess(streaming->gate, (uint64_t)keys, streaming->request->keys_only);
+    streaming->pass.done = let_in;
+    atomic_store(&streaming->phase, WAITING);
+    late_await(&streaming->late);
+    gate_enter(streaming->gate, &streaming->pass);
 }
 
 static void stream_half_close(struct api_stream *stream)
@@ -186,12 +230,38 @@ static void finish_chunk(
     chunk->more = false;
 }
 
+/* What the gate gave is the chunk's from here on. */
+static struct err make_chunk(struct streaming *streaming, struct payload *out)
+{
+    Etcdserverpb__RangeStreamResponse message = ETCDSERVERPB__RANGE_STREAM_RESPONSE__INIT;
+    struct weigh_home *home = weigh_home_at(streaming->gate, streaming->pass.bytes);
+    struct arena *arena = arena_new(0);
+    struct buf packed;
+    struct err err = read_chunk(streaming, arena, &message.range_response);
+    if (err_is(err)) {
+        arena_free(arena);
+        weigh_home_free(home);
+        return err;
+    }
+    atomic_store(&streaming->phase, STARTING);
+    finish_chunk(streaming, message.range_response, arena);
+    buf_init(&packed, INT32_MAX);
+    pb_pack(&message, &packed);
+    adapt(streaming, packed.len);
+    gate_learn(streaming->gate, message.range_response->n_kvs, packed.len);
+    arena_free(arena);
+    payload_init(out);
+    weigh_home_pack(home, &packed, out);
+    return OK;
+}
+
 static enum api_next stream_next(
     struct api_stream *stream, struct payload *out, struct api_status *out_status)
 {
     struct streaming *streaming = stream->state;
-    Etcdserverpb__RangeStreamResponse message = ETCDSERVERPB__RANGE_STREAM_RESPONSE__INIT;
-    struct buf packed;
+    if (atomic_load(&streaming->phase) == STARTING) {
+        ask_gate(streaming);
+    }
     int phase = atomic_load(&streaming->phase);
     if (phase == WAITING) {
         return API_NEXT_LATER;
@@ -200,28 +270,26 @@ static enum api_next stream_next(
         *out_status = phase == ENDED ? streaming->status : (struct api_status){GRPC_CODE_OK, ""};
         return API_NEXT_END;
     }
-    struct arena *arena = arena_new(0);
-    struct err err = read_chunk(streaming, arena, &message.range_response);
+    struct err err = make_chunk(streaming, out);
     if (err_is(err)) {
-        arena_free(arena);
-        *out_status = api_status_of(err);
+        atomic_store(&streaming->phase, ENDED);
+        streaming->status = *out_status = api_status_of(err);
         return API_NEXT_END;
     }
-    finish_chunk(streaming, message.range_response, arena);
-    buf_init(&packed, INT32_MAX);
-    pb_pack(&message, &packed);
-    adapt(streaming, packed.len);
-    arena_free(arena);
-    payload_init(out);
-    payload_add_buf(out, &packed);
     return API_NEXT_MESSAGE;
 }
 
+/* The gate may have let a chunk in that is not made any more. */
 static void stream_close(struct api_stream *stream)
 {
     struct streaming *streaming = stream->state;
+    struct gate *gate = streaming->gate;
     if (late_close(&streaming->late)) {
+        size_t bytes = atomic_load(&streaming->phase) == READING ? streaming->pass.bytes : 0;
         streaming_free(streaming);
+        if (bytes) {
+            gate_leave(gate, bytes);
+        }
     }
 }
 

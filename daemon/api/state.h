@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the files of the room share.
- */
+ * What the files of the room share. */
 #ifndef API_STATE_H
 #define API_STATE_H
 
@@ -21,6 +20,7 @@ struct api {
     struct auth_table *auth;
     struct auth_tokens *tokens;
     struct worker *passwords;
+    struct worker *readers; /* make large answers */
     _Atomic bool is_stopping;
     uint64_t cluster_id;
     uint64_t member_id;
@@ -39,8 +39,9 @@ struct call_state {
     struct server_read read;
     struct server_lease_ask lease;
     struct server_job job;
-    struct gate_pass pass;
-    void *own; /* the method's */
+    struct gate_pass pass;  /* its bytes: what the call has of the gate */
+    struct payload payload; /* once it is made */
+    void *own;              /* the method's */
     void (*work)(struct call_state *state);
     uint64_t checked_revision; /* of users, when the password was looked at */
     struct apply_guard guard;  /* what the answer was checked against */
@@ -88,7 +89,6 @@ const char *api_malformed(
     const ProtobufCMessageDescriptor *type, struct slice bytes, struct arena *arena);
 /* cluster.c: members as messages, in the arena; NULL: too big */
 Etcdserverpb__Member **api_members(struct arena *arena, const struct member *members, size_t count);
-/* header.c */
 void api_fill_header(struct api *api, Etcdserverpb__ResponseHeader *header);
 Etcdserverpb__ResponseHeader *api_new_header(struct api *api, struct arena *arena);
 /* A fresh message of that type in the arena. */

@@ -147,14 +147,24 @@ void rpc_unary_answer(struct rpc_answers *answers)
     }
 }
 
-/* From the api, any thread. The call may be answered and gone as soon as it is on the list; who
- * wakes the lane by it holds on to it. */
+static void finish_one(void *arg)
+{
+    finish(arg);
+}
+
+/* From the api, any thread. A large answer is sent at once, by the thread that made it: those that
+ * wait for a lane wait for no other's megabytes. Else the call may be answered and gone as soon as
+ * it is on the list; who wakes the lane by it holds on to it. */
 static void on_done(struct api_call *call)
 {
     struct rpc_unary *unary = call->edge;
     struct rpc_lane *lane = unary->head.lane;
     grpc_call *waker = NULL;
     if (atomic_exchange(&unary->state, DONE) != WAITING) {
+        return;
+    }
+    if (call->is_made) {
+        rpc_shim_together(finish_one, unary);
         return;
     }
     struct rpc_unary *last = atomic_load(&lane->ended);

@@ -9,6 +9,8 @@
 
 #include "api/gate.h"
 
+#include <unistd.h>
+
 static struct gate_pass *told[64];
 static size_t told_count;
 static struct err told_err;
@@ -95,6 +97,37 @@ static void test_gate_refuses_who_waited_too_long(void **state)
     gate_fini(&gate);
 }
 
+static int sent[2];
+
+static void on_done_elsewhere(struct gate_pass *pass, struct err err)
+{
+    int code = IS(err, REQUEST_TOO_MANY_REQUESTS) ? 1 : 2;
+    (void)pass;
+    assert_int_equal(write(sent[1], &code, sizeof(code)), sizeof(code));
+}
+
+/* Nobody else comes or goes. */
+static void test_gate_looks_at_the_time_by_itself(void **state)
+{
+    (void)state;
+    struct gate gate;
+    struct gate_pass a, b = {.bytes = 1, .done = on_done_elsewhere};
+    int code = 0;
+    assert_int_equal(pipe(sent), 0);
+    gate_init(&gate, 100);
+    gate.wait_ms = 20;
+    enter(&gate, &a, 100);
+    for (int i = 0; i < 3; i++) {
+        gate_enter(&gate, &b);
+        assert_int_equal(read(sent[0], &code, sizeof(code)), sizeof(code));
+        assert_int_equal(code, 1);
+    }
+    gate_leave(&gate, 100);
+    gate_fini(&gate);
+    close(sent[0]);
+    close(sent[1]);
+}
+
 static void test_gate_learns_what_keys_take(void **state)
 {
     (void)state;
@@ -120,6 +153,7 @@ int main(void)
         T(test_gate_lets_in_up_to_its_bound),
         T(test_gate_lets_one_in_that_is_larger),
         T(test_gate_refuses_who_waited_too_long),
+        T(test_gate_looks_at_the_time_by_itself),
         T(test_gate_learns_what_keys_take),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/weigh.h"
+
+static size_t sum(size_t a, size_t b)
+{
+    return a > SIZE_MAX / 2 - b ? SIZE_MAX / 2 : a + b;
+}
+
+static size_t weigh_keys(
+    struct api *api, struct slice key, struct slice end, uint64_t limit, bool is_keys_only)
+{
+    uint64_t keys = (uint64_t)mvcc_count(api->mvcc, key, end);
+    return gate_guess(&api->gate, keys < limit ? keys : limit, is_keys_only);
+}
+
+size_t weigh_range(struct api *api, const Etcdserverpb__RangeRequest *request)
+{
+    bool is_cut = request->limit > 0 && request->sort_order == 0;
+    if (request->range_end.len == 0 || request->count_only) {
+        return 0;
+    }
+    return weigh_keys(api, pb_slice(request->key), pb_slice(request->range_end),
+        is_cut ? (uint64_t)request->limit : UINT64_MAX, request->keys_only);
+}
+
+size_t weigh_delete(struct api *api, const Etcdserverpb__DeleteRangeRequest *request)
+{
+    if (request->range_end.len == 0 || !request->prev_kv) {
+        return 0;
+    }
+    return weigh_keys(api, pb_slice(request->key), pb_slice(request->range_end), UINT64_MAX, false);
+}
+
+static size_t weigh_ops(struct api *api, Etcdserverpb__RequestOp *const *ops, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t more = 0;
+        if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE) {
+            more = weigh_range(api, ops[i]->request_range);
+        } else if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE) {
+            more = weigh_delete(api, ops[i]->request_delete_range);
+        } else if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN) {
+            more = weigh_txn(api, ops[i]->request_txn);
+        }
+        bytes = sum(bytes, more);
+    }
+    return bytes;
+}
+
+size_t weigh_txn(struct api *api, const Etcdserverpb__TxnRequest *request)
+{
+    size_t success = weigh_ops(api, request->success, request->n_success);
+    size_t failure = weigh_ops(api, request->failure, request->n_failure);
+    return success > failure ? success : failure;
+}
+
+static void let_in(struct gate_pass *pass, struct err err)
+{
+    struct call_state *state = CONTAINER_OF(pass, struct call_state, pass);
+    if (err_is(err)) {
+        pass->bytes = 0;
+        api_done(state, err);
+    } else {
+        state->work(state);
+    }
+}
+
+void weigh_in(struct call_state *state, size_t bytes, void (*then)(struct call_state *state))
+{
+    if (bytes == 0) {
+        then(state);
+        return;
+    }
+    state->pass.bytes = bytes;
+    state->pass.done = let_in;
+    state->work = then;
+    gate_enter(&state->call->api->gate, &state->pass);
+}
+
+void weigh_out(struct call_state *state)
+{
+    size_t bytes = state->pass.bytes;
+    state->pass.bytes = 0;
+    if (bytes) {
+        gate_leave(&state->call->api->gate, bytes);
+    }
+}
+
+struct weigh_home {
+    struct gate *gate;
+    size_t bytes;
+    struct arena *arena;
+};
+
+struct weigh_home *weigh_home_at(struct gate *gate, size_t bytes)
+{
+    struct arena *arena = arena_new(0);
+    struct weigh_home *home = arena_alloc(arena, sizeof(*home));
+    *home = (struct weigh_home){gate, bytes, arena};
+    return home;
+}
+
+struct weigh_home *weigh_home_new(struct call_state *state)
+{
+    size_t bytes = state->pass.bytes;
+    state->pass.bytes = 0;
+    return weigh_home_at(&state->call->api->gate, bytes);
+}
+
+struct arena *weigh_home_arena(struct weigh_home *home)
+{
+    return home->arena;
+}
+
+void weigh_home_free(void *arg)
+{
+    struct weigh_home home = *(struct weigh_home *)arg;
+    arena_free(home.arena); /* it holds arg */
+    gate_leave(home.gate, home.bytes);
+}
+
+void weigh_home_pack(struct weigh_home *home, struct buf *packed, struct payload *payload)
+{
+    size_t len;
+    uint8_t *bytes = buf_take(packed, &len);
+    arena_defer(home->arena, free, bytes);
+    payload_add_lent(payload, slice_of(bytes, len));
+    payload_set_home(payload, weigh_home_free, home);
+}
