@@ -61,10 +61,25 @@ static bool is_void(struct server *server, const struct server_proposal *proposa
     return proposal->leader_term && !is_leader;
 }
 
+/* What is passed on to a leader whose connection is known to be broken is lost, and its client
+ * would wait in vain: better kept for the next leader, or until this one is heard of after all. */
+static bool is_out_of_reach(struct server *server, const struct server_proposal *proposal)
+{
+    const struct server_transport *transport = &server->options.transport;
+    uint64_t leader = atomic_load(&server->leader);
+    int64_t came_ms = proposal->deadline_ms - server_request_ms(server);
+    return leader && leader != server->member_id && transport->active_since_ms &&
+           server->heard_ms <= came_ms && transport->active_since_ms(transport->arg, leader) == 0;
+}
+
 static void take_proposal(struct server *server, struct turn *turn, struct core_proposal *envelope)
 {
     if (is_void(server, envelope->proposal)) {
         finish_envelope(server, envelope, ERR(NOT_LEADER));
+        return;
+    }
+    if (is_out_of_reach(server, envelope->proposal)) {
+        list_push(&server->unsent, &envelope->item.node);
         return;
     }
     turn->entries[turn->count] =

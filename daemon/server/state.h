@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The server. Comments name the one thread that owns a field; atomics are read by all.
- */
+ * The server. Comments name the one thread that owns a field; atomics are read by all. */
 #ifndef SERVER_STATE_H
 #define SERVER_STATE_H
 
@@ -41,7 +40,7 @@ struct server {
 
     /* core */
     struct slot slots[SLOTS];
-    struct list unsent;      /* core_proposals that wait for a leader */
+    struct list unsent;      /* core_proposals that wait for a leader that can be reached */
     struct list reads_new;   /* server_reads that no read index was asked for yet */
     struct list read_groups; /* asked, not yet answered */
     size_t read_groups_count;
@@ -57,6 +56,7 @@ struct server {
     atomic_bool is_asking_versions;
     struct raft_soft_state soft;
     int64_t elected_ms;       /* when the present leader became known */
+    int64_t heard_ms;         /* when the last message of a leader's came */
     struct raft_ids known;    /* to the transport */
     size_t snapshots_sending; /* MsgSnaps that no report came for */
     uint64_t submitted;       /* the last index given to apply */
@@ -70,7 +70,6 @@ struct server {
     struct list reads_at_index; /* server_reads that wait for applied */
     pthread_mutex_t reads_mutex;
     struct list leases_waiting; /* server_lease_asks to try again; under reads_mutex */
-
     /* everyone */
     _Atomic uint64_t next_id;
     _Atomic uint64_t term;

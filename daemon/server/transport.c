@@ -4,6 +4,7 @@
  */
 #include "server/parts.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 /* Snapshots on their way at once, as etcd: each costs a walk over the whole store. */
@@ -149,6 +150,9 @@ void transport_send(struct server *server, struct raft_message *messages, size_t
 void transport_message(struct server *server, struct core_message *item)
 {
     struct raft_event event = {.type = RAFT_RECEIVE, .message = &item->message};
+    if (item->message.from == atomic_load(&server->leader)) {
+        server->heard_ms = clock_mono_ms();
+    }
     struct err err = raft_step(server->options.raft, &event);
     if (IS(err, CORRUPT)) {
         server_fail(server, "the log of this member has lost entries, or the leader's has");

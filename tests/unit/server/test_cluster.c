@@ -36,6 +36,25 @@ static void test_a_killed_leader_takes_nothing_with_it(void **state)
     assert_true(cluster_agrees(cluster));
 }
 
+/* What a follower is asked while its leader is gone and nobody knows yet waits for the next leader:
+ * it neither goes to the dead one nor fails. */
+static void test_a_put_right_after_a_kill_is_kept_for_the_next_leader(void **state)
+{
+    struct cluster *cluster = *state;
+    bool is_kept = false;
+    for (int round = 0; round < 5 && !is_kept; round++) { /* an election may take long */
+        cluster_put(cluster, "a", "1");
+        struct node *follower = cluster_follower(cluster);
+        struct node *old = cluster_leader(cluster);
+        node_crash(old);
+        is_kept = !err_is(node_put(follower, "b", "2", 0));
+        node_start(old);
+        cluster_settle(cluster);
+    }
+    assert_true(is_kept);
+    assert_true(cluster_agrees(cluster));
+}
+
 /* A leader without a majority: it acknowledges no write, answers no read, and what it took is void.
  */
 static void test_a_cut_off_leader_serves_nothing(void **state)
@@ -207,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLUSTER_TEST(test_every_member_takes_writes_and_reads),
         CLUSTER_TEST(test_a_killed_leader_takes_nothing_with_it),
+        CLUSTER_TEST(test_a_put_right_after_a_kill_is_kept_for_the_next_leader),
         CLUSTER_TEST(test_a_cut_off_leader_serves_nothing),
         CLUSTER_TEST(test_two_of_three_down_means_no_service_until_one_is_back),
         CLUSTER_TEST(test_leases_live_on_under_the_next_leader_and_end_there),
