@@ -19,6 +19,7 @@ struct slot {
     _Atomic(struct server_proposal *) proposal;
     _Atomic uint64_t id;
     int64_t deadline_ms; /* core */
+    uint64_t term;       /* core; in which it was proposed */
 };
 
 struct server {

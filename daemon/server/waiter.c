@@ -17,6 +17,7 @@ bool waiter_file(struct server *server, struct server_proposal *proposal)
         return false;
     }
     slot->deadline_ms = proposal->deadline_ms;
+    slot->term = raft_hard_state_get(server->options.raft).term;
     atomic_store(&slot->id, proposal->id);
     atomic_store(&slot->proposal, proposal);
     return true;
@@ -95,17 +96,34 @@ struct err waiter_timeout(struct server *server, const struct server_proposal *p
     return is_connected ? ERR(TIMEOUT) : ERR(TIMEOUT_DUE_TO_CONNECTION_LOST);
 }
 
+/* All that earlier leaders left in the log is applied, and an election timeout later no detour has
+ * brought the rest: what is still waited for from their time went with them. Its client is told
+ * what it would be told at the deadline, and can try again. 0: nothing is lost in that sense. */
+static uint64_t lost_before(struct server *server, int64_t now_ms)
+{
+    int64_t grace_ms = server->options.tick_ms * server->options.election_ticks;
+    uint64_t term = atomic_load(&server->term);
+    bool is_settled = atomic_load(&server->leader) && atomic_load(&server->applied_term) == term &&
+                      now_ms > server->elected_ms + grace_ms;
+    return is_settled ? term : 0;
+}
+
 void waiter_expire(struct server *server, int64_t now_ms)
 {
+    uint64_t settled = lost_before(server, now_ms);
     for (size_t i = 0; i < SLOTS; i++) {
         struct slot *slot = &server->slots[i];
-        if (!atomic_load_explicit(&slot->proposal, memory_order_relaxed) ||
-            slot->deadline_ms > now_ms) {
+        if (!atomic_load_explicit(&slot->proposal, memory_order_relaxed)) {
+            continue;
+        }
+        bool is_late = slot->deadline_ms <= now_ms;
+        if (!is_late && slot->term >= settled) {
             continue;
         }
         struct server_proposal *proposal = atomic_exchange(&slot->proposal, NULL);
         if (proposal) {
-            proposal_finish(server, proposal, waiter_timeout(server, proposal));
+            proposal_finish(server, proposal,
+                is_late ? waiter_timeout(server, proposal) : ERR(TIMEOUT_DUE_TO_LEADER_FAIL));
         }
     }
 }

@@ -55,6 +55,35 @@ static void test_a_put_right_after_a_kill_is_kept_for_the_next_leader(void **sta
     assert_true(cluster_agrees(cluster));
 }
 
+/* A put that was lost on its way to a leader that died: who waits hears of it when the next leader
+ * has settled, not only at the deadline. */
+static void test_a_put_lost_with_its_leader_is_given_up_early(void **state)
+{
+    struct cluster *cluster = *state;
+    bool is_early = false;
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    put.key = (ProtobufCBinaryData){1, (uint8_t *)"z"};
+    for (int round = 0; round < 5 && !is_early; round++) { /* an election may take long */
+        struct request lost;
+        cluster_put(cluster, "a", "1");
+        struct node *follower = cluster_follower(cluster);
+        struct node *old = cluster_leader(cluster);
+        net_spoil(cluster, 100, 0);
+        request_begin(&lost, follower, 4, &put.base);
+        usleep(20000);
+        node_crash(old);
+        net_spoil(cluster, 0, 0);
+        struct err err = request_wait(&lost);
+        is_early =
+            IS(err, TIMEOUT_DUE_TO_LEADER_FAIL) && clock_mono_ms() < lost.proposal.deadline_ms;
+        request_fini(&lost);
+        node_start(old);
+        cluster_settle(cluster);
+    }
+    assert_true(is_early);
+    assert_true(cluster_agrees(cluster));
+}
+
 /* A leader without a majority: it acknowledges no write, answers no read, and what it took is void.
  */
 static void test_a_cut_off_leader_serves_nothing(void **state)
@@ -227,6 +256,7 @@ int main(void)
         CLUSTER_TEST(test_every_member_takes_writes_and_reads),
         CLUSTER_TEST(test_a_killed_leader_takes_nothing_with_it),
         CLUSTER_TEST(test_a_put_right_after_a_kill_is_kept_for_the_next_leader),
+        CLUSTER_TEST(test_a_put_lost_with_its_leader_is_given_up_early),
         CLUSTER_TEST(test_a_cut_off_leader_serves_nothing),
         CLUSTER_TEST(test_two_of_three_down_means_no_service_until_one_is_back),
         CLUSTER_TEST(test_leases_live_on_under_the_next_leader_and_end_there),
