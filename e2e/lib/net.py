@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts as network namespaces on one bridge: 10.213.N.0/24, N a free number that is locked while
-in use, so that runs do not meet. The bridge's own address, .1, is where clients come from."""
+in use, so that runs do not meet. The bridge's own address, .1, is where clients come from: they
+reach a host whatever is cut between hosts."""
 import fcntl
 import os
 import shutil
@@ -101,6 +102,11 @@ class Host:
         for other in others:
             self.run("iptables", "-A", "INPUT", "-s", other.address, "-j", "DROP")
             self.run("iptables", "-A", "OUTPUT", "-d", other.address, "-j", "DROP")
+
+    def deafen(self, *others):
+        """Nothing that these hosts send arrives here any more; what goes to them does."""
+        for other in others:
+            self.run("iptables", "-A", "INPUT", "-s", other.address, "-j", "DROP")
 
     def mend(self):
         self.run("iptables", "-F")
