@@ -17,6 +17,7 @@ struct backend;
 struct backend_batch;
 struct backend_snapshot;
 struct backend_iter;
+struct backend_bulk;
 
 struct backend_options {
     const char *path;         /* the folder; made (0700) when absent */
@@ -67,6 +68,25 @@ void backend_iter_close(struct backend_iter *iter);
  * snapshots. Nothing may be written there meanwhile. Errors: as backend_write. */
 MUST struct err backend_clear(
     struct backend *backend, struct slice from, struct slice to, struct why *why);
+
+/* Bulk: many rows in ascending order, each key once, for a store where nothing lies between the
+ * first and the last of them. They go into files PATH_PREFIX000000, …, on the store's file system,
+ * which nobody knows of before backend_take_files. One thread. */
+struct backend_bulk *backend_bulk_new(const char *path_prefix);
+/* Errors: IO (also a key out of order), NO_DISK. */
+MUST struct err backend_bulk_put(
+    struct backend_bulk *bulk, struct slice key, struct slice value, struct why *why);
+/* Ends and syncs the last file; the folder is the caller's to sync. No put after. */
+MUST struct err backend_bulk_end(struct backend_bulk *bulk, struct why *why);
+/* Borrowed until free. */
+size_t backend_bulk_paths(const struct backend_bulk *bulk, char *const **out);
+/* removes: what is still there of the files. NULL is fine. */
+void backend_bulk_free(struct backend_bulk *bulk, bool removes);
+/* All rows of the files become the store's at once and durably, over rows of the same keys; the
+ * files are moved away. */
+MUST struct err backend_take_files(
+    struct backend *backend, char *const *paths, size_t count, struct why *why);
+
 /* Makes everything written so far durable: memtables to files, synced. Blocks; other threads may
  * read and write. */
 MUST struct err backend_flush(struct backend *backend, struct why *why);

@@ -22,7 +22,7 @@ enum {
     COMPACT_FORCE = 2, /* the lowest level too */
 };
 
-static struct err code_of(const char *text)
+struct err store_code_of(const char *text)
 {
     if (strstr(text, "No space left")) {
         return ERR(NO_DISK);
@@ -41,7 +41,7 @@ struct err store_err(struct backend *backend, const char *doing, char *text, str
     if (!text) {
         return OK;
     }
-    struct err err = why_set(why, code_of(text), "%s %s: %s", doing, backend->path, text);
+    struct err err = why_set(why, store_code_of(text), "%s %s: %s", doing, backend->path, text);
     rocksdb_free(text);
     return err;
 }
@@ -67,14 +67,20 @@ rocksdb_readoptions_t *store_read_options(const struct backend_snapshot *snapsho
     return read;
 }
 
+rocksdb_block_based_table_options_t *store_table_options(void)
+{
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_block_size(table, BLOCK_BYTES);
+    rocksdb_block_based_options_set_format_version(table, 5);
+    return table;
+}
+
 static void table_init(struct backend *backend, const struct backend_options *options)
 {
     size_t bytes = options->block_cache_bytes ? options->block_cache_bytes : CACHE_DEFAULT;
     backend->cache = rocksdb_cache_create_lru(bytes);
-    backend->table = rocksdb_block_based_options_create();
+    backend->table = store_table_options();
     rocksdb_block_based_options_set_block_cache(backend->table, backend->cache);
-    rocksdb_block_based_options_set_block_size(backend->table, BLOCK_BYTES);
-    rocksdb_block_based_options_set_format_version(backend->table, 5);
     rocksdb_options_set_block_based_table_factory(backend->options, backend->table);
 }
 

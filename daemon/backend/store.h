@@ -35,6 +35,10 @@ MUST struct err store_err(struct backend *backend, const char *doing, char *text
 /* The same of an operation that changes the store: its first failure is kept for backend_health. */
 MUST struct err store_change_err(
     struct backend *backend, const char *doing, char *text, struct why *why);
+/* What RocksDB's text means. */
+struct err store_code_of(const char *text);
+/* How blocks are cut, of every file. Gives. */
+rocksdb_block_based_table_options_t *store_table_options(void);
 /* Checksums verified, at the snapshot when there is one. Gives. */
 rocksdb_readoptions_t *store_read_options(const struct backend_snapshot *snapshot);
 

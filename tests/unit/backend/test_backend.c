@@ -315,6 +315,88 @@ static void test_backend_compacts_and_measures(void **state)
     assert_true(backend_live_bytes(place->backend) > 0);
 }
 
+static struct backend_bulk *bulk_new(struct place *place, const char *name)
+{
+    char *prefix = mem_printf("%s/%s-", place->path, name);
+    struct backend_bulk *bulk = backend_bulk_new(prefix);
+    free(prefix);
+    return bulk;
+}
+
+static void bulk_put(struct backend_bulk *bulk, const char *key, struct slice value)
+{
+    struct why why = {""};
+    if (err_is(backend_bulk_put(bulk, slice_str(key), value, &why))) {
+        fail_msg("%s", why.text);
+    }
+}
+
+/* More than one file holds, over rows that are there and under ones that come later. */
+static void test_backend_takes_files_at_once_and_durably(void **state)
+{
+    enum { ROWS = 70, ROW_BYTES = 1 << 20 };
+    struct place *place = *state;
+    struct why why = {""};
+    uint8_t *value = mem_new(ROW_BYTES);
+    char *const *paths;
+    char key[16];
+    put(place, "l0007", "old");
+    put(place, "minstalling", "1");
+    assert_false(err_is(backend_clear(place->backend, SLICE("l"), SLICE("m"), NULL)));
+    struct backend_bulk *bulk = bulk_new(place, "tmp");
+    for (int i = 0; i < ROWS; i++) {
+        snprintf(key, sizeof(key), "l%04d", i);
+        value[0] = (uint8_t)i;
+        bulk_put(bulk, key, slice_of(value, ROW_BYTES));
+    }
+    bulk_put(bulk, "mname", SLICE("new"));
+    bulk_put(bulk, "v1", (struct slice){0});
+    assert_false(err_is(backend_bulk_end(bulk, NULL)));
+    size_t count = backend_bulk_paths(bulk, &paths);
+    assert_int_equal(count, 2);
+    assert_value(place, NULL, "l0007", NULL);
+    if (err_is(backend_take_files(place->backend, paths, count, &why))) {
+        fail_msg("%s", why.text);
+    }
+    assert_int_not_equal(access(paths[0], F_OK), 0);
+    backend_bulk_free(bulk, true);
+    put(place, "mname", "newer");
+    assert_value(place, NULL, "mname", "newer");
+    reopen(place);
+    struct blob *got = NULL;
+    assert_false(err_is(backend_get(place->backend, NULL, SLICE("l0007"), &got, NULL)));
+    assert_true(got && got->len == ROW_BYTES && got->data[0] == 7);
+    blob_unref(got);
+    assert_value(place, NULL, "mname", "new");
+    assert_value(place, NULL, "v1", "");
+    free(value);
+}
+
+static void test_backend_bulk_refuses_rows_out_of_order(void **state)
+{
+    struct place *place = *state;
+    struct backend_bulk *bulk = bulk_new(place, "tmp");
+    char *const *paths;
+    bulk_put(bulk, "l2", SLICE("2"));
+    assert_true(err_is(backend_bulk_put(bulk, SLICE("l1"), SLICE("1"), NULL)));
+    assert_true(err_is(backend_bulk_put(bulk, SLICE("l2"), SLICE("1"), NULL)));
+    assert_int_equal(backend_bulk_paths(bulk, &paths), 1);
+    char *path = mem_strdup(paths[0]);
+    backend_bulk_free(bulk, true);
+    assert_int_not_equal(access(path, F_OK), 0);
+    free(path);
+}
+
+static void test_backend_bulk_says_which_file_it_cannot_make(void **state)
+{
+    struct place *place = *state;
+    struct why why = {""};
+    struct backend_bulk *bulk = bulk_new(place, "absent/tmp");
+    assert_true(err_is(backend_bulk_put(bulk, SLICE("l1"), SLICE("1"), &why)));
+    assert_non_null(strstr(why.text, "absent/tmp-000000"));
+    backend_bulk_free(bulk, true);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -330,6 +412,9 @@ int main(void)
         T(test_backend_detects_a_flipped_bit_in_a_large_value),
         T(test_backend_compacts_deleted_values_away),
         T(test_backend_compacts_and_measures),
+        T(test_backend_takes_files_at_once_and_durably),
+        T(test_backend_bulk_refuses_rows_out_of_order),
+        T(test_backend_bulk_says_which_file_it_cannot_make),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

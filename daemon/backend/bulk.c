@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rows that come in order go straight into files of RocksDB's format, past memtables and merges;
+ * then the store takes the files in, all at once. What it costs in memory is one block and a file's
+ * index. */
+#include "store.h"
+
+#include "base/mem.h"
+
+#include <unistd.h>
+
+enum { FILE_BYTES = 64 * 1024 * 1024 };
+
+struct backend_bulk {
+    char *prefix;
+    rocksdb_options_t *options;
+    rocksdb_envoptions_t *env;
+    rocksdb_sstfilewriter_t *writer;
+    bool is_open;
+    uint64_t bytes; /* in the file at hand */
+    char **paths;
+    size_t count;
+    size_t cap;
+};
+
+static struct err bulk_err(const struct backend_bulk *bulk, char *text, struct why *why)
+{
+    if (!text) {
+        return OK;
+    }
+    struct err err = why_set(why, store_code_of(text), "write %s: %s",
+        bulk->count ? bulk->paths[bulk->count - 1] : bulk->prefix, text);
+    rocksdb_free(text);
+    return err;
+}
+
+struct backend_bulk *backend_bulk_new(const char *path_prefix)
+{
+    struct backend_bulk *bulk = mem_new(sizeof(*bulk));
+    bulk->prefix = mem_strdup(path_prefix);
+    bulk->options = rocksdb_options_create();
+    rocksdb_block_based_table_options_t *table = store_table_options();
+    rocksdb_block_based_options_set_no_block_cache(table, 1);
+    rocksdb_options_set_block_based_table_factory(bulk->options, table);
+    rocksdb_block_based_options_destroy(table);
+    rocksdb_options_set_compression(bulk->options, rocksdb_lz4_compression);
+    bulk->env = rocksdb_envoptions_create();
+    bulk->writer = rocksdb_sstfilewriter_create(bulk->env, bulk->options);
+    return bulk;
+}
+
+static struct err begin_file(struct backend_bulk *bulk, struct why *why)
+{
+    char *text = NULL;
+    if (bulk->count == bulk->cap) {
+        bulk->cap = bulk->cap ? bulk->cap * 2 : 16;
+        bulk->paths = mem_grow(bulk->paths, bulk->cap * sizeof(*bulk->paths));
+    }
+    bulk->paths[bulk->count] = mem_printf("%s%06zu", bulk->prefix, bulk->count);
+    rocksdb_sstfilewriter_open(bulk->writer, bulk->paths[bulk->count++], &text);
+    bulk->is_open = !text;
+    bulk->bytes = 0;
+    return bulk_err(bulk, text, why);
+}
+
+/* Synced by RocksDB. */
+static struct err end_file(struct backend_bulk *bulk, struct why *why)
+{
+    char *text = NULL;
+    if (bulk->is_open) {
+        rocksdb_sstfilewriter_finish(bulk->writer, &text);
+        bulk->is_open = false;
+    }
+    return bulk_err(bulk, text, why);
+}
+
+struct err backend_bulk_put(
+    struct backend_bulk *bulk, struct slice key, struct slice value, struct why *why)
+{
+    char *text = NULL;
+    if (bulk->bytes >= FILE_BYTES) {
+        TRY(end_file(bulk, why));
+    }
+    if (!bulk->is_open) {
+        TRY(begin_file(bulk, why));
+    }
+    rocksdb_sstfilewriter_put(bulk->writer, (const char *)key.data, key.len,
+        value.data ? (const char *)value.data : "", value.len, &text);
+    bulk->bytes += key.len + value.len;
+    return bulk_err(bulk, text, why);
+}
+
+struct err backend_bulk_end(struct backend_bulk *bulk, struct why *why)
+{
+    return end_file(bulk, why);
+}
+
+size_t backend_bulk_paths(const struct backend_bulk *bulk, char *const **out)
+{
+    *out = bulk->paths;
+    return bulk->count;
+}
+
+void backend_bulk_free(struct backend_bulk *bulk, bool removes)
+{
+    if (!bulk) {
+        return;
+    }
+    rocksdb_sstfilewriter_destroy(bulk->writer);
+    rocksdb_envoptions_destroy(bulk->env);
+    rocksdb_options_destroy(bulk->options);
+    for (size_t i = 0; i < bulk->count; i++) {
+        if (removes) {
+            unlink(bulk->paths[i]);
+        }
+        free(bulk->paths[i]);
+    }
+    free(bulk->paths);
+    free(bulk->prefix);
+    free(bulk);
+}
+
+struct err backend_take_files(
+    struct backend *backend, char *const *paths, size_t count, struct why *why)
+{
+    char *text = NULL;
+    if (count == 0) {
+        return OK;
+    }
+    rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
+    rocksdb_ingestexternalfileoptions_set_move_files(options, 1);
+    rocksdb_ingest_external_file(backend->db, (const char *const *)paths, count, options, &text);
+    rocksdb_ingestexternalfileoptions_destroy(options);
+    return store_change_err(backend, "take files into", text, why);
+}
