@@ -50,8 +50,4 @@ void newest_add(struct newest *newest, const struct snap_key *row);
 bool newest_has(const struct newest *newest, const struct snap_key *row);
 size_t newest_alive(const struct newest *newest);
 
-/* The revisions of the meta bucket's compaction marks; -1: none. */
-MUST struct err compact_revs(
-    struct snap_import *import, int64_t *out_scheduled, int64_t *out_finished, struct why *why);
-
 #endif

@@ -69,32 +69,10 @@ static struct err see_hash(void *arg, struct slice key, struct slice value, stru
     return OK;
 }
 
-static struct err see_mark(void *arg, struct slice key, struct slice value, struct why *why)
-{
-    int64_t *marks = arg;
-    (void)why;
-    if (value.len >= 8 && slice_eq(key, SLICE("scheduledCompactRev"))) {
-        marks[0] = (int64_t)get_be64(value.data);
-    } else if (value.len >= 8 && slice_eq(key, SLICE("finishedCompactRev"))) {
-        marks[1] = (int64_t)get_be64(value.data);
-    }
-    return OK;
-}
-
-struct err compact_revs(
-    struct snap_import *import, int64_t *out_scheduled, int64_t *out_finished, struct why *why)
-{
-    int64_t marks[2] = {-1, -1};
-    TRY(snap_import_rows(import, SNAP_META, see_mark, marks, why));
-    *out_scheduled = marks[0];
-    *out_finished = marks[1];
-    return OK;
-}
-
 static struct err hash_file(struct hashing *h, struct snap_import *import, struct why *why)
 {
     int64_t scheduled;
-    TRY(compact_revs(import, &scheduled, &h->compacted, why));
+    TRY(snap_import_compacted(import, &scheduled, &h->compacted, why));
     h->compacted = scheduled > h->compacted ? scheduled : h->compacted;
     h->current = 1;
     TRY(snap_import_rows(import, SNAP_KEY, see_current, h, why));

@@ -2,7 +2,7 @@
  * The snapshot's rows as a member's store. Members are the new cluster's, the log begins anew,
  * everything else is taken over. A compaction that the snapshot had begun, or that --mark-compacted
  * asks for, is done while rows pass. */
-#include "auth/auth.h"
+#include "apply/apply.h"
 #include "base/codec.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -85,7 +85,7 @@ static struct err take_key(void *arg, struct slice key, struct slice value, stru
 static struct err plan(struct taking *t, struct why *why)
 {
     int64_t scheduled;
-    TRY(compact_revs(t->import, &scheduled, &t->finished, why));
+    TRY(snap_import_compacted(t->import, &scheduled, &t->finished, why));
     TRY(snap_import_rows(t->import, SNAP_KEY, see_latest, t, why));
     t->compacted = scheduled > t->finished ? scheduled : t->finished;
     if (t->restore->bump) {
@@ -104,70 +104,30 @@ static struct err plan(struct taking *t, struct why *why)
 
 static struct err take_keys(struct taking *t, struct why *why)
 {
-    struct why ignored;
     t->rows = mvcc_import_new(t->backend);
     struct err e = snap_import_rows(t->import, SNAP_KEY, take_key, t, why);
-    struct err ended = mvcc_import_end(t->rows, t->compacted, err_is(e) ? &ignored : why);
-    return err_is(e) ? e : ended;
-}
-
-static struct err take_lease(void *arg, struct slice key, struct slice value, struct why *why)
-{
-    struct taking *t = arg;
-    uint8_t raw[15] = {'m', 'l', 'e', 'a', 's', 'e', '/'};
-    if (key.len != 8) {
-        return why_set(why, ERR(BAD_FORMAT), "malformed row in the lease bucket");
+    if (!err_is(e)) {
+        e = mvcc_import_end(t->rows, t->compacted, t->compacted, why);
     }
-    memcpy(raw + 7, key.data, 8);
-    backend_batch_put(t->batch, slice_of(raw, sizeof(raw)), value);
-    return OK;
+    mvcc_import_free(t->rows);
+    return e;
 }
 
-static struct err take_alarm(void *arg, struct slice key, struct slice value, struct why *why)
+static struct err take_row(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct taking *t = arg;
-    struct wire wire;
-    struct wire_field field;
-    uint8_t raw[23] = {'m', 'a', 'l', 'a', 'r', 'm', '/'};
-    (void)value;
-    wire_init(&wire, key);
-    while (wire_more(&wire)) {
-        if (err_is(wire_next(&wire, &field))) {
-            return why_set(why, ERR(BAD_FORMAT), "malformed row in the alarm bucket");
-        }
-        if (field.number == 1 || field.number == 2) {
-            put_be64(raw + 7 + 8 * (field.number - 1), field.value);
-        }
-    }
-    backend_batch_put(t->batch, slice_of(raw, sizeof(raw)), (struct slice){0});
-    return OK;
+    const char *bucket = snap_bucket_name(t->bucket);
+    struct err err = apply_import_row(bucket, key, value, t->batch);
+    return err_is(err) ? why_set(why, err, "malformed row in the %s bucket", bucket) : OK;
 }
 
-static struct err take_cluster(void *arg, struct slice key, struct slice value, struct why *why)
+static struct err take_buckets(struct taking *t, struct why *why)
 {
-    struct taking *t = arg;
-    (void)why;
-    if (slice_eq(key, SLICE("clusterVersion"))) {
-        backend_batch_put(t->batch, SLICE("mcluster_version"), value);
-    }
-    return OK;
-}
-
-static struct err take_auth_row(void *arg, struct slice key, struct slice value, struct why *why)
-{
-    struct taking *t = arg;
-    struct err err = auth_import_row(snap_bucket_name(t->bucket), key, value, t->batch);
-    return err_is(err)
-               ? why_set(why, err, "malformed row in the %s bucket", snap_bucket_name(t->bucket))
-               : OK;
-}
-
-static struct err take_auth(struct taking *t, struct why *why)
-{
-    static const enum snap_bucket buckets[] = {SNAP_AUTH, SNAP_AUTH_ROLES, SNAP_AUTH_USERS};
+    static const enum snap_bucket buckets[] = {
+        SNAP_LEASE, SNAP_ALARM, SNAP_CLUSTER, SNAP_AUTH, SNAP_AUTH_ROLES, SNAP_AUTH_USERS};
     for (size_t at = 0; at < COUNT_OF(buckets); at++) {
         t->bucket = buckets[at];
-        TRY(snap_import_rows(t->import, t->bucket, take_auth_row, t, why));
+        TRY(snap_import_rows(t->import, t->bucket, take_row, t, why));
     }
     return OK;
 }
@@ -190,10 +150,7 @@ static struct err add_members(struct taking *t, struct why *why)
 static struct err take_rest(struct taking *t, struct why *why)
 {
     uint8_t index[16];
-    TRY(snap_import_rows(t->import, SNAP_LEASE, take_lease, t, why));
-    TRY(snap_import_rows(t->import, SNAP_ALARM, take_alarm, t, why));
-    TRY(snap_import_rows(t->import, SNAP_CLUSTER, take_cluster, t, why));
-    TRY(take_auth(t, why));
+    TRY(take_buckets(t, why));
     TRY(add_members(t, why));
     put_be64(index, t->restore->members_count);
     put_be64(index + 8, 1);

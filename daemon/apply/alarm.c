@@ -17,6 +17,12 @@ static struct slice row_key(const struct apply_alarm *alarm, uint8_t out[ROW_KEY
     return slice_of(out, ROW_KEY_SIZE);
 }
 
+void apply_put_alarm(const struct apply_alarm *alarm, struct backend_batch *batch)
+{
+    uint8_t key[ROW_KEY_SIZE];
+    backend_batch_put(batch, row_key(alarm, key), (struct slice){0});
+}
+
 static void derive(struct apply *apply)
 {
     apply->is_corrupt = false;
@@ -71,7 +77,6 @@ static size_t find(const struct apply *apply, const struct apply_alarm *alarm)
  * than those who ran on. */
 static void set(struct apply *apply, const struct apply_alarm *alarm)
 {
-    uint8_t key[ROW_KEY_SIZE];
     pthread_mutex_lock(&apply->mutex);
     bool is_new = find(apply, alarm) == apply->alarms_count;
     bool is_refused = is_new && apply->alarms_count == APPLY_ALARMS_MAX;
@@ -83,7 +88,7 @@ static void set(struct apply *apply, const struct apply_alarm *alarm)
     if (is_refused) {
         return;
     }
-    backend_batch_put(apply->batch, row_key(alarm, key), (struct slice){0});
+    apply_put_alarm(alarm, apply->batch);
 }
 
 static bool clear(struct apply *apply, const struct apply_alarm *alarm)

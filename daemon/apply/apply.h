@@ -143,6 +143,10 @@ MUST struct err apply_commit(struct apply *apply, struct why *why);
  * before. Errors: BAD_FORMAT. */
 MUST struct err apply_members_entry(struct member_table *table, struct backend_batch *batch,
     const struct raft_entry *entry, struct why *why);
+/* A row of any bucket of etcd's database but those of keys, members and the meta, as a row of the
+ * store. Errors: BAD_FORMAT. */
+MUST struct err apply_import_row(
+    const char *bucket, struct slice key, struct slice value, struct backend_batch *batch);
 /* Whether it writes a key of the v2 API, which is not served here. */
 bool apply_is_v2_write(const struct raft_entry *entry);
 

@@ -57,4 +57,7 @@ int64_t apply_cost(const ProtobufCMessage *request);
 /* Counts the request; whether it fitted. */
 bool apply_take_quota(struct apply *apply, const ProtobufCMessage *request);
 
+/* alarm.c: the alarm's row. */
+void apply_put_alarm(const struct apply_alarm *alarm, struct backend_batch *batch);
+
 #endif

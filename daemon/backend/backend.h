@@ -73,6 +73,8 @@ MUST struct err backend_clear(
  * first and the last of them. They go into files PATH_PREFIX000000, …, on the store's file system,
  * which nobody knows of before backend_take_files. One thread. */
 struct backend_bulk *backend_bulk_new(const char *path_prefix);
+/* In the store's own folder, where an open removes what a crash left. */
+struct backend_bulk *backend_bulk_new_in(struct backend *backend, const char *name);
 /* Errors: IO (also a key out of order), NO_DISK. */
 MUST struct err backend_bulk_put(
     struct backend_bulk *bulk, struct slice key, struct slice value, struct why *why);

@@ -6,7 +6,10 @@
 
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <unistd.h>
+
+#define BULK_PREFIX "bulk-"
 
 enum { FILE_BYTES = 64 * 1024 * 1024 };
 
@@ -46,6 +49,27 @@ struct backend_bulk *backend_bulk_new(const char *path_prefix)
     bulk->env = rocksdb_envoptions_create();
     bulk->writer = rocksdb_sstfilewriter_create(bulk->env, bulk->options);
     return bulk;
+}
+
+struct backend_bulk *backend_bulk_new_in(struct backend *backend, const char *name)
+{
+    char *prefix = mem_printf("%s/" BULK_PREFIX "%s-", backend->path, name);
+    struct backend_bulk *bulk = backend_bulk_new(prefix);
+    free(prefix);
+    return bulk;
+}
+
+void bulk_sweep(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (strncmp(entry->d_name, BULK_PREFIX, strlen(BULK_PREFIX)) == 0) {
+            unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
 }
 
 static struct err begin_file(struct backend_bulk *bulk, struct why *why)

@@ -174,6 +174,7 @@ struct err backend_open(
     if (err_is(err)) {
         goto out;
     }
+    bulk_sweep(backend->path);
     backend->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(backend->write, 1);
     backend->read = store_read_options(NULL);

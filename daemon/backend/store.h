@@ -39,6 +39,8 @@ MUST struct err store_change_err(
 struct err store_code_of(const char *text);
 /* How blocks are cut, of every file. Gives. */
 rocksdb_block_based_table_options_t *store_table_options(void);
+/* Removes what a bulk left in the folder. */
+void bulk_sweep(const char *path);
 /* Checksums verified, at the snapshot when there is one. Gives. */
 rocksdb_readoptions_t *store_read_options(const struct backend_snapshot *snapshot);
 

@@ -183,7 +183,7 @@ static struct err fill(struct adoption *a, struct backend *backend, struct why *
     backend_batch_free(batch);
     TRY(err);
     TRY(snap_import_open(a->storage->disk, a->source, SNAP_HASH_IF_THERE, &taking.import, why));
-    err = take_database(&taking, why);
+    err = take_database(&taking, NULL, why);
     snap_import_close(taking.import);
     return err;
 }

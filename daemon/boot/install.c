@@ -58,7 +58,7 @@ static struct err clear(
 }
 
 static struct err fill(struct storage *storage, const struct raft_snapshot_meta *meta,
-    struct slice v2, struct why *why)
+    struct slice v2, struct mvcc_import **out_rows, struct why *why)
 {
     char *path = database_path(storage, meta->index);
     struct taking taking = {.path = path,
@@ -69,7 +69,7 @@ static struct err fill(struct storage *storage, const struct raft_snapshot_meta 
     struct err err = snap_import_open(storage->disk, path, SNAP_HASH_IF_THERE, &taking.import, why);
     if (!err_is(err)) {
         err = clear(storage->backend, meta, why);
-        err = err_is(err) ? err : take_database(&taking, why);
+        err = err_is(err) ? err : take_database(&taking, out_rows, why);
         snap_import_close(taking.import);
     }
     if (!err_is(err)) {
@@ -83,8 +83,13 @@ struct err storage_install_snapshot(
     void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why)
 {
     struct storage *storage = arg;
-    TRY(fill(storage, meta, v2, why));
-    TRY(mvcc_reload(storage->mvcc, why));
+    struct mvcc_import *rows = NULL;
+    struct err err = fill(storage, meta, v2, &rows, why);
+    if (!err_is(err)) {
+        err = mvcc_reload_imported(storage->mvcc, rows, why);
+    }
+    mvcc_import_free(rows);
+    TRY(err);
     TRY(lease_load(storage->leases, storage->backend, why));
     TRY(member_load(storage->members, storage->backend, why));
     TRY(auth_load(storage->auth, storage->backend, why));
@@ -127,5 +132,6 @@ struct err storage_finish_install(struct storage *storage, struct why *why)
     }
     LOG_INFO("taking the received snapshot into the store", LOG_UINT("snapshot-index", meta->index),
         LOG_UINT("current-applied-index", applied));
-    return fill(storage, meta, slice_of(storage->snapshot.data, storage->snapshot.data_len), why);
+    return fill(
+        storage, meta, slice_of(storage->snapshot.data, storage->snapshot.data_len), NULL, why);
 }

@@ -7,14 +7,11 @@
 #include "boot/take.h"
 
 #include "apply/apply.h"
-#include "auth/auth.h"
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "mvcc/mvcc.h"
-
-#include <json-c/json.h>
 
 enum { TELL_NS = 2000000000, TELL_ROWS = 1024 };
 
@@ -25,8 +22,6 @@ struct installing {
     struct mvcc_import *rows;
     struct member_table *members; /* only to write their rows */
     struct arena *arena;
-    int64_t scheduled;
-    int64_t finished;
     enum snap_bucket bucket; /* of the rows being taken */
     uint64_t rows_taken;
     uint64_t bytes_taken;
@@ -68,133 +63,29 @@ static struct err take_key(void *arg, struct slice key, struct slice value, stru
     return mvcc_import_row(i->rows, row.main, row.sub, row.is_tombstone, &kv, why);
 }
 
-static struct err take_mark(void *arg, struct slice key, struct slice value, struct why *why)
-{
-    struct installing *i = arg;
-    bool is_scheduled = slice_eq(key, SLICE("scheduledCompactRev"));
-    if (!is_scheduled && !slice_eq(key, SLICE("finishedCompactRev"))) {
-        return OK;
-    }
-    if (value.len < 8) {
-        return why_set(why, ERR(BAD_FORMAT), "malformed row in the meta bucket");
-    }
-    *(is_scheduled ? &i->scheduled : &i->finished) = (int64_t)get_be64(value.data);
-    return OK;
-}
-
 /* A compaction that had begun goes on here. */
 static struct err take_keys(struct installing *i, struct why *why)
 {
-    uint8_t raw[8];
-    TRY(snap_import_rows(i->taking->import, SNAP_META, take_mark, i, why));
+    int64_t scheduled;
+    int64_t finished;
+    TRY(snap_import_compacted(i->taking->import, &scheduled, &finished, why));
     i->rows = mvcc_import_new(i->backend);
-    struct err err = snap_import_rows(i->taking->import, SNAP_KEY, take_key, i, why);
-    struct err ended = mvcc_import_end(i->rows, i->finished, err_is(err) ? NULL : why);
-    if (i->scheduled > i->finished) {
-        put_be64(raw, (uint64_t)i->scheduled);
-        backend_batch_put(i->batch, SLICE("mscheduledCompactRev"), slice_of(raw, sizeof(raw)));
-    }
-    return err_is(err) ? err : ended;
+    TRY(snap_import_rows(i->taking->import, SNAP_KEY, take_key, i, why));
+    return mvcc_import_end(i->rows, scheduled > finished ? scheduled : finished, finished, why);
 }
 
-static struct err take_lease(void *arg, struct slice key, struct slice value, struct why *why)
+static struct err take_row(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct installing *i = arg;
-    uint8_t raw[15] = {'m', 'l', 'e', 'a', 's', 'e', '/'};
-    if (key.len != 8) {
-        return why_set(why, ERR(BAD_FORMAT), "malformed row in the lease bucket");
-    }
-    memcpy(raw + 7, key.data, 8);
-    backend_batch_put(i->batch, slice_of(raw, sizeof(raw)), value);
-    return OK;
+    const char *bucket = snap_bucket_name(i->bucket);
+    struct err err = apply_import_row(bucket, key, value, i->batch);
+    return err_is(err) ? why_set(why, err, "malformed row in the %s bucket", bucket) : OK;
 }
 
-static struct err take_alarm(void *arg, struct slice key, struct slice value, struct why *why)
+static struct err take_bucket(struct installing *i, enum snap_bucket bucket, struct why *why)
 {
-    struct installing *i = arg;
-    struct wire wire;
-    struct wire_field field;
-    uint8_t raw[23] = {'m', 'a', 'l', 'a', 'r', 'm', '/'};
-    (void)value;
-    wire_init(&wire, key);
-    while (wire_more(&wire)) {
-        if (err_is(wire_next(&wire, &field))) {
-            return why_set(why, ERR(BAD_FORMAT), "malformed row in the alarm bucket");
-        }
-        if (field.number == 1 || field.number == 2) {
-            put_be64(raw + 7 + 8 * (field.number - 1), field.value);
-        }
-    }
-    backend_batch_put(i->batch, slice_of(raw, sizeof(raw)), (struct slice){0});
-    return OK;
-}
-
-static struct err take_auth_row(void *arg, struct slice key, struct slice value, struct why *why)
-{
-    struct installing *i = arg;
-    struct err err = auth_import_row(snap_bucket_name(i->bucket), key, value, i->batch);
-    return err_is(err)
-               ? why_set(why, err, "malformed row in the %s bucket", snap_bucket_name(i->bucket))
-               : OK;
-}
-
-static struct err take_auth(struct installing *i, struct why *why)
-{
-    static const enum snap_bucket buckets[] = {SNAP_AUTH, SNAP_AUTH_ROLES, SNAP_AUTH_USERS};
-    for (size_t at = 0; at < COUNT_OF(buckets); at++) {
-        i->bucket = buckets[at];
-        TRY(snap_import_rows(i->taking->import, i->bucket, take_auth_row, i, why));
-    }
-    return OK;
-}
-
-/* {"target-version":"3.5.0","enabled":true}; what it does not say is off. */
-static void take_downgrade(struct installing *i, struct slice value)
-{
-    struct json_object *target;
-    struct json_object *enabled;
-    struct json_tokener *tokener = json_tokener_new_ex(4);
-    struct json_object *root =
-        json_tokener_parse_ex(tokener, (const char *)value.data, (int)value.len);
-    if (root && json_object_object_get_ex(root, "enabled", &enabled) &&
-        json_object_get_boolean(enabled) &&
-        json_object_object_get_ex(root, "target-version", &target)) {
-        backend_batch_put(i->batch, SLICE("mdowngrade"), slice_str(json_object_get_string(target)));
-    }
-    json_object_put(root);
-    json_tokener_free(tokener);
-}
-
-static struct err take_cluster(void *arg, struct slice key, struct slice value, struct why *why)
-{
-    struct installing *i = arg;
-    (void)why;
-    if (slice_eq(key, SLICE("clusterVersion"))) {
-        backend_batch_put(i->batch, SLICE("mcluster_version"), value);
-    } else if (slice_eq(key, SLICE("downgrade"))) {
-        take_downgrade(i, value);
-    }
-    return OK;
-}
-
-static void put_removed(struct installing *i, uint64_t id)
-{
-    uint8_t raw[17] = {'m', 'r', 'e', 'm', 'o', 'v', 'e', 'd', '/'};
-    put_be64(raw + 9, id);
-    backend_batch_put(i->batch, slice_of(raw, sizeof(raw)), (struct slice){0});
-}
-
-static struct err take_removed(void *arg, struct slice key, struct slice value, struct why *why)
-{
-    struct installing *i = arg;
-    char hex[17] = "";
-    (void)value;
-    if (key.len == 0 || key.len > 16) {
-        return why_set(why, ERR(BAD_FORMAT), "malformed row in the members_removed bucket");
-    }
-    memcpy(hex, key.data, key.len);
-    put_removed(i, strtoull(hex, NULL, 16));
-    return OK;
+    i->bucket = bucket;
+    return snap_import_rows(i->taking->import, bucket, take_row, i, why);
 }
 
 static struct err take_member(void *arg, struct slice key, struct slice value, struct why *why)
@@ -223,7 +114,7 @@ static struct err take_v2_members(
         }
     }
     for (size_t at = 0; at < cluster->removed_count; at++) {
-        put_removed(i, cluster->removed[at]);
+        member_import_removed(cluster->removed[at], i->batch);
     }
     return OK;
 }
@@ -243,7 +134,7 @@ static struct err take_listed_members(struct installing *i, struct why *why)
     if (i->taking->has_whole_log) {
         return OK;
     }
-    TRY(snap_import_rows(i->taking->import, SNAP_MEMBERS_REMOVED, take_removed, i, why));
+    TRY(take_bucket(i, SNAP_MEMBERS_REMOVED, why));
     return snap_import_rows(i->taking->import, SNAP_MEMBERS, take_member, i, why);
 }
 
@@ -269,11 +160,12 @@ static struct err take_members(struct installing *i, struct why *why)
 
 static struct err take_rest(struct installing *i, struct why *why)
 {
+    static const enum snap_bucket buckets[] = {
+        SNAP_LEASE, SNAP_ALARM, SNAP_CLUSTER, SNAP_AUTH, SNAP_AUTH_ROLES, SNAP_AUTH_USERS};
     uint8_t index[16];
-    TRY(snap_import_rows(i->taking->import, SNAP_LEASE, take_lease, i, why));
-    TRY(snap_import_rows(i->taking->import, SNAP_ALARM, take_alarm, i, why));
-    TRY(snap_import_rows(i->taking->import, SNAP_CLUSTER, take_cluster, i, why));
-    TRY(take_auth(i, why));
+    for (size_t at = 0; at < COUNT_OF(buckets); at++) {
+        TRY(take_bucket(i, buckets[at], why));
+    }
     TRY(take_members(i, why));
     put_be64(index, i->taking->index);
     put_be64(index + 8, i->taking->term);
@@ -289,13 +181,11 @@ static struct err take_all(struct installing *i, struct why *why)
     return take_rest(i, why);
 }
 
-struct err take_database(const struct taking *taking, struct why *why)
+struct err take_database(
+    const struct taking *taking, struct mvcc_import **out_rows, struct why *why)
 {
-    struct installing i = {.taking = taking,
-        .backend = taking->backend,
-        .scheduled = -1,
-        .finished = -1,
-        .told_ns = clock_mono_ns()};
+    struct installing i = {
+        .taking = taking, .backend = taking->backend, .told_ns = clock_mono_ns()};
     i.arena = arena_new(0);
     i.batch = backend_batch_new();
     struct err err = take_all(&i, why);
@@ -303,6 +193,11 @@ struct err take_database(const struct taking *taking, struct why *why)
         LOG_INFO("took a database into the store", LOG_STR("path", taking->path),
             LOG_UINT("rows", i.rows_taken), LOG_UINT("bytes", i.bytes_taken),
             LOG_UINT("index", taking->index), LOG_UINT("term", taking->term));
+    }
+    if (out_rows && !err_is(err)) {
+        *out_rows = i.rows;
+    } else {
+        mvcc_import_free(i.rows);
     }
     member_table_free(i.members);
     backend_batch_free(i.batch);

@@ -6,6 +6,7 @@
 #define BOOT_TAKE_H
 
 #include "backend/backend.h"
+#include "mvcc/mvcc.h"
 #include "raft/raft.h"
 #include "snap/snap.h"
 
@@ -23,8 +24,9 @@ struct taking {
     size_t learners_max;
 };
 
-/* All of it, durable on return. The row "minstalling" leaves with the last ones. Errors: the
- * database's, the store's. */
-MUST struct err take_database(const struct taking *taking, struct why *why);
+/* All of it, durable on return. The row "minstalling" leaves with the last ones. out_rows: not
+ * NULL: the ended import, for who has the store open. Errors: the database's, the store's. */
+MUST struct err take_database(
+    const struct taking *taking, struct mvcc_import **out_rows, struct why *why);
 
 #endif

@@ -28,6 +28,16 @@ static void row_put(const struct lease *lease, struct backend_batch *batch)
     buf_fini(&value);
 }
 
+struct err lease_import_row(struct slice key, struct slice value, struct backend_batch *batch)
+{
+    uint8_t row[ROW_KEY_SIZE];
+    if (key.len != 8) {
+        return ERR(BAD_FORMAT);
+    }
+    backend_batch_put(batch, row_key((int64_t)get_be64(key.data), row), value);
+    return OK;
+}
+
 struct lease_table *lease_table_new(int64_t ttl_min_s)
 {
     struct lease_table *table = mem_new(sizeof(*table));

@@ -25,6 +25,9 @@ void lease_table_free(struct lease_table *table);
  * Errors: IO, BAD_FORMAT. */
 MUST struct err lease_load(struct lease_table *table, struct backend *backend, struct why *why);
 
+/* A row of the bucket "lease" of etcd's database, as a row of the store. Errors: BAD_FORMAT. */
+MUST struct err lease_import_row(struct slice key, struct slice value, struct backend_batch *batch);
+
 /* Errors: LEASE_NOT_FOUND (id 0), LEASE_TTL_TOO_LARGE, LEASE_EXIST. *out_ttl: what was granted, in
  * seconds. */
 MUST struct err lease_grant(struct lease_table *table, int64_t id, int64_t ttl_s,

@@ -97,6 +97,12 @@ bool member_can_add_voter(struct member_table *table);
 bool member_can_remove_voter(struct member_table *table, uint64_t id);
 bool member_can_promote(struct member_table *table);
 
+/* A row of the buckets "cluster" or "members_removed" of etcd's database, as a row of the store;
+ * other buckets give none. Errors: BAD_FORMAT. */
+MUST struct err member_import_row(
+    const char *bucket, struct slice key, struct slice value, struct backend_batch *batch);
+void member_import_removed(uint64_t id, struct backend_batch *batch);
+
 /* "3.6.14", "3.6": major and minor. False: it is not a version. */
 struct member_version {
     unsigned major;

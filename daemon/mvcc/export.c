@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The whole store in revision order, out and in. */
+ * The whole store in revision order. */
 #include "pairs.h"
 #include "state.h"
 
@@ -75,84 +75,5 @@ struct err mvcc_export(struct mvcc *mvcc, const struct backend_snapshot *snapsho
         err = pairs_next(&pairs, &row, &value, &is_end, why);
     }
     pairs_close(&pairs);
-    return err;
-}
-
-enum { IMPORT_BATCH = 1024 * 1024 };
-
-struct mvcc_import {
-    struct backend *backend;
-    struct backend_batch *batch;
-    struct index keys; /* the newest version of each so far: what the next one links to */
-    revision main;
-    int64_t sub;
-};
-
-struct mvcc_import *mvcc_import_new(struct backend *backend)
-{
-    struct mvcc_import *import = mem_new(sizeof(*import));
-    import->backend = backend;
-    import->batch = backend_batch_new();
-    index_init(&import->keys);
-    return import;
-}
-
-static struct err import_write(struct mvcc_import *import, size_t above, struct why *why)
-{
-    if (backend_batch_bytes(import->batch) <= above) {
-        return OK;
-    }
-    TRY(backend_write(import->backend, import->batch, why));
-    backend_batch_reset(import->batch);
-    return OK;
-}
-
-static bool import_is_sound(const struct mvcc_import *import, const struct row *row)
-{
-    bool is_ordered =
-        row->main > import->main || (row->main == import->main && row->sub > import->sub);
-    bool is_version =
-        row->is_tombstone || (row->create > 0 && row->create <= row->main && row->version > 0);
-    return is_ordered && is_version && row->main > 0 && row->main < INT64_MAX - 1 &&
-           row->sub >= 0 && row->sub <= UINT32_MAX && row->key.len > 0;
-}
-
-struct err mvcc_import_row(struct mvcc_import *import, revision main, int64_t sub,
-    bool is_tombstone, const struct mvcc_kv *kv, struct why *why)
-{
-    struct row row = {.main = main, .sub = sub, .is_tombstone = is_tombstone, .key = kv->key};
-    if (!is_tombstone) {
-        row.create = kv->create;
-        row.version = kv->version;
-        row.lease = kv->lease;
-    }
-    if (!import_is_sound(import, &row)) {
-        return why_set(why, ERR(BAD_FORMAT), "unsound row at revision %lld", (long long)main);
-    }
-    struct index_entry *entry = index_put(&import->keys, kv->key);
-    row.link_main = entry->mod;
-    row.link_sub = entry->sub;
-    entry->mod = main;
-    entry->sub = (uint32_t)sub;
-    row_put(import->batch, &row);
-    if (!is_tombstone) {
-        struct row_key at = row_key('v', main, sub);
-        backend_batch_put(import->batch, row_key_slice(&at), kv->value);
-    }
-    import->main = main;
-    import->sub = sub;
-    return import_write(import, IMPORT_BATCH, why);
-}
-
-struct err mvcc_import_end(struct mvcc_import *import, revision compact_rev, struct why *why)
-{
-    if (compact_rev > 0) {
-        row_rev_put(import->batch, ROW_SCHEDULED, compact_rev);
-        row_rev_put(import->batch, ROW_FINISHED, compact_rev);
-    }
-    struct err err = import_write(import, 0, why);
-    backend_batch_free(import->batch);
-    index_fini(&import->keys);
-    free(import);
     return err;
 }

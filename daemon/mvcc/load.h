@@ -11,4 +11,9 @@
 MUST struct err load_index(struct backend *backend, unsigned threads, struct index *index,
     revision *out_last, struct why *why);
 
+/* open.c, with the lock: all that was read of rows. */
+void mvcc_forget(struct mvcc *mvcc);
+/* The same: what goes with an index that is there, up to the last revision. */
+MUST struct err mvcc_restore_at(struct mvcc *mvcc, revision last, struct why *why);
+
 #endif

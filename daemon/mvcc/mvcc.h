@@ -15,6 +15,7 @@ typedef int64_t revision;
 typedef int64_t lease_id;
 
 struct mvcc;
+struct mvcc_import;
 struct mvcc_txn;
 
 /* One version of one key. The bytes are lent: by the arena of the read, or by the blobs of a
@@ -46,6 +47,9 @@ void mvcc_close(struct mvcc *mvcc);
  * compacted or read of history: reads them anew. Readers wait meanwhile. After an error nothing may
  * be read. Errors: as mvcc_open. */
 MUST struct err mvcc_reload(struct mvcc *mvcc, struct why *why);
+/* The same after an import that has ended: takes over its index instead of reading rows. */
+MUST struct err mvcc_reload_imported(
+    struct mvcc *mvcc, struct mvcc_import *import, struct why *why);
 
 /* The last published revision; the last revision asked to be compacted (-1 when never). Any thread.
  */
@@ -194,12 +198,16 @@ MUST struct err mvcc_export(struct mvcc *mvcc, const struct backend_snapshot *sn
     bool (*fn)(void *arg, revision main, int64_t sub, bool is_tombstone, const struct mvcc_kv *kv),
     void *arg, struct why *why);
 
-/* The other way: rows in revision order into an empty store that no mvcc has open. */
-struct mvcc_import;
+/* The other way: rows in revision order into an empty store that no mvcc has open. Memory is what
+ * the index takes. */
 struct mvcc_import *mvcc_import_new(struct backend *backend);
 MUST struct err mvcc_import_row(struct mvcc_import *import, revision main, int64_t sub,
     bool is_tombstone, const struct mvcc_kv *kv, struct why *why);
-/* Writes what is pending and the compacted revision (-1: none). Frees the import. */
-MUST struct err mvcc_import_end(struct mvcc_import *import, revision compact_rev, struct why *why);
+/* The rows become the store's, and the revisions up to which compaction was asked for and done (-1:
+ * never). */
+MUST struct err mvcc_import_end(
+    struct mvcc_import *import, revision scheduled, revision finished, struct why *why);
+/* NULL is fine; without an end before, nothing of it is left. */
+void mvcc_import_free(struct mvcc_import *import);
 
 #endif

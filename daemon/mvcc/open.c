@@ -10,14 +10,12 @@
 
 enum { RING_DEFAULT = 16 * 1024 * 1024 };
 
-static struct err restore(struct mvcc *mvcc, unsigned threads, struct why *why)
+struct err mvcc_restore_at(struct mvcc *mvcc, revision last, struct why *why)
 {
-    revision last = 0;
     revision scheduled = -1;
     revision finished = -1;
     TRY(row_rev_get(mvcc->backend, ROW_SCHEDULED, &scheduled, why));
     TRY(row_rev_get(mvcc->backend, ROW_FINISHED, &finished, why));
-    TRY(load_index(mvcc->backend, threads, &mvcc->index, &last, why));
     revision compacted = scheduled > finished ? scheduled : finished;
     last = last > 0 ? last : 1;
     last = last > compacted ? last : compacted;
@@ -28,6 +26,13 @@ static struct err restore(struct mvcc *mvcc, unsigned threads, struct why *why)
     atomic_store(&mvcc->compact_goal, compacted);
     atomic_store(&mvcc->finished, finished);
     return OK;
+}
+
+static struct err restore(struct mvcc *mvcc, unsigned threads, struct why *why)
+{
+    revision last = 0;
+    TRY(load_index(mvcc->backend, threads, &mvcc->index, &last, why));
+    return mvcc_restore_at(mvcc, last, why);
 }
 
 struct err mvcc_open(const struct mvcc_options *options, struct mvcc **out, struct why *why)
@@ -55,16 +60,21 @@ struct err mvcc_open(const struct mvcc_options *options, struct mvcc **out, stru
     return OK;
 }
 
-struct err mvcc_reload(struct mvcc *mvcc, struct why *why)
+void mvcc_forget(struct mvcc *mvcc)
 {
     check(!mvcc->is_txn_open);
-    lock_write(mvcc);
     size_t ring_bytes = mvcc->ring.bytes_max;
     index_fini(&mvcc->index);
     index_init(&mvcc->index);
     ring_fini(&mvcc->ring);
     ring_init(&mvcc->ring, ring_bytes);
     mvcc->walk.goal = 0;
+}
+
+struct err mvcc_reload(struct mvcc *mvcc, struct why *why)
+{
+    lock_write(mvcc);
+    mvcc_forget(mvcc);
     struct err err = restore(mvcc, 0, why);
     unlock(mvcc);
     return err;

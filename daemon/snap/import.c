@@ -2,6 +2,7 @@
  * A database of etcd's or ketcd's, checked before anything is taken out of it. A snapshot that a
  * client saved carries the SHA-256 of its pages at the end; one copied from a data directory or
  * received from a peer does not. */
+#include "base/codec.h"
 #include "bolt/bolt.h"
 #include "snap/inner.h"
 
@@ -126,4 +127,28 @@ struct err snap_import_rows(struct snap_import *import, enum snap_bucket bucket,
     }
     bolt_cursor_close(cursor);
     return e;
+}
+
+static struct err see_mark(void *arg, struct slice key, struct slice value, struct why *why)
+{
+    int64_t *marks = arg;
+    bool is_scheduled = slice_eq(key, SLICE("scheduledCompactRev"));
+    if (!is_scheduled && !slice_eq(key, SLICE("finishedCompactRev"))) {
+        return OK;
+    }
+    if (value.len < 8) {
+        return why_set(why, ERR(BAD_FORMAT), "malformed row in the meta bucket");
+    }
+    marks[is_scheduled ? 0 : 1] = (int64_t)get_be64(value.data);
+    return OK;
+}
+
+struct err snap_import_compacted(
+    struct snap_import *import, int64_t *out_scheduled, int64_t *out_finished, struct why *why)
+{
+    int64_t marks[2] = {-1, -1};
+    TRY(snap_import_rows(import, SNAP_META, see_mark, marks, why));
+    *out_scheduled = marks[0];
+    *out_finished = marks[1];
+    return OK;
 }

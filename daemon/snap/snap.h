@@ -170,6 +170,9 @@ void snap_import_close(struct snap_import *import);
 MUST struct err snap_import_rows(struct snap_import *import, enum snap_bucket bucket,
     struct err (*fn)(void *arg, struct slice key, struct slice value, struct why *why), void *arg,
     struct why *why);
+/* How far compaction was asked for and done; -1: never. Errors: also BAD_FORMAT. */
+MUST struct err snap_import_compacted(
+    struct snap_import *import, int64_t *out_scheduled, int64_t *out_finished, struct why *why);
 /* A row of the key bucket; slices are lent by it. Errors: BAD_FORMAT. */
 MUST struct err snap_key_parse(struct slice key, struct slice value, struct snap_key *out);
 

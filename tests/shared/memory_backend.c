@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 struct row {
     struct blob *key;
@@ -342,6 +343,69 @@ struct err backend_flush(struct backend *backend, struct why *why)
     pthread_mutex_unlock(&mutex);
     version_unref(old);
     return OK;
+}
+
+/* A batch that is written late; its one file's name is where the batch is. */
+struct backend_bulk {
+    struct backend_batch *batch;
+    char *path;
+};
+
+struct backend_bulk *backend_bulk_new(const char *path_prefix)
+{
+    struct backend_bulk *bulk = mem_new(sizeof(*bulk));
+    (void)path_prefix;
+    bulk->batch = backend_batch_new();
+    bulk->path = mem_printf("%p", (void *)bulk->batch);
+    return bulk;
+}
+
+struct backend_bulk *backend_bulk_new_in(struct backend *backend, const char *name)
+{
+    (void)backend;
+    return backend_bulk_new(name);
+}
+
+struct err backend_bulk_put(
+    struct backend_bulk *bulk, struct slice key, struct slice value, struct why *why)
+{
+    (void)why;
+    backend_batch_put(bulk->batch, key, value);
+    return OK;
+}
+
+struct err backend_bulk_end(struct backend_bulk *bulk, struct why *why)
+{
+    (void)bulk;
+    (void)why;
+    return OK;
+}
+
+size_t backend_bulk_paths(const struct backend_bulk *bulk, char *const **out)
+{
+    *out = &bulk->path;
+    return 1;
+}
+
+void backend_bulk_free(struct backend_bulk *bulk, bool removes)
+{
+    (void)removes;
+    if (bulk) {
+        backend_batch_free(bulk->batch);
+        free(bulk->path);
+        free(bulk);
+    }
+}
+
+struct err backend_take_files(
+    struct backend *backend, char *const *paths, size_t count, struct why *why)
+{
+    for (size_t i = 0; i < count; i++) {
+        void *batch;
+        check(sscanf(paths[i], "%p", &batch) == 1);
+        TRY(backend_write(backend, batch, why));
+    }
+    return backend_flush(backend, why);
 }
 
 struct err backend_compact_files(struct backend *backend, struct why *why)
