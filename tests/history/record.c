@@ -142,6 +142,7 @@ static void copy_op(struct history *history, struct call *call, struct history_o
                      from->kind == HISTORY_LEASE_REVOKE;
     if (from->kind == HISTORY_PUT) {
         add_writer(history, call, to);
+        word_of(to->key)->is_ours = true;
     }
     if (from->kind == HISTORY_TXN) {
         to->compares = copy_compares(history, from->compares, from->compares_count);
@@ -213,7 +214,9 @@ void history_add_response(struct history *history, const struct history_response
     for (size_t i = 0; i < from->events_count; i++) {
         events[i] = from->events[i];
         copy_kv(history, &events[i].kv, &from->events[i].kv);
-        copy_kv(history, &events[i].prev, &from->events[i].prev);
+        if (from->events[i].has_prev) {
+            copy_kv(history, &events[i].prev, &from->events[i].prev);
+        }
     }
     response->of.events = events;
     history->events_count += from->events_count;

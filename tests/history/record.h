@@ -24,6 +24,7 @@ struct writer {
 struct word {
     uint32_t rank; /* of keys, in their order, once they are sorted */
     bool is_key;
+    bool is_ours;           /* a key that a recorded call may write */
     struct writer *writers; /* of values */
     size_t len;
     uint8_t data[];
@@ -31,13 +32,15 @@ struct word {
 
 struct call {
     struct history_call of;
-    size_t number;     /* how many things were added before, counted from 1: the line in a file */
-    int64_t revision;  /* the revision that it made; 0: none, or not known */
-    int64_t floor;     /* what was known to be there when it was invoked */
-    size_t floor_by;   /* by which line */
-    bool is_write;     /* has a put, a delete or a revoke in it */
-    bool is_candidate; /* as the unknown deletion of a slot */
-    size_t slot;
+    size_t number;    /* how many things were added before, counted from 1: the line in a file */
+    int64_t revision; /* the revision that it made; 0: none, or not known */
+    int64_t floor;    /* what was known to be there when it was invoked */
+    size_t floor_by;  /* by which line */
+    int64_t compact_floor; /* what was known to be compacted by then */
+    bool is_write;         /* has a put, a delete or a revoke in it */
+    struct call *next;     /* of the calls of a slot */
+    size_t slot;           /* the deletion that this unknown one stands for */
+    size_t tried;          /* in the search of which slot it was looked at */
 };
 
 struct response {

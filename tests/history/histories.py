@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Histories made by hand, and what history_check says to them. KETCD_HISTORY_CHECK: the program."""
+import json
+import os
+import re
+import subprocess
+
+PROGRAM = os.environ["KETCD_HISTORY_CHECK"]
+SECOND = 1_000_000_000
+
+
+def kv(key, value, mod, create=0, version=1, lease=0):
+    return [key, value, create or mod, mod, version, lease]
+
+
+def gone(key, mod):
+    return [key, "", 0, mod, 0, 0]
+
+
+def put(key, value, **rest):
+    return {"do": "put", "key": key, "value": value, **rest}
+
+
+def get(key, **rest):
+    return {"do": "range", "key": key, **rest}
+
+
+def delete(key, **rest):
+    return {"do": "delete", "key": key, **rest}
+
+
+def mod_is(key, number, relation="="):
+    return {"key": key, "target": "mod", "is": relation, "number": number}
+
+
+def found(*kvs, count=None, **rest):
+    return {"kvs": list(kvs), "count": len(kvs) if count is None else count, **rest}
+
+
+class History:
+    """Each call takes ten of the clock, one after the other."""
+
+    def __init__(self, **run):
+        self.lines, self.clock = [{"type": "run", **run}], 0
+
+    def line(self, **fields):
+        self.lines.append(fields)
+        return fields
+
+    def call(self, op, outcome="ok", revision=0, member=1, at=None, **fields):
+        self.clock += 10
+        began, ended = at or (self.clock, self.clock + 5)
+        line = self.line(type="call", client=1, member=member, invoke=began, outcome=outcome, op=op,
+                         **fields)
+        if outcome != "unknown":
+            line["return"] = ended
+        if outcome == "ok":
+            line.setdefault("result", {})["revision"] = revision
+        return line
+
+    def put(self, key, value, revision, prev=None, **rest):
+        result = {"kvs": [prev]} if prev else {}
+        return self.call(put(key, value, prev=prev is not None, **rest), revision=revision,
+                         result=result)
+
+    def lost(self, op, **rest):
+        """No answer came."""
+        return self.call(op, outcome="unknown", **rest)
+
+    def refused(self, op, error=""):
+        return self.call(op, outcome="failed", error=error)
+
+    def delete(self, key, revision, count=1, kvs=None, **rest):
+        return self.call(delete(key, prev=kvs is not None, **rest), revision=revision,
+                         result={"count": count, "kvs": kvs or []})
+
+    def get(self, key, header, *kvs, count=None, more=False, at=None, **op):
+        return self.call(get(key, **op), revision=header, at=at,
+                         result=found(*kvs, count=count, more=more))
+
+    def all(self, header, *kvs, **op):
+        return self.get("a", header, *kvs, end="z", **op)
+
+    def txn(self, revision, succeeded, results, **op):
+        return self.call({"do": "txn", **op}, revision=revision,
+                         result={"succeeded": succeeded, "results": results})
+
+    def compact(self, at, revision):
+        return self.call({"do": "compact", "revision": at}, revision=revision)
+
+    def grant(self, lease, revision, ttl=10, **rest):
+        return self.call({"do": "grant", "lease": lease, "ttl": ttl}, revision=revision,
+                         result={"ttl": ttl}, **rest)
+
+    def revoke(self, lease, revision):
+        return self.call({"do": "revoke", "lease": lease}, revision=revision)
+
+    def keepalive(self, lease, revision, ttl=10):
+        return self.call({"do": "keepalive", "lease": lease}, revision=revision,
+                         result={"ttl": ttl})
+
+    def dump(self, revision, *kvs, member=1):
+        return self.call({"do": "dump"}, revision=revision, member=member,
+                         result={"kvs": list(kvs)})
+
+    def watch(self, revision, key="a", end="z", watch=1, **rest):
+        self.clock += 1
+        return self.line(type="watch", watch=watch, client=1, member=1, time=self.clock,
+                         revision=revision, key=key, end=end, **rest)
+
+    def shown(self, revision, *events, watch=1, **rest):
+        self.clock += 1
+        return self.line(type="response", watch=watch, time=self.clock, revision=revision,
+                         events=[list(event) for event in events], **rest)
+
+    def hash(self, member, revision, number, compact=0):
+        return self.line(type="hash", member=member, revision=revision, compact=compact,
+                         hash=number)
+
+
+def judge(lines):
+    """The exit code, and the names of what is wrong, in order."""
+    text = "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
+    done = subprocess.run([PROGRAM, "-"], input=text, capture_output=True, text=True, timeout=60,
+                          check=False)
+    return done.returncode, re.findall(r"^([a-z][a-z-]+): ", done.stdout, re.M), done.stdout
+
+
+WRONG, RIGHT = [], []
+
+
+def wrong(name):
+    def keep(make):
+        WRONG.append((name, make))
+        return make
+    return keep
+
+
+def right(make):
+    RIGHT.append(make)
+    return make
