@@ -15,6 +15,8 @@
 #include "base/list.h"
 #include "base/payload.h"
 
+#include <stdatomic.h>
+
 struct api;
 
 /* Making one: for boot. */
@@ -50,6 +52,8 @@ struct api_options {
 };
 
 struct api *api_new_service(const struct api_options *options);
+/* Ends calls that wait for other clients, with STOPPED; before the edges stop. */
+void api_end_waiting(struct api *api);
 /* Ends what still works for calls; after the edges took their last one. */
 void api_stop(struct api *api);
 void api_free(struct api *api);
@@ -116,10 +120,18 @@ struct api_call {
     struct api *api;
     void *state;
     struct api_status status;
+    atomic_bool is_cancelled;
 };
 
 /* Starts the call. */
 void api_call_start(struct api *api, struct api_call *call);
+/* Whether a call of this method may wait for other clients: then the edge says when its own is
+ * gone.
+ */
+bool api_call_is_patient(const struct api_method *method);
+/* The client is gone: a patient call ends soon (done is called as ever). Between api_call_start and
+ * the arena's end; any thread. */
+void api_call_cancel(struct api_call *call);
 /* After done, on a thread of the edge: encodes the response (real work, unless it is made).
  * *out_payload is the caller's to fini; it is empty when out_status is not OK. */
 void api_call_finish(

@@ -2,6 +2,7 @@
  *
  * A unary call: unpack, start, wait for what it needs, execute and pack on the edge's thread.
  */
+#include "api/desk.h"
 #include "api/identity.h"
 #include "api/weigh.h"
 #include "api/worker.h"
@@ -42,14 +43,21 @@ struct api *api_new_service(const struct api_options *options)
     api->tokens = apply_options_get(server->apply)->tokens;
     api->passwords = worker_new(&(struct worker_options){"passwords", 1, 0});
     api->readers = worker_new(&(struct worker_options){"readers", readers(), READERS_NICE});
+    api->desk = desk_new();
     api->cluster_id = status.cluster_id;
     api->member_id = status.member_id;
     return api;
 }
 
+void api_end_waiting(struct api *api)
+{
+    desk_end(api->desk);
+}
+
 void api_stop(struct api *api)
 {
     atomic_store(&api->is_stopping, true);
+    desk_stop(api->desk);
     worker_stop(api->passwords);
     worker_stop(api->readers);
 }
@@ -57,6 +65,7 @@ void api_stop(struct api *api)
 void api_free(struct api *api)
 {
     if (api) {
+        desk_free(api->desk);
         worker_free(api->passwords);
         worker_free(api->readers);
         gate_fini(&api->gate);
@@ -182,6 +191,17 @@ void api_call_start(struct api *api, struct api_call *call)
         return;
     }
     await_token(api, state);
+}
+
+bool api_call_is_patient(const struct api_method *method)
+{
+    return method->ops && method->ops->is_patient;
+}
+
+void api_call_cancel(struct api_call *call)
+{
+    atomic_store(&call->is_cancelled, true);
+    desk_look(call->api->desk);
 }
 
 /* Nearly every response has its header in field 1; those of health have not. */

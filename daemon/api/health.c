@@ -2,6 +2,7 @@
  *
  * grpc.health.v1.Health. The empty name speaks for the whole member, as in etcd.
  */
+#include "api/methods.h"
 #include "api/queue.h"
 
 #include "base/codec.h"

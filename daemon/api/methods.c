@@ -4,6 +4,9 @@
  */
 #include "api/methods.h"
 
+#include <v3electionpb.pb-c.h>
+#include <v3lockpb.pb-c.h>
+
 #define METHOD(service, name, kind, request, response, ops)                                        \
     {                                                                                              \
         "/" service "/" name, kind, &request##__descriptor, &response##__descriptor, ops           \
@@ -11,6 +14,13 @@
 #define ETCD(service, name, kind, prefix, ops)                                                     \
     METHOD("etcdserverpb." service, name, kind, etcdserverpb__##prefix##_request,                  \
         etcdserverpb__##prefix##_response, ops)
+
+#define LOCK(name, prefix, ops)                                                                    \
+    METHOD("v3lockpb.Lock", name, API_UNARY, v3lockpb__##prefix##_request,                         \
+        v3lockpb__##prefix##_response, ops)
+#define ELECTION(name, prefix, ops)                                                                \
+    METHOD("v3electionpb.Election", name, API_UNARY, v3electionpb__##prefix##_request,             \
+        v3electionpb__##prefix##_response, ops)
 
 static const struct api_method methods[] = {
     ETCD("KV", "Range", API_UNARY, range, &api_kv_range),
@@ -60,6 +70,14 @@ static const struct api_method methods[] = {
         &api_auth_role_grant_permission),
     ETCD("Auth", "RoleRevokePermission", API_UNARY, auth_role_revoke_permission,
         &api_auth_role_revoke_permission),
+    LOCK("Lock", lock, &api_lock_lock),
+    LOCK("Unlock", unlock, &api_lock_unlock),
+    ELECTION("Campaign", campaign, &api_election_campaign),
+    ELECTION("Proclaim", proclaim, &api_election_proclaim),
+    ELECTION("Leader", leader, &api_election_leader),
+    METHOD("v3electionpb.Election", "Observe", API_SERVER_STREAM, v3electionpb__leader_request,
+        v3electionpb__leader_response, &api_election_observe),
+    ELECTION("Resign", resign, &api_election_resign),
     METHOD("grpc.health.v1.Health", "Check", API_UNARY, grpc__health__v1__health_check_request,
         grpc__health__v1__health_check_response, &api_health_check),
     METHOD("grpc.health.v1.Health", "Watch", API_SERVER_STREAM,

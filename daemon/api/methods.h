@@ -7,6 +7,8 @@
 
 #include "api/state.h"
 
+#include <health.pb-c.h>
+
 extern const struct api_ops api_kv_range, api_kv_put, api_kv_delete, api_kv_txn, api_kv_compact,
     api_kv_range_stream;
 extern const struct api_ops api_watch_watch;
@@ -22,6 +24,9 @@ extern const struct api_ops api_auth_enable, api_auth_disable, api_auth_status,
     api_auth_user_delete, api_auth_user_change_password, api_auth_user_grant_role,
     api_auth_user_revoke_role, api_auth_role_add, api_auth_role_get, api_auth_role_list,
     api_auth_role_delete, api_auth_role_grant_permission, api_auth_role_revoke_permission;
+extern const struct api_ops api_lock_lock, api_lock_unlock;
+extern const struct api_ops api_election_campaign, api_election_proclaim, api_election_leader,
+    api_election_observe, api_election_resign;
 extern const struct api_ops api_health_check, api_health_watch;
 
 #endif

@@ -10,8 +10,6 @@
 #include "server/server.h"
 #include "snap/snap.h"
 
-#include <health.pb-c.h>
-
 struct api {
     struct api_options options;
     struct server *server;
@@ -21,13 +19,14 @@ struct api {
     struct auth_tokens *tokens;
     struct worker *passwords;
     struct worker *readers; /* make large answers */
+    struct desk *desk;
     _Atomic bool is_stopping;
     uint64_t cluster_id;
     uint64_t member_id;
     struct gate gate;
 };
 
-/* A unary call between start and finish; in the call's arena. */
+/* A unary call between start and finish; in its arena. */
 struct call_state {
     struct api_call *call;
     int64_t began_ns;
@@ -57,12 +56,12 @@ enum api_right {
 /* A service's part in a method. */
 struct api_ops {
     enum api_right right;     /* asked before start or open's message */
+    bool is_patient;          /* waits for other clients, and is told when its own is gone */
     bool is_without_revision; /* the response's header says nothing of the store */
-    /* unary: checks, and ends in api_done, now or later, from any thread */
+    /* unary: ends in api_done, now or later, from any thread */
     void (*start)(struct api *api, struct call_state *state);
-    /* unary, optional: makes the response on the edge's thread */
+    /* unary, optional, on the edge's thread: makes the response, or adds it to *out, packed */
     struct err (*execute)(struct api *api, struct call_state *state);
-    /* or: adds the response to *out, packed */
     struct err (*reply)(struct api *api, struct call_state *state, struct payload *out);
     /* streams */
     void (*open)(struct api *api, struct api_stream *stream);

@@ -203,6 +203,7 @@ static int serve(struct member_run *run)
     int signal = notify_wait(is_alive, reload, run);
     say_stopping(run, strsignal(signal));
     notify_stopping();
+    api_end_waiting(run->api);
     edges_stop(run->edges, DRAIN_MS);
     if (!atomic_load(&run->is_removed)) {
         server_hand_over(run->server);

@@ -188,6 +188,13 @@ static bool decode_body(
     return !IS(e, BAD_INPUT);
 }
 
+static void on_gone(struct http_request *request, void *arg)
+{
+    struct call *call = arg;
+    (void)request;
+    api_call_cancel(&call->api);
+}
+
 static void start(struct call *call, struct slice body)
 {
     struct api_call *api = &call->api;
@@ -201,6 +208,9 @@ static void start(struct call *call, struct slice body)
     } else {
         api->request = arena_dup(api->arena, buf_slice(&packed));
         api_call_start(call->gateway->options.api, api);
+        if (api_call_is_patient(api->method)) {
+            http_on_gone(call->request, on_gone, call);
+        }
     }
     buf_fini(&packed);
 }

@@ -129,6 +129,11 @@ typedef void http_body_fn(
 void http_body_gather(
     struct http_request *request, size_t bytes_max, http_body_fn *done, void *arg);
 
+/* Once its body was gathered: gone is called, once, if the client goes away before the answer. The
+ * request must still be given back. */
+void http_on_gone(
+    struct http_request *request, void (*gone)(struct http_request *request, void *arg), void *arg);
+
 struct http_stream {
     http_body_fn *body; /* pieces as they come, then END or BROKEN */
     /* What waits to be sent fell under HTTP_PENDING_LOW. May be NULL. */

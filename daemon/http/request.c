@@ -130,6 +130,16 @@ void http_body_gather(struct http_request *request, size_t bytes_max, http_body_
     ask(request, BODY_GATHERED, arg);
 }
 
+void http_on_gone(
+    struct http_request *request, void (*gone)(struct http_request *request, void *arg), void *arg)
+{
+    request->gone = gone;
+    request->arg = arg;
+    if (!request->conn) {
+        request_lost(request);
+    }
+}
+
 void http_body_stream(struct http_request *request, const struct http_stream *stream, void *arg)
 {
     request->stream = stream;
@@ -222,11 +232,22 @@ size_t request_feed(struct http_request *request, struct slice data)
     return taken;
 }
 
+static void tell_gone(struct http_request *request)
+{
+    void (*gone)(struct http_request * request, void *arg) = request->gone;
+    request->gone = NULL;
+    if (gone && !atomic_load(&request->is_given_back)) {
+        gone(request, request->arg);
+    }
+}
+
 void request_cut_off(struct http_request *request)
 {
     if (!request->is_told) {
         request->conn->closes = true;
         tell(request, HTTP_BODY_BROKEN, SLICE("unexpected EOF"));
+    } else {
+        tell_gone(request);
     }
 }
 
@@ -234,6 +255,8 @@ void request_lost(struct http_request *request)
 {
     if (request->mode == BODY_GATHERED && !request->is_told) {
         tell(request, HTTP_BODY_GONE, SLICE(""));
+    } else if (request->mode == BODY_GATHERED) {
+        tell_gone(request);
     } else if (request->mode == BODY_STREAMED && request->stream->closed &&
                !atomic_load(&request->is_given_back)) {
         request->is_told = true;

@@ -32,6 +32,7 @@ struct http_request {
     http_body_fn *done;
     const struct http_stream *stream;
     void *arg;
+    void (*gone)(struct http_request *request, void *arg);
     bool is_paused;
     bool is_told; /* the end of the body, whichever */
     bool has_continued;

@@ -30,14 +30,18 @@ struct rpc_unary {
     struct rpc_unary *next;
     struct rpc_message request;
     grpc_byte_buffer *response;
+    struct rpc_tag closed; /* of a patient call: its client is gone, or has its answer */
     int is_cancelled;
-    bool is_refused; /* before the api saw it */
+    bool is_patient;
+    atomic_uint refs; /* operations that will come back */
+    bool is_refused;  /* before the api saw it */
     struct api_status refusal;
     struct api_call api;
 };
 
 static void on_arrived(struct rpc_tag *tag, bool is_ok);
 static void on_sent(struct rpc_closure *closure);
+static void on_closed(struct rpc_tag *tag, bool is_ok);
 
 static _Thread_local struct rpc_answers answers_here;
 
@@ -48,6 +52,8 @@ void rpc_unary_request(struct rpc_lane *lane, const struct rpc_method *method)
     unary->head.method = method;
     unary->arrived.fn = on_arrived;
     unary->sent.fn = on_sent;
+    unary->closed.fn = on_closed;
+    atomic_store(&unary->refs, 1);
     grpc_metadata_array_init(&unary->head.metadata);
     grpc_call_error rc = grpc_server_request_registered_call(lane->rpc->server, method->handle,
         &unary->head.call, &unary->head.deadline, &unary->head.metadata, &unary->head.first,
@@ -55,8 +61,11 @@ void rpc_unary_request(struct rpc_lane *lane, const struct rpc_method *method)
     check(rc == GRPC_CALL_OK);
 }
 
-static void unary_free(struct rpc_unary *unary)
+static void unary_unref(struct rpc_unary *unary)
 {
+    if (atomic_fetch_sub(&unary->refs, 1) != 1) {
+        return;
+    }
     bool is_counted = unary->head.call != NULL;
     struct rpc *rpc = unary->head.lane->rpc;
     if (unary->response) {
@@ -91,8 +100,10 @@ static void send_reply(struct rpc_unary *unary, const struct api_status *status)
     ops[count].data.send_status_from_server.status = (grpc_status_code)status->code;
     ops[count++].data.send_status_from_server.status_details =
         status->code == GRPC_CODE_OK ? NULL : &text;
-    ops[count].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
-    ops[count++].data.recv_close_on_server.cancelled = &unary->is_cancelled;
+    if (!unary->is_patient) {
+        ops[count].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+        ops[count++].data.recv_close_on_server.cancelled = &unary->is_cancelled;
+    }
     grpc_call_error rc = rpc_shim_batch(unary->head.call, ops, count, &unary->sent);
     check(rc == GRPC_CALL_OK);
 }
@@ -211,6 +222,16 @@ void rpc_unary_lane_init(struct rpc_lane *lane)
     lane->ended_tag.fn = on_ended;
 }
 
+/* A call that may wait for long hears of its client's end while it waits. */
+static void await_close(struct rpc_unary *unary)
+{
+    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
+    op.data.recv_close_on_server.cancelled = &unary->is_cancelled;
+    atomic_fetch_add(&unary->refs, 1);
+    grpc_call_error rc = grpc_call_start_batch(unary->head.call, &op, 1, &unary->closed, NULL);
+    check(rc == GRPC_CALL_OK);
+}
+
 static void start(struct rpc_unary *unary)
 {
     struct rpc *rpc = unary->head.lane->rpc;
@@ -232,7 +253,11 @@ static void start(struct rpc_unary *unary)
     call->edge = unary;
     rpc_head_caller(&unary->head, call->arena, &call->caller);
     atomic_store(&unary->state, STARTING);
+    unary->is_patient = api_call_is_patient(call->method);
     api_call_start(rpc->api, call);
+    if (unary->is_patient) {
+        await_close(unary);
+    }
     if (atomic_exchange(&unary->state, WAITING) == DONE) {
         answers_add(&answers_here, unary);
     }
@@ -242,7 +267,7 @@ static void on_arrived(struct rpc_tag *tag, bool is_ok)
 {
     struct rpc_unary *unary = CONTAINER_OF(tag, struct rpc_unary, arrived);
     if (!is_ok) {
-        unary_free(unary);
+        unary_unref(unary);
         return;
     }
     rpc_call_began(unary->head.lane->rpc);
@@ -254,5 +279,14 @@ static void on_arrived(struct rpc_tag *tag, bool is_ok)
 /* On a thread of core's. */
 static void on_sent(struct rpc_closure *closure)
 {
-    unary_free(CONTAINER_OF(closure, struct rpc_unary, sent));
+    unary_unref(CONTAINER_OF(closure, struct rpc_unary, sent));
+}
+
+static void on_closed(struct rpc_tag *tag, bool is_ok)
+{
+    struct rpc_unary *unary = CONTAINER_OF(tag, struct rpc_unary, closed);
+    if (is_ok && unary->is_cancelled) {
+        api_call_cancel(&unary->api);
+    }
+    unary_unref(unary);
 }

@@ -32,7 +32,8 @@ def load():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "set")
         subprocess.run(["protoc-c", f"--descriptor_set_out={path}", "--include_imports",
-                        f"-I{PROTO}", "rpc.proto", "health.proto"], check=True, timeout=30)
+                        f"-I{PROTO}", "rpc.proto", "health.proto", "v3lockpb.proto",
+                        "v3electionpb.proto"], check=True, timeout=30)
         with open(path, "rb") as file:
             files = descriptor_pb2.FileDescriptorSet.FromString(file.read()).file
     pool = descriptor_pool.DescriptorPool()

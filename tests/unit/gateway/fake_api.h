@@ -25,6 +25,7 @@ struct fake {
     bool was_internal;
     int64_t deadline_ns;
     int open_streams;
+    int cancelled_calls;
     pthread_mutex_t mutex;
 };
 

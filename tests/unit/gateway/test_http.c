@@ -563,6 +563,27 @@ static void test_watch_lives_until_the_client_leaves(void **state)
     assert_int_equal(fake_open_streams(), 0);
 }
 
+static int cancelled_calls(void)
+{
+    pthread_mutex_lock(&fake.mutex);
+    int count = fake.cancelled_calls;
+    pthread_mutex_unlock(&fake.mutex);
+    return count;
+}
+
+static void test_a_call_hears_that_its_client_left(void **state)
+{
+    (void)state;
+    int fd = dial(client_site);
+    say(fd, "POST /v3/kv/txn HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}");
+    say(fd, "GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"); /* it waits its turn */
+    close(fd);
+    for (int i = 0; i < 3000 && !cancelled_calls(); i++) {
+        usleep(10000);
+    }
+    assert_int_equal(cancelled_calls(), 1);
+}
+
 static void test_stop_closes_streams(void **state)
 {
     (void)state;
@@ -597,6 +618,7 @@ int main(void)
         TEST(test_stream_errors_are_lines),
         TEST(test_server_stream),
         TEST(test_watch_lives_until_the_client_leaves),
+        TEST(test_a_call_hears_that_its_client_left),
         TEST(test_stop_closes_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

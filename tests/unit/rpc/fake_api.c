@@ -215,6 +215,31 @@ void api_call_start(struct api *api, struct api_call *call)
     call->done(call);
 }
 
+bool api_call_is_patient(const struct api_method *method)
+{
+    return method == &table[0];
+}
+
+/* A held call ends. */
+void api_call_cancel(struct api_call *call)
+{
+    struct api *api = call->api;
+    bool is_held = false;
+    pthread_mutex_lock(&api->mutex);
+    LIST_EACH_SAFE(node, tmp, &api->held)
+    {
+        if (node == &call->node) {
+            list_remove(node);
+            api->held_count--;
+            is_held = true;
+        }
+    }
+    pthread_mutex_unlock(&api->mutex);
+    if (is_held) {
+        call->done(call);
+    }
+}
+
 static const char *or_dash(const char *text)
 {
     return text ? text : "-";

@@ -420,6 +420,28 @@ static void hold_start(struct world *world, struct holder *holder)
     assert_int_equal(fake_api_held(world->api), 1);
 }
 
+static void test_unary_cancel_reaches_the_api(void **state)
+{
+    struct world *world = *state;
+    struct client_stream call;
+    struct reply reply;
+    client_stream_open(&call, &world->client, "/etcdserverpb.KV/Range");
+    client_stream_send(&call, SLICE("\x0a\x04hold"));
+    client_stream_half_close(&call);
+    for (int i = 0; i < 3000 && fake_api_held(world->api) == 0; i++) {
+        usleep(10000);
+    }
+    assert_int_equal(fake_api_held(world->api), 1);
+    client_stream_cancel(&call);
+    client_stream_finish(&call, &reply);
+    assert_int_equal(reply.code, GRPC_STATUS_CANCELLED);
+    for (int i = 0; i < 3000 && (fake_api_held(world->api) || rpc_calls(world->rpc)); i++) {
+        usleep(10000);
+    }
+    assert_int_equal(fake_api_held(world->api), 0);
+    assert_int_equal(rpc_calls(world->rpc), 0);
+}
+
 static void *release_later(void *arg)
 {
     usleep(200 * 1000);
@@ -693,6 +715,7 @@ int main(void)
         IN_WORLD(test_stream_ends_with_status),
         IN_WORLD(test_stream_message_size_is_limited),
         IN_WORLD(test_stream_cancel_reaches_the_api),
+        IN_WORLD(test_unary_cancel_reaches_the_api),
         IN_WORLD(test_stream_closes_with_its_connection),
         IN_WORLD(test_server_stream_sends_all),
         IN_WORLD(test_adopt_closes_when_it_cannot_serve),
