@@ -100,6 +100,8 @@ static void start_server(struct member_run *run)
         .wals_max = (size_t)config->wals_max,
         .tick_ms = config->heartbeat_ms,
         .election_ticks = config->election_ms / config->heartbeat_ms,
+        .initial_tick_advance = config->initial_election_tick_advance,
+        .tick_advance_ms = config->raft_read_timeout_ns / 1000000,
         .max_request_bytes = (size_t)config->request_bytes_max,
         .warning_apply_ms = config->warning_apply_ns / 1000000,
         .name = config->name,
@@ -265,7 +267,7 @@ static struct err open_all(struct member_run *run, struct why *why)
 {
     TRY(edges_bind(run->config, &run->edges, why));
     TRY(cluster_bind(run->config, &run->cluster, why));
-    TRY(storage_open_dialing(&run->storage, run->config, cluster_dial, run->cluster, why));
+    TRY(storage_open_dialing(&run->storage, run->config, cluster_dialing(run->cluster), why));
     bool is_found = run->storage.founding.arena == NULL;
     return is_found && run->config->gates.initial_corrupt_check
                ? monitor_initial(&run->storage, why)

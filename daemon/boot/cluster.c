@@ -13,6 +13,7 @@ enum { LISTENERS_MAX = 64 };
 struct cluster {
     const struct config *config;
     struct side side;
+    struct http_dialing dialing;
     struct front *front;
     struct front_listener listeners[LISTENERS_MAX];
     struct http_site plain;
@@ -31,6 +32,23 @@ static void adopt(void *arg, int fd, const struct front_peer *from)
     http_adopt(peer_http(cluster->peer), site, fd, from->address);
 }
 
+/* SetMemberLocalAddr: connections come from the first advertised address that is one. */
+static const char *local_address(const struct config *config)
+{
+    const struct url_list *urls = &config->advertise_peer;
+    const char *address = config_local_address(config);
+    if (!config->gates.set_member_local_addr) {
+        return NULL;
+    }
+    if (address) {
+        LOG_INFO("setting member local address", LOG_STR("LocalAddr", address));
+    } else {
+        LOG_WARN("unable to set a member local address due to lack of suitable local addresses",
+            LOG_STRS("advertise-peer-urls", url_list_texts(config->arena, urls)));
+    }
+    return address;
+}
+
 static struct err bind_all(struct cluster *cluster, struct why *why)
 {
     const struct config *config = cluster->config;
@@ -45,6 +63,13 @@ static struct err bind_all(struct cluster *cluster, struct why *why)
             config->peer.client_cert_auth && !config->peer.skip_client_san_verification;
     }
     TRY(side_open_dialing(&cluster->side, config, &config->peer, why));
+    cluster->dialing = (struct http_dialing){
+        .tls = side_dialing_context,
+        .admit = side_dialing_admit,
+        .arg = &cluster->side,
+        .local_address = local_address(config),
+        .dial_ms = 1000 + (int64_t)config->election_ms,
+    };
     for (size_t i = 0; i < urls->count; i++) {
         cluster->listeners[i] =
             (struct front_listener){.url = &urls->items[i], .serves = FRONT_HTTP};
@@ -72,10 +97,9 @@ struct err cluster_bind(const struct config *config, struct cluster **out, struc
     return OK;
 }
 
-SSL_CTX *cluster_dial(void *arg)
+const struct http_dialing *cluster_dialing(const struct cluster *cluster)
 {
-    struct cluster *cluster = arg;
-    return side_dialing_context(&cluster->side);
+    return &cluster->dialing;
 }
 
 /* From the transport. */
@@ -186,9 +210,9 @@ void cluster_open(
         .peer_urls_count = config->advertise_peer.count,
         .disk = storage->disk,
         .snap_dir = storage->snap_dir,
-        .dial_ms = 1000 + (int64_t)config->election_ms,
-        .client_tls = cluster_dial,
-        .tls_arg = cluster,
+        .dialing = cluster->dialing,
+        .read_ms = config->raft_read_timeout_ns / 1000000,
+        .write_ms = config->raft_write_timeout_ns / 1000000,
         .arg = cluster,
         .receive = receive,
         .report_unreachable = report_unreachable,

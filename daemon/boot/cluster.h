@@ -15,8 +15,8 @@ struct cluster;
 /* Checks the certificates and binds the peer listeners; nobody is let in yet. Errors: BAD_TLS,
  * BAD_CONFIG, IO. */
 MUST struct err cluster_bind(const struct config *config, struct cluster **out, struct why *why);
-/* What https peers are dialed with. arg: the cluster. */
-SSL_CTX *cluster_dial(void *arg);
+/* How the others are dialed; lent. */
+const struct http_dialing *cluster_dialing(const struct cluster *cluster);
 /* Makes the transport over an open storage; nothing is sent yet. on_removed is called once when the
  * others say that this member was removed; any thread, must only queue. */
 void cluster_open(

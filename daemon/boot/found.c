@@ -15,8 +15,7 @@ enum { MEMBERS_BYTES_MAX = 1024 * 1024, FETCH_MS = 10000, BOOTSTRAPPED_MS = 1000
 struct asking {
     const struct config *config;
     struct arena *arena;
-    SSL_CTX *(*context_of)(void *arg);
-    void *context_arg;
+    const struct http_dialing *dialing;
     int64_t timeout_ms;
 };
 
@@ -81,19 +80,15 @@ static struct err fetch(const struct asking *asking, const char *url, const char
         .path = path,
         .bytes_max = MEMBERS_BYTES_MAX,
         .timeout_ms = asking->timeout_ms};
-    SSL_CTX *context = asking->context_of ? asking->context_of(asking->context_arg) : NULL;
-    struct buf body;
-    int status = 0;
-    buf_init(&body, MEMBERS_BYTES_MAX);
-    struct err err = peer_fetch(url, &question, context, NULL, &status, out_cluster_id, &body, why);
-    if (!err_is(err) && status != 200) {
-        err = why_set(why, ERR(BAD_FORMAT), "status %d", status);
-    }
+    struct peer_fetched got;
+    TRY(peer_fetch(url, &question, asking->dialing, &got, why));
+    struct err err =
+        got.status == 200 ? OK : why_set(why, ERR(BAD_FORMAT), "status %d", got.status);
     if (!err_is(err)) {
-        *out_body = arena_dup(asking->arena, buf_slice(&body));
+        *out_body = arena_dup(asking->arena, buf_slice(&got.body));
+        *out_cluster_id = got.cluster_id;
     }
-    buf_fini(&body);
-    SSL_CTX_free(context);
+    buf_fini(&got.body);
     return err;
 }
 
@@ -349,15 +344,14 @@ static struct err join(struct asking *asking, struct founding *out, struct why *
     return check_learners(asking->config, out, why);
 }
 
-struct err found_cluster(const struct config *config, SSL_CTX *(*context_of)(void *arg),
-    void *context_arg, struct founding *out, struct why *why)
+struct err found_cluster(const struct config *config, const struct http_dialing *dialing,
+    struct founding *out, struct why *why)
 {
     begin(out);
     struct asking asking = {
         .config = config,
         .arena = out->arena,
-        .context_of = context_of,
-        .context_arg = context_arg,
+        .dialing = dialing,
         .timeout_ms = BOOTSTRAPPED_MS,
     };
     TRY(config_verify_bootstrap(config, why));

@@ -7,9 +7,8 @@
 #define BOOT_FOUND_H
 
 #include "config/config.h"
+#include "http/http.h"
 #include "member/member.h"
-
-#include <openssl/ssl.h>
 
 struct founding {
     struct arena *arena; /* owns the members; made when NULL, the caller's to free */
@@ -20,10 +19,9 @@ struct founding {
     size_t members_count;
 };
 
-/* context_of gives what https is dialed with, a reference each time; NULL: the system's roots.
- * Errors: BAD_CONFIG in etcd's words. */
-MUST struct err found_cluster(const struct config *config, SSL_CTX *(*context_of)(void *arg),
-    void *context_arg, struct founding *out, struct why *why);
+/* Asks the others, dialing so. Errors: BAD_CONFIG in etcd's words. */
+MUST struct err found_cluster(const struct config *config, const struct http_dialing *dialing,
+    struct founding *out, struct why *why);
 /* The members of a new cluster alone, nobody asked. */
 MUST struct err found_new(const struct config *config, struct founding *out, struct why *why);
 

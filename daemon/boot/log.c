@@ -78,7 +78,7 @@ static struct err bootstrap(struct storage *storage, struct why *why)
     struct founding *founding = &storage->founding;
     TRY(config_verify_bootstrap(storage->config, why));
     TRY(refuse_lone_store(storage, why));
-    TRY(found_cluster(storage->config, storage->dial, storage->dial_arg, founding, why));
+    TRY(found_cluster(storage->config, &storage->dialing, founding, why));
     struct wal_identity identity = {founding->self_id, founding->cluster_id};
     TRY(wal_create(&options, &identity, &storage->wal, why));
     LOG_INFO("starting local member", LOG_HEX("local-member-id", identity.node_id),
@@ -96,7 +96,7 @@ static struct err begin_again(
     TRY(found_new(storage->config, founding, why));
     if (!storage->config->is_new_cluster || founding->self_id != identity->node_id ||
         founding->cluster_id != identity->cluster_id) {
-        TRY(found_cluster(storage->config, storage->dial, storage->dial_arg, founding, why));
+        TRY(found_cluster(storage->config, &storage->dialing, founding, why));
     }
     if (founding->self_id != identity->node_id || founding->cluster_id != identity->cluster_id) {
         return why_set(why, ERR(BAD_CONFIG),

@@ -326,22 +326,16 @@ static bool fetch_hash(
         .timeout_ms = 5000 + 2 * (int64_t)storage->config->election_ms};
     bool is_known = false;
     for (size_t i = 0; i < member->peer_urls_count && !is_known; i++) {
-        SSL_CTX *context = storage->dial ? storage->dial(storage->dial_arg) : NULL;
         struct why why = {""};
-        struct buf answer;
-        uint64_t cluster_id = 0;
-        int status = 0;
-        buf_init(&answer, ANSWER_BYTES_MAX);
-        struct err err = peer_fetch(
-            member->peer_urls[i], &question, context, NULL, &status, &cluster_id, &answer, &why);
-        is_known = !err_is(err) && status == 200 && take_hash(buf_slice(&answer), out);
+        struct peer_fetched got = {0};
+        struct err err = peer_fetch(member->peer_urls[i], &question, &storage->dialing, &got, &why);
+        is_known = !err_is(err) && got.status == 200 && take_hash(buf_slice(&got.body), out);
         if (!is_known) {
             LOG_WARN("failed hash kv request", LOG_INT("requested-revision", rev),
-                LOG_STR("remote-peer-endpoint", member->peer_urls[i]), LOG_INT("status", status),
-                LOG_ERR(why.text));
+                LOG_STR("remote-peer-endpoint", member->peer_urls[i]),
+                LOG_INT("status", got.status), LOG_ERR(why.text));
         }
-        buf_fini(&answer);
-        SSL_CTX_free(context);
+        buf_fini(&got.body);
     }
     free(body);
     return is_known;

@@ -49,9 +49,10 @@ struct err side_open_dialing(
         options.key_file = tls->client_key_file;
     }
     options.skip_verify = tls->is_self_signed;
-    options.crl_file = NULL;
     options.client_cert_auth = false;
-    return tls_source_new(&options, TLS_CLIENT, &side->dialing, why);
+    TRY(tls_source_new(&options, TLS_CLIENT, &side->dialing, why));
+    side->dialed = tls_rules_new(&options);
+    return OK;
 }
 
 void side_close(struct side *side)
@@ -59,6 +60,7 @@ void side_close(struct side *side)
     tls_source_free(side->source);
     tls_source_free(side->dialing);
     tls_rules_free(side->rules);
+    tls_rules_free(side->dialed);
     *side = (struct side){0};
 }
 
@@ -95,6 +97,12 @@ SSL_CTX *side_dialing_context(void *arg)
     }
     poll_source(side->dialing, side->name);
     return tls_source_context(side->dialing);
+}
+
+struct err side_dialing_admit(SSL *ssl, void *arg, struct why *why)
+{
+    const struct side *side = arg;
+    return tls_rules_admit(side->dialed, ssl, why);
 }
 
 /* Names may have to be looked up: not on the thread that carries the heartbeats. */

@@ -17,7 +17,8 @@ struct side {
     struct tls_source *source;  /* for listeners; NULL: plain only */
     struct tls_source *dialing; /* NULL: plain only */
     struct tls_rules *rules;
-    bool checks_origin; /* a client's certificate has to be for the address it comes from */
+    struct tls_rules *dialed; /* NULL: plain only */
+    bool checks_origin;       /* a client's certificate has to be for the address it comes from */
 };
 
 /* Errors: BAD_CONFIG, BAD_TLS, and what reading the files gives. side_close in every case. */
@@ -31,8 +32,11 @@ void side_close(struct side *side);
 void side_poll(struct side *side);
 /* Sets what a TLS listener of this side needs. */
 void side_guard(struct side *side, struct http_site *site);
-/* For peer and peer_fetch; arg: the side. Gives a reference; NULL: plain only. */
+/* For struct http_dialing; arg: the side. Gives a reference; NULL: plain only. */
 SSL_CTX *side_dialing_context(void *arg);
+/* Who may not come in is not dialed either: a stream that this member opens carries what the other
+ * one says. (etcd holds only the allow lists against those it dials, not the CRL.) */
+struct err side_dialing_admit(SSL *ssl, void *arg, struct why *why);
 
 /* Whether any of the URLs is https or unixs. */
 bool side_has_tls(const struct url_list *urls);

@@ -6,17 +6,17 @@
 #include <stdlib.h>
 
 struct err storage_open_dialing(struct storage *storage, const struct config *config,
-    SSL_CTX *(*dial)(void *arg), void *dial_arg, struct why *why)
+    const struct http_dialing *dialing, struct why *why)
 {
     *storage = (struct storage){
-        .config = config, .disk = disk_real(), .db_guard = -1, .dial = dial, .dial_arg = dial_arg};
+        .config = config, .disk = disk_real(), .db_guard = -1, .dialing = *dialing};
     TRY(storage_dirs(storage, why));
     return storage_log(storage, why);
 }
 
 struct err storage_open(struct storage *storage, const struct config *config, struct why *why)
 {
-    return storage_open_dialing(storage, config, NULL, NULL, why);
+    return storage_open_dialing(storage, config, &(struct http_dialing){0}, why);
 }
 
 void storage_close(struct storage *storage, bool is_clean)

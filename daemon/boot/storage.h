@@ -35,11 +35,9 @@ struct storage {
     struct apply *apply;
     struct snap_file snapshot; /* the newest found at start; zeros: none */
     uint64_t snapshot_index;
-    struct server *server;    /* set by boot once it runs */
-    struct founding founding; /* where there was no data */
-    /* How https is dialed before the transport is there; see found_cluster. */
-    SSL_CTX *(*dial)(void *arg);
-    void *dial_arg;
+    struct server *server;       /* set by boot once it runs */
+    struct founding founding;    /* where there was no data */
+    struct http_dialing dialing; /* how members are reached before the transport is there */
 };
 
 /* Fills *storage as far as it gets; storage_close in every case. Errors: whatever keeps a member
@@ -47,7 +45,7 @@ struct storage {
 MUST struct err storage_open(struct storage *storage, const struct config *config, struct why *why);
 /* The same, where others may have to be asked over https. */
 MUST struct err storage_open_dialing(struct storage *storage, const struct config *config,
-    SSL_CTX *(*dial)(void *arg), void *dial_arg, struct why *why);
+    const struct http_dialing *dialing, struct why *why);
 /* Makes the store durable first when is_clean. */
 void storage_close(struct storage *storage, bool is_clean);
 

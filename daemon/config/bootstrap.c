@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 
 static struct err refuse(struct why *why, const char *text)
@@ -165,6 +166,28 @@ static struct err verify(const struct config *config, struct arena *arena, struc
         TRY(check_advertised(config, arena, member, why));
     }
     return check_unique(&cluster, arena, why);
+}
+
+static bool is_machine_address(const char *host)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, host, &v4) == 1) {
+        return v4.s_addr != htonl(INADDR_ANY) && ntohl(v4.s_addr) >> 24 != IN_LOOPBACKNET;
+    }
+    return inet_pton(AF_INET6, host, &v6) == 1 && !IN6_IS_ADDR_UNSPECIFIED(&v6) &&
+           !IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+const char *config_local_address(const struct config *config)
+{
+    for (size_t i = 0; config->gates.set_member_local_addr && i < config->advertise_peer.count;
+         i++) {
+        if (is_machine_address(config->advertise_peer.items[i].host)) {
+            return config->advertise_peer.items[i].host;
+        }
+    }
+    return NULL;
 }
 
 struct err config_verify_bootstrap(const struct config *config, struct why *why)

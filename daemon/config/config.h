@@ -133,7 +133,6 @@ struct config {
     int64_t warning_unary_ns;
     int64_t watch_progress_ns;
     bool enable_grpc_gateway;
-    bool enable_v2;
     struct text_list cors;           /* {"*"}: any origin */
     struct text_list host_whitelist; /* {"*"}: any host */
 
@@ -145,8 +144,6 @@ struct config {
     int64_t compaction_sleep_ns;
     int64_t corrupt_check_ns; /* 0: off */
     int64_t compact_hash_check_ns;
-    int64_t downgrade_check_ns;
-    uint64_t bootstrap_defrag_threshold_mb; /* 0: off */
     struct config_gates gates;
     const char *gates_text; /* the gates that were set: "InitialCorruptCheck=true" */
 
@@ -170,11 +167,6 @@ struct config {
     struct text_list log_outputs; /* as struct log_options takes them */
     bool enable_log_rotation;
     const char *log_rotation_json;
-    bool enable_tracing;
-    const char *tracing_address;
-    const char *tracing_service_name;
-    const char *tracing_instance_id;
-    uint32_t tracing_samples_per_million;
 };
 
 /* Something to say once the log is open. */
@@ -227,6 +219,10 @@ struct err config_same_urls(
 void config_print_version(FILE *out);
 void config_print_help(FILE *out);  /* the sections of flags */
 void config_print_usage(FILE *out); /* the lines above them; also printed after a bad flag */
+
+/* SetMemberLocalAddr: the first of the advertised peer URLs' addresses that is one of a machine,
+ * for connections to other members. NULL: the gate is off, or there is none. */
+const char *config_local_address(const struct config *config);
 
 /* How a flag is treated. */
 enum config_state {

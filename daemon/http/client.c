@@ -44,7 +44,8 @@ enum client_state {
 };
 
 struct http_client {
-    struct http_client_options options;
+    struct event_base *base;
+    struct http_dialing dialing;
     enum client_state state;
     struct dial *dial;
     struct bufferevent *bev;
@@ -78,13 +79,14 @@ static SSL_CTX *system_roots(void *arg)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 
-struct http_client *http_client_new(const struct http_client_options *options)
+struct http_client *http_client_new(struct event_base *base, const struct http_dialing *dialing)
 {
     struct http_client *client = mem_new(sizeof(*client));
-    client->options = *options;
-    client->options.tls = options->tls ? options->tls : system_roots;
-    client->options.dial_ms = options->dial_ms ? options->dial_ms : DIAL_MS;
-    client->timer = evtimer_new(options->base, on_timer, client);
+    client->base = base;
+    client->dialing = *dialing;
+    client->dialing.tls = dialing->tls ? dialing->tls : system_roots;
+    client->dialing.dial_ms = dialing->dial_ms ? dialing->dial_ms : DIAL_MS;
+    client->timer = evtimer_new(base, on_timer, client);
     check(client->timer);
     head_reader_init(&client->reader, HEAD_BYTES_MAX);
     buf_init(&client->gathered, 0);
@@ -453,12 +455,25 @@ static void on_end(struct http_client *client)
     }
 }
 
+/* The handshake is done. */
+static void on_connected(struct http_client *client)
+{
+    const struct http_dialing *dialing = &client->dialing;
+    struct why why = {""};
+    if (dialing->admit &&
+        err_is(dialing->admit(bufferevent_openssl_get_ssl(client->bev), dialing->arg, &why))) {
+        fail(client, ERR(BAD_TLS), why.text);
+        return;
+    }
+    send_request(client);
+}
+
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct http_client *client = arg;
     (void)bev;
     if (what & BEV_EVENT_CONNECTED) {
-        send_request(client);
+        on_connected(client);
     } else if (!client->has_call) {
         close_connection(client);
     } else if (what & BEV_EVENT_EOF) {
@@ -472,16 +487,16 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 
 static struct bufferevent *wrap_tls(struct http_client *client, int fd)
 {
-    SSL_CTX *context = client->options.tls(client->options.tls_arg);
+    SSL_CTX *context = client->dialing.tls(client->dialing.arg);
     SSL *ssl = context ? SSL_new(context) : NULL;
     SSL_CTX_free(context);
     if (!ssl) {
         return NULL;
     }
-    const char *name = client->options.server_name;
+    const char *name = client->dialing.server_name;
     tls_client_expect(ssl, name && name[0] ? name : client->call.target.host);
     struct bufferevent *bev = bufferevent_openssl_socket_new(
-        client->options.base, fd, ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
+        client->base, fd, ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
     if (!bev) {
         SSL_free(ssl);
         return NULL;
@@ -510,9 +525,8 @@ static void on_dialed(void *arg, int fd, struct err err, const char *why)
         return;
     }
     set_socket(fd);
-    client->bev = client->is_tls
-                      ? wrap_tls(client, fd)
-                      : bufferevent_socket_new(client->options.base, fd, BEV_OPT_CLOSE_ON_FREE);
+    client->bev = client->is_tls ? wrap_tls(client, fd)
+                                 : bufferevent_socket_new(client->base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (!client->bev) {
         close(fd);
         fail(client, ERR(BAD_TLS), "tls: no usable certificate");
@@ -537,11 +551,10 @@ static void dial_now(struct http_client *client)
     client->authority = mem_strdup(target->unix_path ? target->unix_path : target->authority);
     client->is_tls = target->is_tls;
     client->state = CLIENT_DIALING;
-    client->dial_deadline_ms = clock_mono_ms() + client->options.dial_ms;
+    client->dial_deadline_ms = clock_mono_ms() + client->dialing.dial_ms;
     client->produced = 0;
     arm(client);
-    client->dial =
-        dial_start(client->options.base, target, client->options.dial_ms, on_dialed, client);
+    client->dial = dial_start(client->base, target, &client->dialing, on_dialed, client);
 }
 
 static bool leads_to(const struct http_client *client, const struct http_target *target)

@@ -25,14 +25,18 @@ struct http_target {
     const char *unix_path; /* NULL: TCP */
 };
 
-struct http_client_options {
-    struct event_base *base;
+/* How connections are made; texts are borrowed as long as the client lives. Zeros are fine. */
+struct http_dialing {
     /* Gives a reference for one handshake; NULL from it: cannot. NULL itself: the system's roots.
      */
     SSL_CTX *(*tls)(void *arg);
-    void *tls_arg;
+    /* After the handshake, whether the verified server is the right one. NULL: every one is. */
+    struct err (*admit)(SSL *ssl, void *arg, struct why *why);
+    void *arg;               /* of both */
     const char *server_name; /* NULL: the certificate must be for the target's host */
-    int64_t dial_ms;         /* name, connection and handshake; 0: 5 s */
+    const char
+        *local_address; /* IP address that connections come from; NULL: the kernel's choice */
+    int64_t dial_ms;    /* name, connection and handshake; 0: 5 s */
 };
 
 /* err OK: there is an answer, whatever its status. Else TIMEDOUT, CLOSED, TOO_BIG, BAD_TLS,
@@ -69,7 +73,7 @@ struct http_call {
     void *arg;
 };
 
-struct http_client *http_client_new(const struct http_client_options *options);
+struct http_client *http_client_new(struct event_base *base, const struct http_dialing *dialing);
 /* Breaks off what is under way without calling done. Not from inside its callbacks. NULL is fine.
  */
 void http_client_free(struct http_client *client);

@@ -20,6 +20,7 @@ struct dial {
     const struct addrinfo *next; /* to be tried; the lookup's */
     int fd;
     int64_t deadline_ms;
+    const char *local_address; /* NULL: any */
     char *where;
     struct why why;
     struct err err;
@@ -77,6 +78,33 @@ static int64_t left_ms(const struct dial *dial)
     return left > 0 ? left : 0;
 }
 
+/* Addresses of the other family are reached as the kernel likes. */
+static bool bind_to(struct dial *dial, int family)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    const struct sockaddr *address = (const struct sockaddr *)&v4;
+    socklen_t size = sizeof(v4);
+    void *ip = &v4.sin_addr;
+    int late = 1;
+    if (family == AF_INET6) {
+        address = (const struct sockaddr *)&v6;
+        size = sizeof(v6);
+        ip = &v6.sin6_addr;
+    }
+    if (!dial->local_address || family == AF_UNIX ||
+        inet_pton(family, dial->local_address, ip) != 1) {
+        return true;
+    }
+    /* Without it the kernel would take a port for good: none is free for long lists of peers. */
+    (void)setsockopt(dial->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &late, sizeof(late));
+    if (bind(dial->fd, address, size) == 0) {
+        return true;
+    }
+    dial->err = why_errno(&dial->why, errno, "dial %s: bind %s", dial->where, dial->local_address);
+    return false;
+}
+
 static bool connect_to(
     struct dial *dial, int family, const struct sockaddr *address, socklen_t size)
 {
@@ -85,8 +113,12 @@ static bool connect_to(
         dial->err = why_errno(&dial->why, errno, "dial %s: socket", dial->where);
         return false;
     }
-    if (connect(dial->fd, address, size) != 0 && errno != EINPROGRESS) {
+    bool is_begun = bind_to(dial, family);
+    if (is_begun && connect(dial->fd, address, size) != 0 && errno != EINPROGRESS) {
         dial->err = why_errno(&dial->why, errno, "dial %s: connect", dial->where);
+        is_begun = false;
+    }
+    if (!is_begun) {
         close(dial->fd);
         dial->fd = -1;
         return false;
@@ -211,13 +243,14 @@ static bool begin(struct dial *dial, const struct http_target *target)
 }
 
 struct dial *dial_start(struct event_base *base, const struct http_target *target,
-    int64_t timeout_ms, dial_fn *done, void *arg)
+    const struct http_dialing *dialing, dial_fn *done, void *arg)
 {
     struct dial *dial = mem_new(sizeof(*dial));
     dial->base = base;
     dial->fd = -1;
     dial->where = mem_strdup(target->unix_path ? target->unix_path : target->authority);
-    dial->deadline_ms = clock_mono_ms() + timeout_ms;
+    dial->deadline_ms = clock_mono_ms() + dialing->dial_ms;
+    dial->local_address = dialing->local_address;
     dial->done = done;
     dial->arg = arg;
     if (!begin(dial, target)) {

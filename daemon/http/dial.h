@@ -14,9 +14,10 @@ struct lookup;
 /* fd < 0: err and why say why not. The fd is the taker's. */
 typedef void dial_fn(void *arg, int fd, struct err err, const char *why);
 
-/* done is called once, never from inside; dial_cancel is the other end. */
+/* done is called once, never from inside; dial_cancel is the other end. Within dialing->dial_ms,
+ * from dialing->local_address. */
 struct dial *dial_start(struct event_base *base, const struct http_target *target,
-    int64_t timeout_ms, dial_fn *done, void *arg);
+    const struct http_dialing *dialing, dial_fn *done, void *arg);
 void dial_cancel(struct dial *dial);
 
 /* The addresses of a name (getaddrinfo, a thread for each). failure: its number, 0: found. The list

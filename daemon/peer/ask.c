@@ -97,12 +97,7 @@ static void start(struct ask_slot *slot, struct ask *ask)
     slot->ask = ask;
     slot->target = remote_target(slot->remote);
     if (!slot->client) {
-        slot->client =
-            http_client_new(&(struct http_client_options){.base = slot->remote->peer->base,
-                .tls = options->client_tls,
-                .tls_arg = options->tls_arg,
-                .server_name = options->tls_server_name,
-                .dial_ms = options->dial_ms});
+        slot->client = http_client_new(slot->remote->peer->base, &options->dialing);
     }
     struct http_call call = {
         .target = slot->target,

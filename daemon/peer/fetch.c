@@ -7,20 +7,12 @@
 
 struct fetch {
     struct event_base *base;
-    SSL_CTX *context;
     struct err err;
     int status;
     uint64_t cluster_id;
     struct buf body;
     struct why why;
 };
-
-static SSL_CTX *give_context(void *arg)
-{
-    struct fetch *fetch = arg;
-    SSL_CTX_up_ref(fetch->context);
-    return fetch->context;
-}
 
 static void on_done(void *arg, const struct http_answer *answer)
 {
@@ -37,15 +29,13 @@ static void on_done(void *arg, const struct http_answer *answer)
 }
 
 static void run(struct fetch *fetch, const struct http_target *target,
-    const struct peer_question *question, const char *server_name)
+    const struct peer_question *question, const struct http_dialing *dialing)
 {
     const char *type = question->content_type;
     char *fields = type ? mem_printf("Content-Type: %s\r\n", type) : NULL;
-    struct http_client *client = http_client_new(&(struct http_client_options){.base = fetch->base,
-        .tls = fetch->context ? give_context : NULL,
-        .tls_arg = fetch,
-        .server_name = server_name,
-        .dial_ms = question->timeout_ms});
+    struct http_dialing by = dialing ? *dialing : (struct http_dialing){0};
+    by.dial_ms = question->timeout_ms;
+    struct http_client *client = http_client_new(fetch->base, &by);
     struct http_call call = {
         .target = *target,
         .method = question->method,
@@ -64,28 +54,25 @@ static void run(struct fetch *fetch, const struct http_target *target,
     free(fields);
 }
 
-struct err peer_fetch(const char *url, const struct peer_question *question, SSL_CTX *context,
-    const char *server_name, int *out_status, uint64_t *out_cluster_id, struct buf *out_body,
-    struct why *why)
+struct err peer_fetch(const char *url, const struct peer_question *question,
+    const struct http_dialing *dialing, struct peer_fetched *out, struct why *why)
 {
     struct arena *arena = arena_new(0);
     struct url parsed;
     struct err err = url_parse(arena, url, &parsed, why);
     if (!err_is(err)) {
         struct http_target target = remote_url_target(arena, &parsed);
-        struct fetch fetch = {.base = event_base_new(), .context = context};
+        struct fetch fetch = {.base = event_base_new()};
         check(fetch.base);
         buf_init(&fetch.body, SIZE_MAX);
-        run(&fetch, &target, question, server_name);
+        run(&fetch, &target, question, dialing);
         event_base_free(fetch.base);
         err = fetch.err;
         if (err_is(err)) {
             buf_fini(&fetch.body);
             why_set(why, err, "%s %s%s: %s", question->method, url, question->path, fetch.why.text);
         } else {
-            *out_status = fetch.status;
-            *out_cluster_id = fetch.cluster_id;
-            *out_body = fetch.body;
+            *out = (struct peer_fetched){fetch.status, fetch.cluster_id, fetch.body};
         }
     }
     arena_free(arena);

@@ -39,7 +39,9 @@ struct peer *peer_new(const struct peer_options *options)
 {
     struct peer *peer = mem_new(sizeof(*peer));
     peer->options = *options;
-    peer->options.dial_ms = options->dial_ms ? options->dial_ms : DIAL_MS;
+    peer->options.dialing.dial_ms = options->dialing.dial_ms ? options->dialing.dial_ms : DIAL_MS;
+    peer->options.read_ms = options->read_ms ? options->read_ms : IO_MS;
+    peer->options.write_ms = options->write_ms ? options->write_ms : IO_MS;
     snprintf(
         peer->self_text, sizeof(peer->self_text), "%llx", (unsigned long long)options->self_id);
     snprintf(peer->cluster_text, sizeof(peer->cluster_text), "%llx",
@@ -48,9 +50,9 @@ struct peer *peer_new(const struct peer_options *options)
     list_init(&peer->remotes);
     metrics_init(&peer->metrics);
     peer->http = http_server_new(&(struct http_options){.handshake_ms = IO_MS,
-        .header_ms = IO_MS,
-        .body_ms = IO_MS,
-        .write_ms = IO_MS,
+        .header_ms = peer->options.read_ms,
+        .body_ms = peer->options.read_ms,
+        .write_ms = peer->options.write_ms,
         .thread_name = "peer"});
     peer->base = http_server_base(peer->http);
     return peer;

@@ -45,12 +45,9 @@ struct peer_options {
     size_t peer_urls_count;
     struct disk *disk;
     const char *snap_dir;        /* member/snap: received databases go there */
-    int64_t dial_ms;             /* 0: 2 s. etcd: 1 s + election timeout */
-    const char *tls_server_name; /* NULL: each certificate must be for the host that was dialed */
-    /* Gives a reference for one handshake with an https URL; NULL from it: cannot. NULL itself: the
-     * system's roots. Any thread. */
-    SSL_CTX *(*client_tls)(void *arg);
-    void *tls_arg;
+    struct http_dialing dialing; /* dial_ms 0: 2 s. etcd: 1 s + election timeout. Any thread */
+    int64_t read_ms;             /* between two pieces of what comes; 0: 5 s */
+    int64_t write_ms;            /* without the other side taking anything; 0: 5 s */
     void *arg;
 
     /* A message to this member from one that was not removed, of a type that travels. Takes over
@@ -166,11 +163,16 @@ void peer_ask_promote(struct peer *peer, uint64_t id, uint64_t learner_id, int64
 void peer_ask_hash(struct peer *peer, uint64_t id, int64_t revision, int64_t timeout_ms,
     void (*done)(void *arg, struct err err, const struct peer_hash *hash), void *arg);
 
-/* The same as peer_ask before any thread runs: blocks, at most question->timeout_ms. context: for
- * https, borrowed, NULL: the system's roots; server_name as above. *out_body is the caller's to
- * fini. Errors: TIMEDOUT, CLOSED, TOO_BIG, BAD_TLS, IO, BAD_FORMAT; any status is an answer. */
-MUST struct err peer_fetch(const char *url, const struct peer_question *question, SSL_CTX *context,
-    const char *server_name, int *out_status, uint64_t *out_cluster_id, struct buf *out_body,
-    struct why *why);
+struct peer_fetched {
+    int status;
+    uint64_t cluster_id; /* its X-Etcd-Cluster-ID; 0: none */
+    struct buf body;     /* the caller's to fini */
+};
+
+/* The same as peer_ask before any thread runs: blocks, at most question->timeout_ms. dialing: NULL
+ * for https after the system's roots. Errors: TIMEDOUT, CLOSED, TOO_BIG, BAD_TLS, IO, BAD_FORMAT;
+ * any status is an answer. */
+MUST struct err peer_fetch(const char *url, const struct peer_question *question,
+    const struct http_dialing *dialing, struct peer_fetched *out, struct why *why);
 
 #endif

@@ -7,7 +7,7 @@
 #include "peer/inner.h"
 #include "peer/receive.h"
 
-enum { WAITING_MAX = 64, TIMEOUT_MS = 10000, WRITE_MS = 5000, ANSWER_MAX = 4096 };
+enum { WAITING_MAX = 64, TIMEOUT_MS = 10000, ANSWER_MAX = 4096 };
 
 void pipeline_init(struct pipeline *pipeline, struct remote *remote)
 {
@@ -18,11 +18,7 @@ void pipeline_init(struct pipeline *pipeline, struct remote *remote)
         struct pipeline_worker *worker = &pipeline->workers[i];
         *worker = (struct pipeline_worker){.remote = remote};
         buf_init(&worker->body, SIZE_MAX);
-        worker->client = http_client_new(&(struct http_client_options){.base = remote->peer->base,
-            .tls = options->client_tls,
-            .tls_arg = options->tls_arg,
-            .server_name = options->tls_server_name,
-            .dial_ms = options->dial_ms});
+        worker->client = http_client_new(remote->peer->base, &options->dialing);
     }
 }
 
@@ -98,7 +94,7 @@ static void post(struct pipeline_worker *worker, struct raft_message *message)
         .body = buf_slice(&worker->body),
         .answer_max = ANSWER_MAX,
         .timeout_ms = TIMEOUT_MS,
-        .write_ms = WRITE_MS,
+        .write_ms = worker->remote->peer->options.write_ms,
         .done = on_done,
         .arg = worker,
     };

@@ -75,11 +75,7 @@ void probe_init(struct probe *probe, struct remote *remote)
     const struct peer_options *options = &remote->peer->options;
     struct timeval every = {EVERY_MS / 1000, 0};
     *probe = (struct probe){.remote = remote, .is_healthy = true, .told_ms = clock_mono_ms()};
-    probe->client = http_client_new(&(struct http_client_options){.base = remote->peer->base,
-        .tls = options->client_tls,
-        .tls_arg = options->tls_arg,
-        .server_name = options->tls_server_name,
-        .dial_ms = options->dial_ms});
+    probe->client = http_client_new(remote->peer->base, &options->dialing);
     probe->timer = event_new(remote->peer->base, -1, EV_PERSIST, on_timer, probe);
     check(probe->timer && event_add(probe->timer, &every) == 0);
 }

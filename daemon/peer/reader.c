@@ -10,7 +10,7 @@
 
 #include <event2/event.h>
 
-enum { RETRY_MS = 100, IDLE_MS = 5000, ANSWER_MAX = 4096, SAY_AGAIN_MS = 30000 };
+enum { RETRY_MS = 100, ANSWER_MAX = 4096, SAY_AGAIN_MS = 30000 };
 
 static const char *name_of(const struct reader *reader)
 {
@@ -29,11 +29,7 @@ void reader_init(struct reader *reader, struct remote *remote, enum frame_kind k
     struct peer *peer = remote->peer;
     const struct peer_options *options = &peer->options;
     *reader = (struct reader){.remote = remote, .kind = kind};
-    reader->client = http_client_new(&(struct http_client_options){.base = peer->base,
-        .tls = options->client_tls,
-        .tls_arg = options->tls_arg,
-        .server_name = options->tls_server_name,
-        .dial_ms = options->dial_ms});
+    reader->client = http_client_new(peer->base, &options->dialing);
     reader->path = mem_printf(
         "/raft/stream/%s/%s", kind == FRAME_MSGAPP ? "msgapp" : "message", peer->self_text);
     reader->fields = mem_printf("%sX-Raft-To: %s\r\n", peer->fields, remote->id_text);
@@ -187,7 +183,7 @@ void reader_dial(struct reader *reader)
         .path = reader->path,
         .fields = reader->fields,
         .answer_max = ANSWER_MAX,
-        .idle_ms = IDLE_MS,
+        .idle_ms = reader->remote->peer->options.read_ms,
         .started = on_started,
         .piece = on_piece,
         .done = on_done,

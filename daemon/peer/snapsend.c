@@ -132,11 +132,7 @@ static void post(struct snapsend *send)
     send->base = event_base_new();
     send->look = event_new(send->base, -1, EV_PERSIST, on_look, send);
     check(send->look && event_add(send->look, &every) == 0);
-    send->client = http_client_new(&(struct http_client_options){.base = send->base,
-        .tls = options->client_tls,
-        .tls_arg = options->tls_arg,
-        .server_name = options->tls_server_name,
-        .dial_ms = options->dial_ms});
+    send->client = http_client_new(send->base, &options->dialing);
     struct http_call call = {
         .target = send->target,
         .method = "POST",

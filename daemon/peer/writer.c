@@ -6,7 +6,7 @@
 
 #include <event2/event.h>
 
-enum { WAITING_MAX = 4096, HEARTBEAT_MS = 5000 / 3 };
+enum { WAITING_MAX = 4096 };
 
 static const char *name_of(const struct writer *writer)
 {
@@ -82,7 +82,9 @@ static const struct http_stream stream = {
 
 void writer_attach(struct writer *writer, struct http_request *request)
 {
-    struct timeval every = {HEARTBEAT_MS / 1000, HEARTBEAT_MS % 1000 * 1000};
+    int64_t every_ms =
+        writer->remote->peer->options.read_ms / 3; /* the reader has the same limit */
+    struct timeval every = {every_ms / 1000, every_ms % 1000 * 1000};
     struct http_request *old = detach(writer);
     if (old) {
         http_end(old);

@@ -64,10 +64,11 @@ void read_expire(struct server *server, int64_t now_ms, struct err err);
 void transfer_tick(struct server *server, int64_t now_ms);
 void transfer_fail_all(struct server *server, struct err err);
 
-/* leases.c, version.c; core, each tick. */
+/* leases.c, version.c, advance.c (before raft's); core, each tick. */
 void leases_retry(struct server *server, int64_t now_ms);
 void leases_fail_all(struct server *server, struct err err);
 void version_tick(struct server *server, int64_t now_ms);
+void advance_tick(struct server *server, int64_t now_ms);
 
 /* leader.c: core, each tick and on changes. */
 void leader_changed(struct server *server, struct raft_soft_state soft);
@@ -90,7 +91,6 @@ void back_compact(struct server *server);
 void sync_wake(void *arg);
 
 void server_metrics_init(struct server *server);
-
 int64_t server_request_ms(const struct server *server);
 bool server_is_only_voter(const struct raft_conf_state *conf, uint64_t id);
 /* The end, once; logs and tells the owner. */

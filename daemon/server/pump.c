@@ -279,6 +279,7 @@ static void tick(struct server *server, int64_t now_ms)
     server->next_tick_ms = now_ms - server->next_tick_ms > server->options.tick_ms
                                ? now_ms + server->options.tick_ms
                                : server->next_tick_ms + server->options.tick_ms;
+    advance_tick(server, now_ms);
     server->ticks++;
     check(!err_is(raft_step(server->options.raft, &event)));
     waiter_expire(server, now_ms);

@@ -57,6 +57,8 @@ struct server_options {
     size_t wals_max;
     int64_t tick_ms; /* heartbeat interval */
     int64_t election_ticks;
+    bool initial_tick_advance; /* the first wait for a leader is cut short once others are there */
+    int64_t tick_advance_ms;   /* or not, when they are not there by then */
     size_t max_request_bytes;
     int64_t request_ms; /* until a request times out; 0: etcd's, 5 s and two election timeouts */
     int64_t warning_apply_ms; /* slower applies are logged; 0: never */

@@ -50,6 +50,7 @@ struct server {
     struct list jobs_free;
     size_t persisting; /* jobs at the wal thread */
     int64_t next_tick_ms;
+    int64_t advance_until_ms; /* 0: not begun; below: over */
     int64_t versions_at_ms;
     _Atomic uint64_t ticks;
     atomic_bool is_published;
@@ -92,7 +93,6 @@ struct server {
     pthread_mutex_t compact_mutex;
     struct list after_compaction;
     bool is_compacting; /* under compact_mutex */
-
     struct server_metrics metrics;
 };
 

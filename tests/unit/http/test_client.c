@@ -28,6 +28,7 @@ static char port[8];
 static char authority[32];
 static pthread_t acceptor;
 static atomic_int accepted;
+static _Atomic uint32_t came_from; /* IPv4, the last that was accepted */
 static atomic_size_t body_bytes;
 
 /* What the last call came to. */
@@ -102,8 +103,11 @@ static struct http_site site = {.serve = serve};
 static void *accept_all(void *arg)
 {
     int fd;
+    struct sockaddr_in from;
+    socklen_t size = sizeof(from);
     (void)arg;
-    while ((fd = accept(listen_fd, NULL, NULL)) >= 0) {
+    while ((fd = accept(listen_fd, (struct sockaddr *)&from, &size)) >= 0) {
+        atomic_store(&came_from, ntohl(from.sin_addr.s_addr));
         atomic_fetch_add(&accepted, 1);
         http_adopt(server, &site, fd, "test");
     }
@@ -136,7 +140,7 @@ static int setup(void **state)
     assert_false(err_is(http_server_start(server, NULL)));
     assert_int_equal(pthread_create(&acceptor, NULL, accept_all, NULL), 0);
     base = event_base_new();
-    client = http_client_new(&(struct http_client_options){.base = base, .dial_ms = 2000});
+    client = http_client_new(base, &(struct http_dialing){.dial_ms = 2000});
     return 0;
 }
 
@@ -282,6 +286,32 @@ static void test_a_big_body_is_produced(void **state)
     assert_string_equal(got.why, "the disk is gone");
 }
 
+static void dial_from(const char *address)
+{
+    http_client_free(client);
+    client =
+        http_client_new(base, &(struct http_dialing){.dial_ms = 2000, .local_address = address});
+}
+
+static void test_connections_come_from_the_address_that_was_given(void **state)
+{
+    struct http_call call = call_of("GET", "/x");
+    (void)state;
+    run(&call);
+    assert_int_equal(atomic_load(&came_from), INADDR_LOOPBACK);
+    dial_from("127.0.0.77");
+    run(&call);
+    assert_int_equal(got.err.code, ERR_OK);
+    assert_int_equal(atomic_load(&came_from), INADDR_LOOPBACK - 1 + 77);
+    dial_from("::1"); /* of the other family: as the kernel likes */
+    run(&call);
+    assert_int_equal(got.err.code, ERR_OK);
+    dial_from("192.0.2.1"); /* of nobody */
+    run(&call);
+    assert_int_equal(got.err.code, ERR_IO);
+    assert_non_null(strstr(got.why, "bind 192.0.2.1: Cannot assign requested address"));
+}
+
 static void test_too_big_an_answer_is_refused(void **state)
 {
     struct http_call call = call_of("GET", "/x");
@@ -400,6 +430,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_stale_connection_is_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_stream_comes_in_pieces, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_big_body_is_produced, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_connections_come_from_the_address_that_was_given, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_big_an_answer_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_name_is_looked_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_listening_is_told, setup, teardown),

@@ -178,7 +178,7 @@ static SSL_CTX *server_tls(void *arg)
     return node->server_context;
 }
 
-static SSL_CTX *client_tls(void *arg)
+SSL_CTX *node_client_tls(void *arg)
 {
     struct node *node = arg;
     atomic_fetch_add(&node->contexts_asked, 1);
@@ -231,8 +231,11 @@ void node_start(struct node *node, uint64_t cluster_id)
         .peer_urls_count = 1,
         .disk = disk_real(),
         .snap_dir = node->snap_dir,
-        .client_tls = node->client_context ? client_tls : NULL,
-        .tls_arg = node,
+        .dialing = {.tls = node->client_context ? node_client_tls : NULL,
+            .admit = node->admit,
+            .arg = node,
+            .local_address = node->local_address},
+        .read_ms = node->read_ms,
         .arg = node,
         .receive = receive,
         .report_unreachable = report_unreachable,

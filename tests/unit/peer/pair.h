@@ -23,6 +23,9 @@ struct node {
     const char *urls[1];
     SSL_CTX *server_context; /* NULL: plain */
     SSL_CTX *client_context;
+    struct err (*admit)(SSL *ssl, void *arg, struct why *why); /* who is dialed */
+    const char *local_address;
+    int64_t read_ms;
     char snap_dir[64];
 
     pthread_mutex_t mutex;
@@ -46,6 +49,8 @@ struct node {
 void node_init(struct node *node, uint64_t id, bool is_tls);
 void node_start(struct node *node, uint64_t cluster_id);
 void node_stop(struct node *node);
+/* For struct http_dialing. */
+SSL_CTX *node_client_tls(void *arg);
 void node_knows(struct node *node, const struct node *other);
 /* A connected socket that gives up reading after 15 s. */
 int node_dial(const struct node *node);

@@ -407,25 +407,20 @@ static void test_questions_to_nobody_are_answered(void **state)
 static void test_fetch_blocks_for_an_answer(void **state)
 {
     struct peer_question question = {"GET", "/version", {0}, NULL, 1024, 3000};
-    struct buf body;
+    struct peer_fetched got;
     struct why why;
-    uint64_t cluster_id = 0;
-    int status = 0;
     (void)state;
     node_start(&two, CLUSTER);
-    assert_false(
-        err_is(peer_fetch(two.url, &question, NULL, NULL, &status, &cluster_id, &body, &why)));
-    assert_int_equal(status, 200);
-    assert_string_equal(buf_text(&body),
+    assert_false(err_is(peer_fetch(two.url, &question, NULL, &got, &why)));
+    assert_int_equal(got.status, 200);
+    assert_string_equal(buf_text(&got.body),
         "{\"etcdserver\":\"3.6.14\",\"etcdcluster\":\"3.6.0\",\"storage\":\"unknown\"}");
-    buf_fini(&body);
+    buf_fini(&got.body);
     question.path = "/members";
-    assert_false(
-        err_is(peer_fetch(two.url, &question, NULL, NULL, &status, &cluster_id, &body, &why)));
-    assert_int_equal(cluster_id, CLUSTER);
-    buf_fini(&body);
-    assert_true(err_is(peer_fetch(
-        "http://127.0.0.1:1", &question, NULL, NULL, &status, &cluster_id, &body, &why)));
+    assert_false(err_is(peer_fetch(two.url, &question, NULL, &got, &why)));
+    assert_int_equal(got.cluster_id, CLUSTER);
+    buf_fini(&got.body);
+    assert_true(err_is(peer_fetch("http://127.0.0.1:1", &question, NULL, &got, &why)));
     assert_non_null(strstr(why.text, "Connection refused"));
 }
 
@@ -521,6 +516,59 @@ static void test_tls_server_for_another_host_is_refused(void **state)
     assert_int_equal(two.heard_count, 0);
 }
 
+/* Who waits a short time for the next byte gives up on one that says something every 1.7 s. */
+static void test_tls_a_silent_stream_is_given_up(void **state)
+{
+    (void)state;
+    one.read_ms = 300;
+    start_both();
+    for (int i = 0; i < 1500 && atomic_load(&one.contexts_asked) < 16; i++) {
+        usleep(10000);
+    }
+    assert_true(atomic_load(&one.contexts_asked) >= 16);
+}
+
+/* With the same time on both sides each says something often enough; a slow machine gets several
+ * tries. */
+static void test_tls_a_stream_says_something_in_time(void **state)
+{
+    bool is_kept = false;
+    (void)state;
+    one.read_ms = two.read_ms = 600;
+    start_both();
+    for (int i = 0; i < 10 && !is_kept; i++) {
+        size_t before = atomic_load(&one.contexts_asked);
+        usleep(1000000);
+        is_kept = atomic_load(&one.contexts_asked) == before;
+    }
+    assert_true(is_kept);
+}
+
+static struct err deny(SSL *ssl, void *arg, struct why *why)
+{
+    (void)arg;
+    assert_non_null(SSL_get0_peer_certificate(ssl));
+    return why_set(why, ERR(DENIED), "not the one");
+}
+
+/* Whose certificate verifies may still be somebody else. */
+static void test_tls_server_of_another_name_is_refused(void **state)
+{
+    struct peer_question question = {"GET", "/version", {0}, NULL, 1024, 3000};
+    struct http_dialing dialing = {.tls = node_client_tls, .admit = deny, .arg = &two};
+    struct peer_fetched got;
+    struct why why;
+    (void)state;
+    one.admit = deny;
+    node_start(&one, CLUSTER);
+    node_start(&two, CLUSTER);
+    node_knows(&one, &two);
+    assert_true(IS(peer_fetch(two.url, &question, &dialing, &got, &why), BAD_TLS));
+    assert_non_null(strstr(why.text, "not the one"));
+    usleep(400000);
+    assert_int_equal(peer_active_since_ms(one.peer, TWO), 0);
+}
+
 /* How often it was asked for once both streams and the first probe are in. */
 static size_t vouched_at_rest(struct node *node)
 {
@@ -568,21 +616,17 @@ static void test_tls_nobody_comes_in_unvouched(void **state)
 static void test_tls_plain_client_is_refused(void **state)
 {
     struct peer_question question = {"GET", "/version", {0}, NULL, 1024, 3000};
-    struct buf body;
+    struct peer_fetched got;
     struct why why;
-    uint64_t cluster_id = 0;
-    int status = 0;
     (void)state;
     node_start(&two, CLUSTER);
-    assert_false(err_is(peer_fetch(
-        two.url, &question, two.client_context, NULL, &status, &cluster_id, &body, &why)));
-    buf_fini(&body);
-    assert_int_equal(status, 200);
+    struct http_dialing dialing = {.tls = node_client_tls, .arg = &two};
+    assert_false(err_is(peer_fetch(two.url, &question, &dialing, &got, &why)));
+    buf_fini(&got.body);
+    assert_int_equal(got.status, 200);
     char *plain = mem_printf("http%s", two.url + strlen("https"));
-    assert_true(
-        err_is(peer_fetch(plain, &question, NULL, NULL, &status, &cluster_id, &body, &why)));
-    assert_true(
-        err_is(peer_fetch(two.url, &question, NULL, NULL, &status, &cluster_id, &body, &why)));
+    assert_true(err_is(peer_fetch(plain, &question, NULL, &got, &why)));
+    assert_true(err_is(peer_fetch(two.url, &question, NULL, &got, &why)));
     assert_non_null(strstr(why.text, "certificate"));
     free(plain);
 }
@@ -609,6 +653,9 @@ int main(void)
         TLS(test_tls_carries_everything),
         TLS(test_tls_contexts_are_asked_anew),
         TLS(test_tls_server_for_another_host_is_refused),
+        TLS(test_tls_server_of_another_name_is_refused),
+        TLS(test_tls_a_silent_stream_is_given_up),
+        TLS(test_tls_a_stream_says_something_in_time),
         TLS(test_tls_vouching_holds_nobody_up),
         TLS(test_tls_nobody_comes_in_unvouched),
         TLS(test_tls_plain_client_is_refused),

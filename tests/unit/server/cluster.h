@@ -39,12 +39,15 @@ struct cluster {
     size_t count;
     uint64_t snapshot_count;
     uint64_t catch_up_entries;
+    int64_t election_ticks;
+    bool initial_tick_advance;
     struct node nodes[NODES_MAX];
     struct net net;
 };
 
 /* Members that wait to be started. */
 void cluster_init(struct cluster *cluster, size_t count);
+void cluster_init_slow(struct cluster *cluster, size_t count, int64_t election_ticks);
 void cluster_fini(struct cluster *cluster);
 
 void node_start(struct node *node);

@@ -36,7 +36,6 @@ static void load_config(struct node *node)
 {
     char program[] = "etcd";
     char beat[] = "--heartbeat-interval=40";
-    char election[] = "--election-timeout=400";
     char *environ_none[] = {NULL};
     struct config_notes notes = {0};
     struct why why = {""};
@@ -47,6 +46,8 @@ static void load_config(struct node *node)
     char *data_dir = mem_printf("--data-dir=%s", node->path);
     char *own = mem_printf("--initial-advertise-peer-urls=http://10.0.0.%zu:2380", node->place + 1);
     char *members = mem_strdup(buf_text(&cluster));
+    char *election =
+        mem_printf("--election-timeout=%lld", (long long)(TICK_MS * node->cluster->election_ticks));
     char *argv[] = {program, name, data_dir, own, members, beat, election, NULL};
     struct config_source source = {7, argv, environ_none, "/nonexistent", 0};
     struct err err = config_load(&source, &node->config, &notes, &why);
@@ -56,6 +57,7 @@ static void load_config(struct node *node)
     free(data_dir);
     free(own);
     free(members);
+    free(election);
     if (err_is(err)) {
         fail_msg("%s", why.text);
     }
@@ -63,7 +65,15 @@ static void load_config(struct node *node)
 
 void cluster_init(struct cluster *cluster, size_t count)
 {
-    *cluster = (struct cluster){.count = count, .snapshot_count = 100000, .catch_up_entries = 5000};
+    cluster_init_slow(cluster, count, ELECTION_TICKS);
+}
+
+void cluster_init_slow(struct cluster *cluster, size_t count, int64_t election_ticks)
+{
+    *cluster = (struct cluster){.count = count,
+        .snapshot_count = 100000,
+        .catch_up_entries = 5000,
+        .election_ticks = election_ticks};
     snprintf(cluster->path, sizeof(cluster->path), "/tmp/ketcd-cluster-XXXXXX");
     assert_non_null(mkdtemp(cluster->path));
     net_start(&cluster->net);
@@ -152,7 +162,9 @@ void node_start(struct node *node)
         .catch_up_entries = node->cluster->catch_up_entries,
         .wals_max = 5,
         .tick_ms = TICK_MS,
-        .election_ticks = ELECTION_TICKS,
+        .election_ticks = node->cluster->election_ticks,
+        .initial_tick_advance = node->cluster->initial_tick_advance,
+        .tick_advance_ms = WAIT_MS,
         .max_request_bytes = 4096,
         .request_ms = 1200,
         .name = node->name,

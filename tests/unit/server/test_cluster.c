@@ -250,6 +250,58 @@ static void test_a_bad_network_loses_no_write(void **state)
     assert_true(cluster_agrees(cluster));
 }
 
+enum { SLOW_TICKS = 1250 };
+
+static uint64_t ticks_of(const struct node *node)
+{
+    struct server_status status;
+    server_status_get(node->server, &status);
+    return status.ticks;
+}
+
+static bool has_advanced(void *arg)
+{
+    return ticks_of(arg) >= SLOW_TICKS - 2;
+}
+
+static bool has_ticked(void *arg)
+{
+    return ticks_of(arg) >= 10;
+}
+
+/* Without it nothing would happen for 50 s. */
+static void test_the_first_wait_is_cut_short_once_others_are_there(void **state)
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    (void)state;
+    cluster_init_slow(cluster, 3, SLOW_TICKS);
+    cluster->initial_tick_advance = true;
+    node_start(&cluster->nodes[0]);
+    node_start(&cluster->nodes[1]);
+    assert_true(wait_until(has_ticked, &cluster->nodes[0]));
+    assert_false(has_advanced(&cluster->nodes[0])); /* one other is there: not yet */
+    node_start(&cluster->nodes[2]);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(wait_until(has_advanced, &cluster->nodes[i]));
+    }
+    cluster_fini(cluster);
+    free(cluster);
+}
+
+static void test_the_first_wait_is_kept_when_told_so(void **state)
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    (void)state;
+    cluster_init_slow(cluster, 3, SLOW_TICKS);
+    cluster_start(cluster);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(wait_until(has_ticked, &cluster->nodes[i]));
+        assert_false(has_advanced(&cluster->nodes[i]));
+    }
+    cluster_fini(cluster);
+    free(cluster);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +316,8 @@ int main(void)
         cmocka_unit_test(test_the_cluster_version_is_what_all_members_can),
         CLUSTER_TEST(test_a_leader_that_stops_hands_over),
         CLUSTER_TEST(test_a_bad_network_loses_no_write),
+        cmocka_unit_test(test_the_first_wait_is_cut_short_once_others_are_there),
+        cmocka_unit_test(test_the_first_wait_is_kept_when_told_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
