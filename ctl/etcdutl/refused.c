@@ -10,14 +10,6 @@ static int refuse_backup(struct cmd_run *run)
         "offline backup is not supported; use `etcdctl snapshot save` on the running member");
 }
 
-static int refuse_migrate(struct cmd_run *run)
-{
-    (void)run;
-    return cmd_fail(CMD_EXIT_BAD_FEATURE,
-        "storage schema migration is not supported; move data with `etcdctl snapshot save` and "
-        "`etcdutl snapshot restore`");
-}
-
 static const struct cmd_option backup_options[] = {
     {"data-dir", CMD_STRING, "", "Path to the etcd data dir", 0, false},
     {"wal-dir", CMD_STRING, "", "Path to the etcd wal dir", 0, false},
@@ -27,30 +19,9 @@ static const struct cmd_option backup_options[] = {
     {0},
 };
 
-static const struct cmd_option migrate_options[] = {
-    {"data-dir", CMD_STRING, "", "Path to the etcd data dir", 0, false},
-    {"target-version", CMD_STRING, "",
-        "Target etcd version to migrate contents of data dir. Minimal value 3.5. Format \"X.Y\" "
-        "for "
-        "example 3.6.",
-        0, false},
-    {"force", CMD_BOOL, "false",
-        "Ignore migration failure and forcefully override storage version. Not recommended.", 0,
-        false},
-    {0},
-};
-
 const struct cmd cmd_backup = {
     .use = "backup",
     .brief = "[legacy] offline backup of etcd directory",
     .options = backup_options,
     .run = refuse_backup,
-};
-
-const struct cmd cmd_migrate = {
-    .use = "migrate",
-    .brief = "Migrates schema of etcd data dir files to make them compatible with different etcd "
-             "version",
-    .options = migrate_options,
-    .run = refuse_migrate,
 };

@@ -36,6 +36,7 @@ struct adoption {
     char *aside;  /* where it goes */
     char *source; /* the one to take: db, or one received and not used yet */
     char *fresh;  /* the store while it is being made */
+    char *old;    /* one that is given up, until it is gone */
     uint64_t index;
     uint64_t term;
 };
@@ -218,6 +219,18 @@ static struct err set_aside(const struct adoption *a, struct why *why)
     return OK;
 }
 
+/* One that the log does not reach any more. Half a store must not be taken for one. */
+static struct err give_up_store(const struct adoption *a, struct why *why)
+{
+    const struct storage *storage = a->storage;
+    if (!disk_exists(storage->disk, storage->store_dir)) {
+        return OK;
+    }
+    TRY(disk_rename(storage->disk, storage->store_dir, a->old, why));
+    TRY(disk_sync_folder(storage->disk, storage->member_dir, why));
+    return disk_remove_all(storage->disk, a->old, why);
+}
+
 static struct err adopt(struct adoption *a, struct why *why)
 {
     struct storage *storage = a->storage;
@@ -229,7 +242,7 @@ static struct err adopt(struct adoption *a, struct why *why)
         LOG_STR("path", a->source), LOG_UINT("consistent-index", a->index),
         LOG_UINT("snapshot-index", storage->snapshot.meta.index));
     TRY(make_fresh(a, why));
-    TRY(disk_remove_all(storage->disk, storage->store_dir, why));
+    TRY(give_up_store(a, why));
     TRY(disk_rename(storage->disk, a->fresh, storage->store_dir, why));
     TRY(disk_sync_folder(storage->disk, storage->member_dir, why));
     LOG_INFO("made a store of etcd's database", LOG_STR("path", storage->store_dir),
@@ -308,12 +321,17 @@ struct err storage_adopt(struct storage *storage, const struct wal_log *log, str
         .db = disk_path(storage->snap_dir, "db"),
         .aside = disk_path(storage->snap_dir, "db.etcd"),
         .fresh = disk_path(storage->member_dir, "store.new"),
+        .old = disk_path(storage->member_dir, "store.old"),
     };
-    struct err err = disk_exists(storage->disk, a.db) ? decide(&a, why) : OK;
+    struct err err = disk_remove_all(storage->disk, a.old, why);
+    if (!err_is(err) && disk_exists(storage->disk, a.db)) {
+        err = decide(&a, why);
+    }
     storage_unguard(storage);
     free(a.db);
     free(a.aside);
     free(a.fresh);
+    free(a.old);
     free(a.source);
     return err;
 }

@@ -64,7 +64,10 @@ class Member:
 
     def is_ready(self):
         try:
-            return self.get("/readyz")[0] == 200
+            status = self.get("/readyz")[0]
+            if status == 404:  # etcd 3.4
+                status = self.get("/health")[0]
+            return status == 200
         except OSError:
             return False
 

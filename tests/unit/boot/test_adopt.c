@@ -288,7 +288,7 @@ static void expect_refused(struct directory *d, struct err want, const char *wor
 
 static void test_from_a_whole_log(void **state)
 {
-    for (uint64_t index = 3; index <= ENTRIES; index++) {
+    for (uint64_t index = 3; index <= ENTRIES; index += index == 3 ? 1 : 2) {
         struct directory *d = *state;
         make_log(d, NULL);
         make_database(d->db, index, 50);
@@ -301,7 +301,7 @@ static void test_from_a_whole_log(void **state)
 
 static void test_from_a_snapshot_and_the_log_behind_it(void **state)
 {
-    for (uint64_t index = 3; index <= ENTRIES; index++) {
+    for (uint64_t index = 3; index <= ENTRIES; index += index == 3 ? 1 : 2) {
         struct directory *d = *state;
         make_log(d, NULL);
         make_snapshot(d, NULL);
