@@ -79,6 +79,7 @@ struct core_installed {
 struct persist_job {
     struct core_item item;
     struct raft_update update;
+    bool holds_messages; /* they too go out only when it is on disk */
 };
 
 /* On its way to apply: committed entries, or a snapshot to install. */

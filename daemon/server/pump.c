@@ -98,6 +98,9 @@ static void take_persisted(struct server *server, struct persist_job *job)
     if (job->update.snapshot) {
         applier_install(server, job->update.snapshot);
     }
+    if (job->holds_messages) {
+        transport_send(server, job->update.messages, job->update.messages_count);
+    }
     transport_send(server, job->update.after, job->update.after_count);
     check(!err_is(raft_step(server->options.raft, &event)));
     list_push(&server->jobs_free, &job->item.node);
@@ -250,13 +253,30 @@ static void persist(struct server *server, struct persist_job *job)
     }
 }
 
+/* Whoever asks for votes boasts of a log and a term: with a log that loses its end in a crash, and
+ * a term that it then reaches again, the votes that its former self was given would count once
+ * more.
+ */
+static bool is_campaign(const struct raft_update *update)
+{
+    for (size_t i = 0; update->needs_persist && i < update->messages_count; i++) {
+        if (update->messages[i].type == RAFT_MSG_VOTE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void pump_update(struct server *server)
 {
     while (raft_has_update(server->options.raft) && !atomic_load(&server->has_failed)) {
         struct persist_job *job = job_new(server);
         raft_take_update(server->options.raft, &job->update);
         note_state(server, &job->update);
-        transport_send(server, job->update.messages, job->update.messages_count);
+        job->holds_messages = is_campaign(&job->update);
+        if (!job->holds_messages) {
+            transport_send(server, job->update.messages, job->update.messages_count);
+        }
         applier_submit(server, job->update.committed, job->update.committed_count);
         read_states(server, &job->update);
         if (job->update.needs_persist) {
