@@ -122,6 +122,17 @@ void memory_backend_forget(void)
     }
 }
 
+void memory_backend_crash(const char *path)
+{
+    LIST_EACH(node, &stores)
+    {
+        struct backend *backend = LIST_ITEM(node, struct backend, node);
+        if (strcmp(backend->path, path) == 0 && backend->is_open) {
+            backend_close(backend);
+        }
+    }
+}
+
 static struct backend *store_find(const char *path)
 {
     LIST_EACH(node, &stores)

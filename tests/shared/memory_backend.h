@@ -7,6 +7,9 @@
 #ifndef TEST_SHARED_MEMORY_BACKEND_H
 #define TEST_SHARED_MEMORY_BACKEND_H
 
+/* The process that had the store open is gone, without a word: what was not flushed is lost. Fine
+ * when there is no such store, or nobody has it open. */
+void memory_backend_crash(const char *path);
 /* Forgets every store; none may be open. */
 void memory_backend_forget(void);
 

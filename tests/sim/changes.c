@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "changes.h"
+
+#include "base/mem.h"
+#include "service.h"
+
+#include <rpc.pb-c.h>
+
+enum { MEMBERS_MOST = 7, TRIES = 40, TRY_MS = 300 };
+
+static bool is_under_way;
+
+bool change_is_under_way(void)
+{
+    return is_under_way;
+}
+
+/* What the cluster says of its members, from whoever answers linearizably. NULL: nobody does. */
+static Etcdserverpb__MemberListResponse *list_members(struct arena *arena)
+{
+    struct answer answer;
+    Etcdserverpb__MemberListRequest request = ETCDSERVERPB__MEMBER_LIST_REQUEST__INIT;
+    request.linearizable = true;
+    for (int i = 0; i < run.machines_count; i++) {
+        if (!machine_is_serving(&run.machines[i])) {
+            continue;
+        }
+        service_call(&run.machines[i], "/etcdserverpb.Cluster/MemberList", &request, 7 * SECOND,
+            arena, &answer);
+        if (answer.kind == ANSWER_OK) {
+            return answer.message;
+        }
+    }
+    return NULL;
+}
+
+static Etcdserverpb__Member *find(
+    Etcdserverpb__MemberListResponse *list, uint64_t id, const char *peer_url)
+{
+    for (size_t i = 0; list && i < list->n_members; i++) {
+        Etcdserverpb__Member *member = list->members[i];
+        bool is_it = peer_url ? strcmp(member->peerurls[0], peer_url) == 0 : member->id == id;
+        if (is_it) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
+/* Asks somebody who serves; what came of it is seen in the list. */
+static void ask(const char *path, const void *request)
+{
+    struct arena *arena = arena_new(0);
+    struct answer answer;
+    struct machine *machine = &run.machines[world_below((uint64_t)run.machines_count)];
+    service_call(machine, path, request, 7 * SECOND, arena, &answer);
+    run_note("%s at %s: %s", path, machine->host.name,
+        answer.kind == ANSWER_ERROR ? answer.text
+        : answer.kind == ANSWER_OK  ? "done"
+                                    : "no answer");
+    arena_free(arena);
+}
+
+/* -1: not there; 0: a voter; 1: a learner; 2: nobody could tell. */
+static int role_of(const struct machine *machine)
+{
+    struct arena *arena = arena_new(0);
+    Etcdserverpb__MemberListResponse *list = list_members(arena);
+    Etcdserverpb__Member *member = find(list, machine->id, machine->peer_url);
+    int role = !list ? 2 : !member ? -1 : member->islearner ? 1 : 0;
+    if (member) {
+        ((struct machine *)(uintptr_t)machine)->id = member->id;
+    }
+    arena_free(arena);
+    return role;
+}
+
+static bool is_there(const struct machine *machine)
+{
+    int role = role_of(machine);
+    return role == 0 || role == 1;
+}
+
+static bool try_add(struct machine *machine, bool is_learner)
+{
+    Etcdserverpb__MemberAddRequest request = ETCDSERVERPB__MEMBER_ADD_REQUEST__INIT;
+    char *url = machine->peer_url;
+    request.n_peerurls = 1;
+    request.peerurls = &url;
+    request.islearner = is_learner;
+    for (int i = 0; i < TRIES && !is_there(machine); i++) {
+        ask("/etcdserverpb.Cluster/MemberAdd", &request);
+        fiber_sleep(TRY_MS * MS);
+    }
+    return is_there(machine);
+}
+
+static void promote(struct machine *machine)
+{
+    Etcdserverpb__MemberPromoteRequest request = ETCDSERVERPB__MEMBER_PROMOTE_REQUEST__INIT;
+    for (int i = 0; i < TRIES && role_of(machine) != 0; i++) {
+        request.id = machine->id;
+        ask("/etcdserverpb.Cluster/MemberPromote", &request);
+        fiber_sleep(TRY_MS * MS);
+    }
+}
+
+static void add(void)
+{
+    bool is_learner = world_one_in(2);
+    struct machine *machine = machine_new(true);
+    machine->state = MACHINE_UNUSED; /* until it is known to be a member */
+    if (!try_add(machine, is_learner)) {
+        return;
+    }
+    run.tally.changes++;
+    machine->is_member = true;
+    machine->state = MACHINE_DOWN;
+    machine_start(machine);
+    if (is_learner) {
+        promote(machine);
+    }
+}
+
+static int count_members(void)
+{
+    int count = 0;
+    for (int i = 0; i < run.machines_count; i++) {
+        count += run.machines[i].is_member;
+    }
+    return count;
+}
+
+static void *stop_removed(void *arg)
+{
+    struct machine *machine = arg;
+    fiber_sleep((int64_t)world_below(5 * SECOND));
+    machine->state = MACHINE_GONE; /* its operator takes it away */
+    if (machine->process) {
+        machine_crash(machine, false);
+    }
+    return NULL;
+}
+
+static void remove_some(void)
+{
+    Etcdserverpb__MemberRemoveRequest request = ETCDSERVERPB__MEMBER_REMOVE_REQUEST__INIT;
+    struct machine *machine = &run.machines[world_below((uint64_t)run.machines_count)];
+    if (!machine->is_member || !machine->id) {
+        return;
+    }
+    request.id = machine->id;
+    int role = 0;
+    for (int i = 0; i < TRIES && (role = role_of(machine)) != -1; i++) {
+        ask("/etcdserverpb.Cluster/MemberRemove", &request);
+        fiber_sleep(TRY_MS * MS);
+    }
+    if (role == -1) {
+        run.tally.changes++;
+        machine->is_member = false;
+        fiber_detach(fiber_spawn(&run.outside, "remove", stop_removed, machine));
+    }
+}
+
+static void *change(void *arg)
+{
+    int members = count_members();
+    bool can_add = members < MEMBERS_MOST && run.machines_count < MACHINES_MAX;
+    (void)arg;
+    if (can_add && (members < 3 || world_one_in(2))) {
+        add();
+    } else if (members > 2) {
+        remove_some();
+    }
+    is_under_way = false;
+    return NULL;
+}
+
+void change_begin(void)
+{
+    if (!is_under_way) {
+        is_under_way = true;
+        fiber_detach(fiber_spawn(&run.outside, "change", change, NULL));
+    }
+}

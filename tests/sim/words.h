@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Between what tests/history records and what etcd's services are sent and answer.
+ */
+#ifndef SIM_WORDS_H
+#define SIM_WORDS_H
+
+#include "base/arena.h"
+#include "history/history.h"
+
+/* The method and its request, in the arena. Lease keepalives are streams: see their caller. */
+const char *words_request(const struct history_op *op, struct arena *arena, void **out_request);
+/* What the response of that method says, in the arena. */
+void words_result(const struct history_op *op, const void *response, struct arena *arena,
+    struct history_result *out);
+void words_kv(const void *kv, struct history_kv *out);
+
+#endif
