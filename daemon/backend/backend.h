@@ -3,7 +3,7 @@
  * The store on disk: ordered keys and values in RocksDB, written in atomic batches without a log of
  * its own (the raft WAL is the log; after a crash everything above the last flushed batch is
  * applied again). The only room that knows rocksdb/c.h. One column family; keys begin with a
- * one-byte prefix: 'l' be64(main) be64(sub)  a revision row      'v' be64(main) be64(sub)  a value
+ * one-byte prefix: 'd' be64(main) be64(sub)  a value      'l' be64(main) be64(sub)  a revision row
  * 'm' name  everything else Reads: any thread. Writes: one thread at a time (the apply thread),
  * except where said.
  */

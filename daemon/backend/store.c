@@ -84,8 +84,8 @@ static void table_init(struct backend *backend, const struct backend_options *op
     rocksdb_options_set_block_based_table_factory(backend->options, backend->table);
 }
 
-/* Every memtable spans all prefixes, so files overlap and merging them would write each value again
- * and again. Larger values are written once, into blob files, and merging moves only references.
+/* Every memtable spans all prefixes, so files overlap and merging them writes rows again and again.
+ * Larger values are written once, into blob files, and merging moves only references.
  * Deleting leaves garbage there: the oldest quarter of the files is emptied in passing, and by
  * merges of its own once half of it is garbage. */
 static void values_init(rocksdb_options_t *o)

@@ -44,7 +44,7 @@ static struct err clear_rows(struct backend *backend, const struct raft_snapshot
     TRY(backend_write(backend, batch, why));
     TRY(backend_flush(backend, why));
     TRY(backend_clear(backend, SLICE("l"), SLICE("m"), why));
-    TRY(backend_clear(backend, SLICE("v"), SLICE("w"), why));
+    TRY(backend_clear(backend, SLICE("d"), SLICE("e"), why));
     return clear_names(backend, batch, why);
 }
 

@@ -11,8 +11,8 @@ void pairs_open(struct pairs *pairs, struct backend *backend,
     struct row_key from = row_key('l', 0, 0);
     struct row_key end = row_key('l', to + 1, 0);
     pairs->rows = backend_iter_open(backend, snapshot, row_key_slice(&from), row_key_slice(&end));
-    from = row_key('v', 0, 0);
-    end = row_key('v', to + 1, 0);
+    from = row_key('d', 0, 0);
+    end = row_key('d', to + 1, 0);
     pairs->values = backend_iter_open(backend, snapshot, row_key_slice(&from), row_key_slice(&end));
 }
 
@@ -27,7 +27,7 @@ static struct err value_next(
 {
     struct slice key;
     struct slice value;
-    struct row_key wanted = row_key('v', row->main, row->sub);
+    struct row_key wanted = row_key('d', row->main, row->sub);
     while (backend_iter_next(pairs->values, &key, &value)) {
         if (slice_eq(key, row_key_slice(&wanted))) {
             *out = value;

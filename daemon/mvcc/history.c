@@ -67,7 +67,7 @@ static struct ring_item item_of(const struct row *row)
 static struct err value_get(
     struct mvcc *mvcc, revision main, int64_t sub, struct blob **out, struct why *why)
 {
-    struct row_key key = row_key('v', main, sub);
+    struct row_key key = row_key('d', main, sub);
     return backend_get(mvcc->backend, NULL, row_key_slice(&key), out, why);
 }
 
@@ -113,7 +113,7 @@ static struct err values_read(struct mvcc *mvcc, struct log_slice *out, struct w
     for (size_t i = 0; i < out->count; i++) {
         const struct mvcc_change *change = &out->items[i].change;
         if (change->kind == MVCC_PUT) {
-            keys[count] = row_key('v', change->main, change->sub);
+            keys[count] = row_key('d', change->main, change->sub);
             slices[count] = row_key_slice(&keys[count]);
             chosen[count++] = i;
         }

@@ -97,7 +97,7 @@ struct err mvcc_import_row(struct mvcc_import *import, revision main, int64_t su
     note_newest(import, &row);
     TRY(write_row(import, &row, why));
     if (!is_tombstone) {
-        struct row_key at = row_key('v', main, sub);
+        struct row_key at = row_key('d', main, sub);
         TRY(backend_bulk_put(import->values, row_key_slice(&at), kv->value, why));
     }
     import->main = main;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A walk over 'l' rows with the 'v' row of each put beside it, in revision order. */
+ * A walk over 'l' rows with the 'd' row of each put beside it, in revision order. */
 #ifndef MVCC_PAIRS_H
 #define MVCC_PAIRS_H
 

@@ -321,7 +321,7 @@ static struct err fetch(struct walk *walk)
     if (count == 0) {
         return OK;
     }
-    TRY(rows_get(walk->mvcc, 'v', chosen, count, values));
+    TRY(rows_get(walk->mvcc, 'd', chosen, count, values));
     bool is_whole = true;
     for (size_t i = 0; i < count; i++) {
         chosen[i]->value = values[i];

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rows of the backend. Key: one byte ('l' or 'v'), be64(main), be64(sub). The value of a 'v' row is
+ * Rows of the backend. Key: one byte ('l' or 'd'), be64(main), be64(sub). The value of a 'd' row is
  * the bytes stored; the value of an 'l' row, with v() a varint: put       1  link  v(main - create)
  * v(version) v(lease)  key tombstone 2  link  key link      v(0): the key was not known; else
  * v(main - its main + 1) v(its sub): the version or tombstone replaced 'm' rows of ours:
  * mscheduledCompactRev and mfinishedCompactRev, be64. RocksDB's block checksums cover them all.
+ *
+ * 'd' before 'l' and 'm': a flushed file spans from the first to the last of its rows, and what it
+ * spans is written again when it is merged. New values to the names at the end: the small rows.
+ * With values behind the others it was names to new values: all older values.
  */
 #ifndef MVCC_ROW_H
 #define MVCC_ROW_H

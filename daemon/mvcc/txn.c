@@ -147,7 +147,7 @@ void mvcc_txn_put(struct mvcc_txn *txn, struct slice key, struct slice value, le
     index_evict(&mvcc->index, mvcc->value_cache_bytes, EVICT_STEPS);
     ring_trim(&mvcc->ring, atomic_load_explicit(&mvcc->written, memory_order_relaxed));
     unlock(mvcc);
-    struct row_key at = row_key('v', change->main, change->sub);
+    struct row_key at = row_key('d', change->main, change->sub);
     backend_batch_put(txn->batch, row_key_slice(&at), value);
     atomic_fetch_add_explicit(&mvcc->counts.puts, 1, memory_order_relaxed);
 }

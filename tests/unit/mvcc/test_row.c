@@ -75,7 +75,7 @@ static void test_row_key_is_checked(void **state)
     assert_false(err_is(row_key_read(row_key_slice(&key), 'l', &main, &sub)));
     assert_int_equal(main, 258);
     assert_int_equal(sub, 3);
-    assert_true(err_is(row_key_read(row_key_slice(&key), 'v', &main, &sub)));
+    assert_true(err_is(row_key_read(row_key_slice(&key), 'd', &main, &sub)));
     assert_true(err_is(row_key_read(slice_of(key.bytes, 16), 'l', &main, &sub)));
     key = row_key('l', 0, 0);
     assert_true(err_is(row_key_read(row_key_slice(&key), 'l', &main, &sub)));

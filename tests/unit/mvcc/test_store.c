@@ -297,7 +297,7 @@ static void test_range_refuses_a_store_that_lost_a_value(void **state)
 {
     struct place *place = *state;
     place_put(place, "a", "1", 0);
-    backend_batch_delete(place->batch, slice_of("v\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0", 17));
+    backend_batch_delete(place->batch, slice_of("d\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0", 17));
     place_write(place);
     assert_false(err_is(backend_flush(place->backend, NULL)));
     place_crash(place);

@@ -182,7 +182,7 @@ static void test_sync_tells_of_a_damaged_store(void **state)
 {
     struct scene *scene = *state;
     struct why why = {""};
-    const char row[] = "v\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0";
+    const char row[] = "d\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0";
     scene_put(scene, "k", "1");
     assert_false(err_is(watch_failure(scene->hub, &why)));
     watch_stream_free(scene->stream);
