@@ -374,7 +374,9 @@ class RecordedWatch(threading.Thread):
         return self.until is not None and self.passed >= self.until
 
     def run(self):
-        for member in itertools.cycle(self.members):
+        for turn in itertools.count():
+            members = list(self.members)  # which may come and go meanwhile
+            member = members[turn % len(members)]
             try:
                 with Api(member, options=QUICK) as api:
                     self.follow(api, member)
