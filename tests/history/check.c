@@ -15,7 +15,7 @@ static int by_bytes(const void *a, const void *b)
 
 static void rank_keys(struct history *history)
 {
-    qsort(history->keys, history->keys_count, sizeof(struct word *), by_bytes);
+    record_sort(history->keys, history->keys_count, sizeof(struct word *), by_bytes);
     for (size_t i = 0; i < history->keys_count; i++) {
         history->keys[i]->rank = (uint32_t)i;
     }
@@ -116,7 +116,7 @@ static int by_revision(const void *a, const void *b)
 
 static void check_hashes(struct history *history)
 {
-    qsort(history->hashes, history->hashes_count, sizeof(*history->hashes), by_revision);
+    record_sort(history->hashes, history->hashes_count, sizeof(*history->hashes), by_revision);
     for (size_t i = 1; i < history->hashes_count; i++) {
         const struct history_hash *one = &history->hashes[i - 1].of;
         const struct history_hash *other = &history->hashes[i].of;

@@ -81,9 +81,12 @@ void order_find_floors(struct checker *checker)
     struct history *history = checker->history;
     size_t count = 0;
     struct sight *sights = gather(checker, &count);
-    qsort(sights, count, sizeof(*sights), by_time);
-    struct call **calls = mem_dup(history->calls, history->calls_count * sizeof(*calls));
-    qsort(calls, history->calls_count, sizeof(struct call *), by_invoked);
+    record_sort(sights, count, sizeof(*sights), by_time);
+    struct call **calls = mem_alloc((history->calls_count + 1) * sizeof(*calls));
+    for (size_t i = 0; i < history->calls_count; i++) {
+        calls[i] = history->calls[i];
+    }
+    record_sort(calls, history->calls_count, sizeof(struct call *), by_invoked);
     int64_t floor = checker->base;
     int64_t compacted = history->run.compact;
     size_t by = 0;
@@ -134,7 +137,7 @@ static void find_compactions(struct checker *checker)
                 (struct compaction){call->op.revision, call->invoked_ns};
         }
     }
-    qsort(checker->compactions, count, sizeof(struct compaction), by_compaction);
+    record_sort(checker->compactions, count, sizeof(struct compaction), by_compaction);
     for (size_t i = count - 1; i-- > 0;) {
         int64_t later = checker->compactions[i + 1].invoked_ns;
         if (later < checker->compactions[i].invoked_ns) {

@@ -8,7 +8,6 @@
 
 #include "base/arena.h"
 #include "base/map.h"
-
 #include "history.h"
 
 struct call;
@@ -83,6 +82,15 @@ struct history {
 static inline struct word *word_of(struct slice interned)
 {
     return (struct word *)(void *)((uintptr_t)interned.data - offsetof(struct word, data));
+}
+
+/* qsort() of an array that may be absent while it is empty. */
+static inline void record_sort(
+    void *array, size_t count, size_t size, int (*compare)(const void *a, const void *b))
+{
+    if (count) {
+        qsort(array, count, size, compare);
+    }
 }
 
 /* A growing array of pointers or structs: room for one more behind count. */

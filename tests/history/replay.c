@@ -146,7 +146,7 @@ static void end_lease(struct checker *checker, struct lease *lease)
     for (uint32_t r = lease->first; r != NO_RANK; r = checker->state.entries[r].lease_next) {
         ranks[count++] = r;
     }
-    qsort(ranks, count, sizeof(*ranks), by_rank);
+    record_sort(ranks, count, sizeof(*ranks), by_rank);
     for (uint32_t i = 0; i < count; i++) {
         model_delete(checker, ranks[i]);
     }
@@ -353,7 +353,7 @@ static void check_holes(struct checker *checker)
             left[count++] = call->of.invoked_ns;
         }
     }
-    qsort(left, count, sizeof(*left), by_number);
+    record_sort(left, count, sizeof(*left), by_number);
     size_t expirable = count_expirable(checker);
     size_t holes = 0;
     size_t before = 0;
