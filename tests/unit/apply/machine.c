@@ -52,11 +52,16 @@ void machine_fini(struct machine *machine)
     folder_remove(machine->path);
 }
 
+void machine_crash(struct machine *machine)
+{
+    close_all(machine);
+    open_all(machine);
+}
+
 void machine_restart(struct machine *machine)
 {
     assert_false(err_is(backend_flush(machine->options.backend, NULL)));
-    close_all(machine);
-    open_all(machine);
+    machine_crash(machine);
 }
 
 static struct apply_result *find(void *arg, uint64_t request_id)

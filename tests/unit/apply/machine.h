@@ -30,6 +30,8 @@ void machine_init(struct machine *machine, int64_t quota_bytes);
 void machine_fini(struct machine *machine);
 /* Flushes, closes and opens again. */
 void machine_restart(struct machine *machine);
+/* What was not flushed is gone. */
+void machine_crash(struct machine *machine);
 /* The next entry, committed at once; the outcome for who waits. */
 struct err machine_apply(struct machine *machine, Etcdserverpb__InternalRaftRequest *request);
 /* As it is, without counting the index. */

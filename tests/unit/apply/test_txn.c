@@ -154,6 +154,70 @@ static void test_txn_is_never_half_done(void **state)
     assert_string_equal(machine_list(machine), "a=1 z=1 ");
 }
 
+static void compact(struct machine *machine, int64_t rev)
+{
+    Etcdserverpb__InternalRaftRequest request = ETCDSERVERPB__INTERNAL_RAFT_REQUEST__INIT;
+    Etcdserverpb__CompactionRequest compaction = ETCDSERVERPB__COMPACTION_REQUEST__INIT;
+    compaction.revision = rev;
+    request.compaction = &compaction;
+    assert_false(err_is(machine_apply(machine, &request)));
+}
+
+static void put_and_range_at(struct machine *machine, int64_t rev, enum err_code expected)
+{
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
+    Etcdserverpb__RequestOp ops[2] = {
+        ETCDSERVERPB__REQUEST_OP__INIT, ETCDSERVERPB__REQUEST_OP__INIT};
+    Etcdserverpb__RequestOp *list[] = {&ops[0], &ops[1]};
+    Etcdserverpb__TxnRequest txn = ETCDSERVERPB__TXN_REQUEST__INIT;
+    struct err err;
+    put.key = text_bytes("b");
+    range.key = text_bytes("a");
+    range.revision = rev;
+    ops[0].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+    ops[0].request_put = &put;
+    ops[1].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
+    ops[1].request_range = &range;
+    txn.success = list;
+    txn.n_success = 2;
+    run(machine, &txn, &err);
+    assert_int_equal(err.code, expected);
+}
+
+/* One member has dropped the rows, another only marked the revision, a third was restarted since: a
+ * transaction that reads what is compacted writes nothing on any of them, and one that reads the
+ * compacted revision itself, which can be read still, writes on all. */
+static void test_a_range_out_of_reach_fails_alike_on_all_members(void **state)
+{
+    struct machine machines[3];
+    uint32_t hashes[3];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        bool is_done = i != 1;
+        machine_init(&machines[i], -1);
+        for (int j = 0; j < 4; j++) {
+            assert_false(err_is(machine_put(&machines[i], "a", "1", 0)));
+        }
+        compact(&machines[i], 4);
+        while (!is_done) {
+            assert_false(err_is(mvcc_compact_step(machines[i].options.mvcc, 3, &is_done, NULL)));
+        }
+        if (i == 2) {
+            machine_restart(&machines[i]);
+        }
+        put_and_range_at(&machines[i], 3, ERR_COMPACTED);
+        put_and_range_at(&machines[i], 6, ERR_FUTURE_REV);
+        assert_int_equal(mvcc_revision(machines[i].options.mvcc), 5);
+        put_and_range_at(&machines[i], 4, ERR_OK);
+        assert_int_equal(mvcc_revision(machines[i].options.mvcc), 6);
+        hashes[i] = machine_hash(&machines[i]);
+        machine_fini(&machines[i]);
+    }
+    assert_int_equal(hashes[0], hashes[1]);
+    assert_int_equal(hashes[0], hashes[2]);
+}
+
 int run_txn_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +225,7 @@ int run_txn_tests(void)
         MACHINE_TEST(test_compare_values_and_ranges),
         MACHINE_TEST(test_txn_runs_one_branch_at_one_revision),
         MACHINE_TEST(test_txn_is_never_half_done),
+        cmocka_unit_test(test_a_range_out_of_reach_fails_alike_on_all_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

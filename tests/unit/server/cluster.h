@@ -41,6 +41,7 @@ struct cluster {
     uint64_t catch_up_entries;
     int64_t election_ticks;
     bool initial_tick_advance;
+    const char *username; /* who asks; NULL: nobody */
     struct node nodes[NODES_MAX];
     struct net net;
 };

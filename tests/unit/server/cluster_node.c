@@ -331,6 +331,8 @@ void request_begin(
 {
     *request = (struct request){.arena = arena_new(0)};
     request->proposal.field = field;
+    request->proposal.username = node->cluster->username;
+    request->proposal.auth_revision = auth_revision(node->storage.auth);
     request->proposal.request = pb_pack_arena(message, request->arena);
     request->proposal.result.arena = request->arena;
     request->proposal.done = proposed;

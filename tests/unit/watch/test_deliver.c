@@ -157,6 +157,33 @@ static void test_progress_by_time_is_for_the_quiet(void **state)
     assert_string_equal(scene_said(scene), "progress 0@2; progress 1@2; ");
 }
 
+/* Neither by the clock nor on request: it would say that all before is seen. Nor does a store that
+ * was replaced meanwhile show it anything older. */
+static void test_no_progress_before_a_start_in_the_future(void **state)
+{
+    struct scene *scene = *state;
+    struct watch_spec spec = {.key = SLICE("a"), .start = 5, .is_progress_wanted = true};
+    scene_put(scene, "a", "1");
+    watch_create(scene->stream, &spec);
+    watch_tick(scene->hub, 1);
+    watch_tick(scene->hub, 5000);
+    watch_tick(scene->hub, 10000);
+    watch_progress_all(scene->stream);
+    watch_reload(scene->hub);
+    scene_put(scene, "a", "2");
+    scene_sync(scene);
+    watch_progress_all(scene->stream);
+    watch_tick(scene->hub, 15000);
+    scene_put(scene, "a", "3");
+    assert_string_equal(scene_said(scene), "created 0; ");
+    scene_put(scene, "a", "4");
+    scene_sync(scene);
+    assert_string_equal(scene_said(scene), "events 0: +a=4@5; ");
+    watch_tick(scene->hub, 20000);
+    watch_tick(scene->hub, 25000);
+    assert_string_equal(scene_said(scene), "progress 0@5; ");
+}
+
 static void check_encoded(
     struct scene *scene, struct watch_event *event, bool is_prev_wanted, const char *prev_value)
 {
@@ -280,6 +307,7 @@ int run_deliver_tests(void)
         SCENE_TEST(test_progress_waits_for_the_unsynced),
         SCENE_TEST(test_progress_that_nobody_reads_is_one_answer),
         SCENE_TEST(test_progress_by_time_is_for_the_quiet),
+        SCENE_TEST(test_no_progress_before_a_start_in_the_future),
         SCENE_TEST(test_events_are_encoded_as_protobuf_c_packs_them),
         SCENE_TEST(test_answers_nobody_reads_flood_the_stream),
         SCENE_TEST(test_free_with_things_to_say),

@@ -33,8 +33,8 @@ static void test_sync_gives_up_what_is_compacted(void **state)
     scene_watch(scene, "a", "z", 3);
     scene_watch(scene, "a", "z", 4); /* the tombstone at the compacted revision is kept */
     scene_sync(scene);
-    assert_string_equal(scene_said(scene),
-        "created 0; created 1; compacted 0@4; events 1: -a@4 +b=3@5; ");
+    assert_string_equal(
+        scene_said(scene), "created 0; created 1; compacted 0@4; events 1: -a@4 +b=3@5; ");
     watch_stats(scene->hub, &stats);
     assert_int_equal(stats.watchers, 1);
     assert_int_equal(stats.unsynced, 0);
@@ -52,8 +52,7 @@ static void test_a_compacted_watch_keeps_its_id_until_it_is_cancelled(void **sta
     scene_watch(scene, "a", "", 0);
     watch_cancel(scene->stream, 0);
     watch_cancel(scene->stream, 0);
-    assert_string_equal(
-        scene_said(scene), "created 0; compacted 0@4; created 1; canceled 0; ");
+    assert_string_equal(scene_said(scene), "created 0; compacted 0@4; created 1; canceled 0; ");
 }
 
 static void test_no_previous_version_from_before_the_compacted_revision(void **state)
@@ -172,6 +171,36 @@ static void test_sync_slice_is_bounded_by_bytes(void **state)
     free(value);
 }
 
+/* Starved until its history was compacted away: it gets what was queued for it, without a gap, and
+ * is then told that the rest is gone, not led past it. */
+static void test_a_starved_watcher_is_told_of_the_compaction_it_missed(void **state)
+{
+    struct scene *scene = *state;
+    struct watch_item item;
+    revision last = 1;
+    revision told = 0;
+    scene_watch(scene, "k", "", 0);
+    for (int i = 0; i < 33000; i++) {
+        scene_put(scene, "k", "v");
+    }
+    revision newest = scene_put(scene, "k", "v");
+    place_compact(&scene->place, newest);
+    scene_sync(scene);
+    while (watch_stream_next(scene->stream, &item)) {
+        assert_int_equal(told, 0);
+        for (size_t i = 0; i < item.events_count; i++) {
+            assert_int_equal(item.events[i]->change.main, ++last);
+        }
+        told = item.kind == WATCH_ITEM_COMPACTED ? item.compact_rev : 0;
+        watch_item_fini(&item);
+        scene_sync(scene);
+    }
+    assert_true(last > 1 && last + 1 < newest);
+    assert_int_equal(told, newest);
+    scene_put(scene, "k", "v");
+    assert_string_equal(scene_said(scene), "");
+}
+
 static void nobody_listens(void *arg)
 {
     (void)arg;
@@ -210,6 +239,7 @@ int run_sync_tests(void)
         SCENE_TEST(test_overflow_loses_nothing_and_stays_bounded),
         SCENE_TEST(test_overflow_by_bytes_does_not_tear_a_revision),
         SCENE_TEST(test_sync_slice_is_bounded_by_bytes),
+        SCENE_TEST(test_a_starved_watcher_is_told_of_the_compaction_it_missed),
         SCENE_TEST(test_sync_tells_of_a_damaged_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

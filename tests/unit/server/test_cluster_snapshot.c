@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What comes with a snapshot besides keys, and what else goes on while one is taken in. */
+#include "cluster_case.h"
+
+#include "base/mem.h"
+
+#include <unistd.h>
+
+enum {
+    FIELD_AUTH_ENABLE = 1000,
+    FIELD_USER_ADD = 1100,
+    FIELD_USER_GRANT_ROLE = 1104,
+    FIELD_ROLE_ADD = 1200,
+    FIELD_ROLE_GRANT = 1203,
+};
+
+static char *text(const char *t)
+{
+    return (char *)(uintptr_t)t; /* protobuf-c only reads it */
+}
+
+static void ask(struct cluster *cluster, uint32_t field, const ProtobufCMessage *message)
+{
+    struct request request;
+    request_begin(&request, cluster_leader(cluster), field, message);
+    assert_int_equal(request_wait(&request).code, ERR_OK);
+    request_fini(&request);
+}
+
+static void add_user(struct cluster *cluster, const char *name, const char *role)
+{
+    Etcdserverpb__AuthUserAddRequest user = ETCDSERVERPB__AUTH_USER_ADD_REQUEST__INIT;
+    Etcdserverpb__AuthRoleAddRequest add = ETCDSERVERPB__AUTH_ROLE_ADD_REQUEST__INIT;
+    Etcdserverpb__AuthUserGrantRoleRequest grant = ETCDSERVERPB__AUTH_USER_GRANT_ROLE_REQUEST__INIT;
+    user.name = grant.user = text(name);
+    user.hashedpassword = text("JDJhJDA0JHg=");
+    add.name = grant.role = text(role);
+    ask(cluster, FIELD_USER_ADD, &user.base);
+    ask(cluster, FIELD_ROLE_ADD, &add.base);
+    ask(cluster, FIELD_USER_GRANT_ROLE, &grant.base);
+}
+
+static void let_write(struct cluster *cluster, const char *role, const char *key, const char *end)
+{
+    Etcdserverpb__AuthRoleGrantPermissionRequest give =
+        ETCDSERVERPB__AUTH_ROLE_GRANT_PERMISSION_REQUEST__INIT;
+    Authpb__Permission permission = AUTHPB__PERMISSION__INIT;
+    permission.permtype = AUTHPB__PERMISSION__TYPE__READWRITE;
+    permission.key = (ProtobufCBinaryData){strlen(key), (uint8_t *)text(key)};
+    permission.range_end = (ProtobufCBinaryData){strlen(end), (uint8_t *)text(end)};
+    give.name = text(role);
+    give.perm = &permission;
+    ask(cluster, FIELD_ROLE_GRANT, &give.base);
+}
+
+/* A member that learned of the users by a snapshot lets them write what the others let them write:
+ * were it to refuse, its store would differ from theirs. */
+static void test_users_come_with_a_snapshot(void **state)
+{
+    struct cluster *cluster = *state;
+    Etcdserverpb__AuthEnableRequest enable = ETCDSERVERPB__AUTH_ENABLE_REQUEST__INIT;
+    struct node *behind = cluster_follower(cluster);
+    cluster_put(cluster, "a", "1");
+    cluster_settle(cluster);
+    net_isolate(cluster, behind->place, true);
+    add_user(cluster, "root", "root");
+    add_user(cluster, "u", "r");
+    let_write(cluster, "r", "u", "v");
+    ask(cluster, FIELD_AUTH_ENABLE, &enable.base);
+    cluster->username = "u";
+    put_many(cluster, "u", 100);
+    net_isolate(cluster, behind->place, false);
+    put_many(cluster, "ub", 10);
+    assert_reads(behind, "ub9", "ub");
+    assert_true(cluster->net.snapshots > 0);
+    put_many(cluster, "uc", 10);
+    assert_true(IS(node_put(behind, "a", "2", 0), PERMISSION_DENIED));
+    assert_reads(behind, "uc9", "uc");
+    assert_true(cluster_agrees(cluster));
+    node_crash(behind);
+    put_many(cluster, "ud", 3);
+    node_start(behind);
+    assert_reads(behind, "ud2", "ud");
+    assert_true(cluster_agrees(cluster));
+}
+
+struct compacting {
+    struct node *node;
+    atomic_bool is_ending;
+    atomic_int times;
+};
+
+static void *compact_files(void *arg)
+{
+    struct compacting *compacting = arg;
+    struct why why = {""};
+    while (!atomic_load(&compacting->is_ending)) {
+        assert_false(err_is(backend_compact_files(compacting->node->storage.backend, &why)));
+        atomic_fetch_add(&compacting->times, 1);
+        usleep(1000);
+    }
+    return NULL;
+}
+
+static bool has_compacted_again(void *arg)
+{
+    return atomic_load(&((struct compacting *)arg)->times) > 2;
+}
+
+/* The files of the store are rewritten all the while that its contents are replaced, again and
+ * again. */
+static void test_snapshots_beside_defragmentation(void **state)
+{
+    struct cluster *cluster = *state;
+    struct node *behind = cluster_follower(cluster);
+    struct compacting compacting = {.node = behind};
+    pthread_t thread;
+    uint64_t snapshots = 0;
+    put_many(cluster, "a", 10);
+    cluster_settle(cluster);
+    assert_int_equal(pthread_create(&thread, NULL, compact_files, &compacting), 0);
+    for (int round = 0; round < 4; round++) {
+        net_isolate(cluster, behind->place, true);
+        put_many(cluster, "b", 60);
+        atomic_store(&compacting.times, 0);
+        net_isolate(cluster, behind->place, false);
+        put_many(cluster, "c", 5);
+        cluster_settle(cluster);
+        assert_true(wait_until(has_compacted_again, &compacting));
+    }
+    snapshots = cluster->net.snapshots;
+    atomic_store(&compacting.is_ending, true);
+    pthread_join(thread, NULL);
+    assert_true(snapshots >= 2);
+    assert_reads(behind, "b59", "b");
+    assert_true(cluster_agrees(cluster));
+    node_crash(behind);
+    node_start(behind);
+    cluster_put(cluster, "d", "1");
+    assert_reads(behind, "d", "1");
+    assert_true(cluster_agrees(cluster));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SMALL_LOG_TEST(test_users_come_with_a_snapshot),
+        SMALL_LOG_TEST(test_snapshots_beside_defragmentation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
