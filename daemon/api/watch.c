@@ -60,7 +60,22 @@ static unsigned filters_of(const Etcdserverpb__WatchCreateRequest *request)
     return filters;
 }
 
-/* etcd tells a watcher of these four, and of all else as of a missing permission. */
+/* etcd tells a watcher of these four, and of all else as of a missing permission; it says them as
+ * its gRPC library prints an error. */
+static const char *refusal_text(struct err err)
+{
+    if (IS(err, INVALID_AUTH_TOKEN)) {
+        return "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token";
+    }
+    if (IS(err, AUTH_OLD_REVISION)) {
+        return "rpc error: code = InvalidArgument desc = etcdserver: revision of auth store is old";
+    }
+    if (IS(err, USER_EMPTY)) {
+        return "rpc error: code = InvalidArgument desc = etcdserver: user name is empty";
+    }
+    return "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
+}
+
 static struct err may_watch(struct watching *watching, const struct watch_spec *spec)
 {
     struct api *api = watching->stream->api;
@@ -98,7 +113,7 @@ static void create(struct watching *watching, const Etcdserverpb__WatchCreateReq
     }
     struct err err = may_watch(watching, &spec);
     if (err_is(err)) {
-        watch_refuse(watching->watches, err_text(err));
+        watch_refuse(watching->watches, refusal_text(err));
         return;
     }
     watch_create(watching->watches, &spec);

@@ -289,7 +289,8 @@ class Advisories(AuthCase):
             with urllib.request.urlopen(request, timeout=10) as stream:
                 answer = json.loads(stream.readline())["result"]
             self.assertTrue(answer["canceled"])
-            self.assertEqual("etcdserver: permission denied", answer["cancel_reason"])
+            self.assertEqual("rpc error: code = PermissionDenied desc = "
+                             "etcdserver: permission denied", answer["cancel_reason"])
 
     def test_watch_of_nobody(self):
         furnish(self.nobody)
@@ -299,7 +300,8 @@ class Advisories(AuthCase):
         with urllib.request.urlopen(request, timeout=10) as stream:
             answer = json.loads(stream.readline())["result"]
         self.assertTrue(answer["canceled"])
-        self.assertEqual("etcdserver: user name is empty", answer["cancel_reason"])
+        self.assertEqual("rpc error: code = InvalidArgument desc = "
+                         "etcdserver: user name is empty", answer["cancel_reason"])
 
 
 class Certificates(Case):

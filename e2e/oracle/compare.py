@@ -8,10 +8,11 @@ from google.protobuf import text_format
 
 from lib.api import pb
 
-from .known import forget, is_known
+from .known import MALFORMED, forget, is_known
 from .sides import twins
 
 CALL_SECONDS = 15
+EXPIRY_SECONDS = 20
 WATCH_SECONDS = 6
 QUIET_SECONDS = 0.02
 # The reference looks after watches that start in the past every 100 ms.
@@ -38,6 +39,10 @@ def shown(outcome):
         return str(outcome)
     text = LONG.sub(r"<\1*many>", text_format.MessageToString(outcome, as_one_line=True))
     return text if len(text) < 1500 else text[:1500] + "…"
+
+
+class Parted(Exception):
+    """One took what the other rightly refused: what they hold is not the same any more."""
 
 
 class Pair:
@@ -74,6 +79,8 @@ class Pair:
                 self.step(operation)
             except Difference as found:
                 return index, found
+            except Parted:
+                break
             self.operations += 1
         return None
 
@@ -84,8 +91,8 @@ class Pair:
             self.close_watch(operation.stream)
         elif operation.name == "Watch":
             self.watch(operation)
-        elif operation.name == "LeaseKeepAlive":
-            self.keep_alive(operation)
+        elif operation.name in STEPS:
+            STEPS[operation.name](self, operation)
         else:
             self.unary(operation)
 
@@ -96,17 +103,16 @@ class Pair:
         if found:
             return str(self.revision + int(found[1] or 0))
         if macro == "member":
-            return str(self.member_id())
+            return str(self.theirs.member_id)
         if macro in side.labels:
             return str(side.labels[macro])
         if macro.startswith("L"):
             return "404"
         word, key = macro.split(" ")
-        kvs = self.theirs.calls["Range"](pb.RangeRequest(key=key.encode()), timeout=15).kvs
+        outcome = self.outcome(self.theirs.calls["Range"].future(
+            pb.RangeRequest(key=key.encode()), timeout=15, metadata=self.theirs.metadata))
+        kvs = [] if isinstance(outcome, tuple) else outcome.kvs
         return str(getattr(kvs[0], OF_KEY[word]) if kvs else 0)
-
-    def member_id(self):
-        return self.theirs.calls["Status"](pb.StatusRequest(), timeout=15).header.member_id
 
     def messages(self, operation):
         return [operation.message(lambda macro, side=side: self.resolve(side, macro))
@@ -122,7 +128,7 @@ class Pair:
         if name == "HashKV" and self.attached:
             return
         self.attached = self.attached or ("lease: <L" in operation.text)
-        calls = [side.calls[name].future(request, timeout=CALL_SECONDS)
+        calls = [side.calls[name].future(request, timeout=CALL_SECONDS, metadata=side.metadata)
                  for side, request in zip(self.sides, requests)]
         self.compare(operation, requests[1], [self.outcome(call) for call in calls])
 
@@ -164,6 +170,78 @@ class Pair:
                 outcomes.append((error.code().name, error.details()))
                 side.keepalive = None
         self.compare(operation, requests[1], outcomes)
+
+    def expire(self, operation):
+        """Both count their own time: only that it ends is the same."""
+        for side in self.sides:
+            end = time.monotonic() + EXPIRY_SECONDS
+            while time.monotonic() < end:
+                request = operation.message(lambda macro, side=side: self.resolve(side, macro))
+                try:
+                    if side.calls["LeaseTimeToLive"](request, timeout=CALL_SECONDS).TTL < 0:
+                        break
+                except grpc.RpcError:
+                    break
+                time.sleep(0.05)
+        self.sync()
+
+    # Who asks.
+
+    def authenticate(self, operation):
+        """A token is its side's own; whoever was refused asks on as before."""
+        requests = self.messages(operation)
+        calls = [side.calls["Authenticate"].future(request, timeout=CALL_SECONDS)
+                 for side, request in zip(self.sides, requests)]
+        outcomes = [self.outcome(call) for call in calls]
+        given = [not isinstance(one, tuple) and one.token for one in outcomes]
+        for side, token, outcome in zip(self.sides, given, outcomes):
+            if token:
+                side.tokens.append(token)
+                side.metadata = (("token", token),)
+                outcome.token = "given"
+        self.compare(operation, requests[1], outcomes)
+
+    def nobody(self, _):
+        for side in self.sides:
+            side.metadata = ()
+
+    def token(self, operation):
+        for side in self.sides:
+            if side.tokens:
+                at = (operation.stream - 1) % len(side.tokens)
+                side.metadata = (("token", side.tokens[at]),)
+
+    # Requests that are not messages.
+
+    def json(self, operation):
+        text = operation.expanded(lambda macro: self.resolve(self.theirs, macro))
+        path, _, text = text.partition(" ")
+        outcomes = [side.post(path, text) for side in self.sides]
+        if outcomes[0] != outcomes[1] and not is_known("Json", path, *outcomes):
+            raise Difference("Json", *map(shown, outcomes))
+        self.settle_revision()
+
+    def raw(self, operation):
+        path, data, _ = operation.raw()
+        calls = [side.channel.unary_unary(f"/etcdserverpb.{path}").future(
+            data, timeout=CALL_SECONDS, metadata=side.metadata)
+            for side in self.sides]
+        outcomes = [self.outcome(call) for call in calls]
+        ours, theirs = (one if isinstance(one, tuple) else "taken" for one in outcomes)
+        if ours != theirs:
+            if not is_known("Raw", operation.raw(), ours, theirs):
+                raise Difference("Raw", shown(ours), shown(theirs))
+            if theirs == "taken" or not theirs[1].startswith(MALFORMED):
+                raise Parted
+        self.settle_revision()
+
+    def settle_revision(self):
+        """What was written by such a request is the last revision too."""
+        for side in self.sides:
+            outcome = self.outcome(side.calls["AuthStatus"].future(
+                pb.AuthStatusRequest(), timeout=CALL_SECONDS, metadata=side.metadata))
+            if not isinstance(outcome, tuple):
+                self.revision = max(self.revision, outcome.header.revision)
 
     # Watches.
 
@@ -260,3 +338,9 @@ class Pair:
         for side in self.sides:
             if number in side.watches:
                 side.watches.pop(number).close()
+
+
+# What is not a unary call or about watches.
+STEPS = {"LeaseKeepAlive": Pair.keep_alive, "Authenticate": Pair.authenticate,
+         "Nobody": Pair.nobody, "Token": Pair.token, "Json": Pair.json, "Raw": Pair.raw,
+         "Expire": Pair.expire}

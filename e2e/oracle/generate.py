@@ -3,6 +3,9 @@
 import random
 import re
 
+from .generate_auth import Auth
+from .generate_odd import as_bytes, as_json
+
 KEYS = [b"a", b"a/1", b"a/2", b"a/3", b"a\x00", b"b", b"b/1", b"c", b"d", b"\x00", b"\xff",
         b"\xff\xff", b"z", b"/registry/pods/x", b"/registry/pods/y", b"\xc3\xa9"]
 ENDS = KEYS + [b"\x00", b"\x00", b"a0", b"b0", b"/registry/pods0", b"\xff\xff\xff"]
@@ -17,9 +20,11 @@ SORT_TARGETS = ["KEY", "VERSION", "CREATE", "MOD", "VALUE"]
 WEIGHTS = {
     "put": 300, "get": 220, "delete": 60, "txn": 200, "compact": 12, "grant": 25, "revoke": 15,
     "ttl": 15, "leases": 8, "keepalive": 10, "short_lease": 2, "watch": 35, "cancel": 12,
-    "progress": 3, "close": 3, "sync": 8, "hash": 12, "status": 4, "members": 3, "auth": 2,
-    "alarm": 3, "alarm_pair": 2, "big": 1, "move": 1, "odd_watch": 2,
+    "progress": 3, "close": 3, "sync": 8, "hash": 12, "status": 4, "members": 3, "auth_status": 2,
+    "alarm": 3, "alarm_pair": 2, "big": 1, "move": 1, "odd_watch": 2, "json": 40, "raw": 15,
 }
+# One sequence in so many is about users; one in so many waits for a lease to run out.
+AUTH_EVERY, EXPIRY_EVERY = 4, 5
 
 
 def quoted(data):
@@ -51,18 +56,24 @@ class Generator:
         self.later = []
         # Ids that the sides choose differ, and with them the hash of what is attached to them.
         self.attach_chosen = self.random.random() < 0.5
+        self.auth = Auth(self) if seed % AUTH_EVERY == 0 else None
 
     def script(self, count):
-        lines = []
+        lines = self.auth.prelude() if self.auth else []
+        expiry = self.random.randrange(count) \
+            if self.chance(1 / EXPIRY_EVERY) and not self.auth else None
         while len(lines) < count:
             lines += self.next()
+            if expiry is not None and len(lines) > expiry:
+                lines += self.expiry()
+                expiry = None
         return lines[:count] + ["Sync"]
 
     def next(self):
         if self.later and self.chance(0.3):
             return [self.later.pop(0)]
         name = self.random.choices(list(WEIGHTS), WEIGHTS.values())[0]
-        made = getattr(self, name)()
+        made = self.auth.next() if self.auth and self.chance(0.3) else getattr(self, name)()
         return made if isinstance(made, list) else [made]
 
     def chance(self, share):
@@ -74,8 +85,11 @@ class Generator:
     def key(self):
         return None if self.chance(0.01) else self.pick(KEYS)
 
-    def end(self, share=0.5):
-        return self.pick(ENDS) if self.chance(share) else None
+    def end(self, share=0.5, key=None):
+        """With users, none that lies before its key: what the reference says of who may use such
+        a range hangs on the shape of its tree."""
+        end = self.pick(ENDS) if self.chance(share) else None
+        return None if end and self.auth and b"\x00" != end <= (key or b"") else end
 
     def revision(self, odd=0.15):
         return self.pick(ODD_REVISIONS if self.chance(odd) else REVISIONS)
@@ -92,7 +106,8 @@ class Generator:
         target = self.pick(SORT_TARGETS) if rarely(0.4) else None
         if wild and rarely(0.01):
             order = self.pick([7, -1])
-        key, end = self.key(), self.end(0.7)
+        key = self.key()
+        end = self.end(0.7, key)
         if target and not wild:
             key, end = self.pick([b"a", b"a/1", b"z"]), self.pick([None, b"a0"])
         return fields(key=key, range_end=end,
@@ -115,7 +130,8 @@ class Generator:
                       ignore_value=ignore_value, ignore_lease=ignore_lease)
 
     def delete_fields(self):
-        return fields(key=self.key(), range_end=self.end(0.3), prev_kv=self.chance(0.5))
+        key = self.key()
+        return fields(key=key, range_end=self.end(0.3, key), prev_kv=self.chance(0.5))
 
     def compare_fields(self):
         rarely = self.chance
@@ -136,7 +152,7 @@ class Generator:
             result = self.pick([4, 9, -1])
         if rarely(0.03):
             field = None
-        text = fields(result=result, target=target, key=key, range_end=self.end(0.15))
+        text = fields(result=result, target=target, key=key, range_end=self.end(0.15, key))
         return text + (f" {field}: {value}" if field else "")
 
     def op(self, depth):
@@ -224,7 +240,8 @@ class Generator:
         filters = self.pick(["filters: NOPUT", "filters: NODELETE",
                              "filters: NOPUT filters: NODELETE", "filters: 9",
                              "filters: NOPUT filters: NOPUT"]) if self.chance(0.15) else ""
-        body = fields(key=self.key(), range_end=self.end(0.7),
+        key = self.key()
+        body = fields(key=key, range_end=self.end(0.7, key),
                       start_revision=self.revision() if self.chance(0.4) else None,
                       progress_notify=self.chance(0.1), prev_kv=self.chance(0.5),
                       watch_id=number, fragment=self.chance(0.2))
@@ -258,7 +275,7 @@ class Generator:
     def members(self):
         return self.pick(["MemberList", "MemberList linearizable: true"])
 
-    def auth(self):
+    def auth_status(self):
         return "AuthStatus"
 
     def move(self):
@@ -277,6 +294,29 @@ class Generator:
         self.later.append(f"Alarm {fields(action='DEACTIVATE', memberID=who, alarm=kind)}")
         self.later.append("Alarm")
         return f"Alarm {fields(action='ACTIVATE', memberID=who, alarm=kind)}"
+
+    def json(self):
+        return self.dressed(as_json)
+
+    def raw(self):
+        return self.dressed(as_bytes)
+
+    def dressed(self, dress):
+        """Some request of the others, in that form."""
+        while True:
+            source = self.auth.next() if self.auth and self.chance(0.5) else self.pick(
+                [self.put, self.get, self.delete, self.txn, self.compact, self.grant, self.revoke,
+                 self.ttl, self.leases, self.members, self.auth_status])()
+            made = dress(self, source) if isinstance(source, str) else None
+            if made:
+                return made
+
+    def expiry(self):
+        """One lease at a time runs out: of two the order is anybody's."""
+        return ["LeaseGrant TTL: 1 ID: 88", 'Put key: "e/1" value: "1" lease: 88',
+                'Put key: "e/2" value: "1" lease: 88', 'Range key: "e/" range_end: "e0"',
+                "Expire ID: 88", 'Range key: "e/" range_end: "e0"', "LeaseTimeToLive ID: 88",
+                'Put key: "e/3" lease: 88']
 
     def big(self):
         """Around what a request may have, and what a watch answer may have before it is cut."""

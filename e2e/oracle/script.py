@@ -9,6 +9,12 @@
     WatchClose 2
     LeaseKeepAlive ID: 7
     Sync                              wait until the watch streams of both sides say the same
+    Authenticate name: "u" password: "p"      what follows is asked with this token
+    Nobody                            what follows is asked without one
+    Token 2                           what follows is asked with the second token given
+    Json /v3/kv/put {"key": "YQ=="}   POST to the gateway; a body is any text
+    Raw KV/Put 0a01ff                 bytes that need not be a message
+    Expire ID: 88                     wait until that lease has run out on both sides
 """
 import re
 
@@ -24,8 +30,23 @@ UNARY = {
     "MemberList": ("Cluster", "MemberList"), "Alarm": ("Maintenance", "Alarm"),
     "Status": ("Maintenance", "Status"), "HashKV": ("Maintenance", "HashKV"),
     "MoveLeader": ("Maintenance", "MoveLeader"), "AuthStatus": ("Auth", "AuthStatus"),
+    "Authenticate": ("Auth", "Authenticate"), "AuthEnable": ("Auth", "AuthEnable"),
+    "AuthDisable": ("Auth", "AuthDisable"),
 }
-OTHER = {"Watch": "WatchRequest", "LeaseKeepAlive": "LeaseKeepAliveRequest"}
+UNARY.update((name, ("Auth", "Auth" + name)) for name in (
+    "UserAdd", "UserGet", "UserList", "UserDelete", "UserChangePassword", "UserGrantRole",
+    "UserRevokeRole", "RoleAdd", "RoleGet", "RoleList", "RoleDelete", "RoleGrantPermission",
+    "RoleRevokePermission"))
+OTHER = {"Watch": "WatchRequest", "LeaseKeepAlive": "LeaseKeepAliveRequest",
+         "Expire": "LeaseTimeToLiveRequest"}
+
+
+def method(name):
+    """As the path of its calls has it."""
+    service, stem = UNARY[name]
+    return f"{service}/{name if service != 'Auth' or name == 'AuthStatus' else stem[4:]}"
+
+
 LINE = re.compile(r"(\w+)(?: =(\w+))?(?: (\d+)(?= |$))?(?: (.*))?$")
 MACRO = re.compile(r"<([^<>]+)>")
 REPEAT = re.compile(r"(.)\*(\d+)$")
@@ -46,11 +67,20 @@ class Operation:
     def message(self, resolve):
         """The request; resolve(macro) gives the text that stands for <macro>."""
         stem = UNARY[self.name][1] + "Request" if self.name in UNARY else OTHER[self.name]
+        return text_format.Parse(self.expanded(resolve), getattr(pb, stem)())
 
+    def raw(self):
+        """Of bytes: the method's path, the bytes, the message they should be."""
+        path, *data = self.text.split(" ")
+        return path, bytes.fromhex("".join(data)), next(
+            (getattr(pb, stem + "Request") for name, (_, stem) in UNARY.items()
+             if method(name) == path), None)
+
+    def expanded(self, resolve):
         def expand(found):
             repeat = REPEAT.match(found[1])
             return repeat[1] * int(repeat[2]) if repeat else resolve(found[1])
-        return text_format.Parse(MACRO.sub(expand, self.text), getattr(pb, stem)())
+        return MACRO.sub(expand, self.text)
 
 
 def parse(lines):

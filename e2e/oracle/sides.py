@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two members that are compared, each with its streams and what it said on them."""
+import http.client
 import os
 import queue
 import shutil
@@ -15,7 +16,7 @@ from lib.member import Member
 from .script import UNARY
 
 LABELLED = 0x7000000000000000
-FLAGS = ["--unsafe-no-fsync", "--log-level=error"]
+FLAGS = ["--unsafe-no-fsync", "--log-level=error", "--bcrypt-cost=4"]
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
            ("grpc.use_local_subchannel_pool", 1)]
 
@@ -51,7 +52,8 @@ class WatchLog:
         self.wrong = []
         self.last = {}
         self.requests = queue.Queue()
-        self.call = side.bidi("Watch", "Watch", "Watch")(iter(self.requests.get, None))
+        self.call = side.bidi("Watch", "Watch", "Watch")(iter(self.requests.get, None),
+                                                         metadata=side.metadata)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
@@ -116,7 +118,10 @@ class Side:
         self.channel = None
         self.keepalive = None
         self.calls = {}
-        self.first_index = 0
+        self.first_index = self.member_id = 0
+        self.tokens = []
+        self.metadata = ()
+        self.http = None
 
     def start(self):
         shutil.rmtree(self.member.folder, ignore_errors=True)
@@ -132,6 +137,7 @@ class Side:
                 f"/etcdserverpb.{service}/{name}",
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=getattr(pb, stem + "Response").FromString)
+        self.member_id = self.calls["Status"](pb.StatusRequest()).header.member_id
         self.first_index = self._settled_index()
 
     def _settled_index(self):
@@ -143,6 +149,23 @@ class Side:
                 index, since = now, time.monotonic()
             time.sleep(0.01)
         return index
+
+    def post(self, path, body):
+        """Status, kind and body of the gateway's answer, ids that this side chose replaced."""
+        if not self.http:
+            self.http = http.client.HTTPConnection("127.0.0.1", self.member.client_port,
+                                                   timeout=15)
+        headers = {"Authorization": self.metadata[0][1]} if self.metadata else {}
+        try:
+            self.http.request("POST", path, body.encode("latin-1"), headers)
+            answer = self.http.getresponse()
+            text = answer.read().decode("latin-1")
+        except (OSError, http.client.HTTPException) as error:
+            self.http = None
+            return repr(error)
+        for number, (_, actual) in enumerate(self.labels.items()):
+            text = text.replace(f'"{actual}"', f'"{LABELLED + number}"')
+        return f"{answer.status} {answer.getheader('Content-Type')} {text}"
 
     def bidi(self, service, name, stem):
         return self.channel.stream_stream(
@@ -158,6 +181,8 @@ class Side:
             self.keepalive[1].cancel()
         if self.channel:
             self.channel.close()
+        if self.http:
+            self.http.close()
         if self.member.process and self.member.process.poll() is None:
             self.member.kill()
         shutil.rmtree(self.member.folder, ignore_errors=True)
@@ -185,7 +210,7 @@ class Side:
         if not self.keepalive:
             requests = queue.Queue()
             call = self.bidi("Lease", "LeaseKeepAlive", "LeaseKeepAlive")
-            self.keepalive = (requests, call(iter(requests.get, None)))
+            self.keepalive = (requests, call(iter(requests.get, None), metadata=self.metadata))
         self.keepalive[0].put(message)
 
     def watch(self, number):
