@@ -59,6 +59,7 @@ struct core_message {
     struct raft_message message;
     void (*done)(void *arg, struct err err);
     void *arg;
+    int64_t deadline_ms; /* of one that is kept */
 };
 
 /* RAFT_UNREACHABLE or RAFT_SNAPSHOT_STATUS. */

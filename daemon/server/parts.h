@@ -31,8 +31,7 @@ void *apply_main(void *arg);
 /* Hands the entries to apply: the thread, or at once when that is idle and they are few. Core. */
 void applier_submit(struct server *server, const struct raft_entry *entries, size_t count);
 
-/* The store is to become what the snapshot says, before all that follows. Takes a reference. Core.
- */
+/* The store is to become what the snapshot says, before all that follows. References it. Core. */
 void applier_install(struct server *server, struct raft_snapshot *snapshot);
 
 /* transport.c; core */
@@ -44,6 +43,8 @@ void transport_conf(struct server *server, const struct raft_conf_change *change
 void transport_reset(struct server *server);
 void transport_message(struct server *server, struct core_message *item);
 void transport_report(struct server *server, struct core_report *report);
+/* Gives raft what it could not take; drops what waited for too long. */
+void transport_retry(struct server *server, int64_t now_ms);
 
 /* install.c: on the apply thread, without the turn. False: the member has failed. */
 bool install_snapshot(struct server *server, struct raft_snapshot *snapshot);

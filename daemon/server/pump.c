@@ -358,6 +358,7 @@ static void drain(struct server *server, struct turn *turn)
             CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct core_proposal, item),
             ERR(STOPPED));
     }
+    transport_retry(server, INT64_MAX);
     read_expire(server, INT64_MAX, ERR(STOPPED));
     transfer_fail_all(server, ERR(STOPPED));
     while ((node = list_pop(&server->jobs_free))) {
@@ -388,6 +389,9 @@ void *core_main(void *arg)
         int64_t now_ms = clock_mono_ms();
         if (!list_is_empty(&server->unsent)) {
             retry_unsent(server, turn, now_ms);
+        }
+        if (!list_is_empty(&server->kept)) {
+            transport_retry(server, now_ms);
         }
         note_applied(server); /* first: only then raft lets the next conf change through */
         propose_turn(server, turn);

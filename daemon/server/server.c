@@ -48,6 +48,7 @@ static void init_queues(struct server *server)
     pthread_mutex_init(&server->reads_mutex, NULL);
     pthread_mutex_init(&server->compact_mutex, NULL);
     list_init(&server->unsent);
+    list_init(&server->kept);
     list_init(&server->reads_new);
     list_init(&server->read_groups);
     list_init(&server->transfers);

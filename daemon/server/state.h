@@ -26,11 +26,7 @@ struct server {
     struct server_options options;
     uint64_t member_id;
     uint64_t cluster_id;
-    pthread_t core_thread;
-    pthread_t wal_thread;
-    pthread_t apply_thread;
-    pthread_t back_thread;
-    pthread_t sync_thread;
+    pthread_t core_thread, wal_thread, apply_thread, back_thread, sync_thread;
     struct mailbox core_box;
     struct mailbox wal_box;
     struct mailbox apply_box;
@@ -42,6 +38,8 @@ struct server {
     /* core */
     struct slot slots[SLOTS];
     struct list unsent;      /* core_proposals that wait for a leader that can be reached */
+    struct list kept;        /* core_messages: others' proposals that raft cannot take now */
+    size_t kept_count;
     struct list reads_new;   /* server_reads that no read index was asked for yet */
     struct list read_groups; /* asked, not yet answered */
     size_t read_groups_count;
@@ -72,6 +70,7 @@ struct server {
     struct list reads_at_index; /* server_reads that wait for applied */
     pthread_mutex_t reads_mutex;
     struct list leases_waiting; /* server_lease_asks to try again; under reads_mutex */
+
     /* everyone */
     _Atomic uint64_t next_id;
     _Atomic uint64_t term;

@@ -10,6 +10,9 @@
 /* Snapshots on their way at once, as etcd: each costs a walk over the whole store. */
 enum { SNAPSHOTS_SENDING_MAX = 16 };
 
+/* Others' proposals that wait: each up to a turn's worth, of what they admitted. */
+enum { KEPT_MAX = 1024 };
+
 static bool is_known(const struct server *server, uint64_t id)
 {
     for (size_t i = 0; i < server->known.count; i++) {
@@ -147,13 +150,56 @@ void transport_send(struct server *server, struct raft_message *messages, size_t
 
 /* What comes in. */
 
+static void message_free(struct core_message *item)
+{
+    raft_message_fini(&item->message);
+    free(item);
+}
+
+/* Raft drops proposals while leadership is handed over, or while there is no leader. What another
+ * member passed on is in no log then, so that it cannot come twice: it waits here, as this member's
+ * proposals do, where etcd lets its client wait in vain. */
+static bool keep(struct server *server, struct core_message *item)
+{
+    if (item->message.type != RAFT_MSG_PROP || server->kept_count >= KEPT_MAX) {
+        return false;
+    }
+    list_push(&server->kept, &item->item.node);
+    server->kept_count++;
+    return true;
+}
+
+void transport_retry(struct server *server, int64_t now_ms)
+{
+    struct list waiting;
+    struct list *node;
+    list_init(&waiting);
+    list_splice(&waiting, &server->kept);
+    server->kept_count = 0;
+    while ((node = list_pop(&waiting))) {
+        struct core_message *item =
+            CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct core_message, item);
+        struct raft_event event = {.type = RAFT_RECEIVE, .message = &item->message};
+        bool is_late = item->deadline_ms <= now_ms;
+        if (is_late || !IS(raft_step(server->options.raft, &event), PROPOSAL_DROPPED) ||
+            !keep(server, item)) {
+            message_free(item);
+        }
+    }
+}
+
 void transport_message(struct server *server, struct core_message *item)
 {
     struct raft_event event = {.type = RAFT_RECEIVE, .message = &item->message};
+    int64_t now_ms = clock_mono_ms();
     if (item->message.from == atomic_load(&server->leader)) {
-        server->heard_ms = clock_mono_ms();
+        server->heard_ms = now_ms;
     }
     struct err err = raft_step(server->options.raft, &event);
+    item->deadline_ms = now_ms + server_request_ms(server);
+    if (IS(err, PROPOSAL_DROPPED) && keep(server, item)) {
+        return;
+    }
     if (IS(err, CORRUPT)) {
         server_fail(server, "the log of this member has lost entries, or the leader's has");
     } else if (err_is(err)) {
@@ -163,8 +209,7 @@ void transport_message(struct server *server, struct core_message *item)
     if (item->done) {
         item->done(item->arg, err);
     }
-    raft_message_fini(&item->message);
-    free(item);
+    message_free(item);
 }
 
 void transport_report(struct server *server, struct core_report *report)

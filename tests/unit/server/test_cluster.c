@@ -84,6 +84,44 @@ static void test_a_put_lost_with_its_leader_is_given_up_early(void **state)
     assert_true(cluster_agrees(cluster));
 }
 
+static void transferred(struct server_transfer *transfer)
+{
+    atomic_store((atomic_bool *)transfer->arg, true);
+}
+
+static bool is_set(void *arg)
+{
+    return atomic_load((atomic_bool *)arg);
+}
+
+/* Raft takes no proposals while leadership is on its way, here to a member that does not answer:
+ * what a follower passes on meanwhile waits until that is over. */
+static void test_a_put_passed_on_during_a_transfer_is_kept(void **state)
+{
+    struct cluster *cluster = *state;
+    bool is_kept = false;
+    for (int round = 0; round < 3 && !is_kept; round++) { /* another election may come between */
+        atomic_bool is_over = false;
+        cluster_put(cluster, "a", "1");
+        struct node *leader = cluster_leader(cluster);
+        struct node *asked = &cluster->nodes[(leader->place + 1) % 3];
+        struct node *target = &cluster->nodes[(leader->place + 2) % 3];
+        struct server_transfer transfer = {.target = target->id,
+            .deadline_ms = clock_mono_ms() + WAIT_MS / 10,
+            .done = transferred,
+            .arg = &is_over};
+        net_cut(cluster, leader->place, target->place, true);
+        server_transfer_leader(leader->server, &transfer);
+        usleep(TICK_MS * 1000 / 2);
+        is_kept = !err_is(node_put(asked, "b", "2", 0));
+        assert_true(wait_until(is_set, &is_over));
+        net_cut(cluster, leader->place, target->place, false);
+        cluster_settle(cluster);
+    }
+    assert_true(is_kept);
+    assert_true(cluster_agrees(cluster));
+}
+
 /* A leader without a majority: it acknowledges no write, answers no read, and what it took is void.
  */
 static void test_a_cut_off_leader_serves_nothing(void **state)
@@ -309,6 +347,7 @@ int main(void)
         CLUSTER_TEST(test_a_killed_leader_takes_nothing_with_it),
         CLUSTER_TEST(test_a_put_right_after_a_kill_is_kept_for_the_next_leader),
         CLUSTER_TEST(test_a_put_lost_with_its_leader_is_given_up_early),
+        CLUSTER_TEST(test_a_put_passed_on_during_a_transfer_is_kept),
         CLUSTER_TEST(test_a_cut_off_leader_serves_nothing),
         CLUSTER_TEST(test_two_of_three_down_means_no_service_until_one_is_back),
         CLUSTER_TEST(test_leases_live_on_under_the_next_leader_and_end_there),
