@@ -63,6 +63,10 @@ class Faults:
         at = HEAD + slot * RULE.size
         self.memory[at + RULE.size - 80:at + RULE.size] = b"\0" * 80
 
+    def clock(self, seconds):
+        """The member's wall clock is wrong by so much from now on."""
+        struct.pack_into("<q", self.memory, 8, int(seconds * 1e9))
+
     def seen(self, slot=0):
         return RULE.unpack_from(self.memory, HEAD + slot * RULE.size)[6]
 

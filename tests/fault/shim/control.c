@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The control file (KETCD_FAULT_CONTROL), mapped and shared with whoever steers. Little-endian:
- *   header, 64 bytes:  u64 operations counted so far; the rest is zero
+ *   header, 64 bytes:  u64 operations counted so far; i64 by how much the wall clock is wrong, in
+ *     nanoseconds (time.c); the rest is zero
  *   8 rules, 128 bytes each:
  *     u32 mask of kinds   i32 errno (0: none)   u32 delay in microseconds   u32 flags
  *     u64 matching operations to let pass first   u64 how many then fail (0: all)
@@ -36,7 +37,8 @@ struct rule {
 
 struct control {
     _Atomic uint64_t ops;
-    uint64_t unused[7];
+    _Atomic int64_t wall_ns;
+    uint64_t unused[6];
     struct rule rules[RULES];
 };
 
@@ -56,6 +58,11 @@ void control_open(void)
     if (trace) {
         trace_fd = real.open(trace, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     }
+}
+
+int64_t control_wall_ns(void)
+{
+    return control ? atomic_load_explicit(&control->wall_ns, memory_order_relaxed) : 0;
 }
 
 static void note(enum op op, const char *name, int error)

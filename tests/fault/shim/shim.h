@@ -71,6 +71,8 @@ void control_open(void);
 /* Delays, then says how the operation ends: 0, or an errno. *out_half: a write does half of its
  * work first. */
 int control_ask(enum op op, const char *name, bool *out_half);
+/* By how much the wall clock is wrong. */
+int64_t control_wall_ns(void);
 
 /* power.c: every call with the turn held. Without a shadow folder they do nothing. */
 void power_open(const char *prefix);
