@@ -504,6 +504,14 @@ def a_bit_of_everything(h):
 
 
 @right
+def a_lease_without_keys_renewed_and_then_revoked(h):
+    h.grant(7, 1)
+    h.put("a", "1", 2)
+    h.keepalive(7, 2)
+    h.revoke(7, 2)
+
+
+@right
 def reads_at_the_same_time_as_a_write(h):
     h.call(put("a", "1"), revision=2, at=(1, 1000))
     h.get("a", 1, at=(10, 20))

@@ -105,13 +105,15 @@ void lease_prepare(struct checker *checker)
     }
 }
 
-/* Renewed although it was gone: revoked, or ended at a revision that was known. */
+/* Renewed although it was gone: revoked, or ended at a revision that was known. One that was
+ * revoked was there until then; its end may share the revision of what came before, as a lease
+ * without keys ends without one of its own. */
 static void check_renewal(struct checker *checker, const struct call *call)
 {
     const struct lease *lease = state_lease(&checker->state, call->of.op.lease);
     const struct call *revoke = lease->revoke;
     bool was_revoked = revoke && revoke->of.returned_ns < call->of.invoked_ns;
-    const struct slot *slot = lease->gone_at ? slot_at(checker, lease->gone_at) : NULL;
+    const struct slot *slot = lease->gone_at && !revoke ? slot_at(checker, lease->gone_at) : NULL;
     if (was_revoked || (slot && slot->known_ns < call->of.invoked_ns)) {
         wrong(checker->history, HISTORY_WRONG_LEASE_RENEWED, "%" PRId64, lease->id);
         wrong_show(checker->history, revoke ? revoke->number : slot->known_by);
