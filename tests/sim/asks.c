@@ -2,6 +2,7 @@
  *
  * The questions that members ask each other: boot's answers at the other end, which peer would
  * write into a response of HTTP. A struct ask is what they take for peer's struct peer_call.
+ * typeof holds each twin against the function that it stands for.
  */
 #include "net.h"
 
@@ -42,13 +43,13 @@ static void answered(struct peer_call *call, struct err err, struct slice text)
     }
 }
 
-void __wrap_peer_answer_members(struct peer_call *call, struct slice json);
+__typeof__(peer_answer_members) __wrap_peer_answer_members;
 void __wrap_peer_answer_members(struct peer_call *call, struct slice json)
 {
     answered(call, OK, json);
 }
 
-void __wrap_peer_answer_version(struct peer_call *call, const char *cluster, const char *storage);
+__typeof__(peer_answer_version) __wrap_peer_answer_version;
 void __wrap_peer_answer_version(struct peer_call *call, const char *cluster, const char *storage)
 {
     char json[160];
@@ -58,27 +59,26 @@ void __wrap_peer_answer_version(struct peer_call *call, const char *cluster, con
     answered(call, OK, slice_str(json));
 }
 
-void __wrap_peer_answer_downgrade_enabled(struct peer_call *call, struct err err, bool is_enabled);
+__typeof__(peer_answer_downgrade_enabled) __wrap_peer_answer_downgrade_enabled;
 void __wrap_peer_answer_downgrade_enabled(struct peer_call *call, struct err err, bool is_enabled)
 {
     answered(call, err, is_enabled ? SLICE("true") : SLICE("false"));
 }
 
-void __wrap_peer_answer_promote(struct peer_call *call, struct err err, struct slice json);
+__typeof__(peer_answer_promote) __wrap_peer_answer_promote;
 void __wrap_peer_answer_promote(struct peer_call *call, struct err err, struct slice json)
 {
     answered(call, err, json);
 }
 
-void __wrap_peer_answer_lease_renew(struct peer_call *call, struct err err, int64_t ttl);
+__typeof__(peer_answer_lease_renew) __wrap_peer_answer_lease_renew;
 void __wrap_peer_answer_lease_renew(struct peer_call *call, struct err err, int64_t ttl)
 {
     ((struct ask *)(void *)call)->ttl_s = ttl;
     answered(call, err, (struct slice){0});
 }
 
-void __wrap_peer_answer_lease_ttl(
-    struct peer_call *call, struct err err, const struct peer_lease *lease);
+__typeof__(peer_answer_lease_ttl) __wrap_peer_answer_lease_ttl;
 void __wrap_peer_answer_lease_ttl(
     struct peer_call *call, struct err err, const struct peer_lease *lease)
 {
@@ -273,17 +273,13 @@ static struct machine *machine_of_url(const char *url)
     return NULL;
 }
 
+__typeof__(peer_fetch) __wrap_peer_fetch;
 struct err __wrap_peer_fetch(const char *url, const struct peer_question *question,
-    SSL_CTX *context, const char *server_name, int *out_status, uint64_t *out_cluster_id,
-    struct buf *out_body, struct why *why);
-struct err __wrap_peer_fetch(const char *url, const struct peer_question *question,
-    SSL_CTX *context, const char *server_name, int *out_status, uint64_t *out_cluster_id,
-    struct buf *out_body, struct why *why)
+    const struct http_dialing *dialing, struct peer_fetched *out, struct why *why)
 {
     struct machine *to = machine_of_url(url);
     struct ask *ask = mem_new(sizeof(*ask));
-    (void)context;
-    (void)server_name;
+    (void)dialing;
     *ask = (struct ask){.from = machine_here()->process,
         .to = to,
         .kind = strcmp(question->path, "/members") == 0   ? ASK_MEMBERS
@@ -294,8 +290,6 @@ struct err __wrap_peer_fetch(const char *url, const struct peer_question *questi
     if (err_is(ask->err)) {
         return why_set(why, ask->err, "no answer from %s", url);
     }
-    buf_add_slice(out_body, buf_slice(&ask->text));
-    *out_cluster_id = member_cluster_id(to->process->storage.members);
-    *out_status = 200;
+    *out = (struct peer_fetched){200, member_cluster_id(to->process->storage.members), ask->text};
     return OK;
 }

@@ -7,6 +7,7 @@
 #include <rpc.pb-c.h>
 
 enum { MEMBERS_MOST = 7, TRIES = 40, TRY_MS = 300 };
+enum { ROLE_NONE = -1, ROLE_VOTER, ROLE_LEARNER, ROLE_UNKNOWN };
 
 static bool is_under_way;
 
@@ -61,13 +62,15 @@ static void ask(const char *path, const void *request)
     arena_free(arena);
 }
 
-/* -1: not there; 0: a voter; 1: a learner; 2: nobody could tell. */
 static int role_of(const struct machine *machine)
 {
     struct arena *arena = arena_new(0);
     Etcdserverpb__MemberListResponse *list = list_members(arena);
     Etcdserverpb__Member *member = find(list, machine->id, machine->peer_url);
-    int role = !list ? 2 : !member ? -1 : member->islearner ? 1 : 0;
+    int role = !list               ? ROLE_UNKNOWN
+               : !member           ? ROLE_NONE
+               : member->islearner ? ROLE_LEARNER
+                                   : ROLE_VOTER;
     if (member) {
         ((struct machine *)(uintptr_t)machine)->id = member->id;
     }
@@ -75,30 +78,54 @@ static int role_of(const struct machine *machine)
     return role;
 }
 
-static bool is_there(const struct machine *machine)
+/* Once it may be a member it has to run: a group of two needs both to say so. */
+static void run_it(struct machine *machine)
 {
-    int role = role_of(machine);
-    return role == 0 || role == 1;
+    if (machine->state == MACHINE_UNUSED) {
+        machine->is_member = true;
+        machine->state = MACHINE_DOWN;
+        machine_start(machine);
+    }
+}
+
+/* The operator gives up what never became a member. */
+static void take_away(struct machine *machine)
+{
+    machine->is_member = false;
+    machine->state = MACHINE_GONE;
+    if (machine->process) {
+        machine_crash(machine, false);
+    }
 }
 
 static bool try_add(struct machine *machine, bool is_learner)
 {
     Etcdserverpb__MemberAddRequest request = ETCDSERVERPB__MEMBER_ADD_REQUEST__INIT;
     char *url = machine->peer_url;
+    int role = ROLE_NONE;
     request.n_peerurls = 1;
     request.peerurls = &url;
     request.islearner = is_learner;
-    for (int i = 0; i < TRIES && !is_there(machine); i++) {
+    for (int i = 0; i < TRIES && role < 0; i++) {
         ask("/etcdserverpb.Cluster/MemberAdd", &request);
         fiber_sleep(TRY_MS * MS);
+        while ((role = role_of(machine)) == ROLE_UNKNOWN) {
+            run_it(machine);
+            fiber_sleep(TRY_MS * MS);
+        }
     }
-    return is_there(machine);
+    if (role >= 0) {
+        run_it(machine);
+    } else {
+        take_away(machine);
+    }
+    return role >= 0;
 }
 
 static void promote(struct machine *machine)
 {
     Etcdserverpb__MemberPromoteRequest request = ETCDSERVERPB__MEMBER_PROMOTE_REQUEST__INIT;
-    for (int i = 0; i < TRIES && role_of(machine) != 0; i++) {
+    for (int i = 0; i < TRIES && role_of(machine) != ROLE_VOTER; i++) {
         request.id = machine->id;
         ask("/etcdserverpb.Cluster/MemberPromote", &request);
         fiber_sleep(TRY_MS * MS);
@@ -110,14 +137,9 @@ static void add(void)
     bool is_learner = world_one_in(2);
     struct machine *machine = machine_new(true);
     machine->state = MACHINE_UNUSED; /* until it is known to be a member */
-    if (!try_add(machine, is_learner)) {
-        return;
-    }
-    run.tally.changes++;
-    machine->is_member = true;
-    machine->state = MACHINE_DOWN;
-    machine_start(machine);
-    if (is_learner) {
+    bool is_added = try_add(machine, is_learner);
+    run.tally.changes += is_added;
+    if (is_added && is_learner) {
         promote(machine);
     }
 }
@@ -150,12 +172,12 @@ static void remove_some(void)
         return;
     }
     request.id = machine->id;
-    int role = 0;
-    for (int i = 0; i < TRIES && (role = role_of(machine)) != -1; i++) {
+    int role = ROLE_UNKNOWN;
+    for (int i = 0; i < TRIES && (role = role_of(machine)) != ROLE_NONE; i++) {
         ask("/etcdserverpb.Cluster/MemberRemove", &request);
         fiber_sleep(TRY_MS * MS);
     }
-    if (role == -1) {
+    if (role == ROLE_NONE) {
         run.tally.changes++;
         machine->is_member = false;
         fiber_detach(fiber_spawn(&run.outside, "remove", stop_removed, machine));

@@ -150,6 +150,10 @@ static void choose_txn(struct client *client, struct history_op *op, struct aren
     op->else_ops = sides + OPS_MAX;
     choose_side(client, sides, &op->then_count, arena);
     choose_side(client, sides + OPS_MAX, &op->else_count, arena);
+    if (op->then_count + op->else_count == 0) {
+        choose_put(client, sides, arena); /* one that asks for nothing is not linearizable */
+        op->then_count = 1;
+    }
 }
 
 static void choose_lease_op(struct client *client, struct history_op *op)

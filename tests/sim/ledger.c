@@ -196,8 +196,8 @@ static void note_commit(const struct machine *machine, struct view *view, const 
     free(status);
 }
 
-void __real_raft_take_update(struct raft *raft, struct raft_update *update);
-void __wrap_raft_take_update(struct raft *raft, struct raft_update *update);
+__typeof__(raft_take_update) __real_raft_take_update;
+__typeof__(raft_take_update) __wrap_raft_take_update;
 void __wrap_raft_take_update(struct raft *raft, struct raft_update *update)
 {
     __real_raft_take_update(raft, update);
@@ -279,10 +279,8 @@ static void shelf_jump(struct shelf *shelf, uint64_t index)
     shelf->changed_from = 1;
 }
 
-struct err __real_wal_append(
-    struct wal *wal, const struct wal_batch *batch, struct wal_cost *out_cost, struct why *why);
-struct err __wrap_wal_append(
-    struct wal *wal, const struct wal_batch *batch, struct wal_cost *out_cost, struct why *why);
+__typeof__(wal_append) __real_wal_append;
+__typeof__(wal_append) __wrap_wal_append;
 struct err __wrap_wal_append(
     struct wal *wal, const struct wal_batch *batch, struct wal_cost *out_cost, struct why *why)
 {
@@ -297,10 +295,8 @@ struct err __wrap_wal_append(
     return err;
 }
 
-struct err __real_wal_save_snapshot(
-    struct wal *wal, const struct wal_snapshot *snapshot, struct why *why);
-struct err __wrap_wal_save_snapshot(
-    struct wal *wal, const struct wal_snapshot *snapshot, struct why *why);
+__typeof__(wal_save_snapshot) __real_wal_save_snapshot;
+__typeof__(wal_save_snapshot) __wrap_wal_save_snapshot;
 struct err __wrap_wal_save_snapshot(
     struct wal *wal, const struct wal_snapshot *snapshot, struct why *why)
 {
@@ -366,10 +362,8 @@ void ledger_promise(const struct machine *machine, const struct raft_message *me
 
 /* Applying. */
 
-struct err __real_apply_entry(struct apply *apply, const struct raft_entry *entry,
-    const struct apply_sink *sink, struct why *why);
-struct err __wrap_apply_entry(struct apply *apply, const struct raft_entry *entry,
-    const struct apply_sink *sink, struct why *why);
+__typeof__(apply_entry) __real_apply_entry;
+__typeof__(apply_entry) __wrap_apply_entry;
 struct err __wrap_apply_entry(struct apply *apply, const struct raft_entry *entry,
     const struct apply_sink *sink, struct why *why)
 {
@@ -443,8 +437,8 @@ void ledger_state(const struct machine *machine, const struct apply *apply)
     place->compacted = found.compacted;
 }
 
-struct err __real_apply_commit(struct apply *apply, struct why *why);
-struct err __wrap_apply_commit(struct apply *apply, struct why *why);
+__typeof__(apply_commit) __real_apply_commit;
+__typeof__(apply_commit) __wrap_apply_commit;
 struct err __wrap_apply_commit(struct apply *apply, struct why *why)
 {
     struct err err = __real_apply_commit(apply, why);

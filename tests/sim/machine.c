@@ -19,7 +19,7 @@ enum { ELECTION_TICKS = 10, REQUEST_BYTES_MAX = 64 * 1024, READY_MS = 60000 };
 
 /* What the linker leads here. */
 
-struct disk *__wrap_disk_real(void);
+__typeof__(disk_real) __wrap_disk_real;
 struct disk *__wrap_disk_real(void)
 {
     return &machine_here()->disk.base;
@@ -43,10 +43,8 @@ int __wrap_stat(const char *path, struct stat *out)
 }
 
 /* Small segments, so that logs are cut and let go. */
-struct err __real_wal_create(const struct wal_options *options, const struct wal_identity *identity,
-    struct wal **out, struct why *why);
-struct err __wrap_wal_create(const struct wal_options *options, const struct wal_identity *identity,
-    struct wal **out, struct why *why);
+__typeof__(wal_create) __real_wal_create;
+__typeof__(wal_create) __wrap_wal_create;
 struct err __wrap_wal_create(const struct wal_options *options, const struct wal_identity *identity,
     struct wal **out, struct why *why)
 {
@@ -55,10 +53,8 @@ struct err __wrap_wal_create(const struct wal_options *options, const struct wal
     return __real_wal_create(&small, identity, out, why);
 }
 
-struct err __real_wal_open(const struct wal_options *options, uint64_t index, uint64_t term,
-    struct wal **out, struct wal_log *out_log, struct why *why);
-struct err __wrap_wal_open(const struct wal_options *options, uint64_t index, uint64_t term,
-    struct wal **out, struct wal_log *out_log, struct why *why);
+__typeof__(wal_open) __real_wal_open;
+__typeof__(wal_open) __wrap_wal_open;
 struct err __wrap_wal_open(const struct wal_options *options, uint64_t index, uint64_t term,
     struct wal **out, struct wal_log *out_log, struct why *why)
 {

@@ -279,7 +279,8 @@ static void send_one(struct process *process, struct raft_message *message)
         }
     } else {
         post(from, to, message);
-        if (world_one_in(run.plan.duplicate_one_in)) {
+        /* Connections never double a proposal; etcd too would apply it twice. */
+        if (message->type != RAFT_MSG_PROP && world_one_in(run.plan.duplicate_one_in)) {
             post(from, to, message);
         }
     }
