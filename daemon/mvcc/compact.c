@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Compaction costs the events since the last one: each drops the version it replaced, and a
- * tombstone below the revision drops itself (one exactly at it stays until the next). Every slice
- * is one batch, so that what a crash leaves is a prefix of the work; doing a slice twice does no
- * harm. scheduledCompactRev: asked for, in the batch of the entry that asked; finishedCompactRev:
- * with the last slice.
+ * tombstone below the revision drops itself (one exactly at it stays until the next). Rows go in
+ * their order, so that what a crash leaves is a prefix of the work; doing a slice twice does no
+ * harm. Batches are short, for what is applied waits while one is written. scheduledCompactRev:
+ * asked for, in the batch of the entry that asked; finishedCompactRev: with the last slice.
  */
 #include "state.h"
 
 #include "base/mem.h"
 
-enum { REMOVE_SLICE = 64 };
+enum {
+    REMOVE_SLICE = 64,
+    BATCH_ROWS = 32, /* dropped in one batch: two deletions each, some microseconds a deletion */
+};
 
 struct err mvcc_compact_begin(struct mvcc *mvcc, revision rev, struct backend_batch *batch)
 {
@@ -39,6 +42,7 @@ struct slice_work {
     size_t graves_count;
     size_t seen;
     size_t dropped;
+    size_t written; /* of these */
     bool is_end;
 };
 
@@ -64,6 +68,14 @@ static void visit(struct mvcc *mvcc, struct slice_work *work, const struct row *
     }
 }
 
+static struct err write_dropped(struct mvcc *mvcc, struct slice_work *work, struct why *why)
+{
+    TRY(backend_write(mvcc->backend, work->batch, why));
+    backend_batch_reset(work->batch);
+    work->written = work->dropped;
+    return OK;
+}
+
 static struct err rows_visit(
     struct mvcc *mvcc, struct slice_work *work, size_t rows_max, struct why *why)
 {
@@ -84,6 +96,12 @@ static struct err rows_visit(
         work->seen++;
         mvcc->walk.main = row.main;
         mvcc->walk.sub = row.sub + 1;
+        if (work->dropped - work->written >= BATCH_ROWS) {
+            err = write_dropped(mvcc, work, why);
+            if (err_is(err)) {
+                break;
+            }
+        }
     }
     work->is_end = work->seen < rows_max;
     if (!err_is(err)) {
@@ -115,7 +133,7 @@ static struct err work_commit(struct mvcc *mvcc, struct slice_work *work, struct
     if (work->is_end) {
         row_rev_put(work->batch, ROW_FINISHED, mvcc->walk.goal);
     }
-    TRY(backend_write(mvcc->backend, work->batch, why));
+    TRY(write_dropped(mvcc, work, why));
     bury(mvcc, work);
     atomic_fetch_add_explicit(&mvcc->counts.compacted_rows, work->dropped, memory_order_relaxed);
     if (work->is_end) {

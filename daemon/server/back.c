@@ -9,7 +9,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { COMPACT_ROWS = 2000, COMPACT_PAUSE_MS = 2, SYNC_TICK_MS = 100 };
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    COMPACT_ROWS = 1000,
+    COMPACT_PAUSE_MS = 2,
+    SYNC_TICK_MS = 100,
+    BACK_NICE = 5, /* nobody waits for it as for the others */
+};
 
 bool server_run(struct server *server, struct server_job *job)
 {
@@ -84,6 +92,7 @@ void *back_main(void *arg)
     struct list jobs;
     struct list *node;
     list_init(&jobs);
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), BACK_NICE); /* of this thread, on Linux */
     int64_t pause_ms = server->options.compaction_pause_ms ? server->options.compaction_pause_ms
                                                            : COMPACT_PAUSE_MS;
     back_compact(server); /* one may have been under way when the member went down */
