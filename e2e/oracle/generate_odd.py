@@ -34,6 +34,7 @@ NEVER_TAKEN = ("Cluster/MemberAdd", "Cluster/MemberRemove", "Cluster/MemberUpdat
                "Maintenance/Hash", "Maintenance/MoveLeader", "Maintenance/Downgrade",
                "Lease/LeaseGrant", "Auth/AuthEnable", "Auth/AuthDisable", "Auth/Authenticate",
                "Auth/UserAdd", "Auth/UserChangePassword")
+NO_MESSAGE = (b"\x0a\xff\xff\x7f", b"\xff" * 11, b"\x08", b"\x0d\x00", b"\x09\x01")
 NUMBER = 7_000_000_000_000_000
 
 
@@ -73,7 +74,7 @@ def as_json(generator, line):
 def as_bytes(generator, line):
     """A line with the bytes of a request that was damaged, or None."""
     if generator.chance(0.1):
-        data = generator.random.randbytes(generator.random.randint(0, 8)) + b"\x0a\xff\xff\x7f"
+        data = generator.pick(NO_MESSAGE)
         return f"Raw {generator.pick(NEVER_TAKEN)} {data.hex()}"
     name = line.split(" ", 1)[0]
     if name not in UNARY or name in NOT_RAW or "<L" in line or big(line):
