@@ -167,6 +167,18 @@ void metric_set(struct metric *metric, double to)
     atomic_store_explicit(&metric->value, bits_of(to), memory_order_relaxed);
 }
 
+void metric_zero(struct metric *metric)
+{
+    void *cursor = NULL;
+    struct slice key;
+    void *child;
+    pthread_mutex_lock(&mutex);
+    while (map_next(metric->family->children, &cursor, &key, &child)) {
+        metric_set(child, 0);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
 void metric_observe(struct metric *metric, double value)
 {
     const struct family *family = metric->family;

@@ -30,6 +30,8 @@ struct metric *metric_with(struct metric *metric, const char *const *label_value
 void metric_add(struct metric *metric, double by);
 void metric_inc(struct metric *metric);
 void metric_set(struct metric *metric, double to);
+/* Sets every child to zero: before those that hold now are set. */
+void metric_zero(struct metric *metric);
 void metric_observe(struct metric *metric, double value);
 
 /* Buckets from start, each factor times the one before, as prometheus.ExponentialBuckets. */

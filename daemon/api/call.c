@@ -46,6 +46,7 @@ struct api *api_new_service(const struct api_options *options)
     api->desk = desk_new();
     api->cluster_id = status.cluster_id;
     api->member_id = status.member_id;
+    api_metrics_init(api);
     return api;
 }
 
@@ -173,6 +174,7 @@ void api_call_start(struct api *api, struct api_call *call)
     state->began_ns = clock_mono_ns();
     call->api = api;
     call->state = state;
+    api_count_request(api, "unary", &call->caller);
     if (!call->method->ops) {
         state->text = "not served by this member yet";
         api_done(state, ERR(UNSUPPORTED));

@@ -2,6 +2,8 @@
 #include "api/identity.h"
 #include "api/weigh.h"
 
+#include "base/clock.h"
+
 enum { FIELD_PUT = 4, FIELD_DELETE_RANGE = 5, FIELD_TXN = 6, FIELD_COMPACTION = 7 };
 
 static void range_read(struct call_state *state)
@@ -40,7 +42,10 @@ static struct err range_rows(
     const Etcdserverpb__RangeRequest *request = (const void *)state->request;
     TRY(api_guard(api, &state->call->caller, state->call->arena, &state->guard));
     TRY(apply_may_range(&state->guard, request));
-    TRY(apply_range_rows(api->mvcc, request, arena, out));
+    int64_t began_ns = clock_mono_ns();
+    struct err err = apply_range_rows(api->mvcc, request, arena, out);
+    api_observe_since(api->metrics.ranges[!err_is(err)], began_ns);
+    TRY(err);
     return api_still(api, &state->guard);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/identity.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/version.h"
 
@@ -99,11 +100,15 @@ static void defragment_run(struct server_job *job)
     struct api *api = state->call->api;
     struct why why = {""};
     LOG_INFO("starting defragment");
+    int64_t began_ns = clock_mono_ns();
+    metric_set(api->metrics.defrag_inflight, 1);
     struct err err = backend_compact_files(server_options_get(api->server)->backend, &why);
+    metric_set(api->metrics.defrag_inflight, 0);
     if (err_is(err)) {
         LOG_WARN("failed to defragment", LOG_ERR(why.text));
     } else {
         LOG_INFO("finished defragment");
+        api_observe_since(api->metrics.defrag_seconds, began_ns);
         apply_measure(server_options_get(api->server)->apply); /* the quota must see it at once */
         Etcdserverpb__DefragmentResponse *response =
             api_new(state->call->arena, &etcdserverpb__defragment_response__descriptor);
@@ -125,7 +130,9 @@ static void hash_run(struct server_job *job)
     struct call_state *state = state_of(job);
     struct api *api = state->call->api;
     struct mvcc_hash hash;
+    int64_t began_ns = clock_mono_ns();
     struct err err = mvcc_hash_kv(api->mvcc, 0, &hash, NULL);
+    api_observe_since(api->metrics.hash_seconds, began_ns);
     if (!err_is(err)) {
         Etcdserverpb__HashResponse *response =
             api_new(state->call->arena, &etcdserverpb__hash_response__descriptor);
@@ -149,7 +156,9 @@ static void hash_kv_run(struct server_job *job)
     struct api *api = state->call->api;
     const Etcdserverpb__HashKVRequest *request = (const void *)state->request;
     struct mvcc_hash hash;
+    int64_t began_ns = clock_mono_ns();
     struct err err = mvcc_hash_kv(api->mvcc, request->revision, &hash, NULL);
+    api_observe_since(api->metrics.hash_rev_seconds, began_ns);
     if (!err_is(err)) {
         Etcdserverpb__HashKVResponse *response =
             api_new(state->call->arena, &etcdserverpb__hash_kvresponse__descriptor);

@@ -25,9 +25,22 @@ struct promotion {
     int64_t deadline_ms;
 };
 
+static void count_failure(struct api *api, struct err err)
+{
+    if (!IS(err, NOT_LEADER)) {
+        metric_inc(
+            metric_with(api->metrics.promote_failed, (const char *const[]){err_text(err), NULL}));
+    }
+}
+
 static void proposed(struct server_proposal *proposal)
 {
     struct promotion *promotion = CONTAINER_OF(proposal, struct promotion, proposal);
+    if (err_is(proposal->result.err)) {
+        count_failure(promotion->api, proposal->result.err);
+    } else {
+        metric_inc(promotion->api->metrics.promoted);
+    }
     promotion->done(promotion, proposal->result.err);
 }
 
@@ -84,6 +97,7 @@ static void on_core(struct server_ask *ask, struct raft *raft)
         err = ERR(MEMBER_NOT_ENOUGH_STARTED);
     }
     if (err_is(err)) {
+        count_failure(api, err);
         promotion->done(promotion, err);
         return;
     }

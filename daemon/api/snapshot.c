@@ -7,6 +7,7 @@
 #include "api/identity.h"
 #include "api/late.h"
 
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -30,6 +31,7 @@ struct sending {
     uint64_t bytes;
     uint64_t at;
     struct err err;
+    int64_t began_ns;
 };
 
 static atomic_int files;
@@ -48,6 +50,7 @@ static void snapshot_open(struct api *api, struct api_stream *stream)
 {
     struct sending *sending = mem_new(sizeof(*sending));
     sending->api = api;
+    sending->began_ns = clock_mono_ns();
     sending->stream = stream;
     late_init(&sending->late);
     stream->state = sending;
@@ -148,6 +151,7 @@ static enum api_next send_chunk(
     if (sending->at == sending->bytes) {
         snap_export_sha256(sending->export, hash);
         atomic_store(&sending->phase, HASHED);
+        api_observe_since(sending->api->metrics.snapshot_seconds, sending->began_ns);
         add_message(sending, slice_of(hash, sizeof(hash)), out);
         return API_NEXT_MESSAGE;
     }

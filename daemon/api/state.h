@@ -6,6 +6,7 @@
 
 #include "api/api.h"
 #include "api/gate.h"
+#include "api/metrics.h"
 #include "base/pb.h"
 #include "server/server.h"
 #include "snap/snap.h"
@@ -24,6 +25,7 @@ struct api {
     uint64_t cluster_id;
     uint64_t member_id;
     struct gate gate;
+    struct api_metrics metrics;
 };
 
 /* A unary call between start and finish; in its arena. */
@@ -90,7 +92,6 @@ const char *api_malformed(
 Etcdserverpb__Member **api_members(struct arena *arena, const struct member *members, size_t count);
 void api_fill_header(struct api *api, Etcdserverpb__ResponseHeader *header);
 Etcdserverpb__ResponseHeader *api_new_header(struct api *api, struct arena *arena);
-/* A fresh message of that type in the arena. */
 void *api_new(struct arena *arena, const ProtobufCMessageDescriptor *type);
 /* Appends field 1 of a response: the header, filled. */
 void api_add_header(struct api *api, struct buf *out, revision rev);

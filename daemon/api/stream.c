@@ -19,6 +19,7 @@ static bool is_refused(struct api *api, const struct api_stream *stream)
 void api_stream_open(struct api *api, struct api_stream *stream)
 {
     stream->api = api;
+    api_count_request(api, "stream", &stream->caller);
     stream->state = is_refused(api, stream) ? (void *)(uintptr_t)&refused : NULL;
     if (ops_of(stream)) {
         ops_of(stream)->open(api, stream);

@@ -221,6 +221,7 @@ static struct err encode_item(struct watching *watching, struct payload *out)
     size_t bytes_max = watching->stream->api->options.request_bytes_max;
     struct buf head;
     bool is_fragment = false;
+    size_t first = watching->sent;
     TRY(needs_fragment(watching, bytes_max, &is_fragment));
     payload_init(out);
     buf_init(&head, MESSAGE_MAX);
@@ -232,6 +233,7 @@ static struct err encode_item(struct watching *watching, struct payload *out)
         payload_fini(out);
         return err;
     }
+    metric_add(watching->stream->api->metrics.events, (double)(watching->sent - first));
     payload_add_buf(out, &head);
     return OK;
 }

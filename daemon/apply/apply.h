@@ -118,6 +118,11 @@ struct apply_result {
     size_t members_count;
 };
 
+/* A kind of request: the place of its field in InternalRaftRequest. */
+enum { APPLY_OPS = 64, APPLY_OP_NAME_SIZE = 64 };
+/* etcd's name of it, as in metrics: "Put", "LeaseGrant". */
+void apply_op_name(unsigned op, char out[APPLY_OP_NAME_SIZE]);
+
 /* Entries and their waiters. find returns the result to fill for the request with that id, or NULL;
  * done hands it back when the entry's effect is visible. conf is told of conf changes (is_void:
  * refused; nothing changed), in order. */
@@ -126,6 +131,8 @@ struct apply_sink {
     void (*done)(void *arg, struct apply_result *result);
     void (*conf)(void *arg, const struct raft_conf_change *change, bool is_void);
     void *arg;
+    /* A request was applied. May be NULL. */
+    void (*ended)(void *arg, unsigned op, bool is_good);
 };
 
 /* Applies the entry, or passes over it when its index is not above apply_index (then no waiter is

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apply/state.h"
 
+#include "apply/count.h"
 #include "apply/users.h"
 #include "apply/view.h"
 #include "base/codec.h"
 #include "base/pb.h"
 
 /* Ends a transaction: leases follow the keys, watchers hear of it. */
-static void publish(struct apply *apply, struct mvcc_txn *txn)
+static void publish(struct apply *apply, const struct view *view)
 {
+    struct mvcc_txn *txn = view->txn;
     const struct mvcc_change *changes;
     size_t count;
     revision rev = mvcc_txn_end(txn, &changes, &count);
+    count_view(view);
     for (size_t i = 0; i < count; i++) {
         if (changes[i].prev_lease != changes[i].lease) {
             lease_change(
@@ -47,7 +50,7 @@ static struct err put(struct applying *a, const Etcdserverpb__PutRequest *reques
     bool fits = apply_take_quota(a->apply, &request->base);
     struct view view = write_view(a);
     struct err err = view_put(&view, request, &response);
-    publish(a->apply, view.txn);
+    publish(a->apply, &view);
     if (!err_is(err)) {
         a->result->response = &response->base;
     }
@@ -60,7 +63,7 @@ static struct err delete (struct applying *a, const Etcdserverpb__DeleteRangeReq
     TRY(apply_may_delete(&a->guard, request));
     struct view view = write_view(a);
     struct err err = view_delete(&view, request, &response);
-    publish(a->apply, view.txn);
+    publish(a->apply, &view);
     if (!err_is(err)) {
         a->result->response = &response->base;
     }
@@ -77,7 +80,7 @@ static struct err txn(struct applying *a, const Etcdserverpb__TxnRequest *reques
     bool fits = apply_take_quota(a->apply, &request->base);
     struct view view = write_view(a);
     struct err err = view_txn(&view, request, &response);
-    publish(a->apply, view.txn);
+    publish(a->apply, &view);
     if (!err_is(err)) {
         a->result->response = &response->base;
     }
@@ -130,11 +133,12 @@ static struct err lease_revoke_request(
     struct apply *apply = a->apply;
     TRY(apply_may_write_lease(&a->guard, request->id));
     TRY(lease_revoke(apply->options.leases, request->id, apply->batch, a->arena, &keys, &count));
-    struct mvcc_txn *txn = mvcc_txn_begin(apply->options.mvcc, apply->batch);
+    struct view view = write_view(a);
     for (size_t i = 0; i < count; i++) {
-        mvcc_txn_delete_range(txn, blob_slice(keys[i]), (struct slice){0});
+        mvcc_txn_delete_range(view.txn, blob_slice(keys[i]), (struct slice){0});
     }
-    publish(apply, txn);
+    view.deletes = (unsigned)count;
+    publish(apply, &view);
     Etcdserverpb__LeaseRevokeResponse *response =
         VIEW_NEW(a->arena, etcdserverpb__lease_revoke_response);
     response->header = view_header(a->arena, mvcc_revision(apply->options.mvcc));
@@ -239,6 +243,9 @@ static struct err apply_normal(struct apply *apply, const struct raft_entry *ent
     if (IS(outcome, IO) || IS(outcome, BAD_CRC) || IS(outcome, BAD_FORMAT)) {
         err = why_set(why, outcome, "applying entry %llu: the store cannot be read: %s",
             (unsigned long long)entry->index, err_text(outcome));
+    }
+    if (sink->ended) {
+        sink->ended(sink->arg, apply_op_of(request), !err_is(outcome) || IS(outcome, COMPACTED));
     }
     if (result) {
         result->err = outcome;

@@ -4,6 +4,8 @@
  */
 #include "apply/state.h"
 
+#include "apply/count.h"
+
 #include "base/codec.h"
 #include "base/mem.h"
 
@@ -48,6 +50,7 @@ struct err apply_open(const struct apply_options *options, struct apply **out, s
 {
     struct apply *apply = mem_new(sizeof(*apply));
     apply->options = *options;
+    count_init();
     apply->quota_bytes =
         options->quota_bytes ? options->quota_bytes : (int64_t)QUOTA_DEFAULT * 1024;
     apply->batch = backend_batch_new();

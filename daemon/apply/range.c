@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "apply/view.h"
+#include "apply/count.h"
 
 #include "base/pb.h"
 
@@ -154,6 +154,7 @@ struct err apply_range(struct mvcc *mvcc, const Etcdserverpb__RangeRequest *requ
         view.rev = mvcc_revision(mvcc);
         err = view_range_request(&view, request, out);
     } while (is_overtaken(err, request));
+    count_view(&view);
     return err;
 }
 
@@ -166,5 +167,6 @@ struct err apply_range_rows(struct mvcc *mvcc, const Etcdserverpb__RangeRequest 
         view.rev = mvcc_revision(mvcc);
         err = view_rows(&view, request, out);
     } while (is_overtaken(err, request));
+    count_view(&view);
     return err;
 }

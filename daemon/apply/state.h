@@ -53,6 +53,8 @@ MUST struct err apply_members_conf(struct member_table *table, struct backend_ba
 /* members.c: a request that is about members; others are passed over. */
 void apply_members_request(struct member_table *table, struct backend_batch *batch,
     const Etcdserverpb__InternalRaftRequest *request);
+/* op.c: which kind of request it is; APPLY_OPS: none that is known. */
+unsigned apply_op_of(const Etcdserverpb__InternalRaftRequest *request);
 int64_t apply_cost(const ProtobufCMessage *request);
 /* Counts the request; whether it fitted. */
 bool apply_take_quota(struct apply *apply, const ProtobufCMessage *request);

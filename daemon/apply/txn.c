@@ -4,7 +4,7 @@
  * then every check that could fail; then the operations, which cannot fail any more, so that no
  * transaction is left half done.
  */
-#include "apply/view.h"
+#include "apply/count.h"
 
 #include "base/pb.h"
 
@@ -288,6 +288,7 @@ struct err apply_txn_read(
         struct err err = view_txn(&view, request, out);
         /* COMPACTED may also mean that a compaction passed our revision while we read. */
         if (!IS(err, COMPACTED) || mvcc_compact_revision(mvcc) <= view.rev) {
+            count_view(&view);
             return err;
         }
     }

@@ -41,6 +41,7 @@ Mvccpb__KeyValue **view_kvs(struct arena *arena, const struct mvcc_kv *kvs, size
 struct err view_range(
     struct view *view, const struct mvcc_range_options *options, struct mvcc_range_result *out)
 {
+    view->ranges++;
     if (view->txn) {
         return mvcc_txn_range(view->txn, options, view->arena, out);
     }
@@ -61,6 +62,7 @@ struct err view_stat(struct view *view, struct slice key, bool *out_exists, stru
     struct mvcc_range_result result;
     struct mvcc_range_options options = {.key = key, .is_keys_only = true};
     if (view->txn) {
+        view->ranges++;
         *out_exists = mvcc_txn_stat(view->txn, key, out);
         return OK;
     }

@@ -14,6 +14,10 @@ struct view {
     revision rev;
     struct lease_table *leases; /* for checks of puts; NULL when read only */
     struct arena *arena;
+    unsigned ranges; /* done through it */
+    unsigned puts;
+    unsigned deletes;
+    size_t put_bytes;
 };
 
 MUST struct err view_range(

@@ -41,6 +41,8 @@ struct err view_put(
     if (request->prev_kv && prev) {
         response->prev_kv = view_kvs(view->arena, prev, 1)[0];
     }
+    view->puts++;
+    view->put_bytes += request->key.len + value.len;
     mvcc_txn_put(view->txn, pb_slice(request->key), value, lease);
     response->header = view_header(view->arena, view_rev(view));
     *out = response;
@@ -60,6 +62,7 @@ struct err view_delete(struct view *view, const Etcdserverpb__DeleteRangeRequest
         response->n_prev_kvs = result.kvs_count;
         response->prev_kvs = view_kvs(view->arena, result.kvs, result.kvs_count);
     }
+    view->deletes++;
     response->deleted = mvcc_txn_delete_range(view->txn, options.key, options.end);
     response->header = view_header(view->arena, view_rev(view));
     *out = response;

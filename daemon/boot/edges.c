@@ -108,6 +108,7 @@ static struct err open_rpc(struct edges *edges, struct api *api, struct why *why
         .tls = edges->clients.source ? &edges->clients.options : NULL,
         .request_bytes_max = (uint32_t)config->request_bytes_max,
         .streams_max = config->concurrent_streams_max,
+        .is_extensive = config->metrics_extensive,
         .keepalive_min_ms = config->keepalive_min_time_ns / 1000000,
         .keepalive_interval_ms = config->keepalive_interval_ns / 1000000,
         .keepalive_timeout_ms = config->keepalive_timeout_ns / 1000000,
@@ -159,6 +160,7 @@ struct err edges_open(struct edges *edges, struct api *api, struct why *why)
 {
     TRY(open_rpc(edges, api, why));
     TRY(open_http(edges, api, why));
+    config_gate_metrics(edges->config);
     open_sites(edges);
     return OK;
 }

@@ -112,6 +112,7 @@ struct err storage_store(
         .tokens = storage->tokens,
         .quota_bytes = config->quota_bytes,
     };
+    snap_metrics_init();
     TRY(apply_open(&apply, &storage->apply, why));
     LOG_INFO("opened backend db", LOG_STR("path", storage->store_dir),
         LOG_NS("took", clock_mono_ns() - began_ns));

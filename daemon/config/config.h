@@ -231,7 +231,6 @@ enum config_state {
     CONFIG_ALIAS,    /* an older name of another flag or feature gate */
     CONFIG_IGNORED,  /* flags etcd itself has ignored since 2.0 */
 };
-
 /* One row of the table, for FLAGS.md and tests. i counts from 0; false past the end. */
 struct config_row {
     const char *name;
@@ -241,5 +240,6 @@ struct config_row {
     const char *value;  /* the default as help prints it */
 };
 bool config_row(size_t i, struct config_row *out_row);
+void config_gate_metrics(const struct config *config);
 
 #endif

@@ -4,6 +4,7 @@
 #include "config/draft.h"
 
 #include "base/mem.h"
+#include "base/metric.h"
 #include "base/text.h"
 
 enum stage { ALPHA, BETA };
@@ -55,9 +56,10 @@ static const char *bool_text(bool value)
     return value ? "true" : "false";
 }
 
+static const char *const stages[] = {"ALPHA", "BETA"};
+
 const char *gates_help(struct arena *arena, size_t i)
 {
-    static const char *const stages[] = {"ALPHA", "BETA"};
     if (i >= COUNT_OF(gates)) {
         return NULL;
     }
@@ -170,4 +172,19 @@ struct err gates_finish(struct draft *draft, struct why *why)
         }
     }
     return OK;
+}
+
+void config_gate_metrics(const struct config *config)
+{
+    static const char *const labels[] = {"name", "stage", NULL};
+    struct metric *family = metric_gauge("etcd_server_feature_enabled",
+        "Whether or not a feature is enabled. 1 is enabled, 0 is not.", labels);
+    for (size_t i = 0; i < COUNT_OF(gates); i++) {
+        bool is_on = gates[i].field == NO_FIELD
+                         ? gates[i].value
+                         : *(const bool *)((const char *)&config->gates + gates[i].field);
+        metric_set(
+            metric_with(family, (const char *const[]){gates[i].name, stages[gates[i].stage], NULL}),
+            is_on);
+    }
 }

@@ -246,8 +246,7 @@ static const struct row rows[] = {
     {{"enable-pprof", FLAG_BOOL, D(none_bool)}, SECTION_MONITORING, "3.4", "bool", .value = "false",
         ACCEPTED("there is no Go runtime to profile; use perf"), .help = "Serve Go's profiles."},
     {{"metrics", FLAG_STRING, D(metrics)}, SECTION_MONITORING, "3.4", "string", .value = "basic",
-        .help = "'basic', or 'extensive' with the gRPC histograms.",
-        ACCEPTED("histograms of gRPC calls are not kept")},
+        .help = "'basic', or 'extensive' with the gRPC histograms."},
     {{"listen-metrics-urls", FLAG_URLS, C(listen_metrics)}, SECTION_MONITORING, "3.4", "string",
         .help = "URLs to serve metrics and health on, beside the client URLs; https uses the "
                 "client certificate."},

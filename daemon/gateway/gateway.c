@@ -195,6 +195,8 @@ static void scrape_metric(struct gateway *gateway)
     gateway->scrapes = metric_with(metric, (const char *const[]){"200", NULL});
     metric_with(metric, (const char *const[]){"500", NULL});
     metric_with(metric, (const char *const[]){"503", NULL});
+    gateway->scraping = metric_gauge("promhttp_metric_handler_requests_in_flight",
+        "Current number of scrapes being served.", NULL);
 }
 
 struct gateway *gateway_new(const struct gateway_options *options)

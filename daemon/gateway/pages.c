@@ -7,8 +7,9 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <zlib.h>
 
-enum { METRICS_BYTES_MAX = 64 << 20, CMDLINE_BYTES_MAX = 1 << 16 };
+enum { METRICS_BYTES_MAX = 64 << 20, CMDLINE_BYTES_MAX = 1 << 16, PACK_PIECE = 32 << 10 };
 
 bool allow_get(struct http_request *request)
 {
@@ -40,15 +41,73 @@ void version_serve(struct gateway *gateway, struct http_request *request)
     buf_fini(&body);
 }
 
+static bool takes_gzip(const struct http_request *request)
+{
+    struct slice list = http_header(request, "Accept-Encoding");
+    while (list.len) {
+        const uint8_t *comma = memchr(list.data, ',', list.len);
+        size_t len = comma ? (size_t)(comma - list.data) : list.len;
+        struct slice part = slice_of(list.data, len);
+        while (part.len && part.data[0] == ' ') {
+            part = slice_of(part.data + 1, part.len - 1);
+        }
+        while (part.len && part.data[part.len - 1] == ' ') {
+            part.len--;
+        }
+        if (slice_eq(part, SLICE("gzip")) || slice_has_prefix(part, SLICE("gzip;"))) {
+            return true;
+        }
+        len += comma ? 1 : 0;
+        list = slice_of(list.data + len, list.len - len);
+    }
+    return false;
+}
+
+/* Into out, which is empty. */
+static void pack(struct slice text, struct buf *out)
+{
+    z_stream z = {0};
+    uint8_t piece[PACK_PIECE];
+    int rc;
+    check(deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 16 + MAX_WBITS, 8,
+              Z_DEFAULT_STRATEGY) == Z_OK); /* 16: with a gzip header */
+    z.next_in = (uint8_t *)(uintptr_t)text.data;
+    z.avail_in = (unsigned)text.len;
+    do {
+        z.next_out = piece;
+        z.avail_out = sizeof(piece);
+        rc = deflate(&z, Z_FINISH);
+        buf_add(out, piece, sizeof(piece) - z.avail_out);
+    } while (rc == Z_OK);
+    deflateEnd(&z);
+}
+
+static void respond_packed(struct http_request *request, struct slice text)
+{
+    struct buf packed;
+    buf_init(&packed, 2 * METRICS_BYTES_MAX);
+    pack(text, &packed);
+    http_set_header(request, "Content-Encoding", "gzip");
+    http_respond(request, 200, buf_slice(&packed));
+    buf_fini(&packed);
+}
+
 void metrics_serve(struct gateway *gateway, struct http_request *request)
 {
     struct buf body;
     buf_init(&body, METRICS_BYTES_MAX);
+    metric_set(gateway->scraping, 1);
+    api_measure(gateway->options.api);
     metric_expose(&body);
+    metric_set(gateway->scraping, 0);
     metric_inc(gateway->scrapes);
     http_set_header(
         request, "Content-Type", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
-    http_respond(request, 200, buf_slice(&body));
+    if (takes_gzip(request)) {
+        respond_packed(request, buf_slice(&body));
+    } else {
+        http_respond(request, 200, buf_slice(&body));
+    }
     buf_fini(&body);
 }
 

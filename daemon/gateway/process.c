@@ -130,6 +130,8 @@ void process_metrics(void)
         "Number of bytes received by the process over the network.", read_network, in);
     metric_counter_fn("process_network_transmit_bytes_total",
         "Number of bytes sent by the process over the network.", read_network, out);
+    metric_gauge_fn("os_fd_limit", "The file descriptor limit.", read_limit, &files);
+    metric_gauge_fn("os_fd_used", "The number of used file descriptors.", read_open_fds, NULL);
     metric_gauge_fn("process_open_fds", "Number of open file descriptors.", read_open_fds, NULL);
     metric_gauge_fn(
         "process_resident_memory_bytes", "Resident memory size in bytes.", read_resident, NULL);

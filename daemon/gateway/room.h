@@ -26,6 +26,7 @@ struct gateway {
     struct metric *check_gauge;
     struct metric *check_counter;
     struct metric *scrapes;
+    struct metric *scraping;
 };
 
 /* call.c, stream.c: the JSON gateway. */

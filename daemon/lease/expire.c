@@ -84,6 +84,7 @@ struct err lease_renew(struct lease_table *table, int64_t id, int64_t now_ms, in
             heap_set(&table->by_checkpoint, &lease->checkpoint, now_ms); /* the others must hear */
         }
         *out_ttl_s = lease->ttl_s;
+        metric_inc(table->metrics.renewed);
     }
     pthread_mutex_unlock(&table->mutex);
     return err;

@@ -46,6 +46,7 @@ struct lease_table *lease_table_new(int64_t ttl_min_s)
     heap_init(&table->by_expiry);
     heap_init(&table->by_checkpoint);
     table->ttl_min_s = ttl_min_s;
+    lease_metrics_init(&table->metrics);
     return table;
 }
 
@@ -160,6 +161,8 @@ struct err lease_grant(struct lease_table *table, int64_t id, int64_t ttl_s,
         }
         row_put(lease, batch);
         *out_ttl_s = lease->ttl_s;
+        metric_inc(table->metrics.granted);
+        metric_observe(table->metrics.ttls, (double)lease->ttl_s);
     }
     pthread_mutex_unlock(&table->mutex);
     return err;
@@ -203,6 +206,7 @@ struct err lease_revoke(struct lease_table *table, int64_t id, struct backend_ba
         heap_remove(&table->by_checkpoint, &lease->checkpoint);
         backend_batch_delete(batch, row_key(id, key));
         lease_free(lease);
+        metric_inc(table->metrics.revoked);
     } else {
         err = ERR(LEASE_NOT_FOUND);
     }

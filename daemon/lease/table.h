@@ -8,6 +8,7 @@
 #include "base/heap.h"
 #include "base/map.h"
 #include "lease/lease.h"
+#include "lease/metrics.h"
 
 #include <pthread.h>
 
@@ -31,6 +32,7 @@ struct lease_table {
     int64_t now_ms;
     uint64_t turns;
     bool is_primary;
+    struct lease_metrics metrics;
 };
 
 /* Starts its time anew. */

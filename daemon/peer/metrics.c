@@ -4,10 +4,11 @@
 #include <pthread.h>
 #include <stddef.h>
 
-enum { SNAPSHOT_BUCKETS = 10, RTT_BUCKETS = 16 };
+enum { SNAPSHOT_BUCKETS = 10, RTT_BUCKETS = 16, SYNC_BUCKETS = 14 };
 
 static double snapshot_bounds[SNAPSHOT_BUCKETS];
 static double rtt_bounds[RTT_BUCKETS];
+static double sync_bounds[SYNC_BUCKETS];
 static const char *const to[] = {"To", NULL};
 static const char *const from[] = {"From", NULL};
 static const char *const both[] = {"Local", "Remote", NULL};
@@ -16,10 +17,21 @@ static void make_bounds(void)
 {
     metric_buckets_exponential(0.1, 2, SNAPSHOT_BUCKETS, snapshot_bounds);
     metric_buckets_exponential(0.0001, 2, RTT_BUCKETS, rtt_bounds);
+    metric_buckets_exponential(0.001, 2, SYNC_BUCKETS, sync_bounds);
+}
+
+static void init_databases(struct metrics *metrics)
+{
+    metrics->database_save_seconds = metric_histogram("etcd_snap_db_save_total_duration_seconds",
+        "The total latency distributions of v3 snapshot save", snapshot_bounds, SNAPSHOT_BUCKETS,
+        NULL);
+    metrics->database_sync_seconds = metric_histogram("etcd_snap_db_fsync_duration_seconds",
+        "The latency distributions of fsyncing .snap.db file", sync_bounds, SYNC_BUCKETS, NULL);
 }
 
 static void init_snapshots(struct metrics *metrics)
 {
+    init_databases(metrics);
     metrics->snapshot_send = metric_counter(
         "etcd_network_snapshot_send_success", "Total number of successful snapshot sends", to);
     metrics->snapshot_send_inflights = metric_gauge("etcd_network_snapshot_send_inflights_total",

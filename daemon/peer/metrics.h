@@ -24,6 +24,8 @@ struct metrics {
     struct metric *snapshot_receive_inflights;
     struct metric *snapshot_receive_failures;
     struct metric *snapshot_receive_seconds;
+    struct metric *database_save_seconds;
+    struct metric *database_sync_seconds;
 };
 
 /* Those of one remote, looked up once. */

@@ -148,7 +148,10 @@ static struct err save_file(struct snapreceive *receive, struct why *why)
         disk, receive->temp_path, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, 0600, &file, why));
     struct err err = write_pieces(receive, file, why);
     if (!err_is(err)) {
+        int64_t began_ns = clock_mono_ns();
         err = disk_sync(file, why);
+        metric_observe(receive->peer->metrics.database_sync_seconds,
+            (double)(clock_mono_ns() - began_ns) / 1e9);
     }
     disk_close(file);
     return err;
@@ -173,6 +176,8 @@ static void count_saved(const struct snapreceive *receive)
 {
     struct metric *received = receive->peer->metrics.received_bytes;
     metric_add(metrics_of(received, receive->from_text), (double)receive->bytes);
+    metric_observe(receive->peer->metrics.database_save_seconds,
+        (double)(clock_mono_ns() - receive->start_ns) / 1e9);
     LOG_INFO("received and saved database snapshot",
         LOG_STR("local-member-id", receive->peer->self_text),
         LOG_STR("remote-snapshot-sender-id", receive->from_text),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/count.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -28,7 +29,20 @@ static const char *type_name(enum api_kind kind)
     return "";
 }
 
-void rpc_counters_init(struct rpc_counters *counters, const struct api_method *method)
+/* Prometheus' default buckets. */
+static const double seconds[] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
+
+static struct metric *handling(const char *const *values)
+{
+    struct metric *family = metric_histogram("grpc_server_handling_seconds",
+        "Histogram of response latency (seconds) of gRPC that had been application-level handled "
+        "by the server.",
+        seconds, COUNT_OF(seconds), method_labels);
+    return metric_with(family, values);
+}
+
+void rpc_counters_init(
+    struct rpc_counters *counters, const struct api_method *method, bool is_extensive)
 {
     const char *slash = strrchr(method->path, '/');
     char *service = mem_strdup(method->path + 1);
@@ -57,7 +71,13 @@ void rpc_counters_init(struct rpc_counters *counters, const struct api_method *m
         "The total number of bytes received from grpc clients.", NULL);
     counters->sent_bytes = metric_counter("etcd_network_client_grpc_sent_bytes_total",
         "The total number of bytes sent to grpc clients.", NULL);
+    counters->handling = is_extensive ? handling(values) : NULL;
     free(service);
+}
+
+int64_t rpc_began_ns(const struct rpc_counters *counters)
+{
+    return counters->handling ? clock_mono_ns() : 0;
 }
 
 void rpc_count_received(const struct rpc_counters *counters, size_t bytes)
@@ -72,7 +92,10 @@ void rpc_count_sent(const struct rpc_counters *counters, size_t bytes)
     metric_add(counters->sent_bytes, (double)bytes);
 }
 
-void rpc_count_handled(const struct rpc_counters *counters, enum grpc_code code)
+void rpc_count_handled(const struct rpc_counters *counters, enum grpc_code code, int64_t began_ns)
 {
+    if (counters->handling) {
+        metric_observe(counters->handling, (double)(clock_mono_ns() - began_ns) / 1e9);
+    }
     metric_inc(counters->handled[(unsigned)code < RPC_CODES ? code : GRPC_CODE_UNKNOWN]);
 }

@@ -147,7 +147,7 @@ static void on_shut(struct rpc_tag *tag, bool is_ok)
     pthread_mutex_unlock(&rpc->idle_mutex);
 }
 
-static void register_methods(struct rpc *rpc)
+static void register_methods(struct rpc *rpc, bool is_extensive)
 {
     size_t count;
     const struct api_method *methods = api_methods(&count);
@@ -158,7 +158,7 @@ static void register_methods(struct rpc *rpc)
         }
         struct rpc_method *method = &rpc->methods[rpc->methods_count++];
         method->method = &methods[i];
-        rpc_counters_init(&method->counters, &methods[i]);
+        rpc_counters_init(&method->counters, &methods[i], is_extensive);
         method->handle = grpc_server_register_method(rpc->server, methods[i].path, NULL,
             methods[i].kind == API_BIDI ? GRPC_SRM_PAYLOAD_NONE
                                         : GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER,
@@ -214,7 +214,7 @@ struct err rpc_new(const struct rpc_options *options, struct rpc **out_rpc, stru
         rpc->lanes[i].cq = grpc_completion_queue_create_for_next(NULL);
         grpc_server_register_completion_queue(rpc->server, rpc->lanes[i].cq, NULL);
     }
-    register_methods(rpc);
+    register_methods(rpc, options->is_extensive);
     add_port(rpc, "external:plain", grpc_insecure_server_credentials_create());
     if (creds) {
         add_port(rpc, "external:tls", rpc_creds_core(creds));

@@ -28,6 +28,7 @@ struct rpc_options {
     int64_t keepalive_interval_ms; /* ping a silent client; 0: 2 h */
     int64_t keepalive_timeout_ms;  /* and drop it when it does not answer; 0: 20 s */
     int64_t handshake_timeout_ms;  /* TLS and the HTTP/2 preface; 0: 10 s */
+    bool is_extensive;             /* --metrics=extensive: how long calls took */
     unsigned threads;              /* 0: one a core, at least two */
 };
 

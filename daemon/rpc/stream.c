@@ -35,6 +35,7 @@ struct rpc_stream {
     struct rpc_closure sent;
     struct rpc_tag closed;
     struct rpc_stream *next_woken;
+    int64_t began_ns;      /* where calls are timed */
     atomic_bool is_listed; /* among the lane's woken */
     atomic_uint bits;
     atomic_uint refs; /* operations in flight, and who handles one */
@@ -223,7 +224,7 @@ static void close_api(struct rpc_stream *stream)
     struct rpc *rpc = stream->head.lane->rpc;
     stream->is_open = false;
     rpc_count_handled(&stream->head.method->counters,
-        stream->has_status ? stream->status.code : GRPC_CODE_CANCELLED);
+        stream->has_status ? stream->status.code : GRPC_CODE_CANCELLED, stream->began_ns);
     pthread_mutex_lock(&rpc->streams_mutex);
     list_remove(&stream->node);
     pthread_mutex_unlock(&rpc->streams_mutex);
@@ -340,6 +341,7 @@ static void on_arrived(struct rpc_tag *tag, bool is_ok)
     op.data.recv_close_on_server.cancelled = &stream->is_cancelled;
     rpc_call_began(rpc);
     metric_inc(stream->head.method->counters.started);
+    stream->began_ns = rpc_began_ns(&stream->head.method->counters);
     rpc_stream_request(stream->head.lane, stream->head.method);
     atomic_store(&stream->bits, RUNNING); /* what happens from here on waits for the end of this */
     batch(stream, &op, 1, &stream->closed);

@@ -27,6 +27,7 @@ struct rpc_unary {
     struct rpc_tag arrived;
     struct rpc_closure sent;
     atomic_int state;
+    int64_t began_ns; /* where calls are timed */
     struct rpc_unary *next;
     struct rpc_message request;
     grpc_byte_buffer *response;
@@ -95,7 +96,7 @@ static void send_reply(struct rpc_unary *unary, const struct api_status *status)
         ops[count].op = GRPC_OP_SEND_MESSAGE;
         ops[count++].data.send_message.send_message = unary->response;
     }
-    rpc_count_handled(counters, status->code);
+    rpc_count_handled(counters, status->code, unary->began_ns);
     ops[count].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
     ops[count].data.send_status_from_server.status = (grpc_status_code)status->code;
     ops[count++].data.send_status_from_server.status_details =
@@ -272,6 +273,7 @@ static void on_arrived(struct rpc_tag *tag, bool is_ok)
     }
     rpc_call_began(unary->head.lane->rpc);
     metric_inc(unary->head.method->counters.started);
+    unary->began_ns = rpc_began_ns(&unary->head.method->counters);
     rpc_unary_request(unary->head.lane, unary->head.method);
     start(unary);
 }

@@ -15,6 +15,7 @@ struct done_list {
     size_t count;
     size_t cap;
     bool has_compaction;
+    int64_t began_ns; /* the request that is applied now */
 };
 
 static void collect_done(void *arg, struct apply_result *result)
@@ -45,6 +46,27 @@ static void conf(void *arg, const struct raft_conf_change *change, bool is_void)
     }
 }
 
+static struct metric *apply_metric(struct server *server, unsigned op, bool is_good)
+{
+    struct metric **child = &server->metrics.applies[op][is_good];
+    char name[APPLY_OP_NAME_SIZE];
+    if (!*child) {
+        apply_op_name(op, name);
+        *child = metric_with(server->metrics.apply_seconds,
+            (const char *const[]){"v3", name, is_good ? "true" : "false", NULL});
+    }
+    return *child;
+}
+
+static void ended(void *arg, unsigned op, bool is_good)
+{
+    struct done_list *list = arg;
+    int64_t now_ns = clock_mono_ns();
+    metric_observe(
+        apply_metric(list->server, op, is_good), (double)(now_ns - list->began_ns) / 1e9);
+    list->began_ns = now_ns;
+}
+
 static void warn_if_slow(struct server *server, int64_t took_ns, size_t count)
 {
     if (server->options.warning_apply_ms > 0 &&
@@ -59,9 +81,10 @@ static void warn_if_slow(struct server *server, int64_t took_ns, size_t count)
 static bool run(
     struct server *server, const struct raft_entry *entries, size_t count, struct done_list *done)
 {
-    struct apply_sink sink = {find, collect_done, conf, done};
+    struct apply_sink sink = {find, collect_done, conf, done, ended};
     struct why why = {""};
     int64_t began_ns = clock_mono_ns();
+    done->began_ns = began_ns;
     lease_set_now(server->options.leases, began_ns / 1000000);
     apply_set_time(server->options.apply, began_ns / 1000000, clock_wall_ns() / 1000000000);
     revision compacted = mvcc_compact_revision(server->options.mvcc);

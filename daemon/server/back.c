@@ -68,6 +68,16 @@ static bool is_compacting(struct server *server)
     return yes;
 }
 
+static void note_compaction(struct server *server)
+{
+    if (server->metrics.compact_began_ns) {
+        metric_observe(server->metrics.compact_total,
+            (double)(clock_mono_ns() - server->metrics.compact_began_ns) / 1e6);
+        metric_set(server->metrics.compact_last, (double)(clock_wall_ns() / 1000000000));
+    }
+    server->metrics.compact_began_ns = 0;
+}
+
 /* One slice. A compaction that begins meanwhile only moves the goal, so "done" is asked for again
  * then. */
 static void compact_slice(struct server *server)
@@ -76,12 +86,15 @@ static void compact_slice(struct server *server)
     bool is_done = false;
     revision goal = mvcc_compact_revision(server->options.mvcc);
     size_t rows = server->options.compaction_rows ? server->options.compaction_rows : COMPACT_ROWS;
+    int64_t began_ns = clock_mono_ns();
     if (err_is(mvcc_compact_step(server->options.mvcc, rows, &is_done, &why))) {
         server_fail(server, why.text);
         return;
     }
+    metric_observe(server->metrics.compact_pause, (double)(clock_mono_ns() - began_ns) / 1e6);
     if (is_done && goal == mvcc_compact_revision(server->options.mvcc)) {
         LOG_INFO("finished scheduled compaction", LOG_INT("compact-revision", goal));
+        note_compaction(server);
         compaction_done(server);
     }
 }
@@ -106,6 +119,9 @@ void *back_main(void *arg)
         if (taken == 0 && mailbox_is_closed(&server->back_box)) {
             compaction_done(server);
             return NULL;
+        }
+        if (is_busy && !server->metrics.compact_began_ns) {
+            server->metrics.compact_began_ns = clock_mono_ns();
         }
         if (is_busy) {
             compact_slice(server);

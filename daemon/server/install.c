@@ -25,12 +25,14 @@ static bool replace(struct server *server, struct raft_snapshot *snapshot)
     LOG_INFO("applying snapshot", LOG_UINT("current-applied-index", apply_index(options->apply)),
         LOG_UINT("incoming-leader-snapshot-index", snapshot->meta.index),
         LOG_UINT("incoming-leader-snapshot-term", snapshot->meta.term));
+    metric_set(server->metrics.installing, 1);
     pthread_mutex_lock(&server->apply_turn);
     pthread_mutex_lock(&server->sync_turn);
     struct err err = options->install_snapshot(
         options->snapshot_arg, &snapshot->meta, blob_slice(snapshot->data), &why);
     pthread_mutex_unlock(&server->sync_turn);
     pthread_mutex_unlock(&server->apply_turn);
+    metric_set(server->metrics.installing, 0);
     if (err_is(err)) {
         server_fail(server, why.text);
         return false;

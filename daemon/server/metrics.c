@@ -74,6 +74,16 @@ static double read_pending_events(void *arg)
     return (double)stats_of(arg).pending_events;
 }
 
+static double read_compacted(void *arg)
+{
+    return (double)mvcc_counts(((struct server *)arg)->options.mvcc).compacted_rows;
+}
+
+static double read_is_learner(void *arg)
+{
+    return member_self_is_learner(((struct server *)arg)->options.members);
+}
+
 static double read_committed_index(void *arg)
 {
     return (double)atomic_load(&((struct server *)arg)->commit_index);
@@ -85,6 +95,8 @@ static void init_gauges(struct server *server)
         "Whether or not a leader exists. 1 is existence, 0 is not.", read_has_leader, server);
     metric_gauge_fn("etcd_server_is_leader",
         "Whether or not this member is a leader. 1 if is, 0 otherwise.", read_is_leader, server);
+    metric_gauge_fn("etcd_server_is_learner",
+        "Whether or not this member is a learner. 1 if is, 0 otherwise.", read_is_learner, server);
     metric_gauge_fn("etcd_server_proposals_pending",
         "The current number of pending proposals to commit.", read_pending, server);
     metric_gauge_fn("etcd_server_quota_backend_bytes",
@@ -115,11 +127,51 @@ static void init_gauges(struct server *server)
 /* Shared by all servers of a process, of which tests have many. */
 static double fsync_buckets[14];
 static double commit_buckets[14];
+static double apply_buckets[20];
+static double pause_buckets[13];
+static double compact_buckets[14];
 
 static void fill_buckets(void)
 {
     metric_buckets_exponential(0.001, 2, 14, fsync_buckets);
     metric_buckets_exponential(0.001, 2, 14, commit_buckets);
+    metric_buckets_exponential(0.0001, 2, 20, apply_buckets);
+    metric_buckets_exponential(1, 2, 13, pause_buckets);
+    metric_buckets_exponential(100, 2, 14, compact_buckets);
+}
+
+static void init_compaction(struct server *server)
+{
+    server->metrics.compact_pause =
+        metric_histogram("etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds",
+            "Bucketed histogram of db compaction pause duration.", pause_buckets, 13, NULL);
+    server->metrics.compact_total =
+        metric_histogram("etcd_debugging_mvcc_db_compaction_total_duration_milliseconds",
+            "Bucketed histogram of db compaction total duration.", compact_buckets, 14, NULL);
+    server->metrics.compact_last = metric_gauge("etcd_debugging_mvcc_db_compaction_last",
+        "The unix time of the last db compaction. Resets to 0 on start.", NULL);
+    metric_counter_fn("etcd_debugging_mvcc_db_compaction_keys_total",
+        "Total number of db keys compacted.", read_compacted, server);
+}
+
+static void init_late(struct server *server)
+{
+    server->metrics.slow_reads = metric_counter("etcd_server_slow_read_indexes_total",
+        "The total number of pending read indexes not in sync with leader's or timed out read "
+        "index requests.",
+        NULL);
+    server->metrics.installing = metric_gauge("etcd_server_snapshot_apply_in_progress_total",
+        "1 if the server is applying the incoming snapshot. 0 if none.", NULL);
+    server->metrics.late_heartbeats = metric_counter("etcd_server_heartbeat_send_failures_total",
+        "The total number of leader heartbeat send failures (likely overloaded from slow disk).",
+        NULL);
+}
+
+static void init_apply(struct server *server)
+{
+    static const char *const labels[] = {"version", "op", "success", NULL};
+    server->metrics.apply_seconds = metric_histogram("etcd_server_apply_duration_seconds",
+        "The latency distributions of v2 apply called by backend.", apply_buckets, 20, labels);
 }
 
 void server_metrics_init(struct server *server)
@@ -143,6 +195,11 @@ void server_metrics_init(struct server *server)
         "etcd_debugging_server_lease_expired_total", "The total number of expired leases.", NULL);
     server->metrics.wal_bytes = metric_gauge(
         "etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.", NULL);
+    init_compaction(server);
+    init_late(server);
+    init_apply(server);
+    server->metrics.wal_write = metric_histogram("etcd_disk_wal_write_duration_seconds",
+        "The latency distributions of write called by WAL.", fsync_buckets, 14, NULL);
     server->metrics.wal_fsync = metric_histogram("etcd_disk_wal_fsync_duration_seconds",
         "The latency distributions of fsync called by WAL.", fsync_buckets, 14, NULL);
     server->metrics.backend_commit = metric_histogram("etcd_disk_backend_commit_duration_seconds",

@@ -40,6 +40,7 @@ static struct raft_entry *gather(struct list *jobs, size_t count)
 static void note_cost(struct server *server, const struct wal_cost *cost)
 {
     metric_add(server->metrics.wal_bytes, (double)cost->bytes);
+    metric_observe(server->metrics.wal_write, (double)cost->write_ns / 1e9);
     if (cost->sync_ns) {
         metric_observe(server->metrics.wal_fsync, (double)cost->sync_ns / 1e9);
     }

@@ -122,6 +122,7 @@ void read_retry(struct server *server, int64_t now_ms)
         struct read_group *group = LIST_ITEM(node, struct read_group, node);
         if (now_ms >= group->retry_at_ms && group->tries < READ_TRIES_MAX &&
             !err_is(ask(server, group))) {
+            metric_inc(server->metrics.slow_reads);
             LOG_WARN("waiting for ReadIndex response took too long, retrying",
                 LOG_UINT("sent-request-id", group->ids[group->tries - 1]),
                 LOG_MS("retry-timeout", RETRY_MS));

@@ -131,6 +131,24 @@ static bool admit_snapshot(struct server *server, struct raft_message *message)
     return false;
 }
 
+/* A leader that is late with its heartbeats: as the reference, told and counted. */
+static void note_heartbeat(struct server *server, const struct raft_message *message)
+{
+    int64_t now_ms = clock_mono_ms();
+    int64_t allowed_ms = 2 * server->options.tick_ms;
+    struct heartbeat *last = &server->metrics.heartbeats[message->to % RAFT_MEMBERS_MAX];
+    int64_t took_ms = now_ms - last->at_ms;
+    if (last->to == message->to && last->term == message->term && took_ms > allowed_ms) {
+        metric_inc(server->metrics.late_heartbeats);
+        LOG_WARN("leader failed to send out heartbeat on time; took too long, leader is overloaded "
+                 "likely from slow disk",
+            LOG_HEX("to", message->to), LOG_MS("heartbeat-interval", server->options.tick_ms),
+            LOG_MS("expected-duration", allowed_ms),
+            LOG_MS("exceeded-duration", took_ms - allowed_ms));
+    }
+    *last = (struct heartbeat){message->to, message->term, now_ms};
+}
+
 void transport_send(struct server *server, struct raft_message *messages, size_t count)
 {
     const struct server_transport *transport = &server->options.transport;
@@ -138,6 +156,9 @@ void transport_send(struct server *server, struct raft_message *messages, size_t
     for (size_t i = 0; i < count; i++) {
         if (messages[i].type == RAFT_MSG_SNAP && !admit_snapshot(server, &messages[i])) {
             continue;
+        }
+        if (messages[i].type == RAFT_MSG_HEARTBEAT) {
+            note_heartbeat(server, &messages[i]);
         }
         struct raft_message message = messages[i];
         messages[i] = (struct raft_message){0};

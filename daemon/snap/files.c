@@ -4,8 +4,10 @@
  * data}, crc being CRC-32C of data; data is raftpb.Snapshot {1: the v2 store's JSON, 2: {1:
  * ConfState, 2: index, 3: term}}.
  */
+#include "snap/metrics.h"
 #include "snap/snap.h"
 
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
@@ -102,6 +104,8 @@ struct err snap_save(struct disk *disk, const char *dir, const struct raft_snaps
     struct buf body;
     struct buf file;
     char name[64];
+    const struct snap_metrics *metrics = snap_metrics();
+    int64_t began_ns = clock_mono_ns();
     buf_init(&body, SNAP_FILE_MAX);
     buf_init(&file, SNAP_FILE_MAX);
     snprintf(name, sizeof(name), "%016llx-%016llx.snap", (unsigned long long)meta->term,
@@ -110,9 +114,14 @@ struct err snap_save(struct disk *disk, const char *dir, const struct raft_snaps
     snap_encode(meta, data, &body);
     wire_add_varint(&file, 1, crc32c(0, buf_slice(&body)));
     wire_add_bytes(&file, 2, buf_slice(&body));
+    int64_t marshalled_ns = clock_mono_ns();
     struct err e = body.is_full || file.is_full
                        ? why_set(why, ERR(TOO_BIG), "%s: more than %d bytes", path, SNAP_FILE_MAX)
                        : disk_write_file(disk, path, buf_slice(&file), 0600, why);
+    int64_t end_ns = clock_mono_ns();
+    metric_observe(metrics->marshalling, (double)(marshalled_ns - began_ns) / 1e9);
+    metric_observe(metrics->sync, (double)(end_ns - marshalled_ns) / 1e9);
+    metric_observe(metrics->save, (double)(end_ns - began_ns) / 1e9);
     buf_fini(&body);
     buf_fini(&file);
     free(path);

@@ -62,6 +62,8 @@ struct snap_point {
     uint64_t term;
 };
 
+/* Makes the room's metrics, so that all are there from the start. */
+void snap_metrics_init(void);
 /* Written beside, synced, renamed, the folder synced: when it returns, the wal may record it. */
 MUST struct err snap_save(struct disk *disk, const char *dir, const struct raft_snapshot_meta *meta,
     struct slice data, struct why *why);

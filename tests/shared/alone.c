@@ -141,7 +141,7 @@ static struct blob *encode(const struct server_proposal *proposal)
 /* Without the answer of apply, which then was never called, the request is answered here. */
 static void apply_proposal(struct server *server, struct server_proposal *proposal)
 {
-    struct apply_sink sink = {find, applied, conf_applied, server};
+    struct apply_sink sink = {find, applied, conf_applied, server, NULL};
     struct why why = {""};
     proposal->result.err = admit(server);
     if (!err_is(proposal->result.err)) {

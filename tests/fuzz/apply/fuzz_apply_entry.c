@@ -99,7 +99,7 @@ static void side_close(struct side *side)
 
 static struct err side_apply(struct side *side, const struct raft_entry *entry, bool is_commit)
 {
-    struct apply_sink sink = {find, done, conf, side};
+    struct apply_sink sink = {find, done, conf, side, NULL};
     struct why why = {""};
     arena_free(side->arena);
     side->arena = arena_new(16 << 20);

@@ -85,7 +85,7 @@ static void conf(void *arg, const struct raft_conf_change *change, bool is_void)
 
 struct err machine_entry(struct machine *machine, const struct raft_entry *entry)
 {
-    struct apply_sink sink = {find, done, conf, machine};
+    struct apply_sink sink = {find, done, conf, machine, NULL};
     struct why why = {""};
     arena_free(machine->arena);
     machine->arena = arena_new(0);

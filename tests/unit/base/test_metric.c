@@ -151,6 +151,17 @@ static void *add_many(void *arg)
     return NULL;
 }
 
+static void test_zero_sets_all_children(void **state)
+{
+    (void)state;
+    static const char *const labels[] = {"l", NULL};
+    struct metric *metric = metric_gauge("g", "h", labels);
+    metric_set(metric_with(metric, (const char *const[]){"a", NULL}), 1);
+    metric_set(metric_with(metric, (const char *const[]){"b", NULL}), 2);
+    metric_zero(metric);
+    assert_exposed("# HELP g h\n# TYPE g gauge\ng{l=\"a\"} 0\ng{l=\"b\"} 0\n");
+}
+
 static void test_updates_from_threads_are_not_lost(void **state)
 {
     (void)state;
@@ -176,6 +187,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_histogram_is_cumulative, reset, reset),
         cmocka_unit_test_setup_teardown(test_histogram_keeps_labels_before_le, reset, reset),
         cmocka_unit_test_setup_teardown(test_numbers_are_printed_as_go_prints_them, reset, reset),
+        cmocka_unit_test_setup_teardown(test_zero_sets_all_children, reset, reset),
         cmocka_unit_test_setup_teardown(test_updates_from_threads_are_not_lost, reset, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -399,6 +399,25 @@ static void test_metrics_and_vars(void **state)
     assert_non_null(strstr(answer, "}\n}\n"));
 }
 
+static void test_metrics_are_packed_when_asked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *asked;
+        bool is_packed;
+    } cases[] = {{"gzip", true}, {"br,  gzip ", true}, {"deflate, gzip;q=0.1", true},
+        {"gzipped", false}, {"", false}, {",,", false}, {"x-gzip", false}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char *header = mem_printf("Accept-Encoding: %s\r\n", cases[i].asked);
+        ask_at(metrics_site, "GET", "/metrics", header, NULL);
+        free(header);
+        bool is_packed = strstr(answer, "Content-Encoding: gzip\r\n") != NULL;
+        bool is_plain = strstr(answer, "# TYPE process_open_fds gauge\n") != NULL;
+        assert_int_equal(is_packed, cases[i].is_packed);
+        assert_int_equal(is_plain, !cases[i].is_packed);
+    }
+}
+
 static void test_unknown_hosts_are_refused(void **state)
 {
     (void)state;
@@ -611,6 +630,7 @@ int main(void)
         TEST(test_health),
         TEST(test_livez_and_readyz),
         TEST(test_metrics_and_vars),
+        TEST(test_metrics_are_packed_when_asked),
         TEST(test_unknown_hosts_are_refused),
         TEST(test_cors),
         TEST(test_stream_answers_each_request),
