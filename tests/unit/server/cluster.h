@@ -67,7 +67,7 @@ void cluster_settle(struct cluster *cluster);
 /* Whether all that are up hold the same keys. */
 bool cluster_agrees(struct cluster *cluster);
 
-/* A finished request; the arena holds the result until request_fini. */
+/* Finished when done; the arena holds the result until request_fini. */
 struct request {
     struct server_proposal proposal;
     struct server_read read;
@@ -87,14 +87,13 @@ struct err node_put(struct node *node, const char *key, const char *value, int64
 /* Asks for a read index, then reads here. "" when there is no such key. */
 struct err node_get(struct node *node, const char *key, char out[64]);
 struct err node_get_serializable(struct node *node, const char *key, char out[64]);
-struct err node_grant(struct node *node, int64_t id, int64_t ttl_s);
+void node_grant(struct node *node, int64_t id, int64_t ttl_s); /* repeats until it is there */
 /* Keys are not asked for. */
 struct err node_ask_lease(struct node *node, int64_t id, bool is_look, struct server_lease *out);
 struct err node_change(struct node *node, enum raft_conf_change_type type, uint64_t id,
     const struct member *member, bool is_promote);
 /* Repeats until it succeeds. */
 void cluster_put(struct cluster *cluster, const char *key, const char *value);
-
 bool wait_until(bool (*is_true)(void *arg), void *arg);
 
 #endif
