@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/log_file.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -20,7 +21,8 @@ static struct {
     enum log_format format;
     int fds[LOG_OUTPUTS_MAX];
     int fd_count;
-} logger = {LOG_LEVEL_INFO, LOG_FORMAT_JSON, {STDERR_FILENO}, 1};
+    struct log_file *rotated;
+} logger = {LOG_LEVEL_INFO, LOG_FORMAT_JSON, {STDERR_FILENO}, 1, NULL};
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", "panic", "fatal"};
 
@@ -44,21 +46,38 @@ static struct err output_open(const char *name, int *out_fd, struct why *why)
     return OK;
 }
 
+static bool is_path(const char *name)
+{
+    return strcmp(name, "stdout") != 0 && strcmp(name, "stderr") != 0 &&
+           strcmp(name, "default") != 0 && strcmp(name, "systemd/journal") != 0;
+}
+
 struct err log_open(const struct log_options *options, struct why *why)
 {
     int fds[LOG_OUTPUTS_MAX];
     int count = 0;
-    for (; options->outputs && options->outputs[count]; count++) {
-        if (count == LOG_OUTPUTS_MAX) {
+    struct log_file *rotated = NULL;
+    for (size_t i = 0; options->outputs && options->outputs[i]; i++) {
+        if (i == LOG_OUTPUTS_MAX) {
             return why_set(why, ERR(BAD_CONFIG), "more than %d log outputs", LOG_OUTPUTS_MAX);
         }
-        TRY(output_open(options->outputs[count], &fds[count], why));
+        if (options->rotation && !rotated && is_path(options->outputs[i])) {
+            TRY(log_file_open(options->outputs[i], options->rotation, &rotated, why));
+        } else {
+            struct err err = output_open(options->outputs[i], &fds[count], why);
+            if (err_is(err)) {
+                log_file_close(rotated);
+                return err;
+            }
+            count++;
+        }
     }
-    if (count == 0) {
+    if (count == 0 && !rotated) {
         fds[count++] = STDERR_FILENO;
     }
-    memcpy(logger.fds, fds, sizeof(fds));
+    memcpy(logger.fds, fds, sizeof(fds[0]) * (size_t)count);
     logger.fd_count = count;
+    logger.rotated = rotated;
     logger.level = options->level;
     logger.format = options->format;
     return OK;
@@ -71,6 +90,8 @@ void log_close(void)
             close(logger.fds[i]);
         }
     }
+    log_file_close(logger.rotated);
+    logger.rotated = NULL;
     logger.fds[0] = STDERR_FILENO;
     logger.fd_count = 1;
 }
@@ -218,6 +239,9 @@ void log_write(enum log_level level, const char *file, int line_number, const ch
         if (write(logger.fds[i], line.data, line.len) < 0) {
             continue;
         }
+    }
+    if (logger.rotated) {
+        log_file_write(logger.rotated, buf_slice(&line));
     }
     buf_fini(&line);
 }

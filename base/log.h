@@ -79,11 +79,22 @@ struct log_field {
     } while (0)
 #define LOG_AT_(level, message, ...) LOG_AT(level, message, __VA_ARGS__)
 
+/* A file that is full is put aside; what was put aside is compressed, and removed by number and
+ * age. */
+struct log_rotation {
+    uint64_t bytes_max;
+    int64_t days_max;   /* 0: however old */
+    size_t backups_max; /* 0: however many */
+    bool is_local_time; /* in names, else UTC */
+    bool compress;
+};
+
 struct log_options {
     enum log_level level;
     enum log_format format;
     const char *const
         *outputs; /* NULL-terminated: "stdout", "stderr", "default", "systemd/journal", or paths */
+    const struct log_rotation *rotation; /* of the one path among them; NULL: none */
 };
 
 /* Call once, before the threads start. Without it: info, JSON, stderr. Errors: IO (an output cannot

@@ -8,7 +8,7 @@
 int main(int argc, char **argv)
 {
     static const char *const outputs[] = {"stderr", NULL};
-    struct log_options log = {LOG_LEVEL_INFO, LOG_FORMAT_CONSOLE, outputs};
+    struct log_options log = {LOG_LEVEL_INFO, LOG_FORMAT_CONSOLE, outputs, NULL};
     struct why why;
     if (argc < 1 || err_is(log_open(&log, &why))) {
         return EXIT_FAILURE;

@@ -44,7 +44,7 @@ struct err side_open_dialing(
 {
     struct tls_options options;
     options_of(config, tls, &options);
-    if (tls->client_cert_file[0]) {
+    if (tls->client_cert_file[0] && tls->cert_file[0]) {
         options.cert_file = tls->client_cert_file;
         options.key_file = tls->client_key_file;
     }

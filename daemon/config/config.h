@@ -166,7 +166,7 @@ struct config {
     enum log_format log_format;
     struct text_list log_outputs; /* as struct log_options takes them */
     bool enable_log_rotation;
-    const char *log_rotation_json;
+    struct log_rotation log_rotation;
 };
 
 /* Something to say once the log is open. */

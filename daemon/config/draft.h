@@ -35,6 +35,7 @@ struct draft {
     const char *logger;
     const char *log_level;
     const char *log_format;
+    const char *log_rotation_json;
     bool is_debug;
     const char *metrics;
     const char *compaction_mode;
@@ -45,6 +46,8 @@ struct draft {
     int64_t compact_hash_check_old_ns;
     struct gate_values gates;
     bool gate_flags[GATES_MAX]; /* --experimental-… booleans */
+    bool is_tracing;
+    int64_t tracing_rate;
     /* accepted and without meaning here */
     uint64_t none_number;
     const char *none_text;
@@ -67,6 +70,10 @@ struct err gates_set(struct arena *arena, void *draft, const char *value, struct
 int gate_find(const char *name);
 /* --experimental-… booleans become gates, unless both say. Errors: BAD_CONFIG. */
 struct err gates_finish(struct draft *draft, struct why *why);
+
+/* values.c. Errors: BAD_INPUT; BAD_CONFIG. */
+struct err cors_set(struct arena *arena, void *draft, const char *value, struct why *why);
+struct err rotation_parse(const char *text, struct log_rotation *out, struct why *why);
 
 /* Each step of config_load. Errors: BAD_CONFIG, BAD_TLS. */
 struct err env_apply(struct draft *draft, struct why *why);

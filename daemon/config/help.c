@@ -85,7 +85,7 @@ static void print_row(FILE *out, const struct row *row)
     } else {
         fprintf(out, "    %s\n", row->help);
     }
-    if (row->flag.kind == FLAG_CALL) {
+    if (row->flag.set == gates_set) {
         print_gates(out);
     }
 }

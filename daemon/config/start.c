@@ -48,7 +48,8 @@ static void say_refusal(
 static bool open_log(const struct config *config)
 {
     struct why why = {""};
-    struct log_options options = {config->log_level, config->log_format, config->log_outputs.items};
+    struct log_options options = {config->log_level, config->log_format, config->log_outputs.items,
+        config->enable_log_rotation ? &config->log_rotation : NULL};
     if (err_is(log_open(&options, &why))) {
         LOG_WARN("failed to verify flags", LOG_ERR(why.text));
         return false;

@@ -218,7 +218,7 @@ static const struct row rows[] = {
         .help = "List of revoked members' certificates."},
     {{"cipher-suites", FLAG_STRINGS, C(cipher_suites)}, SECTION_SECURITY, "3.4", "[]string",
         .help = "TLS 1.2 cipher suites, separated by commas; empty leaves the choice to OpenSSL."},
-    {{"cors", FLAG_SET, C(cors)}, SECTION_SECURITY, "3.4", "string", true, .value = "*",
+    {{"cors", FLAG_CALL, .set = cors_set}, SECTION_SECURITY, "3.4", "string", true, .value = "*",
         .help = "Origins that browsers may call from; * or empty allows all."},
     {{"host-whitelist", FLAG_SET, C(host_whitelist)}, SECTION_SECURITY, "3.4", "string", true,
         .value = "*",
@@ -261,13 +261,13 @@ static const struct row rows[] = {
     {{"log-format", FLAG_STRING, D(log_format)}, SECTION_LOGGING, "3.6", "string", .value = "json",
         .help = "json or console."},
     {{"enable-log-rotation", FLAG_BOOL, C(enable_log_rotation)}, SECTION_LOGGING, "3.5", "bool",
-        .value = "false", ACCEPTED("log files are rotated from outside, by logrotate"),
-        .help = "Rotate the one log file."},
-    {{"log-rotation-config-json", FLAG_STRING, C(log_rotation_json)}, SECTION_LOGGING, "3.5",
+        .value = "false", .help = "Rotate the one log file."},
+    {{"log-rotation-config-json", FLAG_STRING, D(log_rotation_json)}, SECTION_LOGGING, "3.5",
         "string",
         .value = "{\"maxsize\": 100, \"maxage\": 0, \"maxbackups\": 0, \"localtime\": false, "
                  "\"compress\": false}",
-        ACCEPTED("log files are rotated from outside, by logrotate"), .help = "How to rotate it."},
+        .help = "How to rotate it: maxsize in MB, maxage in days and maxbackups (0: no limit), "
+                "localtime in names instead of UTC, compress with gzip."},
     {{"warning-unary-request-duration", FLAG_DURATION, D(warning_unary_ns)}, SECTION_LOGGING, "3.6",
         "time.Duration", .shown = "300ms",
         .help = "Time after which a unary request is logged as slow."},
@@ -278,7 +278,7 @@ static const struct row rows[] = {
         .help = "Log levels of single packages."},
 
     /* distributed tracing */
-    {{"enable-distributed-tracing", FLAG_BOOL, D(none_bool)}, SECTION_TRACING, "3.6", "bool",
+    {{"enable-distributed-tracing", FLAG_BOOL, D(is_tracing)}, SECTION_TRACING, "3.6", "bool",
         .value = "false", ACCEPTED(NO_TRACING), .help = "Send traces."},
     {{"distributed-tracing-address", FLAG_STRING, D(none_text)}, SECTION_TRACING, "3.6", "string",
         .value = "localhost:4317", ACCEPTED(NO_TRACING), .help = "Address of the collector."},
@@ -286,9 +286,9 @@ static const struct row rows[] = {
         "string", .value = "etcd", ACCEPTED(NO_TRACING), .help = "Name of the service."},
     {{"distributed-tracing-instance-id", FLAG_STRING, D(none_text)}, SECTION_TRACING, "3.6",
         "string", .value = "", ACCEPTED(NO_TRACING), .help = "Name of this instance."},
-    {{"distributed-tracing-sampling-rate", FLAG_INT, D(none_ns)}, SECTION_TRACING, "3.6", "int",
-        .value = "0", ACCEPTED(NO_TRACING), .help = "Traces kept of a million."},
-    {{"experimental-enable-distributed-tracing", FLAG_BOOL, D(none_bool)}, SECTION_TRACING, "3.5",
+    {{"distributed-tracing-sampling-rate", FLAG_INT, D(tracing_rate)}, SECTION_TRACING, "3.6",
+        "int", .value = "0", ACCEPTED(NO_TRACING), .help = "Traces kept of a million."},
+    {{"experimental-enable-distributed-tracing", FLAG_BOOL, D(is_tracing)}, SECTION_TRACING, "3.5",
         "bool", ALIAS("enable-distributed-tracing")},
     {{"experimental-distributed-tracing-address", FLAG_STRING, D(none_text)}, SECTION_TRACING,
         "3.5", "string", ALIAS("distributed-tracing-address")},
@@ -296,7 +296,7 @@ static const struct row rows[] = {
         "3.5", "string", ALIAS("distributed-tracing-service-name")},
     {{"experimental-distributed-tracing-instance-id", FLAG_STRING, D(none_text)}, SECTION_TRACING,
         "3.5", "string", ALIAS("distributed-tracing-instance-id")},
-    {{"experimental-distributed-tracing-sampling-rate", FLAG_INT, D(none_ns)}, SECTION_TRACING,
+    {{"experimental-distributed-tracing-sampling-rate", FLAG_INT, D(tracing_rate)}, SECTION_TRACING,
         "3.5", "int", ALIAS("distributed-tracing-sampling-rate")},
 
     /* checks, compaction, limits that began as experiments */

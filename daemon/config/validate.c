@@ -38,11 +38,14 @@ static struct err check_log_outputs(struct draft *draft, struct why *why)
         files += strcmp(name, "default") != 0 && strcmp(name, "stderr") != 0 &&
                  strcmp(name, "stdout") != 0;
     }
-    if (config->enable_log_rotation && files != 1) {
+    if (!config->enable_log_rotation) {
+        return OK;
+    }
+    if (files > 1 || (files == 0 && config->log_outputs.count == 1)) {
         return refuse(why, "--log-outputs requires a single file path when "
                            "--log-rotate-config-json is defined");
     }
-    return OK;
+    return rotation_parse(draft->log_rotation_json, &config->log_rotation, why);
 }
 
 static struct err check_logging(struct draft *draft, struct why *why)
@@ -98,6 +101,9 @@ static struct err check_bind(struct arena *arena, const struct url_list *list, s
             continue;
         }
         TRY(url_split_host_port(arena, url->authority, &host, &port, why));
+        if (strtoul(port, NULL, 10) > UINT16_MAX) {
+            return why_set(why, ERR(BAD_CONFIG), "listen tcp: address %s: invalid port", port);
+        }
         if (strcmp(host, "localhost") != 0 && !is_ip(host)) {
             return why_set(why, ERR(BAD_CONFIG), "expected IP in URL for binding (%s)", url->text);
         }
@@ -328,6 +334,19 @@ static struct err check_aliases(const struct draft *draft, struct why *why)
     return OK;
 }
 
+static struct err check_tracing(const struct draft *draft, struct why *why)
+{
+    enum { PER_MILLION = 1000000 };
+    if (draft->is_tracing && draft->tracing_rate < 0) {
+        return refuse(why, "tracing sampling rate must be positive");
+    }
+    if (draft->is_tracing && draft->tracing_rate > PER_MILLION) {
+        return why_set(
+            why, ERR(BAD_CONFIG), "tracing sampling rate must be less than %d", PER_MILLION);
+    }
+    return OK;
+}
+
 static struct err check_v2(const struct draft *draft, struct why *why)
 {
     if (strcmp(draft->fallback, "proxy") == 0) {
@@ -369,6 +388,7 @@ struct err validate(struct draft *draft, struct why *why)
     TRY(check_hash_time(
         draft->compact_hash_check_old_ns, "experimental-compact-hash-check-time", why));
     TRY(check_hash_time(config->compact_hash_check_ns, "compact-hash-check-time", why));
+    TRY(check_tracing(draft, why));
     warn_default_name(draft);
     TRY(check_tls_versions(draft, why));
     return verify_tls(draft, why);

@@ -32,6 +32,29 @@ static struct err check_pair(const struct config_tls *tls, struct why *why)
     return OK;
 }
 
+static bool has_tls(const struct url_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (url_is_tls(&list->items[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What nobody uses may be half there, as with etcd: a member's certificate is used to dial too. */
+static struct err check_used(const struct config *config, struct why *why)
+{
+    const struct config_tls *peer = &config->peer;
+    bool is_client = has_tls(&config->listen_client) || has_tls(&config->listen_client_http) ||
+                     has_tls(&config->listen_metrics);
+    bool is_peer = has_tls(&config->listen_peer) || *peer->cert_file || *peer->key_file;
+    if (is_client) {
+        TRY(check_pair(&config->client, why));
+    }
+    return is_peer ? check_pair(peer, why) : OK;
+}
+
 static struct err check_clients(
     struct draft *draft, const struct url_list *list, const char *cert_auth, struct why *why)
 {
@@ -121,8 +144,7 @@ struct err verify_tls(struct draft *draft, struct why *why)
         "scheme is http or unix while --client-cert-auth is enabled; ignoring client cert auth for "
         "this URL";
     struct config *config = &draft->config;
-    TRY(check_pair(&config->client, why));
-    TRY(check_pair(&config->peer, why));
+    TRY(check_used(config, why));
     TRY(check_peers(draft, why));
     TRY(check_clients(draft, &config->listen_client, cert_auth, why));
     TRY(check_clients(draft, &config->listen_client_http, cert_auth, why));

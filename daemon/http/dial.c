@@ -197,7 +197,12 @@ static bool connect_ip(struct dial *dial, const struct http_target *target)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    uint16_t port = htons((uint16_t)strtoul(target->port, NULL, 10));
+    unsigned long number = strtoul(target->port, NULL, 10);
+    uint16_t port = htons((uint16_t)number);
+    if (number > UINT16_MAX) {
+        dial->err = why_set(&dial->why, ERR(BAD_INPUT), "dial %s: invalid port", dial->where);
+        return false;
+    }
     if (inet_pton(AF_INET, target->host, &v4.sin_addr) == 1) {
         v4.sin_port = port;
         return connect_to(dial, AF_INET, (const struct sockaddr *)&v4, sizeof(v4));

@@ -6,13 +6,17 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "tests/shared/folder.h"
 
+#include <dirent.h>
 #include <json-c/json.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <cmocka.h>
 
@@ -39,7 +43,7 @@ static int teardown(void **state)
 static void open_log(enum log_level level, enum log_format format)
 {
     const char *const outputs[] = {path, NULL};
-    struct log_options options = {level, format, outputs};
+    struct log_options options = {level, format, outputs, NULL};
     assert_false(err_is(log_open(&options, NULL)));
 }
 
@@ -129,7 +133,7 @@ static void test_log_drops_what_is_below_its_level(void **state)
 static void test_log_refuses_an_output_that_cannot_open(void **state)
 {
     static const char *const outputs[] = {"/nonexistent/dir/log", NULL};
-    struct log_options options = {LOG_LEVEL_INFO, LOG_FORMAT_JSON, outputs};
+    struct log_options options = {LOG_LEVEL_INFO, LOG_FORMAT_JSON, outputs, NULL};
     struct why why = {""};
     (void)state;
     assert_true(IS(log_open(&options, &why), ABSENT));
@@ -152,6 +156,157 @@ static void test_clock_stamps_as_zap(void **state)
     tzset();
 }
 
+/* Rotation. */
+
+static char folder[64];
+
+static char *in_folder(const char *name)
+{
+    return mem_printf("%s/%s", folder, name);
+}
+
+static int setup_folder(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof(folder), "/tmp/ketcd-logs-XXXXXX");
+    return mkdtemp(folder) ? 0 : 1;
+}
+
+static int teardown_folder(void **state)
+{
+    (void)state;
+    log_close();
+    folder_remove(folder);
+    return 0;
+}
+
+static void open_rotated(const struct log_rotation *rotation)
+{
+    char *name = in_folder("etcd.log");
+    const char *const outputs[] = {name, NULL};
+    struct log_options options = {LOG_LEVEL_INFO, LOG_FORMAT_JSON, outputs, rotation};
+    assert_false(err_is(log_open(&options, NULL)));
+    free(name);
+}
+
+/* About 300 bytes a line. */
+static void say_lines(int count)
+{
+    char filler[201];
+    memset(filler, 'x', sizeof(filler) - 1);
+    filler[sizeof(filler) - 1] = 0;
+    for (int i = 0; i < count; i++) {
+        LOG_INFO("line", LOG_INT("number", i), LOG_STR("filler", filler));
+    }
+}
+
+static void touch(const char *name)
+{
+    char *file_name = in_folder(name);
+    FILE *file = fopen(file_name, "we");
+    assert_non_null(file);
+    fputs("old\n", file);
+    fclose(file);
+    free(file_name);
+}
+
+static bool is_there(const char *name)
+{
+    char *file_name = in_folder(name);
+    bool is = access(file_name, F_OK) == 0;
+    free(file_name);
+    return is;
+}
+
+static bool has_end(const char *name, const char *end)
+{
+    return strlen(name) >= strlen(end) && strcmp(name + strlen(name) - strlen(end), end) == 0;
+}
+
+/* Files with that end, etcd.log itself left out; each no longer than bytes_max. */
+static int count_aside(const char *end, off_t bytes_max)
+{
+    int count = 0;
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (strncmp(entry->d_name, "etcd-", 5) == 0 && has_end(entry->d_name, end)) {
+            struct stat st;
+            assert_int_equal(fstatat(dirfd(dir), entry->d_name, &st, 0), 0);
+            assert_true(st.st_size > 0 && st.st_size <= bytes_max);
+            assert_int_equal(st.st_mode & 0777, 0600);
+            count++;
+        }
+    }
+    closedir(dir);
+    return count;
+}
+
+static void test_log_file_is_put_aside_when_full(void **state)
+{
+    struct log_rotation rotation = {.bytes_max = 4096};
+    (void)state;
+    touch("etcd.log"); /* goes on in what is there */
+    open_rotated(&rotation);
+    say_lines(100);
+    log_close();
+    int aside = count_aside(".log", 4096);
+    assert_in_range(aside, 5, 20);
+    open_rotated(&rotation);
+    say_lines(1);
+    log_close();
+    assert_int_equal(count_aside(".log", 4096), aside);
+}
+
+static void test_log_files_are_kept_by_number(void **state)
+{
+    struct log_rotation rotation = {.bytes_max = 4096, .backups_max = 2};
+    (void)state;
+    touch("other-2020-01-01T00-00-00.000.log");
+    touch("etcd-2020-01-01.log");
+    open_rotated(&rotation);
+    say_lines(100);
+    log_close();
+    assert_int_equal(count_aside(".log", 4096), 2 + 1); /* and the one that is no backup */
+    assert_true(is_there("other-2020-01-01T00-00-00.000.log"));
+    assert_true(is_there("etcd-2020-01-01.log"));
+}
+
+static void test_log_files_are_kept_by_age(void **state)
+{
+    struct log_rotation rotation = {.bytes_max = 4096, .days_max = 3};
+    (void)state;
+    touch("etcd-2020-01-01T00-00-00.000.log");
+    touch("etcd-2020-01-02T00-00-00.000.log.gz");
+    touch("etcd-2999-01-01T00-00-00.000.log");
+    open_rotated(&rotation); /* looks at once */
+    log_close();
+    assert_false(is_there("etcd-2020-01-01T00-00-00.000.log"));
+    assert_false(is_there("etcd-2020-01-02T00-00-00.000.log.gz"));
+    assert_true(is_there("etcd-2999-01-01T00-00-00.000.log"));
+}
+
+static void test_log_files_are_compressed(void **state)
+{
+    struct log_rotation rotation = {.bytes_max = 4096, .compress = true};
+    char bytes[64] = "";
+    (void)state;
+    touch("etcd-2020-01-01T00-00-00.000.log");
+    open_rotated(&rotation);
+    say_lines(100);
+    log_close();
+    assert_int_equal(count_aside(".log", 0), 0);
+    assert_in_range(count_aside(".log.gz", 4096), 5, 21);
+    char *name = in_folder("etcd-2020-01-01T00-00-00.000.log.gz");
+    gzFile file = gzopen(name, "rb");
+    assert_int_equal(gzread(file, bytes, sizeof(bytes)), 4);
+    assert_string_equal(bytes, "old\n");
+    gzclose(file);
+    free(name);
+}
+
+#define ROTATION(test) cmocka_unit_test_setup_teardown(test, setup_folder, teardown_folder)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +317,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_log_refuses_an_output_that_cannot_open, setup, teardown),
         cmocka_unit_test(test_clock_stamps_as_zap),
+        ROTATION(test_log_file_is_put_aside_when_full),
+        ROTATION(test_log_files_are_kept_by_number),
+        ROTATION(test_log_files_are_kept_by_age),
+        ROTATION(test_log_files_are_compressed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

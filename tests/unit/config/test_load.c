@@ -317,6 +317,78 @@ static void test_bootstrap_refusals(void **state)
         "initial cluster a=http://127.0.0.1:1,b=http://127.0.0.1:1 has duplicate url");
 }
 
+static void test_load_reads_log_rotation(void **state)
+{
+    struct loaded loaded;
+    (void)state;
+    load_args(&loaded, "--enable-log-rotation --log-outputs=stderr,/x.log "
+                       "--log-rotation-config-json={\"MaxSize\":7,\"maxage\":3,\"maxbackups\":2,"
+                       "\"localtime\":true,\"compress\":true,\"other\":[]}");
+    assert_false(err_is(loaded.err));
+    const struct log_rotation *rotation = &loaded.config.log_rotation;
+    assert_int_equal(rotation->bytes_max, 7 << 20);
+    assert_int_equal(rotation->days_max, 3);
+    assert_int_equal(rotation->backups_max, 2);
+    assert_true(rotation->is_local_time && rotation->compress);
+    unload(&loaded);
+    load_args(&loaded, "--enable-log-rotation --log-outputs=/x.log");
+    assert_false(err_is(loaded.err));
+    assert_int_equal(loaded.config.log_rotation.bytes_max, 100 << 20);
+    unload(&loaded);
+}
+
+static void test_load_reads_cors(void **state)
+{
+    struct loaded loaded;
+    (void)state;
+    load_args(&loaded, "--cors=http://b:2,http://a:1,http://b:2");
+    assert_false(err_is(loaded.err));
+    assert_int_equal(loaded.config.cors.count, 2);
+    assert_string_equal(loaded.config.cors.items[0], "http://a:1");
+    unload(&loaded);
+}
+
+/* As etcd: certificates that no URL uses are not looked at. */
+static void test_load_passes_over_certificates_without_use(void **state)
+{
+    static const char *const sloppy[] = {"--cert-file=c", "--client-cert-file=c",
+        "--peer-client-cert-file=c", "--peer-cert-allowed-cn=a --peer-cert-allowed-hostname=b"};
+    struct loaded loaded;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sloppy); i++) {
+        load_args(&loaded, sloppy[i]);
+        assert_false(err_is(loaded.err));
+        unload(&loaded);
+    }
+}
+
+static void test_load_finds_the_local_address(void **state)
+{
+    static const struct {
+        const char *args;
+        const char *address;
+    } cases[] = {
+        {"--feature-gates=SetMemberLocalAddr=true", NULL},
+        {"--initial-advertise-peer-urls=http://10.0.0.1:1", NULL},
+        {"--feature-gates=SetMemberLocalAddr=true "
+         "--initial-advertise-peer-urls=http://127.0.0.1:1,http://0.0.0.0:1,http://a:1,"
+         "http://10.0.0.2:1",
+            "10.0.0.2"},
+        {"--feature-gates=SetMemberLocalAddr=true "
+         "--initial-advertise-peer-urls=http://[::1]:1,http://[fd00::1]:1",
+            "fd00::1"},
+    };
+    struct loaded loaded;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        load_args(&loaded, cases[i].args);
+        assert_false(err_is(loaded.err));
+        const char *address = config_local_address(&loaded.config);
+        assert_string_equal(address ? address : "", cases[i].address ? cases[i].address : "");
+        unload(&loaded);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +405,10 @@ int main(void)
         cmocka_unit_test(test_load_environment_fills_in),
         cmocka_unit_test(test_load_environment_refusals),
         cmocka_unit_test(test_bootstrap_refusals),
+        cmocka_unit_test(test_load_reads_log_rotation),
+        cmocka_unit_test(test_load_reads_cors),
+        cmocka_unit_test(test_load_passes_over_certificates_without_use),
+        cmocka_unit_test(test_load_finds_the_local_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,11 @@ static void test_refuse_what_does_not_parse(void **state)
         "invalid value \"InitialCorruptCheck=x\" for flag -feature-gates: invalid value of "
         "InitialCorruptCheck=x, err: strconv.ParseBool: parsing \"x\": invalid syntax");
     expect_refusal("foo", "\"foo\" is not a valid flag");
+    expect_usage("--cors=foo", "invalid value \"foo\" for flag -cors: URL scheme must be http, "
+                               "https, unix, or unixs: foo");
+    expect_usage("--cors=*,http://a:1",
+        "invalid value \"*,http://a:1\" for flag -cors: URL scheme must be http, https, unix, or "
+        "unixs: *");
 }
 
 static void test_refuse_urls(void **state)
@@ -43,6 +48,10 @@ static void test_refuse_urls(void **state)
         "expected IP in URL for binding (http://foo:1)");
     expect_refusal(
         "--listen-peer-urls=http://foo:1", "expected IP in URL for binding (http://foo:1)");
+    expect_refusal("--listen-client-urls=http://127.0.0.1:65536 --advertise-client-urls=http://a:1",
+        "listen tcp: address 65536: invalid port");
+    expect_refusal(
+        "--listen-peer-urls=http://127.0.0.1:99999", "listen tcp: address 99999: invalid port");
     expect_refusal("--listen-metrics-urls=http://:1", "expected IP in URL for binding (http://:1)");
     expect_refusal("--advertise-client-urls=http://:1",
         "--advertise-client-urls \"http://:1\" must be \"host:port\" (unexpected empty host "
@@ -62,7 +71,15 @@ static void test_refuse_tls(void **state)
         "cannot listen on TLS for 127.0.0.1:1: KeyFile and CertFile are not presented");
     expect_refusal("--listen-metrics-urls=https://127.0.0.1:1",
         "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url");
-    expect_refusal("--cert-file=c", "KeyFile and CertFile must both be present[key: , cert: c]");
+    expect_refusal(
+        "--peer-cert-file=c", "KeyFile and CertFile must both be present[key: , cert: c]");
+    expect_refusal("--cert-file=c --listen-client-urls=https://127.0.0.1:1 "
+                   "--advertise-client-urls=https://127.0.0.1:1",
+        "KeyFile and CertFile must both be present[key: , cert: c]");
+    expect_refusal("--cert-file=c --key-file=k --client-cert-file=x "
+                   "--listen-client-urls=https://127.0.0.1:1 "
+                   "--advertise-client-urls=https://127.0.0.1:1",
+        "ClientKeyFile and ClientCertFile must both be present or both absent: key: , cert: x]");
     expect_refusal("--tls-min-version=TLS1.1",
         "unexpected TLS version \"TLS1.1\" (must be one of: TLS1.2, TLS1.3)");
     expect_refusal("--tls-min-version=TLS1.3 --tls-max-version=TLS1.2",
@@ -70,7 +87,8 @@ static void test_refuse_tls(void **state)
     expect_refusal("--tls-min-version=TLS1.3 --cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA",
         "cipher suites cannot be configured when only TLS1.3 is enabled");
     expect_refusal("--cipher-suites=foo", "unexpected TLS cipher suite \"foo\"");
-    expect_refusal("--peer-cert-allowed-cn=a --peer-cert-allowed-hostname=b",
+    expect_refusal("--peer-cert-file=c --peer-key-file=k --peer-cert-allowed-cn=a "
+                   "--peer-cert-allowed-hostname=b",
         "AllowedCNs and AllowedHostnames are mutually exclusive (cns=[\"a\"], hostnames=[\"b\"])");
     expect_refusal("--listen-client-http-urls=http://localhost:2379",
         "cannot bind both --listen-client-urls and --listen-client-http-urls on the same url "
@@ -112,6 +130,30 @@ static void test_refuse_logging(void **state)
     expect_refusal("--log-format=foo", "unknown log format: foo, supported values json, console");
     expect_refusal(
         "--log-outputs=default,stderr", "multi logoutput for \"default\" is not supported yet");
+    expect_refusal("--enable-log-rotation --log-outputs=a,b",
+        "--log-outputs requires a single file path when --log-rotate-config-json is defined");
+    expect_refusal("--enable-log-rotation --log-outputs=a --log-rotation-config-json=x",
+        "improperly formatted log rotation config: invalid character 'x' looking for beginning of "
+        "value");
+    expect_refusal("--enable-log-rotation --log-outputs=a --log-rotation-config-json={",
+        "improperly formatted log rotation config: unexpected end of JSON input");
+    expect_refusal("--enable-log-rotation --log-outputs=a --log-rotation-config-json={}x",
+        "improperly formatted log rotation config: invalid character 'x' after top-level value");
+    expect_refusal("--enable-log-rotation --log-outputs=a --log-rotation-config-json=[]",
+        "invalid log rotation config: json: cannot unmarshal array into Go value of type "
+        "embed.logRotationConfig");
+    expect_refusal(
+        "--enable-log-rotation --log-outputs=a --log-rotation-config-json={\"maxsize\":\"a\"}",
+        "invalid log rotation config: json: cannot unmarshal string into Go struct field "
+        "logRotationConfig.Logger.maxsize of type int");
+    expect_refusal(
+        "--enable-log-rotation --log-outputs=a --log-rotation-config-json={\"compress\":1}",
+        "invalid log rotation config: json: cannot unmarshal number 1 into Go struct field "
+        "logRotationConfig.Logger.compress of type bool");
+    expect_refusal("--enable-distributed-tracing --distributed-tracing-sampling-rate=-1",
+        "tracing sampling rate must be positive");
+    expect_refusal("--enable-distributed-tracing --distributed-tracing-sampling-rate=1000001",
+        "tracing sampling rate must be less than 1000000");
     expect_refusal("--enable-log-rotation",
         "--log-outputs requires a single file path when --log-rotate-config-json is defined");
 }
