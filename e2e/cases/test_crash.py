@@ -3,17 +3,62 @@
 
 KETCD_KILLS: how often (10).
 """
+import json
 import os
+import threading
+
+import grpc
 
 from lib import Case
-from lib.history import History
+from lib.api import Api
+from lib.judged import Judged
+from lib.recorder import check_file
 
 KILLS = int(os.environ.get("KETCD_KILLS", "10"))
 
 
-class Crash(Case):
+class Crash(Judged, Case):
     def test_kill_9_under_load(self):
         node = self.member(certs=True, flags=["--snapshot-count=2000"])
-        history = History(self, node)
-        history.loop(KILLS, lambda number: node.kill())
-        print(f"{KILLS} kills, {history.words()}", end="", flush=True)
+        with Api(node) as api:
+            lease = api.LeaseGrant(TTL=7200).ID
+
+        def crash(_):
+            node.kill()
+            node.start()
+        recorder = self.judge([node], crash, KILLS)
+        with Api(node) as api:
+            left = api.LeaseTimeToLive(ID=lease)
+        self.assertEqual(7200, left.grantedTTL)
+        self.assertGreater(left.TTL, 3600)
+        self.check_that_it_would_find_a_lost_write(recorder.path)
+
+    def check_that_it_would_find_a_lost_write(self, path):
+        """The value of the last event that a watch showed is made nobody's."""
+        with open(path, encoding="ascii") as file:
+            lines = [json.loads(line) for line in file]
+        events = [event for line in lines for event in line.get("events", []) if event[0] == "put"]
+        events[-1][1][1] = "nobody's"
+        with open(path, "w", encoding="ascii") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+        self.assertNotEqual("", check_file(path))
+
+    def test_kill_9_while_it_defragments(self):
+        node = self.member(certs=True, flags=["--snapshot-count=100"])
+
+        def defragment():
+            try:
+                with Api(node) as api:
+                    while True:
+                        api.Defragment(timeout=30)
+            except grpc.RpcError:
+                pass
+
+        def crash(_):
+            thread = threading.Thread(target=defragment, daemon=True)
+            thread.start()
+            thread.join(0.1)
+            node.kill()
+            node.start()
+            thread.join(30)
+        self.judge([node], crash, 4)

@@ -9,14 +9,14 @@ import shutil
 from lib import Case
 from lib.api import Api
 from lib.faults import SYNC, Faults, Power
-from lib.history import History
+from lib.judged import Judged
 
 CUTS = int(os.environ.get("KETCD_CUTS", "5"))
 SEED = int(os.environ.get("KETCD_SEED", "1"))
 KEEP = os.environ.get("KETCD_KEEP", "")
 
 
-class PowerCut(Case):
+class PowerCut(Judged, Case):
     def test_power_cuts_under_load(self):
         node = self.member(start=False, flags=["--snapshot-count=150", "--max-wals=2",
                                                "--max-snapshots=2"])
@@ -25,7 +25,7 @@ class PowerCut(Case):
         self.power = Power(self.faults)
         self.power.begin()
         node.start()
-        history = History(self, node, seed=SEED)
+        self.said = "none"
 
         def crash(number):
             node.kill()
@@ -34,11 +34,12 @@ class PowerCut(Case):
                 shutil.copytree(self.folder, KEEP, symlinks=True)
             self.said = f"cut {SEED + number}: " + self.power.cut(SEED + number)
             self.power.begin()
+            node.start()
         try:
-            history.loop(CUTS, crash, longest=0.8)
+            self.judge([node], crash, CUTS, seed=SEED)
         except AssertionError as error:
             raise AssertionError(f"after {self.said}: {error}") from error
-        print(f"{CUTS} cuts from seed {SEED}, {history.words()}", end="", flush=True)
+        print(f"{CUTS} cuts from seed {SEED} ... ", end="", flush=True)
 
     def test_the_cut_loses_what_no_sync_covered(self):
         """The test's own test: with syncs that come back without having done anything, writes

@@ -16,13 +16,13 @@ END = prefix_end(PREFIX)
 class Turns(threading.Thread):
     """One client: turn after turn on one member, on another one once that gives no answer."""
 
-    def __init__(self, recorder, members, number, keys, timeout, pause):
+    def __init__(self, recorder, members, number, keys, timeout, pause, filler):
         super().__init__(daemon=True)
         self.recorder, self.members, self.number = recorder, members, number
         self.random = random.Random(number)
         self.keys = [PREFIX + b"k%02d" % i for i in range(keys)]
-        self.timeout, self.pause = timeout, pause
-        self.count, self.leases, self.seen = 0, [], 0
+        self.timeout, self.pause, self.filler = timeout, pause, filler
+        self.count, self.leases, self.short_leases, self.seen = 0, [], [], 0
         self.broken, self.ending = "", threading.Event()
 
     def run(self):
@@ -59,7 +59,7 @@ class Turns(threading.Thread):
 
     def value(self):
         self.count += 1
-        filler = b"x" * (self.random.randrange(200) if self.count % 5 == 0 else 0)
+        filler = b"x" * (self.random.randrange(self.filler) if self.count % 2 == 0 else 0)
         return b"%d.%d %s" % (self.number, self.count, filler)
 
     def lease(self):
@@ -109,8 +109,10 @@ class Turns(threading.Thread):
                        success=then, failure=[op_delete(first), op_put(second, self.value())])
 
     def grant(self, api):
-        answer = api.LeaseGrant(TTL=self.random.choice([2, 5, 60]))
+        ttl = self.random.choice([2, 5, 60])
+        answer = api.LeaseGrant(TTL=ttl)
         self.leases = self.leases[-5:] + [answer.ID]
+        self.short_leases += [answer.ID] if ttl < 60 else []
         return answer
 
     def renew(self, api):
@@ -129,9 +131,10 @@ class Turns(threading.Thread):
 class Load:
     """with Load(recorder, members) as load: faults."""
 
-    def __init__(self, recorder, members, clients=4, keys=10, timeout=2, pause=0.02, seed=0):
+    def __init__(self, recorder, members, clients=4, keys=10, timeout=2, pause=0.02, seed=0,
+                 filler=2000):
         self.recorder = recorder
-        self.turns = [Turns(recorder, members, seed * 100 + i, keys, timeout, pause)
+        self.turns = [Turns(recorder, members, seed * 100 + i, keys, timeout, pause, filler)
                       for i in range(clients)]
 
     def __enter__(self):
@@ -148,10 +151,14 @@ class Load:
         for turns in self.turns:
             turns.join(seconds)
 
+    def short_leases(self):
+        """Those that soon end unless they are renewed."""
+        return [lease for turns in self.turns for lease in turns.short_leases]
+
     def broken(self):
         return [turns.broken for turns in self.turns if turns.broken]
 
-    def wait_answers(self, count, seconds=60):
+    def wait_answers(self, count, seconds=180):
         """Until so many more calls were answered."""
         wanted, deadline = self.recorder.answered + count, time.monotonic() + seconds
         while self.recorder.answered < wanted:
