@@ -90,7 +90,6 @@ void *sync_main(void *arg);
 /* A compaction was begun by apply: get to work. */
 void back_compact(struct server *server);
 void sync_wake(void *arg);
-
 void server_metrics_init(struct server *server);
 int64_t server_request_ms(const struct server *server);
 bool server_is_only_voter(const struct raft_conf_state *conf, uint64_t id);
