@@ -205,6 +205,7 @@ static void touch(const char *name)
     char *file_name = in_folder(name);
     FILE *file = fopen(file_name, "we");
     assert_non_null(file);
+    assert_int_equal(fchmod(fileno(file), 0600), 0);
     fputs("old\n", file);
     fclose(file);
     free(file_name);
