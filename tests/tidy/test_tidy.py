@@ -4,6 +4,7 @@ import os
 import tempfile
 import unittest
 
+import lessons
 import tidy
 
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
@@ -115,6 +116,35 @@ class Rules(unittest.TestCase):
     def test_a_room_without_readme(self):
         os.unlink(os.path.join(self.folder.name, "daemon/low/README.md"))
         self.assert_rule("readme", "daemon/low/README.md")
+
+
+class Lessons(unittest.TestCase):
+    ROW = "| %s | x | `unit/test_a.c` %s | x |"
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        os.makedirs(os.path.join(self.folder.name, "tests/unit"))
+        with open(os.path.join(self.folder.name, "tests/unit/test_a.c"), "w",
+                  encoding="utf-8") as file:
+            file.write("static void test_run(void **state)\n{\n}\n"
+                       "static void test_left_out(void **state)\n{\n}\nT(test_run)\n")
+
+    def found(self, *rows):
+        return list(lessons.offences(self.folder.name, "\n".join(rows)))
+
+    def test_all_is_there(self):
+        self.assertEqual([], self.found(*(self.ROW % (row, "`test_run`") for row in lessons.ROWS)))
+
+    def test_a_row_that_is_gone(self):
+        rows = [self.ROW % (row, "`test_run`") for row in lessons.ROWS[1:]]
+        self.assertEqual([f"no row about {lessons.ROWS[0]}"], self.found(*rows))
+
+    def test_tests_that_are_not(self):
+        for cell, words in (("`test_gone`", "no test_gone in"), ("", "no test"),
+                            ("`test_left_out`", "no test_left_out in"),
+                            ("`unit/gone.c` `test_run`", "no file unit/gone.c")):
+            self.assertTrue(any(words in text for text in self.found(self.ROW % ("x", cell))), cell)
 
 
 if __name__ == "__main__":

@@ -431,6 +431,39 @@ static void test_reads_wait_for_the_first_commit_and_a_quorum(void **state)
     close_peers(&p);
 }
 
+static struct raft_message read_answer(uint64_t term, struct raft_entry *entry)
+{
+    return (struct raft_message){.type = RAFT_MSG_READ_INDEX_RESP,
+        .from = 2,
+        .term = term,
+        .index = 7,
+        .entries = entry,
+        .entries_count = 1};
+}
+
+/* A follower slept while the leader that it had asked was replaced: that one's answer comes too
+ * late to speak for a read that is still asked. */
+static void test_an_earlier_leaders_answer_to_a_read_is_void(void **state)
+{
+    (void)state;
+    struct peers p;
+    struct raft_entry entry = {.type = RAFT_ENTRY_NORMAL, .data = blob_new(SLICE("r"))};
+    open_peers(&p, test_options(1));
+    receive(&p, (struct raft_message){.type = RAFT_MSG_HEARTBEAT, .from = 2, .term = 1});
+    test_step(p.raft, (struct raft_event){.type = RAFT_READ_INDEX, .context = entry.data});
+    turn(&p);
+    assert_non_null(sent(&p, RAFT_MSG_READ_INDEX, 2));
+    receive(&p, read_answer(1, &entry));
+    turn(&p);
+    assert_int_equal(p.update.reads_count, 1);
+    receive(&p, (struct raft_message){.type = RAFT_MSG_HEARTBEAT, .from = 3, .term = 2});
+    receive(&p, read_answer(1, &entry));
+    turn(&p);
+    assert_int_equal(p.update.reads_count, 0);
+    blob_unref(entry.data);
+    close_peers(&p);
+}
+
 static void test_a_lease_answers_reads_at_once(void **state)
 {
     (void)state;
@@ -552,6 +585,7 @@ int run_peers(void)
         cmocka_unit_test(test_one_conf_change_at_a_time),
         cmocka_unit_test(test_proposals_go_to_the_leader),
         cmocka_unit_test(test_reads_wait_for_the_first_commit_and_a_quorum),
+        cmocka_unit_test(test_an_earlier_leaders_answer_to_a_read_is_void),
         cmocka_unit_test(test_a_lease_answers_reads_at_once),
         cmocka_unit_test(test_a_removed_leader_steps_down_when_asked_to),
         cmocka_unit_test(test_applied_waits_for_the_conf_change),
