@@ -12,6 +12,7 @@
 #include "http/dial.h"
 #include "http/head.h"
 #include "http/http.h"
+#include "http/slurp.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -57,6 +58,7 @@ struct http_client {
     bool has_ended; /* the other side */
     struct http_call call;
     uint64_t produced;
+    bool has_produced;        /* all chunks */
     int64_t deadline_ms;      /* of the call; INT64_MAX: none */
     int64_t dial_deadline_ms; /* of dialing and the handshake */
     int64_t heard_ms;
@@ -210,9 +212,42 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* Asking. */
 
+enum { CHUNK_HEAD = 10, CHUNK_TAIL = 2 };
+
+/* Room for the chunk's length in front, which is known afterwards. */
+static bool produce_chunk(struct http_client *client, struct evbuffer *output)
+{
+    struct evbuffer_iovec room;
+    struct why why = {""};
+    size_t got = 0;
+    char head[CHUNK_HEAD + 1];
+    check(evbuffer_reserve_space(output, PRODUCE_BYTES + CHUNK_HEAD + CHUNK_TAIL, &room, 1) == 1);
+    uint8_t *at = room.iov_base;
+    struct err err =
+        client->call.produce(client->call.arg, at + CHUNK_HEAD, PRODUCE_BYTES, &got, &why);
+    if (err_is(err)) {
+        fail(client, err, why.text[0] ? why.text : err_text(err));
+        return false;
+    }
+    snprintf(head, sizeof(head), "%08zx\r\n", got);
+    memcpy(at, head, CHUNK_HEAD);
+    memcpy(at + CHUNK_HEAD + got, "\r\n", CHUNK_TAIL);
+    room.iov_len = CHUNK_HEAD + got + CHUNK_TAIL;
+    evbuffer_commit_space(output, &room, 1);
+    client->produced += got;
+    client->has_produced = got == 0;
+    return got > 0;
+}
+
 static void produce(struct http_client *client)
 {
     struct evbuffer *output = bufferevent_get_output(client->bev);
+    if (client->call.is_chunked) {
+        while (!client->has_produced && evbuffer_get_length(output) < OUTPUT_LOW &&
+               produce_chunk(client, output)) {
+        }
+        return;
+    }
     while (client->call.produce && client->produced < client->call.body_bytes &&
            evbuffer_get_length(output) < OUTPUT_LOW) {
         struct evbuffer_iovec room;
@@ -242,7 +277,9 @@ static void send_request(struct http_client *client)
     bufferevent_set_timeouts(client->bev, NULL, call->write_ms ? &write_timeout : NULL);
     evbuffer_add_printf(output, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: ketcd\r\n", call->method,
         call->path, call->target.authority);
-    if (length || strcmp(call->method, "GET") != 0) {
+    if (call->is_chunked) {
+        evbuffer_add_printf(output, "Transfer-Encoding: chunked\r\n");
+    } else if (length || strcmp(call->method, "GET") != 0) {
         evbuffer_add_printf(output, "Content-Length: %llu\r\n", (unsigned long long)length);
     }
     evbuffer_add_printf(output, "%s\r\n", call->fields ? call->fields : "");
@@ -263,7 +300,9 @@ static bool has_no_body(int status)
 /* The body is whole. */
 static void complete(struct http_client *client)
 {
-    bool is_whole_request = !client->call.produce || client->produced == client->call.body_bytes;
+    bool is_whole_request =
+        !client->call.produce || client->has_produced ||
+        (!client->call.is_chunked && client->produced == client->call.body_bytes);
     bool stays = client->head.is_keep_alive && !client->is_until_close && !client->has_ended &&
                  is_whole_request && evbuffer_get_length(bufferevent_get_input(client->bev)) == 0;
     bool is_streamed = client->is_streamed;
@@ -377,7 +416,7 @@ static void advance(struct http_client *client)
 static void on_read(struct bufferevent *bev, void *arg)
 {
     struct http_client *client = arg;
-    (void)bev;
+    slurp(bev, INPUT_MAX);
     client->heard_ms = clock_mono_ms();
     if (client->state == CLIENT_HEAD || client->state == CLIENT_BODY) {
         advance(client);
@@ -553,6 +592,7 @@ static void dial_now(struct http_client *client)
     client->state = CLIENT_DIALING;
     client->dial_deadline_ms = clock_mono_ms() + client->dialing.dial_ms;
     client->produced = 0;
+    client->has_produced = false;
     arm(client);
     client->dial = dial_start(client->base, target, &client->dialing, on_dialed, client);
 }
@@ -570,6 +610,7 @@ void http_client_call(struct http_client *client, const struct http_call *call)
     client->call = *call;
     client->has_call = true;
     client->produced = 0;
+    client->has_produced = false;
     client->deadline_ms = call->timeout_ms ? clock_mono_ms() + call->timeout_ms : INT64_MAX;
     client->status = 0;
     if (leads_to(client, &call->target) && !call->produce) {

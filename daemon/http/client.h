@@ -60,6 +60,7 @@ struct http_call {
      * error breaks the call off. */
     struct err (*produce)(void *arg, void *out, size_t size, size_t *out_got, struct why *why);
     uint64_t body_bytes;
+    bool is_chunked;    /* nobody knows how much it will be: *out_got 0 ends it */
     size_t answer_max;  /* bytes of an answer that is gathered */
     int64_t timeout_ms; /* for all of it; 0: none */
     int64_t idle_ms;    /* without a byte of the answer; 0: none */

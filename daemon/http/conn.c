@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/conn.h"
 #include "http/request.h"
+#include "http/slurp.h"
 #include "http/vouch.h"
 
 #include "base/tls.h"
@@ -241,9 +242,9 @@ static bool feed_body(struct conn *conn, struct evbuffer *input)
         return false;
     }
     say_continue(conn);
-    size_t len = evbuffer_get_length(input);
-    size_t taken = request_feed(
-        request, slice_of(len ? evbuffer_pullup(input, -1) : (const uint8_t *)"", len));
+    size_t len = evbuffer_get_contiguous_space(input);
+    size_t taken = request_feed(request,
+        slice_of(len ? evbuffer_pullup(input, (ev_ssize_t)len) : (const uint8_t *)"", len));
     evbuffer_drain(input, taken);
     if (request->mode == BODY_GATHERED && !request->is_told) {
         set_deadline(conn, conn->server->options.body_ms);
@@ -282,7 +283,7 @@ static void advance(struct conn *conn)
 
 static void on_read(struct bufferevent *bev, void *arg)
 {
-    (void)bev;
+    slurp(bev, INPUT_MAX);
     advance(arg);
 }
 

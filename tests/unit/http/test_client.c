@@ -312,6 +312,37 @@ static void test_connections_come_from_the_address_that_was_given(void **state)
     assert_non_null(strstr(got.why, "bind 192.0.2.1: Cannot assign requested address"));
 }
 
+static struct err produce_some(void *arg, void *out, size_t size, size_t *out_got, struct why *why)
+{
+    (void)arg;
+    (void)why;
+    size_t step = produced % 3 ? size : 1000;
+    size_t left = BIG - produced;
+    *out_got = step < left ? step : left;
+    memset(out, 'x', *out_got);
+    produced += *out_got;
+    return OK;
+}
+
+/* Chunks, as nobody knows how much there will be; what breaks off has no end. */
+static void test_a_body_of_unknown_length_is_produced(void **state)
+{
+    struct http_call call = call_of("POST", "/take");
+    (void)state;
+    produced = 0;
+    call.produce = produce_some;
+    call.is_chunked = true;
+    run(&call);
+    assert_int_equal(got.status, 200);
+    assert_string_equal(got.body, "taken");
+    assert_int_equal(atomic_load(&body_bytes), BIG);
+    produced = SIZE_MAX;
+    call.produce = produce;
+    run(&call);
+    assert_int_equal(got.err.code, ERR_IO);
+    assert_string_equal(got.why, "the disk is gone");
+}
+
 static void test_too_big_an_answer_is_refused(void **state)
 {
     struct http_call call = call_of("GET", "/x");
@@ -432,6 +463,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_big_body_is_produced, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_connections_come_from_the_address_that_was_given, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_body_of_unknown_length_is_produced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_big_an_answer_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_name_is_looked_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_listening_is_told, setup, teardown),
