@@ -11,7 +11,7 @@
 
 #define BULK_PREFIX "bulk-"
 
-enum { FILE_BYTES = 64 * 1024 * 1024 };
+enum { FILE_BYTES = 64 * 1024 * 1024, PACKING_WORTH = 8 };
 
 struct backend_bulk {
     char *prefix;
@@ -19,6 +19,7 @@ struct backend_bulk {
     rocksdb_envoptions_t *env;
     rocksdb_sstfilewriter_t *writer;
     bool is_open;
+    bool is_packed;
     uint64_t bytes; /* in the file at hand */
     char **paths;
     size_t count;
@@ -46,6 +47,7 @@ struct backend_bulk *backend_bulk_new(const char *path_prefix)
     rocksdb_options_set_block_based_table_factory(bulk->options, table);
     rocksdb_block_based_options_destroy(table);
     rocksdb_options_set_compression(bulk->options, rocksdb_lz4_compression);
+    bulk->is_packed = true;
     bulk->env = rocksdb_envoptions_create();
     bulk->writer = rocksdb_sstfilewriter_create(bulk->env, bulk->options);
     return bulk;
@@ -86,6 +88,19 @@ static struct err begin_file(struct backend_bulk *bulk, struct why *why)
     return bulk_err(bulk, text, why);
 }
 
+/* Values that do not pack are not worth the try: it costs more than all else. */
+static void choose_packing(struct backend_bulk *bulk)
+{
+    uint64_t bytes = 0;
+    rocksdb_sstfilewriter_file_size(bulk->writer, &bytes);
+    if (bulk->is_packed && bytes > bulk->bytes - bulk->bytes / PACKING_WORTH) {
+        bulk->is_packed = false;
+        rocksdb_options_set_compression(bulk->options, rocksdb_no_compression);
+        rocksdb_sstfilewriter_destroy(bulk->writer);
+        bulk->writer = rocksdb_sstfilewriter_create(bulk->env, bulk->options);
+    }
+}
+
 /* Synced by RocksDB. */
 static struct err end_file(struct backend_bulk *bulk, struct why *why)
 {
@@ -93,8 +108,10 @@ static struct err end_file(struct backend_bulk *bulk, struct why *why)
     if (bulk->is_open) {
         rocksdb_sstfilewriter_finish(bulk->writer, &text);
         bulk->is_open = false;
+        TRY(bulk_err(bulk, text, why));
+        choose_packing(bulk);
     }
-    return bulk_err(bulk, text, why);
+    return OK;
 }
 
 struct err backend_bulk_put(

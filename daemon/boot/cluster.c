@@ -136,10 +136,11 @@ static void receive_snapshot(
     server_receive_snapshot(server_of(arg), message, snapshot_taken, call);
 }
 
-static struct err snapshot_open(
-    void *arg, struct raft_message *message, struct snap_export **out, struct why *why)
+static struct err snapshot_open(void *arg, struct raft_message *message, bool as_rows,
+    struct snap_export **out, struct why *why)
 {
-    return storage_snapshot_message(((struct cluster *)arg)->answers.storage, message, out, why);
+    struct storage *storage = ((struct cluster *)arg)->answers.storage;
+    return storage_snapshot_message(storage, message, as_rows, out, why);
 }
 
 static bool is_removed(void *arg, uint64_t id)
@@ -210,6 +211,7 @@ void cluster_open(
         .peer_urls_count = config->advertise_peer.count,
         .disk = storage->disk,
         .snap_dir = storage->snap_dir,
+        .rows_format = storage_format,
         .dialing = cluster->dialing,
         .read_ms = config->raft_read_timeout_ns / 1000000,
         .write_ms = config->raft_write_timeout_ns / 1000000,

@@ -57,10 +57,50 @@ static struct err clear(
     return err;
 }
 
-static struct err fill(struct storage *storage, const struct raft_snapshot_meta *meta,
-    struct slice v2, struct mvcc_import **out_rows, struct why *why)
+static struct err read_index(
+    struct storage *storage, const char *name, uint64_t *out, struct why *why)
 {
-    char *path = database_path(storage, meta->index);
+    struct blob *row = NULL;
+    TRY(backend_get(storage->backend, NULL, slice_str(name), &row, why));
+    if (row && row->len >= 8) {
+        *out = get_be64(row->data);
+    }
+    blob_unref(row);
+    return OK;
+}
+
+/* All rows but those of this member alone come in one step. So a store whose index is the
+ * snapshot's has them, though a crash may have come before the mark went. */
+static struct err take_rows(struct storage *storage, const struct raft_snapshot_meta *meta,
+    const struct snap_list *list, struct why *why)
+{
+    uint64_t applied = 0;
+    struct backend_batch *batch = backend_batch_new();
+    struct err err = read_index(storage, "mconsistent_index", &applied, why);
+    if (!err_is(err) && applied != meta->index) {
+        err = clear(storage->backend, meta, why);
+        err =
+            err_is(err) ? err : backend_take_files(storage->backend, list->paths, list->count, why);
+    }
+    backend_batch_delete(batch, SLICE("minstalling"));
+    err = err_is(err) ? err : backend_write(storage->backend, batch, why);
+    backend_batch_free(batch);
+    return err_is(err) ? err : backend_flush(storage->backend, why);
+}
+
+static struct err fill_rows(
+    struct storage *storage, const struct raft_snapshot_meta *meta, struct why *why)
+{
+    struct snap_list list;
+    TRY(snap_list_read(storage->disk, storage->snap_dir, meta->index, &list, why));
+    struct err err = take_rows(storage, meta, &list, why);
+    snap_list_fini(&list);
+    return err;
+}
+
+static struct err fill_database(struct storage *storage, const struct raft_snapshot_meta *meta,
+    struct slice v2, const char *path, struct mvcc_import **out_rows, struct why *why)
+{
     struct taking taking = {.path = path,
         .backend = storage->backend,
         .index = meta->index,
@@ -72,6 +112,17 @@ static struct err fill(struct storage *storage, const struct raft_snapshot_meta 
         err = err_is(err) ? err : take_database(&taking, out_rows, why);
         snap_import_close(taking.import);
     }
+    return err;
+}
+
+/* *out_rows stays NULL where the store's own rows came. */
+static struct err fill(struct storage *storage, const struct raft_snapshot_meta *meta,
+    struct slice v2, struct mvcc_import **out_rows, struct why *why)
+{
+    char *path = database_path(storage, meta->index);
+    struct err err = snap_is_list(storage->disk, path)
+                         ? fill_rows(storage, meta, why)
+                         : fill_database(storage, meta, v2, path, out_rows, why);
     if (!err_is(err)) {
         err = disk_remove(storage->disk, path, why);
     }
@@ -86,7 +137,8 @@ struct err storage_install_snapshot(
     struct mvcc_import *rows = NULL;
     struct err err = fill(storage, meta, v2, &rows, why);
     if (!err_is(err)) {
-        err = mvcc_reload_imported(storage->mvcc, rows, why);
+        err =
+            rows ? mvcc_reload_imported(storage->mvcc, rows, why) : mvcc_reload(storage->mvcc, why);
     }
     mvcc_import_free(rows);
     TRY(err);
@@ -96,18 +148,6 @@ struct err storage_install_snapshot(
     auth_tokens_forget(storage->tokens, NULL);
     TRY(apply_reload(storage->apply, why));
     watch_reload(storage->hub);
-    return OK;
-}
-
-static struct err read_index(
-    struct storage *storage, const char *name, uint64_t *out, struct why *why)
-{
-    struct blob *row = NULL;
-    TRY(backend_get(storage->backend, NULL, slice_str(name), &row, why));
-    if (row && row->len >= 8) {
-        *out = get_be64(row->data);
-    }
-    blob_unref(row);
     return OK;
 }
 

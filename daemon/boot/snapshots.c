@@ -209,13 +209,26 @@ struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why
     return err;
 }
 
-struct err storage_snapshot_message(
-    void *arg, struct raft_message *message, struct snap_export **out, struct why *why)
+/* Nothing is made: the view itself is sent. */
+static void export_rows(struct exporting *e)
 {
-    struct exporting e = {.storage = arg, .arena = arena_new(0), .scheduled = -1, .finished = -1};
+    server_between_applies(e->storage->server, capture, e);
+    e->export = snap_export_rows(e->storage->backend, e->view);
+}
+
+struct err storage_snapshot_message(struct storage *storage, struct raft_message *message,
+    bool as_rows, struct snap_export **out, struct why *why)
+{
+    struct exporting e = {
+        .storage = storage, .arena = arena_new(0), .scheduled = -1, .finished = -1};
     struct buf json;
+    struct err err = OK;
     buf_init(&json, SNAP_FILE_MAX);
-    struct err err = export(&e, why);
+    if (as_rows) {
+        export_rows(&e);
+    } else {
+        err = export(&e, why);
+    }
     if (!err_is(err)) {
         snap_v2_json(&e.cluster, &json);
         struct blob *data = blob_new(buf_slice(&json));

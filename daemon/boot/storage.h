@@ -75,8 +75,8 @@ struct err storage_keep_snapshot(
     void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
 /* For the transport: what a MsgSnap stands for. Replaces the message's snapshot by one that says
  * where the export stands, with the v2 store as its data. Any thread but server's own. */
-struct err storage_snapshot_message(
-    void *arg, struct raft_message *message, struct snap_export **out, struct why *why);
+struct err storage_snapshot_message(struct storage *storage, struct raft_message *message,
+    bool as_rows, struct snap_export **out, struct why *why);
 
 /* install.c. For server: the store becomes what the received database says, and all that was read
  * from it is read again. */

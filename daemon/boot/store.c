@@ -90,6 +90,7 @@ struct err storage_store(
         &(struct backend_options){.path = storage->store_dir}, &storage->backend, why));
     TRY(check_format(storage, why));
     TRY(storage_finish_install(storage, why));
+    TRY(snap_sweep(storage->disk, storage->snap_dir, why));
     struct mvcc_options mvcc = {.backend = storage->backend,
         .value_cache_bytes = value_cache_bytes(config),
         .hash_keys_max = config->gates.compact_hash_check ? SIZE_MAX : HASH_KEYS_MAX};

@@ -18,6 +18,11 @@
 
 struct event_base;
 
+/* On all that is dialed: the format of the rows that this member keeps. On a snapshot's post: the
+ * body is such rows. */
+#define PEER_ROWS_HEADER "X-Ketcd-Rows"
+#define PEER_ROWS_BODY "X-Ketcd-Rows-Body"
+
 /* Member ids, and since when each is reachable; read by any thread. */
 enum { SLOTS = 2 * RAFT_MEMBERS_MAX };
 
@@ -56,6 +61,7 @@ struct remote {
     size_t picked; /* of them */
     struct slot *slot;
     bool is_active;
+    bool takes_rows; /* as it said when it last dialed a stream */
     struct remote_metrics metrics;
     struct writer writers[2]; /* by enum frame_kind */
     struct reader readers[2];
@@ -75,6 +81,8 @@ void remote_free(struct remote *remote);
 void remote_send(struct remote *remote, struct raft_message *message);
 void remote_flush(struct remote *remote);
 
+/* Whether the request says that its rows are of this member's format. */
+bool peer_has_our_rows(const struct peer *peer, struct http_request *request, const char *field);
 /* Where to call it now; lent until its URLs change. */
 struct http_target remote_target(const struct remote *remote);
 /* The URL that target was made of did not work: the next one. */

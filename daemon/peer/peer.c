@@ -28,9 +28,11 @@ static char *make_fields(const struct peer *peer)
         buf_printf(&urls, "%s%s", i ? "," : "", options->peer_urls[i]);
     }
     char *fields = mem_printf("X-Etcd-Cluster-Id: %s\r\nX-Min-Cluster-Version: %s\r\n"
-                              "X-Peerurls: %s\r\nX-Server-From: %s\r\nX-Server-Version: %s\r\n",
+                              "X-Peerurls: %s\r\nX-Server-From: %s\r\nX-Server-Version: %s\r\n"
+                              "%s%s%s",
         peer->cluster_text, VERSION_MIN_CLUSTER, buf_text(&urls), peer->self_text,
-        KETCD_ETCD_VERSION);
+        KETCD_ETCD_VERSION, options->rows_format ? PEER_ROWS_HEADER ": " : "",
+        options->rows_format ? options->rows_format : "", options->rows_format ? "\r\n" : "");
     buf_fini(&urls);
     return fields;
 }
@@ -92,6 +94,12 @@ void peer_free(struct peer *peer)
     http_server_free(peer->http);
     free(peer->fields);
     free(peer);
+}
+
+bool peer_has_our_rows(const struct peer *peer, struct http_request *request, const char *field)
+{
+    const char *ours = peer->options.rows_format;
+    return ours && slice_eq(http_header(request, field), slice_str(ours));
 }
 
 struct http_server *peer_http(struct peer *peer)

@@ -45,6 +45,8 @@ struct peer_options {
     size_t peer_urls_count;
     struct disk *disk;
     const char *snap_dir;        /* member/snap: received databases go there */
+    const char *rows_format;     /* what the store's rows mean: members that say the same send each
+                                    other rows instead of databases; NULL: never */
     struct http_dialing dialing; /* dial_ms 0: 2 s. etcd: 1 s + election timeout. Any thread */
     int64_t read_ms;             /* between two pieces of what comes; 0: 5 s */
     int64_t write_ms;            /* without the other side taking anything; 0: 5 s */
@@ -59,11 +61,11 @@ struct peer_options {
      * message's contents; then peer_snapshot_taken, from any thread. A thread of its own. */
     void (*receive_snapshot)(
         void *arg, struct raft_message *message, const char *path, struct peer_call *call);
-    /* Makes what a MsgSnap stands for: a finished export, and message->snapshot replaced by one
-     * with the v2 store in its data and the export's index, term and members. A thread of its own;
-     * may block. */
-    struct err (*snapshot_open)(
-        void *arg, struct raft_message *message, struct snap_export **out, struct why *why);
+    /* Makes what a MsgSnap stands for: a finished export, or the store's rows, and
+     * message->snapshot replaced by one with the v2 store in its data and the export's index, term
+     * and members. A thread of its own; may block. */
+    struct err (*snapshot_open)(void *arg, struct raft_message *message, bool as_rows,
+        struct snap_export **out, struct why *why);
     bool (*is_removed)(void *arg, uint64_t id);
     /* Others say this member was removed from the cluster. At most once. */
     void (*on_self_removed)(void *arg);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  *   peer thread: message -> database, piece by piece into the box -> its end, or it broke off
- *   its own:     pieces to member/snap/tmp*, synced, named %016x.snap.db, the folder synced; then
- *                the owner is asked, and its answer is the request's
+ *   its own:     pieces to member/snap/tmp*, synced, named %016x.snap.db, the folder synced; or,
+ *                where rows come, to the files that snap makes of them; then the owner is asked,
+ *                and its answer is the request's
  *
  * Who answers the request gives the last turn to the peer thread, which frees.
  */
@@ -42,6 +43,8 @@ struct snapreceive {
     struct http_task end;
     struct peer_call call;
     struct peer *peer;
+    bool as_rows;
+    struct snap_refill *refill; /* of rows */
     struct frame_reader reader;
     struct raft_message message;
     bool has_message;
@@ -110,6 +113,15 @@ static void refuse(struct snapreceive *receive, int status, const char *text)
 
 /* The thread. */
 
+static struct err write_piece(
+    struct snapreceive *receive, struct disk_file *file, struct slice bytes, struct why *why)
+{
+    uint64_t at = receive->bytes;
+    receive->bytes += bytes.len;
+    return receive->refill ? snap_refill_take(receive->refill, bytes, why)
+                           : disk_write(file, at, bytes, why);
+}
+
 static struct err write_pieces(struct snapreceive *receive, struct disk_file *file, struct why *why)
 {
     for (;;) {
@@ -123,8 +135,7 @@ static struct err write_pieces(struct snapreceive *receive, struct disk_file *fi
             if (piece->kind == PIECE_BROKEN) {
                 err = why_set(why, ERR(TORN), "unexpected EOF");
             } else if (piece->kind == PIECE_BYTES && !err_is(err)) {
-                err = disk_write(file, receive->bytes, slice_of(piece->data, piece->len), why);
-                receive->bytes += piece->len;
+                err = write_piece(receive, file, slice_of(piece->data, piece->len), why);
             }
             is_over = is_over || piece->kind != PIECE_BYTES;
             atomic_fetch_sub(&receive->waiting, piece->len);
@@ -157,7 +168,20 @@ static struct err save_file(struct snapreceive *receive, struct why *why)
     return err;
 }
 
-static struct err save(struct snapreceive *receive, struct why *why)
+static struct err save_rows(struct snapreceive *receive, struct why *why)
+{
+    const struct peer_options *options = &receive->peer->options;
+    receive->refill =
+        snap_refill_new(options->disk, options->snap_dir, receive->message.snapshot->meta.index);
+    struct err err = write_pieces(receive, NULL, why);
+    if (!err_is(err)) {
+        err = snap_refill_end(receive->refill, why);
+    }
+    snap_refill_free(receive->refill, err_is(err));
+    return err;
+}
+
+static struct err save_database(struct snapreceive *receive, struct why *why)
 {
     struct disk *disk = receive->peer->options.disk;
     struct err err = save_file(receive, why);
@@ -192,7 +216,7 @@ static void *run(void *arg)
     struct peer *peer = receive->peer;
     struct why why = {""};
     prctl(PR_SET_NAME, "peer/snaprecv");
-    struct err err = save(receive, &why);
+    struct err err = receive->as_rows ? save_rows(receive, &why) : save_database(receive, &why);
     if (err_is(err)) {
         struct why text;
         why_set(&text, err, "failed to save KV snapshot (%s)", why.text);
@@ -286,8 +310,34 @@ static void give_up(struct snapreceive *receive, int status, const char *text)
     refuse(receive, status, text);
 }
 
+/* The database, and the store that will be made of it. */
+static bool fits(const struct snapreceive *receive, struct why *why)
+{
+    const struct peer_options *options = &receive->peer->options;
+    struct slice field = http_header(receive->call.request, "Content-Length");
+    uint64_t free_bytes = 0;
+    char text[24] = "";
+    if (receive->as_rows || field.len == 0 || field.len >= sizeof(text)) {
+        return true;
+    }
+    memcpy(text, field.data, field.len);
+    uint64_t bytes = strtoull(text, NULL, 10);
+    if (err_is(disk_free_bytes(options->disk, options->snap_dir, &free_bytes, NULL)) ||
+        bytes <= free_bytes / 2) {
+        return true;
+    }
+    why_set(why, ERR(NO_DISK),
+        "failed to save KV snapshot (%s: no space for %llu bytes twice, %llu are free)",
+        options->snap_dir, (unsigned long long)bytes, (unsigned long long)free_bytes);
+    LOG_WARN("failed to save incoming database snapshot",
+        LOG_STR("local-member-id", receive->peer->self_text),
+        LOG_STR("remote-snapshot-sender-id", receive->from_text), LOG_ERR(why->text));
+    return false;
+}
+
 static void begin_database(struct snapreceive *receive)
 {
+    struct why why = {""};
     struct raft_message *message = &receive->message;
     snprintf(
         receive->from_text, sizeof(receive->from_text), "%llx", (unsigned long long)message->from);
@@ -300,6 +350,8 @@ static void begin_database(struct snapreceive *receive)
         give_up(receive, 403, "cannot process message from removed member");
     } else if (result != RECEIVE_OK) {
         give_up(receive, 412, "cannot process message to mismatch member");
+    } else if (!fits(receive, &why)) {
+        give_up(receive, 500, why.text);
     } else if (!begin_file(receive)) {
         give_up(receive, 500, "failed to save KV snapshot (no thread)");
     } else {
@@ -397,6 +449,7 @@ void snapreceive_serve(struct peer *peer, struct http_request *request)
     receive->end.run = run_end;
     receive->peer = peer;
     receive->call = (struct peer_call){.peer = peer, .request = request};
+    receive->as_rows = peer_has_our_rows(peer, request, PEER_ROWS_BODY);
     receive->start_ns = clock_mono_ns();
     receive->idle = evtimer_new(peer->base, on_idle, receive);
     check(receive->idle);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The post's body: u64 big-endian length, raftpb.Message (MsgSnap), then the database's bytes as
- * they are. Constant memory: what is read is what the other side takes.
+ * they are; for a member that keeps its store as this one does, the store's rows instead (chunked,
+ * as nobody knows their length). Constant memory: what is read is what the other side takes.
  */
 #include "peer/snapsend.h"
 
@@ -35,7 +36,8 @@ struct snapsend {
     struct http_client *client;
     char *fields;
     int64_t start_ns;
-    uint64_t bytes;
+    uint64_t bytes; /* of rows: as many as were sent so far */
+    bool as_rows;
     bool is_removed; /* the answer says this member was */
     bool is_ok;
     struct why why;
@@ -90,7 +92,9 @@ static struct err produce(void *arg, void *out, size_t size, size_t *out_got, st
     struct snapsend *send = arg;
     size_t left = send->envelope.len - send->envelope_sent;
     if (left == 0) {
-        return snap_export_read(send->export, out, size, out_got, why);
+        TRY(snap_export_read(send->export, out, size, out_got, why));
+        send->bytes += send->as_rows ? *out_got : 0;
+        return OK;
     }
     size_t len = left < size ? left : size;
     memcpy(out, send->envelope.data + send->envelope_sent, len);
@@ -140,6 +144,7 @@ static void post(struct snapsend *send)
         .fields = send->fields,
         .produce = produce,
         .body_bytes = send->bytes,
+        .is_chunked = send->as_rows,
         .answer_max = ANSWER_MAX,
         .idle_ms = IDLE_MS,
         .write_ms = WRITE_MS,
@@ -160,7 +165,7 @@ static void add_envelope(struct snapsend *send)
     frame_writer_init(&writer, FRAME_MESSAGE);
     buf_init(&send->envelope, SIZE_MAX);
     frame_add(&writer, &send->message, &send->envelope);
-    send->bytes = send->envelope.len + snap_export_bytes(send->export);
+    send->bytes = send->envelope.len + (send->as_rows ? 0 : snap_export_bytes(send->export));
 }
 
 static void log_start(const struct snapsend *send)
@@ -196,8 +201,8 @@ static void *run(void *arg)
     struct metric *inflights = metrics_of(peer->metrics.snapshot_send_inflights, send->id_text);
     prctl(PR_SET_NAME, "peer/snapsend");
     metric_add(inflights, 1);
-    struct err err =
-        peer->options.snapshot_open(peer->options.arg, &send->message, &send->export, &send->why);
+    struct err err = peer->options.snapshot_open(
+        peer->options.arg, &send->message, send->as_rows, &send->export, &send->why);
     if (err_is(err) && !send->why.text[0]) {
         why_set(&send->why, err, "%s", err_text(err));
     }
@@ -211,6 +216,13 @@ static void *run(void *arg)
     http_run(peer->http, &send->task);
     thread_end(peer);
     return NULL;
+}
+
+static char *make_fields(const struct peer *peer, bool as_rows)
+{
+    const char *format = peer->options.rows_format;
+    return mem_printf("Content-Type: application/octet-stream\r\n%s%s%s%s", peer->fields,
+        as_rows ? PEER_ROWS_BODY ": " : "", as_rows ? format : "", as_rows ? "\r\n" : "");
 }
 
 void snapsend_start(struct remote *remote, struct raft_message *message)
@@ -228,7 +240,8 @@ void snapsend_start(struct remote *remote, struct raft_message *message)
     send->target = remote_url_target(send->arena, &url);
     send->message = *message;
     *message = (struct raft_message){0};
-    send->fields = mem_printf("Content-Type: application/octet-stream\r\n%s", peer->fields);
+    send->as_rows = remote->takes_rows;
+    send->fields = make_fields(peer, send->as_rows);
     send->start_ns = clock_mono_ns();
     bool has_room = atomic_fetch_add(&peer->sending, 1) < SENDING_MAX && remote->is_member;
     if (!has_room || !thread_start(peer, run, send)) {

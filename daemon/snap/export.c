@@ -2,6 +2,7 @@
  * Rows into a bbolt file. Small buckets are collected and sorted, keys stream through. The file has
  * no name, so nothing is left behind whatever happens. */
 #include "bolt/bolt.h"
+#include "snap/dump.h"
 #include "snap/inner.h"
 
 #include <openssl/evp.h>
@@ -31,6 +32,7 @@ struct snap_export {
     uint64_t bytes;
     uint64_t offset; /* read so far */
     EVP_MD_CTX *sha;
+    struct dump *dump; /* then only this */
 };
 
 struct snap_export *snap_export_to(struct disk_file *file)
@@ -65,6 +67,13 @@ struct err snap_export_open(
     return e;
 }
 
+struct snap_export *snap_export_rows(struct backend *backend, struct backend_snapshot *view)
+{
+    struct snap_export *export = mem_new(sizeof(*export));
+    export->dump = dump_new(backend, view);
+    return export;
+}
+
 static void rows_fini(struct rows *rows)
 {
     for (size_t i = 0; i < rows->count; i++) {
@@ -85,6 +94,7 @@ void snap_export_close(struct snap_export *export)
     bolt_writer_free(export->writer);
     buf_fini(&export->kv);
     EVP_MD_CTX_free(export->sha);
+    dump_free(export->dump);
     if (export->owns_file) {
         disk_close(export->file);
     }
@@ -167,6 +177,9 @@ struct err snap_export_read(
 {
     size_t got;
     uint64_t left = export->bytes - export->offset;
+    if (export->dump) {
+        return dump_read(export->dump, out, size, out_got, why);
+    }
     TRY(disk_read(export->file, export->offset, out, size < left ? size : (size_t)left, &got, why));
     if (!got && left) {
         return why_set(why, ERR(TORN), "the exported database is shorter than it was written");

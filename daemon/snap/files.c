@@ -212,15 +212,13 @@ void snap_file_fini(struct snap_file *file)
     *file = (struct snap_file){0};
 }
 
-/* <index>.snap.db: a database that a peer sent. */
+/* <index>.snap.db: a database that a peer sent, or the list of the files <index>.rows.* */
 static bool is_old_database(const char *name, uint64_t index)
 {
     char *end;
-    if (!has_suffix(name, ".snap.db")) {
-        return false;
-    }
     unsigned long long of = strtoull(name, &end, 16);
-    return strcmp(end, ".snap.db") == 0 && of < index;
+    bool is_received = strcmp(end, ".snap.db") == 0 || strncmp(end, ".rows.", 6) == 0;
+    return end != name && is_received && of < index;
 }
 
 static struct err remove_in(struct disk *disk, const char *dir, const char *name, struct why *why)
@@ -248,6 +246,30 @@ struct err snap_purge(
             snaps--;
         } else if (is_old_database(name, index)) {
             e = remove_in(disk, dir, name, why);
+        }
+    }
+    disk_names_fini(&names);
+    return e;
+}
+
+static bool is_left(const char *name, bool is_etcds)
+{
+    bool is_temporary = strncmp(name, "tmp", 3) == 0 || has_suffix(name, ".snap.db.tmp");
+    return is_temporary || strstr(name, ".rows.") || (has_suffix(name, ".snap.db") && !is_etcds);
+}
+
+struct err snap_sweep(struct disk *disk, const char *dir, struct why *why)
+{
+    struct disk_names names;
+    struct err e = OK;
+    bool is_etcds = false;
+    TRY(disk_list(disk, dir, &names, why));
+    for (size_t i = 0; i < names.count; i++) {
+        is_etcds |= strcmp(names.names[i], "db") == 0 || strcmp(names.names[i], "db.etcd") == 0;
+    }
+    for (size_t i = 0; i < names.count && !err_is(e); i++) {
+        if (is_left(names.names[i], is_etcds)) {
+            e = remove_in(disk, dir, names.names[i], why);
         }
     }
     disk_names_fini(&names);

@@ -9,6 +9,7 @@
 #ifndef SNAP_SNAP_H
 #define SNAP_SNAP_H
 
+#include "backend/backend.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -76,6 +77,9 @@ void snap_file_fini(struct snap_file *file);
  * below index. */
 MUST struct err snap_purge(
     struct disk *disk, const char *dir, size_t files_max, uint64_t index, struct why *why);
+/* At start, when no received database is needed any more: removes them, and what a crash left of
+ * others. A folder that was etcd's keeps what etcd received. */
+MUST struct err snap_sweep(struct disk *disk, const char *dir, struct why *why);
 
 /* raftpb.Snapshot, alone (in a peer's message) and framed with its checksum (in a file). Errors:
  * BAD_FORMAT, BAD_CRC. */
@@ -153,6 +157,33 @@ uint64_t snap_export_bytes(const struct snap_export *export);
 MUST struct err snap_export_read(
     struct snap_export *export, void *out, size_t size, size_t *out_got, struct why *why);
 void snap_export_sha256(struct snap_export *export, uint8_t out[SNAP_SHA_BYTES]);
+
+/* The same rows for a member that keeps them as this one: no database is made, they stream as they
+ * are, and only snap_export_read is for it; *out_got 0 is its end. Takes over the view. */
+struct snap_export *snap_export_rows(struct backend *backend, struct backend_snapshot *view);
+
+/* What takes such rows in: files in dir that the store can take as they are, and a list of them,
+ * dir/<index as 16 hex digits>.snap.db. */
+struct snap_refill;
+struct snap_refill *snap_refill_new(struct disk *disk, const char *dir, uint64_t index);
+/* The next bytes, cut anywhere. Errors: BAD_FORMAT, BAD_CRC, TOO_BIG, IO, NO_DISK. */
+MUST struct err snap_refill_take(struct snap_refill *refill, struct slice bytes, struct why *why);
+/* Nothing more comes; with OK all is durable under its names. Errors: also TORN. */
+MUST struct err snap_refill_end(struct snap_refill *refill, struct why *why);
+/* removes: the files too. NULL is fine. */
+void snap_refill_free(struct snap_refill *refill, bool removes);
+
+struct snap_list {
+    char **paths;
+    size_t count;
+};
+
+/* Whether a received file is such a list and not a database. */
+bool snap_is_list(struct disk *disk, const char *path);
+/* Errors: BAD_FORMAT and disk's. */
+MUST struct err snap_list_read(
+    struct disk *disk, const char *dir, uint64_t index, struct snap_list *out, struct why *why);
+void snap_list_fini(struct snap_list *list);
 
 /* And back. */
 

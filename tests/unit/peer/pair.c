@@ -75,25 +75,37 @@ static struct err give_keys(void *arg, struct snap_export *export, struct why *w
     return err;
 }
 
-static struct err snapshot_open(
-    void *arg, struct raft_message *message, struct snap_export **out, struct why *why)
+static struct err open_database(
+    struct node *node, uint64_t index, struct snap_export **out, struct why *why)
 {
-    struct node *node = arg;
     struct snap_export *export;
-    struct blob *data = blob_new(SLICE("{\"Root\":{}}"));
     TRY(snap_export_open(disk_real(), node->snap_dir, &export, why));
-    snap_export_index(export, message->snapshot->meta.index, 1);
+    snap_export_index(export, index, 1);
     struct err err = snap_export_finish(export, give_keys, node, why);
-    struct raft_snapshot *snapshot = raft_snapshot_new(&message->snapshot->meta, data);
-    raft_snapshot_unref(message->snapshot);
-    message->snapshot = snapshot;
-    blob_unref(data);
     if (err_is(err)) {
         snap_export_close(export);
         return err;
     }
     *out = export;
     return OK;
+}
+
+static struct err snapshot_open(void *arg, struct raft_message *message, bool as_rows,
+    struct snap_export **out, struct why *why)
+{
+    struct node *node = arg;
+    struct blob *data = blob_new(SLICE("{\"Root\":{}}"));
+    struct err err = OK;
+    if (as_rows) {
+        *out = snap_export_rows(node->store, backend_snapshot_take(node->store));
+    } else {
+        err = open_database(node, message->snapshot->meta.index, out, why);
+    }
+    struct raft_snapshot *snapshot = raft_snapshot_new(&message->snapshot->meta, data);
+    raft_snapshot_unref(message->snapshot);
+    message->snapshot = snapshot;
+    blob_unref(data);
+    return err;
 }
 
 static bool is_removed(void *arg, uint64_t id)
@@ -229,8 +241,9 @@ void node_start(struct node *node, uint64_t cluster_id)
         .cluster_id = cluster_id,
         .peer_urls = node->urls,
         .peer_urls_count = 1,
-        .disk = disk_real(),
+        .disk = node->disk ? node->disk : disk_real(),
         .snap_dir = node->snap_dir,
+        .rows_format = node->rows_format,
         .dialing = {.tls = node->client_context ? node_client_tls : NULL,
             .admit = node->admit,
             .arg = node,

@@ -37,7 +37,10 @@ struct node {
     size_t removed_told;
     char *snapshot_path; /* of the last that was received */
     uint64_t removed_id; /* is_removed says so of this one */
+    struct disk *disk;   /* NULL: the machine's */
     uint64_t export_bytes;
+    const char *rows_format; /* NULL: databases only */
+    struct backend *store;   /* whose rows are sent */
     atomic_size_t contexts_asked;
     atomic_size_t vouched; /* times that the site was asked for */
     unsigned vouch_ms;     /* and takes so long */

@@ -4,6 +4,7 @@
 #include "../base/pki.h"
 #include "base/mem.h"
 #include "pair.h"
+#include "tests/shared/folder.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -234,6 +235,26 @@ static void test_a_snapshot_arrives_whole(void **state)
     free(path);
 }
 
+static void open_store(const char *dir, struct backend **out)
+{
+    struct backend_options options = {.path = dir};
+    assert_false(err_is(backend_open(&options, out, NULL)));
+}
+
+static void fill_store(struct backend *store, size_t rows)
+{
+    struct backend_batch *batch = backend_batch_new();
+    uint8_t *value = mem_new(1 << 16);
+    char key[32];
+    for (size_t i = 0; i < rows; i++) {
+        snprintf(key, sizeof(key), "d%06zu", i);
+        backend_batch_put(batch, slice_str(key), slice_of(value, 1 << 16));
+    }
+    assert_false(err_is(backend_write(store, batch, NULL)));
+    backend_batch_free(batch);
+    free(value);
+}
+
 static bool is_empty(const char *dir)
 {
     struct disk_names names;
@@ -241,6 +262,91 @@ static bool is_empty(const char *dir)
     bool is = names.count == 0;
     disk_names_fini(&names);
     return is;
+}
+
+static struct err free_bytes(
+    struct disk *disk, const char *path, uint64_t *out_bytes, struct why *why)
+{
+    (void)disk;
+    (void)path;
+    (void)why;
+    *out_bytes = 5 << 20;
+    return OK;
+}
+
+/* The database and the store that is made of it must fit, before the first byte is taken. */
+static void test_a_database_that_does_not_fit_is_refused(void **state)
+{
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk small = {&ops};
+    (void)state;
+    ops.free_bytes = free_bytes;
+    two.disk = &small;
+    one.export_bytes = 3 << 20;
+    start_both();
+    send_snapshot(7);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    assert_true(is_empty(two.snap_dir));
+    one.export_bytes = 2 << 20;
+    send_snapshot(8);
+    assert_true(node_await(&one.snapshots_ok, &one, 1));
+    peer_stop(two.peer); /* the disk is this function's */
+}
+
+static void send_rows(const char *ours, const char *theirs, char dir[FOLDER_PATH_MAX])
+{
+    folder_make(dir);
+    open_store(dir, &one.store);
+    fill_store(one.store, 200);
+    one.rows_format = ours;
+    two.rows_format = theirs;
+    one.export_bytes = 1 << 20;
+    start_both();
+    assert_true(node_await_active(&one, TWO, true));
+    send_snapshot(0x1234);
+    assert_true(node_await(&one.snapshots_ok, &one, 1));
+    backend_close(one.store);
+    folder_remove(dir);
+}
+
+/* Members that keep their stores alike move rows. */
+static void test_rows_arrive_instead_of_a_database(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    struct snap_list list;
+    struct blob *row = NULL;
+    struct backend *store;
+    (void)state;
+    send_rows("1", "1", dir);
+    assert_true(snap_is_list(disk_real(), two.snapshot_path));
+    assert_true(slice_eq(blob_slice(two.heard[0].snapshot->data), SLICE("{\"Root\":{}}")));
+    assert_false(err_is(snap_list_read(disk_real(), two.snap_dir, 0x1234, &list, NULL)));
+    folder_make(dir);
+    open_store(dir, &store);
+    assert_false(err_is(backend_take_files(store, list.paths, list.count, NULL)));
+    assert_false(err_is(backend_get(store, NULL, SLICE("d000199"), &row, NULL)));
+    assert_true(row && row->len == 1 << 16);
+    blob_unref(row);
+    backend_close(store);
+    folder_remove(dir);
+    snap_list_fini(&list);
+}
+
+/* One that keeps them otherwise, or is etcd, gets a database. */
+static void test_rows_of_another_format_are_not_sent(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    (void)state;
+    send_rows("1", "2", dir);
+    assert_false(snap_is_list(disk_real(), two.snapshot_path));
+}
+
+static void test_members_without_rows_get_a_database(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    (void)state;
+    send_rows("1", NULL, dir);
+    assert_false(snap_is_list(disk_real(), two.snapshot_path));
 }
 
 /* The receiver ends in the middle: reported, and nothing is left lying there. */
@@ -254,6 +360,25 @@ static void test_a_broken_snapshot_leaves_nothing(void **state)
     peer_stop(two.peer);
     assert_true(node_await(&one.snapshots_failed, &one, 1) || one.snapshots_ok == 1);
     assert_true(is_empty(two.snap_dir) || two.snapshot_path);
+}
+
+static void test_broken_rows_leave_nothing(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    (void)state;
+    folder_make(dir);
+    open_store(dir, &one.store);
+    fill_store(one.store, 1000);
+    one.rows_format = two.rows_format = "1";
+    start_both();
+    assert_true(node_await_active(&one, TWO, true));
+    send_snapshot(7);
+    usleep(50000);
+    peer_stop(two.peer);
+    assert_true(node_await(&one.snapshots_failed, &one, 1) || one.snapshots_ok == 1);
+    assert_true(is_empty(two.snap_dir) || two.snapshot_path);
+    backend_close(one.store);
+    folder_remove(dir);
 }
 
 /* Questions. */
@@ -646,6 +771,11 @@ int main(void)
         PLAIN(test_a_stranger_is_heard_and_answered),
         PLAIN(test_a_snapshot_arrives_whole),
         PLAIN(test_a_broken_snapshot_leaves_nothing),
+        PLAIN(test_a_database_that_does_not_fit_is_refused),
+        PLAIN(test_rows_arrive_instead_of_a_database),
+        PLAIN(test_rows_of_another_format_are_not_sent),
+        PLAIN(test_members_without_rows_get_a_database),
+        PLAIN(test_broken_rows_leave_nothing),
         PLAIN(test_leases_are_asked),
         PLAIN(test_the_others_are_asked),
         PLAIN(test_questions_to_nobody_are_answered),

@@ -14,9 +14,7 @@
 #include "cluster_net.h"
 
 enum { TICK_MS = 40, ELECTION_TICKS = 10, WAIT_MS = 20000 };
-
-enum { INSTALL_WELL, INSTALL_CRASHES_BEFORE, INSTALL_CRASHES_MIDWAY };
-
+enum { INSTALL_WELL, INSTALL_CRASHES_BEFORE, INSTALL_CRASHES_MIDWAY, INSTALL_CRASHES_AFTER };
 struct cluster;
 
 struct node {
@@ -39,6 +37,7 @@ struct cluster {
     size_t count;
     uint64_t snapshot_count;
     uint64_t catch_up_entries;
+    bool sends_rows;
     int64_t election_ticks;
     bool initial_tick_advance;
     const char *username; /* who asks; NULL: nobody */

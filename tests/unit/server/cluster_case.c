@@ -22,15 +22,26 @@ int cluster_teardown(void **state)
     return 0;
 }
 
-int cluster_setup_small_log(void **state)
+static int setup_small_log(void **state, bool sends_rows)
 {
     struct cluster *cluster = mem_new(sizeof(*cluster));
     cluster_init(cluster, 3);
+    cluster->sends_rows = sends_rows;
     cluster->snapshot_count = 20;
     cluster->catch_up_entries = 5;
     cluster_start(cluster);
     *state = cluster;
     return 0;
+}
+
+int cluster_setup_small_log(void **state)
+{
+    return setup_small_log(state, false);
+}
+
+int cluster_setup_sending_rows(void **state)
+{
+    return setup_small_log(state, true);
 }
 
 void assert_reads(struct node *node, const char *key, const char *value)

@@ -12,6 +12,9 @@ int cluster_teardown(void **state);
 #define CLUSTER_TEST(name) cmocka_unit_test_setup_teardown(name, cluster_setup, cluster_teardown)
 #define SMALL_LOG_TEST(name)                                                                       \
     cmocka_unit_test_setup_teardown(name, cluster_setup_small_log, cluster_teardown)
+int cluster_setup_sending_rows(void **state);
+#define SENDING_ROWS_TEST(name)                                                                    \
+    cmocka_unit_test_setup_teardown(name, cluster_setup_sending_rows, cluster_teardown)
 void assert_reads(struct node *node, const char *key, const char *value);
 /* prefix0, prefix1, ...: all the prefix. */
 void put_many(struct cluster *cluster, const char *prefix, int count);

@@ -175,6 +175,19 @@ static void copy_export(struct node *to, struct snap_export *export, uint64_t in
     fclose(file);
 }
 
+static void copy_rows(struct node *to, struct snap_export *export, uint64_t index)
+{
+    static uint8_t chunk[CHUNK];
+    size_t got = 1;
+    struct snap_refill *refill = snap_refill_new(disk_real(), to->storage.snap_dir, index);
+    while (got) {
+        assert_false(err_is(snap_export_read(export, chunk, sizeof(chunk), &got, NULL)));
+        assert_false(err_is(snap_refill_take(refill, slice_of(chunk, got), NULL)));
+    }
+    assert_false(err_is(snap_refill_end(refill, NULL)));
+    snap_refill_free(refill, false);
+}
+
 /* Without the mutex: the sender's core must be able to send meanwhile. */
 static void deliver_snapshot(struct node *from, struct node *to, struct raft_message *message)
 {
@@ -185,9 +198,11 @@ static void deliver_snapshot(struct node *from, struct node *to, struct raft_mes
     net->busy[from->place]++;
     net->busy[to->place]++;
     pthread_mutex_unlock(&net->mutex);
-    bool is_ok = !err_is(storage_snapshot_message(&from->storage, message, &export, &why));
+    bool is_ok = !err_is(storage_snapshot_message(
+        &from->storage, message, from->cluster->sends_rows, &export, &why));
     if (is_ok) {
-        copy_export(to, export, message->snapshot->meta.index);
+        (from->cluster->sends_rows ? copy_rows : copy_export)(
+            to, export, message->snapshot->meta.index);
         server_receive_snapshot(to->server, message, NULL, NULL);
         snap_export_close(export);
     }

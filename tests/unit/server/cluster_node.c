@@ -110,6 +110,32 @@ void cluster_fini(struct cluster *cluster)
     nftw(cluster->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+static void write_mark(struct storage *storage, uint64_t index)
+{
+    uint8_t mark[16] = {0};
+    struct backend_batch *batch = backend_batch_new();
+    put_be64(mark, index);
+    backend_batch_put(batch, SLICE("minstalling"), slice_of(mark, sizeof(mark)));
+    assert_false(err_is(backend_write(storage->backend, batch, NULL)));
+    backend_batch_free(batch);
+}
+
+/* The list stays behind, its files do not. */
+static struct err install_all_but_the_end(
+    struct storage *storage, const struct raft_snapshot_meta *meta, struct why *why)
+{
+    struct snap_list list;
+    struct backend *backend = storage->backend;
+    write_mark(storage, meta->index);
+    assert_false(err_is(backend_clear(backend, SLICE("l"), SLICE("m"), why)));
+    assert_false(err_is(backend_clear(backend, SLICE("d"), SLICE("e"), why)));
+    assert_false(err_is(snap_list_read(storage->disk, storage->snap_dir, meta->index, &list, why)));
+    assert_false(err_is(backend_take_files(backend, list.paths, list.count, why)));
+    snap_list_fini(&list);
+    assert_false(err_is(backend_flush(backend, why)));
+    return why_set(why, ERR(IO), "told to fail");
+}
+
 /* Halfway the store holds neither the old state nor the new one. */
 static struct err install(
     void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why)
@@ -120,13 +146,11 @@ static struct err install(
     if (fault == INSTALL_WELL) {
         return storage_install_snapshot(arg, meta, v2, why);
     }
+    if (fault == INSTALL_CRASHES_AFTER) {
+        return install_all_but_the_end(storage, meta, why);
+    }
     if (fault == INSTALL_CRASHES_MIDWAY) {
-        uint8_t mark[16] = {0};
-        struct backend_batch *batch = backend_batch_new();
-        put_be64(mark, meta->index);
-        backend_batch_put(batch, SLICE("minstalling"), slice_of(mark, sizeof(mark)));
-        assert_false(err_is(backend_write(storage->backend, batch, why)));
-        backend_batch_free(batch);
+        write_mark(storage, meta->index);
         assert_false(err_is(backend_clear(storage->backend, SLICE("l"), SLICE("m"), why)));
         assert_false(err_is(backend_flush(storage->backend, why)));
     }

@@ -155,6 +155,12 @@ static void test_a_crash_while_a_snapshot_is_taken_in(void **state)
     crash_while_installing(*state, INSTALL_CRASHES_MIDWAY);
 }
 
+/* The files are the store's, and the mark of an install under way is still there. */
+static void test_a_crash_right_after_rows_are_taken_in(void **state)
+{
+    crash_while_installing(*state, INSTALL_CRASHES_AFTER);
+}
+
 static bool is_removed(void *arg)
 {
     struct node *node = arg;
@@ -232,6 +238,11 @@ int main(void)
         SMALL_LOG_TEST(test_a_watcher_outlives_a_snapshot),
         SMALL_LOG_TEST(test_a_crash_before_a_snapshot_is_taken_in),
         SMALL_LOG_TEST(test_a_crash_while_a_snapshot_is_taken_in),
+        SENDING_ROWS_TEST(test_a_member_far_behind_gets_a_snapshot),
+        SENDING_ROWS_TEST(test_a_watcher_outlives_a_snapshot),
+        SENDING_ROWS_TEST(test_a_crash_before_a_snapshot_is_taken_in),
+        SENDING_ROWS_TEST(test_a_crash_while_a_snapshot_is_taken_in),
+        SENDING_ROWS_TEST(test_a_crash_right_after_rows_are_taken_in),
         CLUSTER_TEST(test_two_snapshots_in_a_row),
         CLUSTER_TEST(test_a_removed_member_hears_of_it),
         CLUSTER_TEST(test_a_leader_can_be_removed),
