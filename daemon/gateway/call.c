@@ -39,18 +39,29 @@ void add_status(struct json *json, enum grpc_code code, const char *text)
     json_close(json, '}');
 }
 
-void respond_status(struct http_request *request, enum grpc_code code, const char *text)
+void write_status(struct buf *body, enum grpc_code code, const char *text)
 {
-    struct buf body;
     struct json json;
-    buf_init(&body, ERROR_BYTES_MAX);
-    json_init(&json, &body, JSON_SPACED);
+    json_init(&json, body, JSON_SPACED);
     add_status(&json, code, text);
+}
+
+static void respond_error(
+    struct http_request *request, enum grpc_code code, const char *text, struct slice body)
+{
     http_set_header(request, "Content-Type", "application/json");
     if (code == GRPC_CODE_UNAUTHENTICATED) {
         http_set_header(request, "Www-Authenticate", text);
     }
-    http_respond(request, http_status_of(code), buf_slice(&body));
+    http_respond(request, http_status_of(code), body);
+}
+
+void respond_status(struct http_request *request, enum grpc_code code, const char *text)
+{
+    struct buf body;
+    buf_init(&body, ERROR_BYTES_MAX);
+    write_status(&body, code, text);
+    respond_error(request, code, text, buf_slice(&body));
     buf_fini(&body);
 }
 
@@ -109,34 +120,46 @@ bool parse_timeout(struct slice text, int64_t *out_ns)
     return true;
 }
 
-static void finish(struct call *call)
+struct api_status call_compose(struct api_call *call, struct buf *body)
 {
-    struct arena *arena = call->api.arena;
     struct payload payload;
     struct api_status status;
     struct buf packed;
-    struct buf body;
     struct json json;
     payload_init(&payload);
     buf_init(&packed, JSON_BYTES_MAX);
-    buf_init(&body, JSON_BYTES_MAX);
-    json_init(&json, &body, JSON_SPACED);
-    api_call_finish(&call->api, &payload, &status);
+    json_init(&json, body, JSON_SPACED);
+    api_call_finish(call, &payload, &status);
     for (size_t i = 0; i < payload.count; i++) {
         buf_add_slice(&packed, payload.parts[i].bytes);
     }
+    if (status.code == GRPC_CODE_OK &&
+        (err_is(encode_json(call->method->response, buf_slice(&packed), call->arena, &json)) ||
+            body->is_full)) {
+        status = (struct api_status){
+            GRPC_CODE_INTERNAL, "gateway: the answer cannot be written as JSON"};
+        buf_reset(body);
+    }
     if (status.code != GRPC_CODE_OK) {
-        respond_status(call->request, status.code, status.text);
-    } else if (err_is(encode_json(call->api.method->response, buf_slice(&packed), arena, &json)) ||
-               body.is_full) {
-        respond_status(
-            call->request, GRPC_CODE_INTERNAL, "gateway: the answer cannot be written as JSON");
+        write_status(body, status.code, status.text);
+    }
+    payload_fini(&payload);
+    buf_fini(&packed);
+    return status;
+}
+
+static void finish(struct call *call)
+{
+    struct arena *arena = call->api.arena;
+    struct buf body;
+    buf_init(&body, JSON_BYTES_MAX);
+    struct api_status status = call_compose(&call->api, &body);
+    if (status.code != GRPC_CODE_OK) {
+        respond_error(call->request, status.code, status.text, buf_slice(&body));
     } else {
         set_good_headers(call->request);
         http_respond(call->request, 200, buf_slice(&body));
     }
-    payload_fini(&payload);
-    buf_fini(&packed);
     buf_fini(&body);
     arena_free(arena);
 }

@@ -113,7 +113,9 @@ static void json_serve(struct gateway *gateway, struct http_request *request, st
 {
     const char *grpc = paths_find(path);
     const struct api_method *method = grpc ? api_method_find(slice_str(grpc)) : NULL;
-    if (!grpc) {
+    if (websocket_wants(request)) {
+        websocket_serve(gateway, request, method);
+    } else if (!grpc) {
         respond_status(request, GRPC_CODE_NOT_FOUND, "Not Found");
     } else if (!is_post(request)) {
         respond_status(request, GRPC_CODE_UNIMPLEMENTED, "Method Not Allowed");

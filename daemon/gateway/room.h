@@ -36,10 +36,32 @@ void call_start(
 void stream_start(
     struct gateway *gateway, struct http_request *request, const struct api_method *method);
 
+/* websocket.c: whether the request asks for a WebSocket; serves it, for the method or (NULL: there
+ * is none) to say so. */
+bool websocket_wants(const struct http_request *request);
+void websocket_serve(
+    struct gateway *gateway, struct http_request *request, const struct api_method *method);
+struct wsframe;
+/* Takes frames out of a piece of the body; answers pings and closes. data is called with what
+ * messages hold, a line feed behind each, until it says false. False: the connection ends, and its
+ * last words are written. */
+bool websocket_take(struct wsframe *frame, struct http_request *request, struct slice bytes,
+    bool (*data)(void *arg, struct slice bytes), void *arg);
+/* Sends the line as a message, without its line feed. Takes the buffer's memory. */
+void websocket_send(struct http_request *request, struct buf *line);
+struct api_caller websocket_caller(const struct http_request *request, struct arena *arena);
+/* stream.c: a stream over a connection that was upgraded. */
+void stream_start_upgraded(
+    struct gateway *gateway, struct http_request *request, const struct api_method *method);
+
+/* After done: appends what the call is answered, its error too. */
+struct api_status call_compose(struct api_call *call, struct buf *body);
 /* Who calls, by the request's headers; texts in the arena. */
 struct api_caller caller_of(const struct http_request *request, struct arena *arena);
 /* {"code":3, "message":"…"} with the status that the code maps to. Gives the request back. */
 void respond_status(struct http_request *request, enum grpc_code code, const char *text);
+/* Appends {"code":3, "message":"…"}. */
+void write_status(struct buf *body, enum grpc_code code, const char *text);
 /* Appends code and message as members, between braces of their own. */
 void add_status(struct json *json, enum grpc_code code, const char *text);
 int http_status_of(enum grpc_code code);

@@ -11,6 +11,7 @@
 #include "gateway/encode.h"
 #include "gateway/room.h"
 #include "gateway/scan.h"
+#include "gateway/wsframe.h"
 
 struct stream {
     struct api_stream api;
@@ -24,7 +25,9 @@ struct stream {
     bool has_closed;  /* no more requests */
     bool has_started; /* the head of the answer is out */
     bool is_dead;
+    bool is_busy; /* frames are being taken: it is freed after that */
     atomic_bool is_queued;
+    struct wsframe *frame; /* of a WebSocket; NULL: it is none */
 };
 
 static void stream_free(struct stream *stream)
@@ -40,7 +43,7 @@ static void stream_close(struct stream *stream)
         api_stream_close(&stream->api);
     }
     stream->is_dead = true;
-    if (!atomic_load(&stream->is_queued)) {
+    if (!stream->is_busy && !atomic_load(&stream->is_queued)) {
         stream_free(stream);
     }
 }
@@ -50,6 +53,15 @@ static void start_answer(struct stream *stream, int status)
     if (!stream->has_started) {
         stream->has_started = true;
         http_start(stream->request, status);
+    }
+}
+
+static void send_line(struct stream *stream, struct buf *line)
+{
+    if (stream->frame) {
+        websocket_send(stream->request, line);
+    } else {
+        http_write(stream->request, line);
     }
 }
 
@@ -69,7 +81,7 @@ static void send_error(struct stream *stream, const struct api_status *status)
         http_set_header(stream->request, "Content-Type", "application/json");
     }
     start_answer(stream, http_status_of(status->code));
-    http_write(stream->request, &line);
+    send_line(stream, &line);
 }
 
 static void end(struct stream *stream, const struct api_status *status)
@@ -107,7 +119,7 @@ static bool send_message(struct stream *stream, const struct payload *payload)
             set_good_headers(stream->request);
         }
         start_answer(stream, 200);
-        http_write(stream->request, &line);
+        send_line(stream, &line);
     }
     buf_fini(&line);
     buf_fini(&packed);
@@ -144,7 +156,7 @@ static void run_pump(struct http_task *task)
     struct stream *stream = CONTAINER_OF(task, struct stream, task);
     atomic_store(&stream->is_queued, false);
     if (stream->is_dead) {
-        stream_free(stream);
+        stream_free(stream); /* a task never runs while the stream is busy */
     } else {
         pump(stream);
     }
@@ -170,7 +182,15 @@ static void half_close(struct stream *stream)
 /* The only request of a server stream is wrong: the call never starts. */
 static void refuse(struct stream *stream, enum grpc_code code, const char *text)
 {
-    respond_status(stream->request, code, text);
+    struct buf line;
+    if (stream->frame) {
+        buf_init(&line, ERROR_BYTES_MAX);
+        write_status(&line, code, text);
+        websocket_send(stream->request, &line);
+        http_end(stream->request);
+    } else {
+        respond_status(stream->request, code, text);
+    }
     stream_close(stream);
 }
 
@@ -305,7 +325,7 @@ static void on_closed(struct http_request *request, void *arg)
 static const struct http_stream handlers = {
     .body = on_body, .writable = on_writable, .closed = on_closed};
 
-void stream_start(
+static struct stream *stream_new(
     struct gateway *gateway, struct http_request *request, const struct api_method *method)
 {
     struct arena *arena = arena_new(0);
@@ -315,12 +335,65 @@ void stream_start(
     stream->task.run = run_pump;
     stream->api.method = method;
     stream->api.arena = arena;
-    stream->api.caller = caller_of(request, arena);
     stream->api.wake = on_wake;
     scan_init(&stream->scan);
     buf_init(&stream->input, gateway->options.request_bytes_max * 2);
+    return stream;
+}
+
+void stream_start(
+    struct gateway *gateway, struct http_request *request, const struct api_method *method)
+{
+    struct stream *stream = stream_new(gateway, request, method);
+    stream->api.caller = caller_of(request, stream->api.arena);
     if (method->kind == API_BIDI) {
         open_stream(stream);
     }
     http_body_stream(request, &handlers, stream);
+}
+
+/* Messages of a WebSocket are the pieces of the body. */
+
+static bool on_data(void *arg, struct slice bytes)
+{
+    struct stream *stream = arg;
+    if (!has_all(stream)) {
+        take_piece(stream, bytes);
+    }
+    return !stream->is_dead;
+}
+
+static void on_frames(
+    struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+{
+    struct stream *stream = arg;
+    (void)event; /* such a body has no end but the connection's */
+    stream->is_busy = true;
+    bool goes_on = websocket_take(stream->frame, request, bytes, on_data, stream);
+    stream->is_busy = false;
+    if (stream->is_dead) {
+        if (!atomic_load(&stream->is_queued)) {
+            stream_free(stream);
+        }
+    } else if (!goes_on) {
+        http_end(request);
+        stream_close(stream);
+    }
+}
+
+static const struct http_stream upgraded = {
+    .body = on_frames, .writable = on_writable, .closed = on_closed};
+
+void stream_start_upgraded(
+    struct gateway *gateway, struct http_request *request, const struct api_method *method)
+{
+    struct stream *stream = stream_new(gateway, request, method);
+    stream->api.caller = websocket_caller(request, stream->api.arena);
+    stream->frame = arena_alloc(stream->api.arena, sizeof(*stream->frame));
+    wsframe_init(stream->frame);
+    stream->has_started = true;
+    if (method->kind == API_BIDI) {
+        open_stream(stream);
+    }
+    http_body_stream(request, &upgraded, stream);
 }

@@ -12,6 +12,11 @@ void body_init(struct body *body, bool is_chunked, int64_t content_length)
     }
 }
 
+void body_init_endless(struct body *body)
+{
+    *body = (struct body){.state = BODY_LENGTH, .left = UINT64_MAX};
+}
+
 static size_t fail(struct body *body, const char *what)
 {
     body->state = BODY_BROKEN;

@@ -31,6 +31,8 @@ struct body {
 
 /* content_length -1: none given. */
 void body_init(struct body *body, bool is_chunked, int64_t content_length);
+/* Everything until the connection's end. */
+void body_init_endless(struct body *body);
 /* Takes from data; *out_piece (in data) is body, perhaps empty. Returns the bytes taken; call until
  * it takes none. */
 size_t body_take(struct body *body, struct slice data, struct slice *out_piece);

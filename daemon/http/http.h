@@ -164,6 +164,10 @@ void http_start(struct http_request *request, int status);
 /* Takes the buffer's memory; it is empty after. Write while http_pending is under
  * HTTP_PENDING_HIGH, then wait for `writable`. */
 void http_write(struct http_request *request, struct buf *bytes);
+/* Instead of http_start: the connection becomes one for bytes both ways. head goes out as it is
+ * (taken, as by http_write); then http_body_stream, and what comes until the client closes is the
+ * body; what is written goes out as it is, and http_end closes. Server's thread. */
+void http_upgrade(struct http_request *request, struct buf *head);
 size_t http_pending(const struct http_request *request);
 /* Ends it; gives the request back. */
 void http_end(struct http_request *request);

@@ -321,6 +321,15 @@ void http_write(struct http_request *request, struct buf *bytes)
     post(out);
 }
 
+void http_upgrade(struct http_request *request, struct buf *head)
+{
+    body_init_endless(&request->body);
+    if (request->conn) {
+        request->conn->closes = true;
+    }
+    http_write(request, head);
+}
+
 size_t http_pending(const struct http_request *request)
 {
     return atomic_load(&request->pending);

@@ -202,3 +202,93 @@ class Pages(CurlCase):
             if ours != theirs:
                 wrong.append(f"{args}\n  ours:   {ours}\n  theirs: {theirs}")
         self.assertEqual([], wrong, "\n" + "\n".join(wrong))
+
+
+class Walk(Case):
+    """What etcd's documentation has its readers type, to the letter but for the port."""
+
+    COMMANDS = (
+        ("""curl -L {url}/v3/kv/put -X POST -d '{{"key": "Zm9v", "value": "YmFy"}}'""",
+         '"revision":"2"'),
+        ("""curl -L {url}/v3/kv/range -X POST -d '{{"key": "Zm9v"}}'""",
+         '"kvs":[{"key":"Zm9v", "create_revision":"2", "mod_revision":"2", "version":"1", '
+         '"value":"YmFy"}], "count":"1"}'),
+        ("""curl -L {url}/v3/kv/range -X POST -d '{{"key": "Zm9v", "range_end": "Zm9w"}}'""",
+         '"count":"1"}'),
+        ("""curl -L {url}/v3/kv/txn -X POST -d '{{"compare":[{{"target":"CREATE","key":"Zm9v","""
+         """"createRevision":"2"}}],"success":"""
+         """[{{"requestPut":{{"key":"Zm9v","value":"YmFy"}}}}]}}'""",
+         '"succeeded":true, "responses":[{"response_put":{"header":{"revision":"3"}}}]}'),
+        ("""curl -L {url}/v3/kv/txn -X POST -d '{{"compare":[{{"version":"2","result":"EQUAL","""
+         """"target":"VERSION","key":"Zm9v"}}],"success":"""
+         """[{{"requestRange":{{"key":"Zm9v"}}}}]}}'""",
+         '"succeeded":true, "responses":[{"response_range":'),
+        ("""curl -L {url}/v3/auth/user/add -X POST -d '{{"name": "root", "password": "pass"}}'""",
+         '{"header":'),
+        ("""curl -L {url}/v3/auth/role/add -X POST -d '{{"name": "root"}}'""", '{"header":'),
+        ("""curl -L {url}/v3/auth/user/grant -X POST -d '{{"user": "root", "role": "root"}}'""",
+         '{"header":'),
+        ("""curl -L {url}/v3/auth/enable -X POST -d '{{}}'""", '{"header":'),
+        ("""curl -L {url}/v3/auth/authenticate -X POST -d """
+         """'{{"name": "root", "password": "pass"}}'""", '"token":"'),
+        ("""curl -L {url}/v3/kv/put -H 'Authorization: {token}' -X POST -d """
+         """'{{"key": "Zm9v", "value": "YmFy"}}'""", '"revision":"4"'),
+        ("""curl -L {url}/v3/kv/put -X POST -d '{{"key": "Zm9v", "value": "YmFy"}}'""",
+         '{"code":3, "message":"etcdserver: user name is empty"}'),
+        ("""curl -L {url}/v3/kv/put -H 'Authorization: nobody.1' -X POST -d """
+         """'{{"key": "Zm9v", "value": "YmFy"}}'""",
+         '{"code":16, "message":"etcdserver: invalid auth token"}'),
+    )
+
+    def walk(self, node):
+        """The commands one after the other; what each says, without ids and tokens."""
+        token = ""
+        said = []
+        for command, wanted in self.COMMANDS:
+            line = command.format(url=node.client_url, token=token)
+            text = subprocess.run(["sh", "-c", line.replace("curl ", "curl -s -m 60 ", 1)],
+                                  capture_output=True, text=True, check=True).stdout
+            self.assertIn(wanted, text, line)
+            found = re.search('"token":"([^"]+)"', text)
+            token = found.group(1) if found else token
+            text = re.sub(r'"(cluster_id|member_id|raft_term)":"\d+"', r'"\1":"N"', text)
+            said.append(re.sub('"token":"[^"]+"', '"token":"T"', text))
+        return said
+
+    def setUp(self):
+        super().setUp()
+        if not shutil.which("curl"):
+            self.skipTest("no curl: install curl")
+
+    def test_the_walk(self):
+        self.walk(self.member())
+
+    def test_the_walk_is_the_references(self):
+        other = Member(os.path.join(self.folder, "reference"), program=reference("etcd"))
+        other.is_ready = lambda: self.answers(other)
+        self.addCleanup(other.stop)
+        other.start()
+        self.assertEqual(self.walk(other), self.walk(self.member()))
+
+    def test_long_poll(self):
+        """A watch with curl: a line an event, as it happens."""
+        node = self.member()
+        line = (f"curl -s -m 60 -N {node.client_url}/v3/watch -X POST -d "
+                """'{"create_request": {"key":"Zm9v"} }'""")
+        with subprocess.Popen(["sh", "-c", "exec " + line], stdout=subprocess.PIPE,
+                              text=True) as watch:
+            self.assertIn('"created":true}}', watch.stdout.readline())
+            for number in range(2, 5):
+                subprocess.run(["sh", "-c", self.COMMANDS[0][0].format(url=node.client_url)
+                                .replace("curl ", "curl -s -m 60 ", 1)], check=True,
+                               stdout=subprocess.DEVNULL)
+                event = watch.stdout.readline()
+                self.assertIn(f'"mod_revision":"{number}"', event)
+            watch.kill()
+
+    @staticmethod
+    def answers(node):
+        try:
+            return node.get("/health")[0] == 200
+        except OSError:
+            return False
