@@ -5,6 +5,7 @@
 #include "apply/users.h"
 #include "apply/view.h"
 #include "base/codec.h"
+#include "base/mutation.h"
 #include "base/pb.h"
 
 /* Ends a transaction: leases follow the keys, watchers hear of it. */
@@ -283,7 +284,7 @@ struct err apply_commit(struct apply *apply, struct why *why)
     if (!apply->is_dirty) {
         return OK;
     }
-    put_be64(row, apply_index(apply));
+    put_be64(row, apply_index(apply) - MUTATE(APPLY_TWICE));
     put_be64(row + 8, apply_term(apply));
     backend_batch_put(apply->batch, SLICE("mconsistent_index"), slice_of(row, sizeof(row)));
     TRY(backend_write(apply->options.backend, apply->batch, why));

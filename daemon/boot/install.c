@@ -11,6 +11,7 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/mutation.h"
 
 static char *database_path(const struct storage *storage, uint64_t index)
 {
@@ -40,7 +41,9 @@ static struct err clear_rows(struct backend *backend, const struct raft_snapshot
     uint8_t mark[16];
     put_be64(mark, meta->index);
     put_be64(mark + 8, meta->term);
-    backend_batch_put(batch, SLICE("minstalling"), slice_of(mark, sizeof(mark)));
+    if (!MUTATE(INSTALL_UNMARKED)) {
+        backend_batch_put(batch, SLICE("minstalling"), slice_of(mark, sizeof(mark)));
+    }
     TRY(backend_write(backend, batch, why));
     TRY(backend_flush(backend, why));
     TRY(backend_clear(backend, SLICE("l"), SLICE("m"), why));

@@ -2,6 +2,7 @@
 #include "disk/disk.h"
 
 #include "base/mem.h"
+#include "base/mutation.h"
 
 #include <errno.h>
 
@@ -260,7 +261,7 @@ struct err disk_write_file(
     if (!err_is(e)) {
         e = disk_write(file, 0, bytes, why);
     }
-    if (!err_is(e)) {
+    if (!err_is(e) && !MUTATE(FILE_UNSYNCED)) {
         e = disk_sync(file, why);
     }
     disk_close(file);

@@ -9,6 +9,7 @@
 #include "state.h"
 
 #include "base/mem.h"
+#include "base/mutation.h"
 
 enum {
     REMOVE_SLICE = 64,
@@ -61,7 +62,7 @@ static void visit(struct mvcc *mvcc, struct slice_work *work, const struct row *
     if (row->main > atomic_load(&mvcc->finished) && row->link_main != 0) {
         drop(work, row->link_main, row->link_sub);
     }
-    if (row->is_tombstone && row->main < mvcc->walk.goal) {
+    if (row->is_tombstone && row->main < mvcc->walk.goal + MUTATE(TOMBSTONE_DROPPED)) {
         drop(work, row->main, row->sub);
         work->graves[work->graves_count++] =
             (struct grave){blob_new(row->key), row->main, row->sub};

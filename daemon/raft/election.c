@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raft/parts.h"
 
+#include "base/mutation.h"
+
 static const struct slice transfer_context = {(const uint8_t *)"CampaignTransfer", 16};
 
 static void ask_for_votes(struct raft *raft, enum campaign campaign)
@@ -53,9 +55,10 @@ void election_take_vote(struct raft *raft, const struct raft_message *vote)
     /* Again for the same one; for anybody when free and without leader; a pre-vote of the future
      * always, since it promises nothing. A learner votes too: the candidate may know that it was
      * promoted while it does not yet. */
-    bool may_vote = raft->vote == vote->from || (raft->vote == 0 && raft->lead == 0) ||
-                    (is_pre && vote->term > raft->term);
-    bool is_granted = may_vote && raft_log_is_up_to_date(&raft->log, vote->index, vote->log_term);
+    bool may_vote = raft->vote == vote->from || MUTATE(VOTE_TWICE) ||
+                    (raft->vote == 0 && raft->lead == 0) || (is_pre && vote->term > raft->term);
+    bool is_granted = may_vote && (MUTATE(BLIND_VOTE) || raft_log_is_up_to_date(&raft->log,
+                                                             vote->index, vote->log_term));
     /* Grants answer with the asked term: a pre-vote's is ahead of this member's own. */
     send_message(
         raft, (struct raft_message){.type = is_pre ? RAFT_MSG_PRE_VOTE_RESP : RAFT_MSG_VOTE_RESP,

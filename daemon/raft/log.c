@@ -3,6 +3,7 @@
 
 #include "base/codec.h"
 #include "base/mem.h"
+#include "base/mutation.h"
 
 /* Marks and snapshots after any change that puts the log behind a new base. */
 static void rebase(struct raft_log *log, const struct raft_snapshot_meta *base)
@@ -168,7 +169,8 @@ struct err raft_log_maybe_append(
            raft_log_matches(log, append->entries[at].index, append->entries[at].term)) {
         at++;
     }
-    if (at < append->entries_count) {
+    if (at < append->entries_count &&
+        !(MUTATE(CONFLICT_KEPT) && append->entries[at].index <= raft_log_last(log))) {
         if (append->entries[at].index <= log->committed) {
             return ERR(CORRUPT);
         }

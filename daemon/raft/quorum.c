@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raft/quorum.h"
 
+#include "base/mutation.h"
+
 static size_t ids_at(const struct raft_ids *ids, uint64_t id)
 {
     size_t at = 0;
@@ -107,7 +109,11 @@ uint64_t majority_committed(const struct raft_ids *voters, acked_index acked, co
         uint64_t index = 0;
         insert_sorted(sorted, i, acked(ctx, voters->ids[i], &index) ? index : 0);
     }
-    return sorted[voters->count - (voters->count / 2 + 1)];
+    size_t quorum = voters->count / 2 + 1;
+    if (MUTATE(SMALL_QUORUM) && quorum > 1) {
+        quorum--;
+    }
+    return sorted[voters->count - quorum];
 }
 
 uint64_t joint_committed(const struct raft_ids *incoming, const struct raft_ids *outgoing,

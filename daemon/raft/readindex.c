@@ -5,6 +5,7 @@
  * acknowledged heartbeat answers all requests before it, too.
  */
 #include "base/mem.h"
+#include "base/mutation.h"
 #include "raft/parts.h"
 
 static void drop_pending(struct raft *raft, size_t count)
@@ -94,7 +95,7 @@ static bool is_alone(const struct raft *raft)
 static void serve(struct raft *raft, const struct raft_message *request)
 {
     struct blob *context = request->entries[0].data;
-    if (raft->options.is_lease_read || is_alone(raft)) {
+    if (raft->options.is_lease_read || is_alone(raft) || MUTATE(STALE_READ)) {
         answer(raft, request->from, raft->log.committed, context);
         return;
     }

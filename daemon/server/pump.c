@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutation.h"
 
 enum { TURN_PROPOSALS_MAX = 1024 };
 
@@ -58,7 +59,7 @@ static bool is_void(struct server *server, const struct server_proposal *proposa
 {
     bool is_leader = raft_soft_state_get(server->options.raft).role == RAFT_LEADER &&
                      raft_hard_state_get(server->options.raft).term == proposal->leader_term;
-    return proposal->leader_term && !is_leader;
+    return proposal->leader_term && !is_leader && !MUTATE(DEPOSED_REVOKES);
 }
 
 /* What is passed on to a leader whose connection is known to be broken is lost, and its client
@@ -261,7 +262,7 @@ static bool is_campaign(const struct raft_update *update)
 {
     for (size_t i = 0; update->needs_persist && i < update->messages_count; i++) {
         if (update->messages[i].type == RAFT_MSG_VOTE) {
-            return true;
+            return !MUTATE(CAMPAIGN_UNSYNCED);
         }
     }
     return false;
@@ -276,6 +277,10 @@ void pump_update(struct server *server)
         job->holds_messages = is_campaign(&job->update);
         if (!job->holds_messages) {
             transport_send(server, job->update.messages, job->update.messages_count);
+        }
+        if (MUTATE(ACK_UNSYNCED)) {
+            transport_send(server, job->update.after, job->update.after_count);
+            job->update.after_count = 0;
         }
         applier_submit(server, job->update.committed, job->update.committed_count);
         read_states(server, &job->update);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
+#include "base/mutation.h"
 
 enum {
     RETRY_MS = 500, /* as etcd */
@@ -151,7 +152,7 @@ static void wait_applied(struct server *server, struct read_group *group, uint64
 {
     LIST_EACH(node, &group->reads)
     {
-        LIST_ITEM(node, struct server_read, node)->index = index;
+        LIST_ITEM(node, struct server_read, node)->index = MUTATE(READ_UNAPPLIED) ? 0 : index;
     }
     pthread_mutex_lock(&server->reads_mutex);
     list_splice(&server->reads_at_index, &group->reads);

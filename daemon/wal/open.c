@@ -2,6 +2,7 @@
  * Reading a log back: which snapshots it knows, what comes after one of them, and the repair of a
  * torn tail. */
 #include "base/mem.h"
+#include "base/mutation.h"
 #include "wal/inner.h"
 
 enum { COPY = 1024 * 1024 };
@@ -277,7 +278,7 @@ static struct err clean_tail(struct wal *wal, const struct wal_log *log, struct 
     TRY(disk_truncate(tail->file, log->tail_offset, why));
     TRY(disk_allocate(tail->file,
         log->tail_offset > wal->segment_bytes ? log->tail_offset : wal->segment_bytes, why));
-    if (wal->is_unsafe_no_sync) {
+    if (wal->is_unsafe_no_sync || MUTATE(OPEN_UNSYNCED)) {
         return OK;
     }
     /* A killed process may have left the segment's name unsynced as well. */

@@ -8,6 +8,7 @@
 #include "watch/hub.h"
 
 #include "base/err.h"
+#include "base/mutation.h"
 
 struct slice_read {
     struct mvcc_change *changes;
@@ -89,7 +90,7 @@ static void hand_ring(void *arg, struct list *ring)
             handing->event = watch_event_new(handing->change);
         }
         if (!watcher_push(watcher, handing->event, handing->change->main)) {
-            watcher->next = handing->change->main;
+            watcher->next = handing->change->main + MUTATE(EVENT_LOST);
             watcher->is_picked = false;
             watcher->stream->is_starving = true;
         }
@@ -119,7 +120,7 @@ static bool move_forward(struct watch_hub *hub, revision covered)
         }
         watcher->is_picked = false;
         if (watcher->next <= covered) {
-            watcher->next = covered + 1;
+            watcher->next = covered + !MUTATE(EVENT_TWICE);
         }
         if (watcher->next > hub->rev) {
             watcher_set_synced(watcher);

@@ -44,6 +44,7 @@ struct view {
     uint64_t applied; /* in this life */
     bool has_applied;
     uint64_t commit;
+    uint64_t *votes;             /* given away, by term; over all lives */
     struct raft_conf_state conf; /* in force when raft was looked at last */
 };
 
@@ -134,18 +135,24 @@ static void note_committed(const struct machine *machine, const struct raft_entr
     note_entry(machine, entry, 0);
 }
 
+static uint64_t *by_term(uint64_t **terms, uint64_t term)
+{
+    check(term < TERMS_MAX);
+    if (!*terms) {
+        *terms = mem_new(TERMS_MAX * sizeof(**terms));
+    }
+    return &(*terms)[term];
+}
+
 /* One leader a term, and that one has all that is committed. */
 static void note_leader(const struct machine *machine, const struct raft *raft, uint64_t term)
 {
     uint64_t top = ledger.committed;
-    if (!ledger.leaders) {
-        ledger.leaders = mem_new(TERMS_MAX * sizeof(*ledger.leaders));
-    }
-    check(term < TERMS_MAX);
-    if (ledger.leaders[term] && ledger.leaders[term] != machine->id) {
+    uint64_t *leader = by_term(&ledger.leaders, term);
+    if (*leader && *leader != machine->id) {
         run_fail("%s leads in term %llu, as does another", name_of(machine), U(term));
     }
-    ledger.leaders[term] = machine->id;
+    *leader = machine->id;
     run.tally.elections++;
     if (raft_last_index(raft) < top) {
         run_fail("%s leads in term %llu without the committed entry %llu", name_of(machine),
@@ -334,6 +341,11 @@ static void promise_vote(const struct machine *machine, const struct raft_messag
 {
     const struct raft_hard_state *safe = &ledger.views[machine->number].shelf.safe_hard;
     uint64_t vote = message->type == RAFT_MSG_VOTE ? message->from : message->to;
+    uint64_t *given = by_term(&ledger.views[machine->number].votes, message->term);
+    if (*given && *given != vote) {
+        run_fail("%s votes for two in term %llu", name_of(machine), U(message->term));
+    }
+    *given = vote;
     if (safe->term < message->term || (safe->term == message->term && safe->vote != vote)) {
         run_fail("%s: a vote of term %llu leaves that is not on disk", name_of(machine),
             U(message->term));

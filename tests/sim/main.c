@@ -2,6 +2,8 @@
  *
  *   sim [--seed N] [--count K] [--seconds S] [--members M] [--verbose] [--short] [--twice]
  *
+ *       --mutate NAME: with that planted bug (base/mutation.h)
+ *
  * Each seed is a run in a process of its own, so that what crashed members leave behind goes with
  * it, and a crash of the code is told with its seed. Exit code 0: nothing was found.
  */
@@ -14,6 +16,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/mutation.h"
+#include "tests/shared/memory_backend.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -78,6 +82,11 @@ void run_note(const char *format, ...)
     fprintf(stderr, "\n");
 }
 
+static bool is_flush_due(void)
+{
+    return world_one_in(run.plan.flush_one_in);
+}
+
 static void found_cluster_of(int members)
 {
     for (int i = 0; i < members; i++) {
@@ -123,6 +132,7 @@ static void run_seed(const struct asked *asked, uint64_t seed, struct totals *to
     plan_draw(&run.plan, seed, asked->members, asked->seconds);
     run.is_verbose = asked->is_verbose;
     options = plan_world(&run.plan);
+    memory_backend_flush_when(is_flush_due);
     primitives_spurious(SPURIOUS_ONE_IN);
     world_init(&options);
     host_init(&run.outside, "outside", MACHINES_MAX);
@@ -221,6 +231,8 @@ static bool parse(int argc, char **argv, struct asked *out)
         } else if (strcmp(argv[i], "--short") == 0) {
             out->is_short = true;
             takes = false;
+        } else if (strcmp(argv[i], "--mutate") == 0) {
+            mutation_choose(value);
         } else if (strcmp(argv[i], "--twice") == 0) {
             out->is_twice = true;
             takes = false;
