@@ -54,6 +54,7 @@ struct backend_iter {
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct list stores = {&stores, &stores};
+static bool (*is_flush_due)(void);
 
 static struct version *version_new(size_t count)
 {
@@ -120,6 +121,11 @@ void memory_backend_forget(void)
         free(backend->path);
         free(backend);
     }
+}
+
+void memory_backend_flush_when(bool (*is_due)(void))
+{
+    is_flush_due = is_due;
 }
 
 void memory_backend_crash(const char *path)
@@ -265,7 +271,7 @@ struct err backend_write(struct backend *backend, struct backend_batch *batch, s
     backend->now = next;
     pthread_mutex_unlock(&mutex);
     version_unref(old);
-    return OK;
+    return is_flush_due && is_flush_due() ? backend_flush(backend, why) : OK;
 }
 
 struct err backend_get(struct backend *backend, const struct backend_snapshot *snapshot,

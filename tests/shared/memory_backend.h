@@ -7,6 +7,10 @@
 #ifndef TEST_SHARED_MEMORY_BACKEND_H
 #define TEST_SHARED_MEMORY_BACKEND_H
 
+#include <stdbool.h>
+
+/* From now on a write is followed by a flush when is_due says so, as a store does that is full. */
+void memory_backend_flush_when(bool (*is_due)(void));
 /* The process that had the store open is gone, without a word: what was not flushed is lost. Fine
  * when there is no such store, or nobody has it open. */
 void memory_backend_crash(const char *path);

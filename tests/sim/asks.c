@@ -27,6 +27,7 @@ struct ask {
     int64_t ttl_s;
     struct server_lease lease;
     struct buf text;
+    uint64_t cluster_id; /* of who answers */
     void (*finish)(struct ask *ask); /* on the asking side */
     void *done;
     void *done_arg;
@@ -98,6 +99,7 @@ static void *serve(void *arg)
     struct answers *answers = &process->answers;
     struct peer_call *call = arg;
     process->busy++;
+    ask->cluster_id = member_cluster_id(process->storage.members);
     switch (ask->kind) {
     case ASK_MEMBERS:
         answer_members(answers, call);
@@ -290,6 +292,6 @@ struct err __wrap_peer_fetch(const char *url, const struct peer_question *questi
     if (err_is(ask->err)) {
         return why_set(why, ask->err, "no answer from %s", url);
     }
-    *out = (struct peer_fetched){200, member_cluster_id(to->process->storage.members), ask->text};
+    *out = (struct peer_fetched){200, ask->cluster_id, ask->text};
     return OK;
 }

@@ -114,11 +114,7 @@ static bool try_add(struct machine *machine, bool is_learner)
             fiber_sleep(TRY_MS * MS);
         }
     }
-    if (role >= 0) {
-        run_it(machine);
-    } else {
-        take_away(machine);
-    }
+    run_it(machine); /* it may still become one */
     return role >= 0;
 }
 
@@ -196,6 +192,25 @@ static void *change(void *arg)
     }
     is_under_way = false;
     return NULL;
+}
+
+void change_settle(void)
+{
+    struct arena *arena = arena_new(0);
+    Etcdserverpb__MemberListResponse *list = list_members(arena);
+    for (int i = 0; list && i < run.machines_count; i++) {
+        struct machine *machine = &run.machines[i];
+        Etcdserverpb__Member *member = find(list, 0, machine->peer_url);
+        if (!member && machine->is_join && machine->state != MACHINE_GONE &&
+            !machine_is_serving(machine)) {
+            take_away(machine);
+        } else if (member && machine->state == MACHINE_GONE) {
+            Etcdserverpb__MemberRemoveRequest request = ETCDSERVERPB__MEMBER_REMOVE_REQUEST__INIT;
+            request.id = member->id;
+            ask("/etcdserverpb.Cluster/MemberRemove", &request);
+        }
+    }
+    arena_free(arena);
 }
 
 void change_begin(void)

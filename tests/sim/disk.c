@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Room that is set aside ahead of writing is memory here. */
-enum { ALLOCATED_MAX = 64 * 1024, SPLIT_ONE_IN = 8, STALL_ONE_IN = 100 };
+enum { ALLOCATED_MAX = 64 * 1024, PAGE = 4096, SPLIT_ONE_IN = 2, STALL_ONE_IN = 100 };
 
 struct sim_file {
     struct disk_file base;
@@ -86,13 +86,21 @@ static struct err sim_read(struct disk_file *file, uint64_t offset, void *out, s
     return disk_read(inner_file(file), offset, out, size, out_size, why);
 }
 
-/* Now and then others, and a power cut, find the first part written only. */
+/* How much of it a kernel has copied when it is interrupted: whole pages of the file. */
+static size_t some_pages(uint64_t offset, size_t len)
+{
+    uint64_t end = offset + world_below(len);
+    end -= end % PAGE;
+    return end > offset ? (size_t)(end - offset) : 0;
+}
+
+/* Now and then others, a kill and a power cut find the first part written only. */
 static struct err sim_write(
     struct disk_file *file, uint64_t offset, struct slice bytes, struct why *why)
 {
     TRY(turn(file->disk, 5 * US, why));
-    if (bytes.len > 1 && world_one_in(SPLIT_ONE_IN)) {
-        size_t first = (size_t)world_below(bytes.len);
+    size_t first = bytes.len && world_one_in(SPLIT_ONE_IN) ? some_pages(offset, bytes.len) : 0;
+    if (first) {
         TRY(disk_write(inner_file(file), offset, slice_of(bytes.data, first), why));
         take_time(disk_of(file->disk), 100 * US);
         offset += first;

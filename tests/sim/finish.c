@@ -11,7 +11,7 @@
 #include <rpc.pb-c.h>
 #include <stdio.h>
 
-enum { PATIENCE_S = 120, LOOK_MS = 100 };
+enum { PATIENCE_S = 120, LOOK_MS = 100, REST_S = 10, LOOKS_A_SETTLING = 100 };
 
 static void describe(void)
 {
@@ -40,6 +40,9 @@ static void wait_for(bool (*is_true)(void), const char *what)
             run_fail("%d s after the last fault %s", PATIENCE_S, what);
         }
         nemesis_heal();
+        if (world_one_in(LOOKS_A_SETTLING)) {
+            change_settle();
+        }
         fiber_sleep(LOOK_MS * MS);
     }
 }
@@ -162,6 +165,8 @@ static void check_history(void)
 void finish(void)
 {
     wait_for(is_change_over, "a change of the members is still under way");
+    fiber_sleep(REST_S * SECOND);
+    change_settle();
     wait_for(is_healed, "not every member serves");
     wait_for(clients_are_done, "clients still wait");
     wait_for(is_level, "the members have not applied the same");

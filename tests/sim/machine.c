@@ -112,13 +112,38 @@ struct machine *machine_new(bool is_join)
 }
 
 /* Those that --initial-cluster names: the founders, or for who joins all that are members. */
+static const struct process *somebody_serving(void)
+{
+    for (int i = 0; i < run.machines_count; i++) {
+        if (machine_is_serving(&run.machines[i])) {
+            return run.machines[i].process;
+        }
+    }
+    return NULL;
+}
+
+/* What `member list` would tell the operator. */
+static bool is_listed(const struct machine *machine)
+{
+    const struct process *process = somebody_serving();
+    struct arena *arena = arena_new(0);
+    struct member *members = NULL;
+    size_t count = process ? member_list(process->storage.members, arena, &members) : 0;
+    bool is_in = !process && machine->is_member;
+    for (size_t i = 0; i < count; i++) {
+        is_in = is_in || strcmp(members[i].peer_urls[0], machine->peer_url) == 0;
+    }
+    arena_free(arena);
+    return is_in;
+}
+
 static void add_members(const struct machine *self, struct buf *out)
 {
     bool is_first = true;
     buf_add_str(out, "--initial-cluster=");
     for (int i = 0; i < run.machines_count; i++) {
         const struct machine *machine = &run.machines[i];
-        bool is_in = self->is_join ? machine->is_member || machine == self : i < run.plan.members;
+        bool is_in = self->is_join ? machine == self || is_listed(machine) : i < run.plan.members;
         if (is_in) {
             buf_printf(out, "%s%s=%s", is_first ? "" : ",", machine->host.name, machine->peer_url);
             is_first = false;

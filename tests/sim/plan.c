@@ -52,6 +52,7 @@ void plan_draw(struct plan *plan, uint64_t seed, int members, int64_t load_s)
         .catch_up_entries = 5 << draw(seed, 9, 5),
         .value_cache_bytes = toss(seed, 10, 50) ? 0 : 1 << 20,
         .segment_bytes = (uint64_t)16 * 1024 << draw(seed, 11, 4),
+        .flush_one_in = 10u << draw(seed, 13, 8),
         .compaction_rows = 3 << draw(seed, 12, 6)};
     draw_faults(plan, seed);
     draw_network(plan, seed);

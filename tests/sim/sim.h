@@ -69,6 +69,7 @@ struct plan {
     uint64_t catch_up_entries;
     uint64_t value_cache_bytes;
     uint64_t segment_bytes;
+    unsigned flush_one_in; /* writes to the store */
     size_t compaction_rows;
     int64_t latency_ns;
     unsigned reorder_one_in;
