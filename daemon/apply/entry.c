@@ -218,6 +218,19 @@ static struct apply_guard guard_of(
                : (struct auth_caller){0}};
 }
 
+static struct err apply_v2(struct apply *apply, const struct raft_entry *entry,
+    const struct apply_sink *sink, struct why *why)
+{
+    uint64_t id;
+    TRY(apply_v2_entry(apply->options.members, apply->batch, entry, &id, why));
+    struct apply_result *result = id ? sink->find(sink->arg, id) : NULL;
+    if (result) {
+        result->err = OK;
+        sink->done(sink->arg, result);
+    }
+    return OK;
+}
+
 static struct err apply_normal(struct apply *apply, const struct raft_entry *entry,
     const struct apply_sink *sink, struct why *why)
 {
@@ -227,7 +240,7 @@ static struct err apply_normal(struct apply *apply, const struct raft_entry *ent
         return OK; /* a new leader's first entry */
     }
     if (apply_v2_is(blob_slice(entry->data))) {
-        return apply_v2_entry(apply->options.members, apply->batch, entry, why);
+        return apply_v2(apply, entry, sink, why);
     }
     struct arena *arena = arena_new(0);
     struct err err = pb_unpack_log(

@@ -53,7 +53,8 @@ struct err apply_members_entry(struct member_table *table, struct backend_batch 
         return OK;
     }
     if (apply_v2_is(blob_slice(entry->data))) {
-        return apply_v2_entry(table, batch, entry, why);
+        uint64_t id;
+        return apply_v2_entry(table, batch, entry, &id, why);
     }
     struct arena *arena = arena_new(0);
     struct err err = pb_unpack_log(

@@ -46,7 +46,7 @@ MUST struct err apply_conf_entry(struct apply *apply, const struct raft_entry *e
 /* v2.c: whether an entry's data is a bare v2 request, and what it does. */
 bool apply_v2_is(struct slice data);
 MUST struct err apply_v2_entry(struct member_table *table, struct backend_batch *batch,
-    const struct raft_entry *entry, struct why *why);
+    const struct raft_entry *entry, uint64_t *out_id, struct why *why);
 /* conf.c: the same for a conf change alone. */
 MUST struct err apply_members_conf(struct member_table *table, struct backend_batch *batch,
     const struct raft_entry *entry, struct why *why);

@@ -81,13 +81,16 @@ static MUST struct err unpack(const struct raft_entry *entry, struct arena *aren
 }
 
 struct err apply_v2_entry(struct member_table *table, struct backend_batch *batch,
-    const struct raft_entry *entry, struct why *why)
+    const struct raft_entry *entry, uint64_t *out_id, struct why *why)
 {
     Etcdserverpb__Request *request;
     struct arena *arena = arena_new(0);
     struct err err = unpack(entry, arena, &request, why);
     if (!err_is(err) && strcmp(request->method, "PUT") == 0 && request->path && request->val) {
         put(table, batch, request, arena);
+    }
+    if (!err_is(err)) {
+        *out_id = request->id;
     }
     arena_free(arena);
     return err;

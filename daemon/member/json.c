@@ -167,3 +167,18 @@ struct slice member_to_json(const struct member *member, struct arena *arena)
     buf_fini(&out);
     return json;
 }
+
+struct slice member_attributes_to_json(const struct member *member, struct arena *arena)
+{
+    struct buf out;
+    buf_init(&out, 1024 * 1024);
+    buf_add_str(&out, "{\"name\":");
+    add_text(&out, member->name);
+    if (member->client_urls_count) {
+        add_urls(&out, "clientURLs", member->client_urls, member->client_urls_count);
+    }
+    buf_add_str(&out, "}");
+    struct slice json = arena_dup(arena, buf_slice(&out));
+    buf_fini(&out);
+    return json;
+}

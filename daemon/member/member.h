@@ -54,6 +54,8 @@ MUST struct err member_list_from_json(
     struct slice json, struct arena *arena, struct member **out, size_t *out_count);
 /* The text as etcd writes it, in the arena. */
 struct slice member_to_json(const struct member *member, struct arena *arena);
+/* Name and client URLs alone, as a v2 request sets them. */
+struct slice member_attributes_to_json(const struct member *member, struct arena *arena);
 
 /* Conf changes, when applied. Errors: MEMBER_EXIST, PEER_URL_EXIST, MEMBER_NOT_FOUND,
  * MEMBER_NOT_LEARNER, TOO_MANY_LEARNERS. */

@@ -4,6 +4,7 @@
  * version.
  */
 #include "server/parts.h"
+#include "server/version.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -53,13 +54,21 @@ static bool is_leaders(uint32_t field)
     return field == FIELD_LEASE_REVOKE || field == FIELD_LEASE_CHECKPOINT;
 }
 
-void leader_propose(struct server *server, uint32_t field, const ProtobufCMessage *message)
+static struct own_proposal *own_new(struct server *server, uint32_t field)
 {
     struct own_proposal *own = mem_new(sizeof(*own));
     own->server = server;
     own->field = field;
     own->arena = arena_new(0);
     own->proposal.field = field;
+    own->proposal.result.arena = own->arena;
+    own->proposal.done = own_done;
+    return own;
+}
+
+void leader_propose(struct server *server, uint32_t field, const ProtobufCMessage *message)
+{
+    struct own_proposal *own = own_new(server, field);
     own->proposal.leader_term = is_leaders(field) ? atomic_load(&server->term) : 0;
     const struct auth_table *auth = apply_options_get(server->options.apply)->auth;
     if (auth_is_enabled(auth)) {
@@ -67,8 +76,18 @@ void leader_propose(struct server *server, uint32_t field, const ProtobufCMessag
         own->proposal.auth_revision = auth_revision(auth);
     }
     own->proposal.request = pb_pack_arena(message, own->arena);
-    own->proposal.result.arena = own->arena;
-    own->proposal.done = own_done;
+    server_propose(server, &own->proposal);
+}
+
+static void publish_v2(struct server *server)
+{
+    struct own_proposal *own = own_new(server, FIELD_CLUSTER_MEMBER_ATTR_SET);
+    const struct member attributes = {.name = server->options.name,
+        .client_urls = server->options.client_urls,
+        .client_urls_count = server->options.client_urls_count};
+    own->proposal.v2_path = arena_printf(
+        own->arena, "/0/members/%llx/attributes", (unsigned long long)server->member_id);
+    own->proposal.request = member_attributes_to_json(&attributes, own->arena);
     server_propose(server, &own->proposal);
 }
 
@@ -83,7 +102,11 @@ static void publish(struct server *server)
     request.member_id = server->member_id;
     request.member_attributes = &attributes;
     server->is_publishing = true;
-    leader_propose(server, FIELD_CLUSTER_MEMBER_ATTR_SET, &request.base);
+    if (version_has_old_members(server)) {
+        publish_v2(server);
+    } else {
+        leader_propose(server, FIELD_CLUSTER_MEMBER_ATTR_SET, &request.base);
+    }
 }
 
 static void revoke_expired(struct server *server, int64_t now_ms)

@@ -65,10 +65,9 @@ void read_expire(struct server *server, int64_t now_ms, struct err err);
 void transfer_tick(struct server *server, int64_t now_ms);
 void transfer_fail_all(struct server *server, struct err err);
 
-/* leases.c, version.c, advance.c (before raft's); core, each tick. */
+/* leases.c, advance.c (before raft's); core, each tick. */
 void leases_retry(struct server *server, int64_t now_ms);
 void leases_fail_all(struct server *server, struct err err);
-void version_tick(struct server *server, int64_t now_ms);
 void advance_tick(struct server *server, int64_t now_ms);
 
 /* leader.c: core, each tick and on changes. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/parts.h"
+#include "server/version.h"
 
 #include "base/clock.h"
 #include "base/codec.h"
 
-enum { HEADER_FIELD = 100 };
+enum { HEADER_FIELD = 100, FIELD_AUTH_STATUS = 1013, FIELD_DOWNGRADE_INFO_SET = 1302 };
 
 uint64_t server_next_id(struct server *server)
 {
@@ -44,6 +45,20 @@ static struct blob *encode(const struct server_proposal *proposal)
     return data;
 }
 
+/* etcdserverpb.Request{ID, Method, Path, Val}, with nothing around it. */
+static struct blob *encode_v2(const struct server_proposal *proposal)
+{
+    struct buf bytes;
+    buf_init(&bytes, SIZE_MAX);
+    wire_add_varint_nz(&bytes, 1, proposal->id);
+    wire_add_bytes_nz(&bytes, 2, SLICE("PUT"));
+    wire_add_bytes_nz(&bytes, 3, slice_str(proposal->v2_path));
+    wire_add_bytes_nz(&bytes, 4, proposal->request);
+    struct blob *data = blob_new(buf_slice(&bytes));
+    buf_fini(&bytes);
+    return data;
+}
+
 /* etcd's ConfChange carries the request's id itself. */
 static struct blob *encode_conf(const struct server_proposal *proposal)
 {
@@ -58,6 +73,13 @@ static struct blob *encode_conf(const struct server_proposal *proposal)
     return data;
 }
 
+static bool is_newer_than_3_4(const struct server_proposal *proposal)
+{
+    bool is_bare = proposal->conf || proposal->v2_path;
+    return !is_bare &&
+           (proposal->field == FIELD_AUTH_STATUS || proposal->field == FIELD_DOWNGRADE_INFO_SET);
+}
+
 static struct err admit(struct server *server, struct server_proposal *proposal)
 {
     if (atomic_load(&server->is_stopping)) {
@@ -67,7 +89,12 @@ static struct err admit(struct server *server, struct server_proposal *proposal)
     if (commit > apply_index(server->options.apply) + UNAPPLIED_MAX) {
         return ERR(REQUEST_TOO_MANY_REQUESTS);
     }
-    proposal->data = proposal->conf ? encode_conf(proposal) : encode(proposal);
+    if (is_newer_than_3_4(proposal) && version_has_old_members(server)) {
+        return ERR(UNSUPPORTED);
+    }
+    proposal->data = proposal->conf      ? encode_conf(proposal)
+                     : proposal->v2_path ? encode_v2(proposal)
+                                         : encode(proposal);
     if (proposal->data->len > server->options.max_request_bytes) {
         return ERR(REQUEST_TOO_LARGE);
     }

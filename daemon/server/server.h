@@ -115,6 +115,8 @@ struct server_proposal {
     struct slice request; /* that field's packed message; borrowed until done */
     const char *username; /* who asks; NULL: nobody */
     uint64_t auth_revision;
+    /* Instead of field: a bare v2 request that puts request there; what members before 3.5 know. */
+    const char *v2_path;
     /* Instead of field and request: a change of the members, which is given the proposal's id.
      * Borrowed for the call of server_propose. */
     const struct raft_conf_change *conf;
@@ -129,7 +131,7 @@ struct server_proposal {
 };
 
 /* Errors, in result.err: REQUEST_TOO_LARGE, REQUEST_TOO_MANY_REQUESTS, TIMEOUT, NO_LEADER, STOPPED,
- * and what applying gives. */
+ * UNSUPPORTED (members before 3.5 would end at it), and what applying gives. */
 void server_propose(struct server *server, struct server_proposal *proposal);
 /* A number that no other request of this member has. */
 uint64_t server_next_id(struct server *server);

@@ -4,6 +4,7 @@
  * at once, then every few seconds, as etcd does. It falls only when a downgrade was asked for.
  */
 #include "server/parts.h"
+#include "server/version.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -14,6 +15,13 @@ enum { FIELD_CLUSTER_VERSION_SET = 1300, LOOK_EVERY_MS = 5000, FIRST_LOOK_MS = 1
 static bool is_decided(struct server *server)
 {
     return strcmp(member_cluster_version(server->options.members), "not_decided") != 0;
+}
+
+bool version_has_old_members(struct server *server)
+{
+    struct member_version version;
+    return member_version_parse(member_cluster_version(server->options.members), &version) &&
+           member_version_cmp(version, (struct member_version){3, 5}) < 0;
 }
 
 static void set(struct server *server, struct member_version version)

@@ -24,7 +24,11 @@ CHECKS = ("--experimental-initial-corrupt-check=true",)
 class MixedCase(ClusterCase):
     def setUp(self):
         super().setUp()
-        self.theirs, self.ours = reference("etcd"), binary("etcd")
+        self.theirs, self.ours = self.binaries()
+
+    def binaries(self):
+        """Etcd's own, and ours."""
+        return reference("etcd"), binary("etcd")
 
     def wait(self, what, words, seconds=SECONDS, pause=0.2):
         """Until what() is true; what it raises counts as not yet."""
@@ -222,7 +226,7 @@ class Run:
 
     def __init__(self, case, cluster, clients=3, **rest):
         self.case, self.cluster = case, cluster
-        self.recorder = Recorder(os.path.join(case.folder, "history"))
+        self.recorder = Recorder(os.path.join(case.folder, "history"), others=True)
         self.load = Load(self.recorder, cluster.members, clients=clients, timeout=5, **rest)
         self.began = time.monotonic()
 

@@ -212,6 +212,57 @@ static void test_what_many_threads_put_is_there_after_a_restart(void **state)
     assert_int_equal(mvcc_revision(place->storage.mvcc), rev);
 }
 
+/* Nothing of the log is applied again to say otherwise. */
+static void pretend_version(struct member_place *place, const char *version)
+{
+    struct storage storage;
+    struct why why = {""};
+    struct backend_batch *batch = backend_batch_new();
+    server_stop(place->server);
+    server_free(place->server);
+    storage_close(&place->storage, true);
+    assert_false(err_is(storage_open(&storage, &place->config, &why)));
+    backend_batch_put(batch, SLICE("mcluster_version"), slice_str(version));
+    assert_false(err_is(backend_write(storage.backend, batch, &why)));
+    backend_batch_free(batch);
+    storage_close(&storage, true);
+}
+
+/* How often the member told of itself in the form of a v2 request. */
+static size_t count_v2(struct member_place *place)
+{
+    struct wal_log log;
+    size_t count = 0;
+    char *dir = disk_path(place->path, "member/wal");
+    assert_false(err_is(wal_read(disk_real(), dir, 0, 0, &log, NULL)));
+    for (size_t i = 0; i < log.entries_count; i++) {
+        const struct blob *data = log.entries[i].data;
+        count += data && memmem(data->data, data->len, "/attributes", 11) != NULL;
+    }
+    wal_log_fini(&log);
+    free(dir);
+    return count;
+}
+
+/* They would end at the newer form. */
+static void test_members_before_3_5_are_told_in_their_own_form(void **state)
+{
+    struct member_place *place = *state;
+    assert_int_equal(count_v2(place), 0);
+    pretend_version(place, "3.4.0");
+    start(place); /* ready: it was published, and heard of it */
+    assert_int_equal(count_v2(place), 1);
+    struct arena *arena = arena_new(0);
+    struct member self;
+    assert_true(
+        member_find(place->storage.members, member_self_id(place->storage.members), arena, &self));
+    assert_string_equal(self.name, "m");
+    arena_free(arena);
+    pretend_version(place, "3.5.0");
+    start(place);
+    assert_int_equal(count_v2(place), 1);
+}
+
 static void test_too_large_is_refused(void **state)
 {
     struct member_place *place = *state;
@@ -360,6 +411,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         MEMBER_TEST(test_what_many_threads_put_is_there_after_a_restart),
         MEMBER_TEST(test_too_large_is_refused),
+        MEMBER_TEST(test_members_before_3_5_are_told_in_their_own_form),
         MEMBER_TEST(test_snapshots_of_the_log_replay),
         MEMBER_TEST(test_stopped_refuses),
         MEMBER_TEST(test_a_proposed_conf_change_answers_with_the_members),
