@@ -116,8 +116,8 @@ class Unread(CalmCase):
         self.assertFalse(deaf.ended & set(stuck))
 
     def test_a_hundred_lists_that_are_not_read(self):
-        """20 MB each: what they take beyond the store's own bytes is the small part of them. (A copy
-        of each would be 2,000 MB.)"""
+        """20 MB each: what they take beyond the store's own bytes is the small part of them. (A
+        copy of each would be 2,000 MB.)"""
         self.fill(b"/l/", 20000, 1024)
         before = resident(self.node)
         deafs = [self.deaf() for _ in range(100)]
