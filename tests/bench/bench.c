@@ -8,7 +8,8 @@
  *         [--prev-kv] [--pid PID[,PID…]] [--json] [--cacert F --cert F --key F]
  *
  * LOAD: put, create, update, get, getser, list, count; fill (each key once, in order), paged (pages
- * at one revision, one after the other), watch (puts at --rate, seen by --watchers)
+ * at one revision, one after the other), watch (puts at --rate, seen by --watchers), grant (leases
+ * of --ttl seconds)
  */
 #include "load.h"
 
@@ -42,6 +43,7 @@ struct setting {
     size_t size;
     uint64_t keys;
     int64_t limit;
+    uint64_t ttl;
     uint64_t base; /* keys of a create load are new in every run */
     unsigned watchers;
     bool is_single; /* each watcher its own key */
@@ -131,6 +133,8 @@ static void request(void *arg, size_t runner, uint64_t n, struct buf *out)
         add_put(s, key, n, out);
     } else if (is_load(s, "create") || is_load(s, "update")) {
         add_txn(s, key, n, out);
+    } else if (is_load(s, "grant")) {
+        wire_add_varint(out, 1, s->ttl);
     } else if (strncmp(s->load, "get", 3) == 0) {
         wire_add_bytes(out, 1, key);
         wire_add_varint_nz(out, 7, is_load(s, "getser"));
@@ -192,6 +196,9 @@ static const char *method_of(const struct setting *s)
 {
     if (is_load(s, "put") || is_load(s, "fill") || is_load(s, "watch")) {
         return "/etcdserverpb.KV/Put";
+    }
+    if (is_load(s, "grant")) {
+        return "/etcdserverpb.Lease/LeaseGrant";
     }
     bool is_txn = is_load(s, "create") || is_load(s, "update");
     return is_txn ? "/etcdserverpb.KV/Txn" : "/etcdserverpb.KV/Range";
@@ -293,7 +300,7 @@ static void print(const struct setting *s, const struct load_options *load,
 static void usage(void)
 {
     fprintf(stderr, "usage: bench LOAD ENDPOINT [options]; LOAD: put create update get getser list "
-                    "count fill paged watch\n");
+                    "count fill paged watch grant\n");
     exit(2);
 }
 
@@ -336,6 +343,9 @@ static void setting_option(int option, double number, struct setting *s)
     case 'l':
         s->limit = (int64_t)number;
         break;
+    case 'L':
+        s->ttl = (uint64_t)number;
+        break;
     case 'p':
         s->pids = optarg;
         break;
@@ -370,9 +380,10 @@ static void parse(int argc, char **argv, struct load_options *load, struct setti
     static const struct option options[] = {{"conns", 1, NULL, 'c'}, {"streams", 1, NULL, 's'},
         {"seconds", 1, NULL, 't'}, {"calls", 1, NULL, 'n'}, {"rate", 1, NULL, 'r'},
         {"size", 1, NULL, 'z'}, {"keys", 1, NULL, 'k'}, {"threads", 1, NULL, 'T'},
-        {"limit", 1, NULL, 'l'}, {"pid", 1, NULL, 'p'}, {"watchers", 1, NULL, 'w'},
-        {"single", 0, NULL, '1'}, {"prev-kv", 0, NULL, 'v'}, {"json", 0, NULL, 'j'},
-        {"cacert", 1, NULL, 'A'}, {"cert", 1, NULL, 'C'}, {"key", 1, NULL, 'K'}, {0}};
+        {"limit", 1, NULL, 'l'}, {"pid", 1, NULL, 'p'}, {"ttl", 1, NULL, 'L'},
+        {"watchers", 1, NULL, 'w'}, {"single", 0, NULL, '1'}, {"prev-kv", 0, NULL, 'v'},
+        {"json", 0, NULL, 'j'}, {"cacert", 1, NULL, 'A'}, {"cert", 1, NULL, 'C'},
+        {"key", 1, NULL, 'K'}, {0}};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         double number = optarg ? strtod(optarg, NULL) : 0;
@@ -416,7 +427,7 @@ static void run_load(
 
 int main(int argc, char **argv)
 {
-    struct setting setting = {.size = 1024, .keys = 20000, .watchers = 100};
+    struct setting setting = {.size = 1024, .keys = 20000, .watchers = 100, .ttl = 60};
     struct load_options load = {.connections = 8,
         .streams = 16,
         .threads = 1,
