@@ -25,6 +25,7 @@ enum {
     KEEPALIVE_TIMEOUT_DEFAULT_MS = 20000,
     LOG_EVERY_MS = 1000,
     MEMORY_DEFAULT = 512 << 20,
+    STREAM_WINDOW = 1 << 20, /* of a request, before it is asked for more */
     THREADS_A_LANE = 4,
     UNARY_WAITING = 16, /* calls of one method asked for ahead, a lane */
     LOOKS_SKIPPED = 16,
@@ -91,6 +92,9 @@ static grpc_server *server_new(struct rpc *rpc, const struct rpc_options *option
             GRPC_ARG_MAX_METADATA_SIZE, given(options->headers_bytes_max, HEADERS_BYTES_DEFAULT)),
         int_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
             given(options->handshake_timeout_ms, HANDSHAKE_DEFAULT_MS)),
+        /* Measuring what a connection holds costs a ping and new settings every few requests. */
+        int_arg(GRPC_ARG_HTTP2_BDP_PROBE, 0),
+        int_arg(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, STREAM_WINDOW),
         int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
             given(options->keepalive_min_ms, KEEPALIVE_MIN_DEFAULT_MS)),
         int_arg(GRPC_ARG_KEEPALIVE_TIME_MS,
