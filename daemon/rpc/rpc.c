@@ -24,6 +24,7 @@ enum {
     KEEPALIVE_INTERVAL_DEFAULT_MS = 2 * 60 * 60 * 1000,
     KEEPALIVE_TIMEOUT_DEFAULT_MS = 20000,
     LOG_EVERY_MS = 1000,
+    LEAVE_LOOK_NS = 2000000,
     MEMORY_DEFAULT = 512 << 20,
     STREAM_WINDOW = 1 << 20, /* of a request, before it is asked for more */
     THREADS_A_LANE = 4,
@@ -351,6 +352,18 @@ static bool wait_idle(struct rpc *rpc, int64_t until_ns)
     return is_idle;
 }
 
+/* Core cancels every call that it hears of once it is shut, also one that a client sent before it
+ * could know. So clients are told first, and as a rule they are gone before that. */
+static void take_leave(struct rpc *rpc, int64_t leave_ms)
+{
+    int64_t until_ms = clock_mono_ms() + leave_ms;
+    rpc_shim_goaway(rpc->server);
+    rpc_streams_stop(rpc);
+    while (rpc_shim_is_connected(rpc->server) && clock_mono_ms() < until_ms) {
+        nanosleep(&(struct timespec){0, LEAVE_LOOK_NS}, NULL);
+    }
+}
+
 void rpc_stop(struct rpc *rpc, int64_t drain_ms)
 {
     pthread_rwlock_wrlock(&rpc->adopt_lock);
@@ -361,6 +374,7 @@ void rpc_stop(struct rpc *rpc, int64_t drain_ms)
         return;
     }
     atomic_store(&rpc->is_stopping, true);
+    take_leave(rpc, drain_ms / 2);
     grpc_server_shutdown_and_notify(rpc->server, rpc->lanes[0].cq, &rpc->shutdown_tag);
     rpc_streams_stop(rpc);
     if (!wait_idle(rpc, clock_mono_ns() + drain_ms * 1000000)) {

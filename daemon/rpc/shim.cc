@@ -27,6 +27,14 @@ class TcpServerFdHandler
     virtual ~TcpServerFdHandler() = default;
     virtual void Handle(int listener_fd, int fd, grpc_byte_buffer *pending) = 0;
 };
+
+/* What a grpc_server is. */
+class Server
+{
+  public:
+    void SendGoaways();
+    bool HasOpenConnections();
+};
 } // namespace grpc_core
 
 void rpc_shim_init(void)
@@ -69,6 +77,21 @@ void rpc_shim_together(void (*fn)(void *arg), void *arg)
     grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
     grpc_slice_unref(slice); /* the buffer has the last reference now */
     grpc_byte_buffer_destroy(buffer);
+}
+
+static void goaway(void *server)
+{
+    static_cast<grpc_core::Server *>(server)->SendGoaways();
+}
+
+void rpc_shim_goaway(grpc_server *server)
+{
+    rpc_shim_together(goaway, server);
+}
+
+bool rpc_shim_is_connected(grpc_server *server)
+{
+    return reinterpret_cast<grpc_core::Server *>(server)->HasOpenConnections();
 }
 
 grpc_call_error rpc_shim_batch(

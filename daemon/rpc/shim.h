@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What is offered to C++ only: handing an accepted socket to C core, batches of several calls whose
- * writes go out together, and a switch of abseil's.
+ * writes go out together, taking leave of clients, and a switch of abseil's.
  */
 #ifndef RPC_SHIM_H
 #define RPC_SHIM_H
 
 #include <grpc/grpc.h>
+
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,6 +26,9 @@ void rpc_shim_init(void);
 /* handler: what grpc_server_start left in the slot of the channel argument "external:<name>". Takes
  * fd. */
 void rpc_shim_handle(void *handler, int fd);
+/* Tells all who are connected to send nothing new here; the server goes on answering. */
+void rpc_shim_goaway(grpc_server *server);
+bool rpc_shim_is_connected(grpc_server *server);
 /* Runs fn in one execution context of core's: what its rpc_shim_batch calls want to write is
  * written when fn has returned, all of a connection's in one go. (grpc_call_start_batch has a
  * context of its own, hence a write of its own.) */

@@ -3,10 +3,14 @@
 import json
 import os
 import ssl
+import threading
 import time
 import urllib.error
 
+import grpc
+
 from lib import Case, Etcdctl
+from lib.api import Api
 
 
 class Start(Case):
@@ -47,6 +51,32 @@ class Start(Case):
     def test_sigterm_ends_it_well(self):
         member = self.member(certs=True)
         self.assertEqual(0, member.terminate())
+
+    def test_sigterm_cancels_no_call(self):
+        """Who calls while the member stops is answered, or hears that there is nobody. The member
+        takes leave of its clients; one that the machine forgets for a second may be too late."""
+        member = self.member(certs=True)
+        failed = []
+        for _ in range(4):
+            clients = [threading.Thread(target=self.put_until_it_fails, args=(member, failed))
+                       for _ in range(10)]
+            for client in clients:
+                client.start()
+            time.sleep(0.3)
+            self.assertEqual(0, member.terminate())
+            for client in clients:
+                client.join(60)
+            member.start()
+        self.assertGreaterEqual(failed.count(grpc.StatusCode.UNAVAILABLE), 36, failed)
+
+    @staticmethod
+    def put_until_it_fails(member, failed):
+        with Api(member, options=[("grpc.enable_retries", 0)]) as api:
+            try:
+                while True:
+                    api.Put(key=b"a", value=b"1", timeout=60)
+            except grpc.RpcError as error:
+                failed.append(error.code())
 
     def test_certificates_that_sign_themselves(self):
         """--auto-tls: made once, kept by a restart, good as a client's trusted CA."""
