@@ -62,7 +62,7 @@ class Storm:
         self.load = Load(recorder, cluster.members, clients=clients, timeout=ANSWER_S, seed=seed)
         self.probers = [Prober(recorder, member, number)
                         for number, member in enumerate(cluster.members)]
-        self.outages = {}
+        self.outages, self.last = {}, ""
 
     def start(self):
         recorder, members = self.recorder, self.cluster.members
@@ -121,9 +121,10 @@ class Storm:
     def outage(self, name, *victims):
         """A fault: while it lasts, and until the clients got on again after it. victims: members
         that nobody expects an answer of."""
-        began = time.monotonic()
+        began, self.last = time.monotonic(), name
         yield
         self.progress()
+        self.all_live()
         self.outages.setdefault(name, []).append((began, time.monotonic(), victims))
 
     # Networks.
@@ -208,6 +209,13 @@ class Storm:
                 member.process.wait()
             self.progress()
             self.bring_back(members)
+
+    def all_live(self):
+        """Nobody has ended who was not killed."""
+        for member in self.cluster.members:
+            if member.process.poll() is not None:
+                raise AssertionError(f"{member.name} ended with {member.process.returncode} after "
+                                     f"{self.last}:\n{member.log_tail(40)}")
 
     def bring_back(self, members):
         for member in members:
@@ -326,6 +334,7 @@ class Storm:
 
     def anything(self):
         """One of all these, by chance."""
+        self.all_live()
         member = self.chance.choice(self.cluster.members)
         lost = self.chance.sample(self.cluster.members, (len(self.cluster.members) - 1) // 2)
         acts = [self.leader_alone, self.minority, self.minority_with_leader, self.deaf_leader,
