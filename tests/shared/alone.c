@@ -5,9 +5,12 @@
 #include "base/codec.h"
 #include "base/log.h"
 
+#include <pthread.h>
+
 enum { HEADER_FIELD = 100, COMPACT_ROWS = 100 };
 
 struct server {
+    pthread_mutex_t mutex; /* recursive: what is applied at once may ask for more */
     struct server_options options;
     struct store store;
     struct list proposals;
@@ -24,6 +27,11 @@ struct server {
 struct server *alone_open(const char *path)
 {
     struct server *server = mem_new(sizeof(*server));
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&server->mutex, &attr);
+    pthread_mutexattr_destroy(&attr);
     server->store = (struct store){.path = path,
         .value_cache_bytes = ALONE_VALUE_CACHE_BYTES,
         .watch_progress_ms = ALONE_PROGRESS_MS,
@@ -51,6 +59,7 @@ void alone_close(struct server *server)
     check(list_is_empty(&server->proposals) && list_is_empty(&server->reads));
     check(list_is_empty(&server->jobs));
     store_close(&server->store);
+    pthread_mutex_destroy(&server->mutex);
     free(server);
 }
 
@@ -164,6 +173,7 @@ static void apply_proposal(struct server *server, struct server_proposal *propos
 
 void server_propose(struct server *server, struct server_proposal *proposal)
 {
+    pthread_mutex_lock(&server->mutex);
     proposal->id = server_next_id(server);
     proposal->type = proposal->conf ? RAFT_ENTRY_CONF_CHANGE : RAFT_ENTRY_NORMAL;
     if (server->is_held) {
@@ -171,6 +181,7 @@ void server_propose(struct server *server, struct server_proposal *proposal)
     } else {
         apply_proposal(server, proposal);
     }
+    pthread_mutex_unlock(&server->mutex);
 }
 
 static void answer_read(struct server *server, struct server_read *read)
@@ -181,11 +192,13 @@ static void answer_read(struct server *server, struct server_read *read)
 
 void server_read_index(struct server *server, struct server_read *read)
 {
+    pthread_mutex_lock(&server->mutex);
     if (server->is_held) {
         list_push(&server->reads, &read->node);
     } else {
         answer_read(server, read);
     }
+    pthread_mutex_unlock(&server->mutex);
 }
 
 void server_wait_applied(struct server *server, struct server_read *read, uint64_t index)
@@ -199,26 +212,25 @@ bool server_run(struct server *server, struct server_job *job)
     if (server->is_stopping) {
         return false;
     }
-    if (server->is_held) {
-        list_push(&server->jobs, &job->node);
-    } else {
-        job->run(job);
-    }
+    server_after_compaction(server, job);
     return true;
 }
 
 void server_after_compaction(struct server *server, struct server_job *job)
 {
+    pthread_mutex_lock(&server->mutex);
     if (server->is_held) {
         list_push(&server->jobs, &job->node);
     } else {
         job->run(job);
     }
+    pthread_mutex_unlock(&server->mutex);
 }
 
 void alone_run(struct server *server)
 {
     struct list *node;
+    pthread_mutex_lock(&server->mutex);
     while ((node = list_pop(&server->proposals))) {
         apply_proposal(server, LIST_ITEM(node, struct server_proposal, node));
     }
@@ -230,6 +242,7 @@ void alone_run(struct server *server)
         struct server_job *job = LIST_ITEM(node, struct server_job, node);
         job->run(job);
     }
+    pthread_mutex_unlock(&server->mutex);
 }
 
 void alone_sync(struct server *server)

@@ -2,7 +2,8 @@
  *
  * server/server.h without threads, raft or a log, for who links it in the server's stead: what is
  * proposed is applied at once to a store, and what would happen later on another thread happens
- * when alone_run is called, or at once while nothing is held. One thread.
+ * when alone_run is called, or at once while nothing is held. Any thread may ask; one opens, holds
+ * and closes.
  */
 #ifndef TEST_SHARED_ALONE_H
 #define TEST_SHARED_ALONE_H
