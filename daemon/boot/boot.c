@@ -103,7 +103,7 @@ static void start_server(struct member_run *run)
         .initial_tick_advance = config->initial_election_tick_advance,
         .tick_advance_ms = config->raft_read_timeout_ns / 1000000,
         .max_request_bytes = (size_t)config->request_bytes_max,
-        .warning_apply_ms = config->warning_apply_ns / 1000000,
+        .warning_apply_ns = config->warning_apply_ns > 0 ? config->warning_apply_ns : 1,
         .name = config->name,
         .client_urls = url_list_texts(config->arena, &config->advertise_client),
         .client_urls_count = config->advertise_client.count,

@@ -100,18 +100,25 @@ static struct err open_front(struct edges *edges, struct why *why)
     return front_open(&options, &edges->front, why);
 }
 
+/* Rounded up: what is not 0 stays so. */
+static int64_t ms_of(int64_t ns)
+{
+    return ns > 0 ? (ns - 1) / 1000000 + 1 : 0;
+}
+
 static struct err open_rpc(struct edges *edges, struct api *api, struct why *why)
 {
     const struct config *config = edges->config;
+    bool has_pings = config->keepalive_interval_ns > 0 && config->keepalive_timeout_ns > 0;
     struct rpc_options options = {
         .api = api,
         .tls = edges->clients.source ? &edges->clients.options : NULL,
         .request_bytes_max = (uint32_t)config->request_bytes_max,
         .streams_max = config->concurrent_streams_max,
         .is_extensive = config->metrics_extensive,
-        .keepalive_min_ms = config->keepalive_min_time_ns / 1000000,
-        .keepalive_interval_ms = config->keepalive_interval_ns / 1000000,
-        .keepalive_timeout_ms = config->keepalive_timeout_ns / 1000000,
+        .keepalive_min_ms = ms_of(config->keepalive_min_time_ns),
+        .keepalive_interval_ms = has_pings ? ms_of(config->keepalive_interval_ns) : 0,
+        .keepalive_timeout_ms = has_pings ? ms_of(config->keepalive_timeout_ns) : 0,
     };
     return rpc_new(&options, &edges->rpc, why);
 }

@@ -338,11 +338,14 @@ static struct err check_tracing(const struct draft *draft, struct why *why)
 {
     enum { PER_MILLION = 1000000 };
     if (draft->is_tracing && draft->tracing_rate < 0) {
-        return refuse(why, "tracing sampling rate must be positive");
+        return refuse(why, "distributed tracing configurition is not valid: (tracing "
+                           "sampling rate must be positive)");
     }
     if (draft->is_tracing && draft->tracing_rate > PER_MILLION) {
-        return why_set(
-            why, ERR(BAD_CONFIG), "tracing sampling rate must be less than %d", PER_MILLION);
+        return why_set(why, ERR(BAD_CONFIG),
+            "distributed tracing configurition is not valid: (tracing sampling rate must be less "
+            "than %d)",
+            PER_MILLION);
     }
     return OK;
 }

@@ -69,11 +69,11 @@ static void ended(void *arg, unsigned op, bool is_good)
 
 static void warn_if_slow(struct server *server, int64_t took_ns, size_t count)
 {
-    if (server->options.warning_apply_ms > 0 &&
-        took_ns > server->options.warning_apply_ms * 1000000) {
+    int64_t limit_ns = server->options.warning_apply_ns;
+    if (limit_ns > 0 && took_ns > limit_ns) {
         metric_inc(server->metrics.slow_applies);
         LOG_WARN("apply request took too long", LOG_NS("took", took_ns), LOG_UINT("entries", count),
-            LOG_MS("expected-duration", server->options.warning_apply_ms));
+            LOG_NS("expected-duration", limit_ns));
     }
 }
 

@@ -61,7 +61,7 @@ struct server_options {
     int64_t tick_advance_ms;   /* or not, when they are not there by then */
     size_t max_request_bytes;
     int64_t request_ms; /* until a request times out; 0: etcd's, 5 s and two election timeouts */
-    int64_t warning_apply_ms; /* slower applies are logged; 0: never */
+    int64_t warning_apply_ns; /* slower applies are logged; 0: never */
     const char *name;         /* published */
     const char *const *client_urls;
     size_t client_urls_count;

@@ -151,9 +151,10 @@ static void test_refuse_logging(void **state)
         "invalid log rotation config: json: cannot unmarshal number 1 into Go struct field "
         "logRotationConfig.Logger.compress of type bool");
     expect_refusal("--enable-distributed-tracing --distributed-tracing-sampling-rate=-1",
-        "tracing sampling rate must be positive");
+        "distributed tracing configurition is not valid: (tracing sampling rate must be positive)");
     expect_refusal("--enable-distributed-tracing --distributed-tracing-sampling-rate=1000001",
-        "tracing sampling rate must be less than 1000000");
+        "distributed tracing configurition is not valid: (tracing sampling rate must be less than "
+        "1000000)");
     expect_refusal("--enable-log-rotation",
         "--log-outputs requires a single file path when --log-rotate-config-json is defined");
 }
