@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * etcd: the member.
+ * etcd: the member, or a proxy in front of members.
  */
 #include "boot/boot.h"
 #include "config/config.h"
+#include "tcpproxy/tcpproxy.h"
 
 #include "base/log.h"
 
@@ -14,6 +15,9 @@ int main(int argc, char **argv)
     struct config_source source = {.argc = argc, .argv = argv, .environ = environ};
     struct config config;
     int status = 0;
+    if (tcpproxy_is_asked(argc, argv)) {
+        return tcpproxy_main(argc, argv);
+    }
     if (!config_start(&source, &config, &status)) {
         return status;
     }

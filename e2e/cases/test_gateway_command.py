@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`etcd gateway start`: one address in front of a cluster, whoever of it is there."""
+import re
+import signal
+import socket
+import subprocess
+import time
+
+from lib import Case, binary, reference
+from lib.api import Api
+from lib.env import free_port
+
+WAIT = 60
+
+
+class Front:
+    """A gateway; an Api may be opened on it as on a member."""
+    certs = None
+
+    def __init__(self, case, *endpoints, flags=(), certs=None):
+        self.client_port = free_port()
+        self.certs = certs
+        self.log_path = f"{case.folder}/gateway-{self.client_port}.log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                [binary("etcd"), "gateway", "start", f"--listen-addr=127.0.0.1:{self.client_port}",
+                 "--endpoints=" + ",".join(endpoints), *flags], stdout=log, stderr=log)
+        case.addCleanup(self.stop)
+        until("the gateway listens", lambda: "ready to proxy" in self.log())
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8") as file:
+            return file.read()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(WAIT)
+
+
+def until(what, condition):
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {WAIT} s: {what}")
+        time.sleep(0.02)
+
+
+class Gateway(Case):
+    def test_carries_calls_and_streams(self):
+        node = self.member()
+        front = Front(self, node.client_url)
+        big = b"x" * 1000000
+        with Api(front) as api:
+            watch = api.watch(b"a")
+            api.Put(key=b"a", value=big)
+            self.assertEqual(big, api.Range(key=b"a").kvs[0].value)
+            self.assertEqual(big, watch.events(1)[0].kv.value)
+            watch.close()
+        front.process.send_signal(signal.SIGTERM)
+        self.assertEqual(0, front.process.wait(WAIT))
+
+    def test_carries_tls(self):
+        node = self.member(certs=True)
+        front = Front(self, node.client_url, certs=node.certs)
+        with Api(front) as api:
+            api.Put(key=b"a", value=b"1")
+            self.assertEqual(b"1", api.Range(key=b"a").kvs[0].value)
+
+    def test_passes_over_who_is_gone_and_takes_it_back(self):
+        one, two = self.member(name="one"), self.member(name="two")
+        front = Front(self, f"localhost:{one.client_port}", f"127.0.0.1:{two.client_port}",
+                      flags=["--retry-delay=200ms"])
+        names = set()
+
+        def ask():
+            with socket.create_connection(("127.0.0.1", front.client_port), WAIT) as to:
+                to.sendall(b"POST /v3/cluster/member/list HTTP/1.1\r\nHost: x\r\n"
+                           b"Content-Length: 2\r\nConnection: close\r\n\r\n{}")
+                got = b""
+                while piece := to.recv(65536):
+                    got += piece
+            name = re.search(b'"name":"([a-z]+)"', got)
+            names.add(name.group(1) if name else b"")
+            return names
+        until("both asked", lambda: ask() >= {b"one", b"two"})
+        one.kill()
+        until("missed", lambda: ask() and "deactivated endpoint" in front.log())
+        names.clear()
+        for _ in range(5):
+            self.assertEqual({b"two"}, ask())
+        one.start()
+        until("found again", lambda: '"activated"' in front.log())
+        until("both asked", lambda: ask() >= {b"one", b"two"})
+
+    def test_closes_when_nobody_is_there(self):
+        front = Front(self, f"127.0.0.1:{free_port()}")
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", front.client_port), WAIT) as to:
+                self.assertEqual(b"", to.recv(1))
+
+    def test_many_at_once(self):
+        node = self.member()
+        front = Front(self, node.client_url)
+        apis = [Api(front) for _ in range(50)]
+        try:
+            for number, api in enumerate(apis):
+                api.Put(key=b"%d" % number, value=b"1")
+            self.assertEqual(50, apis[0].Range(key=b"\0", range_end=b"\0", count_only=True).count)
+        finally:
+            for api in apis:
+                api.close()
+
+
+class CommandLine(Case):
+    def run_with(self, program, *args):
+        done = subprocess.run([program, *args], capture_output=True, text=True, timeout=WAIT,
+                              check=False)
+        return done.returncode, done.stdout
+
+    def test_refusals(self):
+        port = free_port()
+        for args, said in (
+                (["gateway", "start", f"--listen-addr=127.0.0.1:{port}",
+                  f"--endpoints=127.0.0.1:{port}"], "should not resolve to the gateway"),
+                (["gateway", "start", "--endpoints=here"], 'error parsing endpoint "here"'),
+                (["gateway", "start", "--listen-addr=there"], "failed to validate listen address"),
+                (["gateway", "start", "--discovery-srv=x.example"], ""),
+                (["gateway", "start", "--nothing"], ""), (["gateway", "stop"], ""),
+                (["grpc-proxy", "start"], "")):
+            status, text = self.run_with(binary("etcd"), *args)
+            self.assertEqual(1, status, args)
+            self.assertIn(said, text)
+
+    def test_help_is_the_references(self):
+        for args in (["gateway", "--help"], ["gateway", "start", "--help"], ["gateway"]):
+            self.assertEqual(self.run_with(reference("etcd"), *args),
+                             self.run_with(binary("etcd"), *args))
