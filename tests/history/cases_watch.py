@@ -272,6 +272,16 @@ def a_deletion_that_only_a_watch_did_not_see(h):
 
 
 @right
+def a_deletion_without_an_answer_beside_one_that_also_puts(h):
+    h.put("a", "1", 2)
+    h.watch(2)
+    h.lost(delete("a"))
+    h.lost({"do": "txn", "then": [delete("a"), put("b", "2")]})
+    h.shown(3, ["delete", gone("a", 3)])
+    h.all(3)
+
+
+@right
 def all_in_order(h):
     a_put_of_two(h)
     h.shown(3, *TWO, THIRD)

@@ -28,8 +28,8 @@ static size_t count_evidence(const struct slot *slot)
     return count;
 }
 
-/* Deletions by the operation as the state is, and whether they include all that was seen. Puts make
- * it no candidate: their values would have been found. */
+/* How much the operation would change as the state is, and whether its deletions include all that
+ * was seen. A put of it counts: were it seen, its value would have told. */
 static bool would_delete(struct checker *checker, const struct history_op *op,
     const struct slot *slot, size_t *out_count)
 {
@@ -51,6 +51,7 @@ static bool would_delete(struct checker *checker, const struct history_op *op,
             seen += would_delete(checker, &ops[i], slot, &inner) ? count_evidence(slot) : 0;
             count += inner;
         }
+        count += ops[i].kind == HISTORY_PUT;
         if (ops[i].kind != HISTORY_DELETE) {
             continue;
         }
@@ -84,21 +85,21 @@ static struct call *match(struct checker *checker, size_t place, size_t search)
     return NULL;
 }
 
-/* The unknown deletions that delete what was seen and nothing else (is_exact), or more than that.
- */
+/* The unknown deletions that do what was seen and nothing else (is_exact), or more than that. */
 static void find_candidates(struct checker *checker, struct slot *slot, bool is_exact)
 {
     struct call *found[CANDIDATES_MAX];
     size_t count = 0;
     size_t seen = count_evidence(slot);
+    bool is_all_seen = slot->is_watched && checker->state.last_hole <= checker->base;
     const struct deleter *lists[] = {
         checker->deleters[word_of(slot->evidence->kv.key)->rank], checker->range_deleters};
     for (size_t i = 0; i < COUNT_OF(lists); i++) {
         for (const struct deleter *d = lists[i]; d && count < CANDIDATES_MAX; d = d->next) {
-            size_t deletes = 0;
+            size_t changes = 0;
             if (!d->call->revision && d->call->of.invoked_ns <= slot->known_ns &&
-                would_delete(checker, &d->call->of.op, slot, &deletes) &&
-                (deletes == seen) == is_exact) {
+                would_delete(checker, &d->call->of.op, slot, &changes) &&
+                (changes == seen) == is_exact && (is_exact || !is_all_seen)) {
                 found[count++] = d->call;
             }
         }
