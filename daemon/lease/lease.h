@@ -47,7 +47,9 @@ size_t lease_count(struct lease_table *table);
 
 /* The leader's part; now_ms is monotonic. */
 
-/* Leases run from now: each gets what remained of it, at least, plus extend_ms. */
+/* Leases run from now: each gets what remained of it, at least, plus extend_ms. A thousand and more
+ * are spread, as etcd does it, so that no second has more than three quarters of a thousand of
+ * them end. */
 void lease_promote(struct lease_table *table, int64_t now_ms, int64_t extend_ms);
 /* Nothing expires any more. */
 void lease_demote(struct lease_table *table);

@@ -153,6 +153,29 @@ static void test_heap_agrees_with_a_plain_array(void **state)
     free(items);
 }
 
+static void test_heap_is_built_of_many_at_once(void **state)
+{
+    enum { COUNT = 1000 };
+    struct item *items = calloc(COUNT, sizeof(*items));
+    struct heap heap;
+    (void)state;
+    heap_init(&heap);
+    for (int i = 0; i < COUNT; i++) {
+        heap_append(&heap, &items[i].heap_node, i * 7919 % COUNT);
+    }
+    heap_order(&heap);
+    for (int i = 0; i < COUNT / 2; i++) {
+        assert_int_equal(heap_first(&heap)->key, i);
+        heap_remove(&heap, heap_first(&heap));
+    }
+    heap_clear(&heap);
+    assert_null(heap_first(&heap));
+    heap_set(&heap, &items[0].heap_node, 5);
+    assert_ptr_equal(heap_first(&heap), &items[0].heap_node);
+    heap_fini(&heap);
+    free(items);
+}
+
 static void test_rand_repeats_by_seed(void **state)
 {
     struct rand a;
@@ -177,6 +200,7 @@ int main(void)
         cmocka_unit_test(test_map_by_number),
         cmocka_unit_test(test_map_by_bytes_is_walked),
         cmocka_unit_test(test_heap_agrees_with_a_plain_array),
+        cmocka_unit_test(test_heap_is_built_of_many_at_once),
         cmocka_unit_test(test_rand_repeats_by_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

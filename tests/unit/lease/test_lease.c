@@ -125,6 +125,61 @@ static void test_promotion_extends_and_demotion_stops(void **state)
     assert_int_equal(lease_expired(f->table, 100000, 100, ids, 4), 0);
 }
 
+static size_t expired_at(struct fixture *f, int64_t now_ms)
+{
+    static int64_t ids[8192];
+    return lease_expired(f->table, now_ms, 1000000, ids, COUNT_OF(ids));
+}
+
+static void grant_many(struct fixture *f, int count, int64_t ttl_s)
+{
+    for (int i = 1; i <= count; i++) {
+        grant(f, i, ttl_s);
+    }
+}
+
+/* etcd's: from a thousand leases on, no more than 750 of them end in a second. */
+static void test_promotion_spreads_what_would_end_at_once(void **state)
+{
+    struct fixture *f = *state;
+    grant_many(f, 3000, 10);
+    lease_promote(f->table, 0, 0);
+    assert_int_equal(expired_at(f, 9999), 0);
+    assert_int_equal(expired_at(f, 10000), 750);
+    assert_int_equal(expired_at(f, 11000), 0);
+    assert_int_equal(expired_at(f, 12000), 750);
+    assert_int_equal(expired_at(f, 14000), 1500);
+}
+
+static void test_promotion_leaves_few_leases_alone(void **state)
+{
+    struct fixture *f = *state;
+    grant_many(f, 999, 10);
+    lease_promote(f->table, 0, 0);
+    assert_int_equal(expired_at(f, 10000), 999);
+}
+
+static void test_promotion_sorts_any_times(void **state)
+{
+    enum { LEASES = 700 };
+    struct fixture *f = *state;
+    int64_t ids[LEASES];
+    for (int64_t i = 1; i <= LEASES; i++) { /* the id says the time */
+        int64_t ttl_s = i * 7919 % 701 * 1000003 + 2;
+        grant(f, ttl_s, ttl_s);
+    }
+    lease_promote(f->table, 500, 0);
+    assert_int_equal(lease_expired(f->table, 500 + 1000003 * 1000, 9999999, ids, LEASES), 0);
+    assert_int_equal(lease_expired(f->table, 500 + 1000005 * 1000, 9999999, ids, LEASES), 1);
+    lease_demote(f->table);
+    lease_promote(f->table, 500, 0);
+    size_t count = lease_expired(f->table, INT64_C(800000000000), 9999999, ids, LEASES);
+    assert_int_equal(count, LEASES);
+    for (size_t i = 1; i < count; i++) {
+        assert_true(ids[i - 1] < ids[i]);
+    }
+}
+
 static void test_a_checkpoint_shortens_the_next_promotion(void **state)
 {
     struct fixture *f = *state;
@@ -280,6 +335,10 @@ int main(void)
             test_expiry_comes_at_its_time_and_again_after_the_retry, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_expired_lease_is_not_renewed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_promotion_extends_and_demotion_stops, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_promotion_spreads_what_would_end_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_promotion_leaves_few_leases_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_promotion_sorts_any_times, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_checkpoint_shortens_the_next_promotion, setup, teardown),
         cmocka_unit_test_setup_teardown(
