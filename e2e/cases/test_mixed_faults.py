@@ -4,7 +4,7 @@ kind, leaders of either kind are cut off, killed, or lead for long."""
 import os
 import time
 
-from lib.cluster import ClusterMember
+from lib.api import Api
 from lib.mixed import CHECKS, MixedCase, Run
 
 LEAD_SECONDS = int(os.environ.get("KETCD_MIXED_SECONDS", "20"))
@@ -25,12 +25,12 @@ class Faults(MixedCase):
             self.ready(member)
         return cluster
 
-    def catch_up_by_snapshot(self, leader_program, away_program):
-        """The one leads all the while, the other is away and comes back; twice."""
+    def catch_up_by_snapshot(self, leader_program, away_program, times):
+        """The one leads all the while, the other is away and comes back."""
         cluster = self.short_log_cluster([leader_program, away_program, leader_program])
         leader, away, _ = cluster.members
         with Run(self, cluster) as run:
-            for _ in range(2):
+            for _ in range(times):
                 self.lead(cluster, leader)
                 away.kill()
                 run.go_on(400)
@@ -51,10 +51,11 @@ class Faults(MixedCase):
             return file.read().count(words)
 
     def test_our_leader_sends_a_snapshot_to_theirs(self):
-        self.catch_up_by_snapshot(self.ours, self.theirs)
+        self.catch_up_by_snapshot(self.ours, self.theirs, 2)
 
     def test_their_leader_sends_a_snapshot_to_ours(self):
-        self.catch_up_by_snapshot(self.theirs, self.ours)
+        # Theirs keeps its log for half a minute after it has sent one.
+        self.catch_up_by_snapshot(self.theirs, self.ours, 1)
 
     def cut_off(self, programs):
         """Each member in turn leads, is cut off from the others for longer than an election takes,
@@ -105,17 +106,19 @@ class Faults(MixedCase):
 
 class Downgrade(MixedCase):
     """What the Downgrade RPC says, theirs at 3.5 and ours at 3.6, each to versions below, at and
-    above its own."""
+    above its own. Where the two releases differ is left out: 3.5 has no answer to what it enables
+    and cancels (the caller waits until its time is up), refuses to cancel what is not there, and
+    says 3.5.0 for 3.5."""
 
     def answers(self, member, minor):
         def ask(action, version):
             version = version.format(own=minor, below=minor - 1, far=minor - 2, above=minor + 1)
-            with member.api() as api:
+            with Api(member) as api:
                 try:
                     answer = api.Downgrade(action=action, version=version)
                 except Exception as error:  # pylint: disable=broad-except
                     return error.code().name, error.details().replace(f"3.{minor}", "3.own")
-                return "ok", answer.version.replace(f"3.{minor}", "3.own")
+                return "ok", answer.version.replace(f"3.{minor}", "3.own").removesuffix(".0")
         said = []
         for action in (0, 1, 2, 7):
             for version in ("", "x", "3", "3.{own}", "3.{own}.0", "3.{own}.4", "3.{far}",
@@ -131,11 +134,10 @@ class Downgrade(MixedCase):
     def test_as_the_reference_answers(self):
         said = []
         for program, minor in ((self.theirs, 5), (self.ours, 6)):
-            cluster = self.mixed_cluster([program], flags=())
-            member: ClusterMember = cluster.members[0]
+            member = self.member(name=f"m{minor}", program=program)
             wanted = f"3.{minor}.0"
             self.wait(lambda m=member, w=wanted: self.version(m) == w, "the cluster version")
             said.append(self.answers(member, minor))
-            member.kill()
-        different = [(a[:2], a[2], b[2]) for a, b in zip(*said) if a != b]
+        different = [(a[:2], a[2], b[2]) for a, b in zip(*said)
+                     if a != b and not (a[0] in (1, 2) and b[2][0] == "ok")]
         self.assertEqual(different, [])
