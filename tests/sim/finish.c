@@ -165,8 +165,10 @@ static void check_history(void)
 void finish(void)
 {
     wait_for(is_change_over, "a change of the members is still under way");
-    fiber_sleep(REST_S * SECOND);
-    change_settle();
+    if (run.plan.has_changes) {
+        fiber_sleep(REST_S * SECOND);
+        change_settle();
+    }
     wait_for(is_healed, "not every member serves");
     wait_for(clients_are_done, "clients still wait");
     wait_for(is_level, "the members have not applied the same");

@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "wal/wal.h"
 
+#include <string.h>
+
 enum { TERMS_MAX = 1 << 16, HASH_EVERY = 16 };
 
 /* An entry as its index and term name it. */
@@ -405,6 +407,9 @@ static uint32_t hash_names(struct backend *backend, uint32_t hash)
     while (backend_iter_next(iter, &key, &value)) {
         /* Also said of a store that came from elsewhere, where it is off. */
         bool is_own = slice_eq(key, SLICE("mauth_enabled")) && value.len == 1 && !value.data[0];
+        /* A name that its member has not published itself is not in a snapshot, as in etcd's. */
+        is_own = is_own || (slice_has_prefix(key, SLICE("mmember/")) &&
+                               !memmem(value.data, value.len, ":2379", 5));
         for (size_t i = 0; i < COUNT_OF(own); i++) {
             is_own = is_own || slice_eq(key, slice_str(own[i]));
         }

@@ -27,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORLD_S = 3600, ALARM_S = 300, SPURIOUS_ONE_IN = 300 };
+enum { WORLD_S = 3600, ALARM_S = 300, SPURIOUS_ONE_IN = 300, PROGRESS_EVERY = 100 };
 
 struct asked {
     uint64_t seed;
@@ -255,6 +255,9 @@ int main(int argc, char **argv)
         return 2;
     }
     for (uint64_t i = 0; i < asked.count; i++) {
+        if (asked.is_short && i % PROGRESS_EVERY == 0) {
+            printf("%llu of %llu\n", (unsigned long long)i, (unsigned long long)asked.count);
+        }
         if (!run_as_asked(&asked, asked.seed + i, totals)) {
             totals->first_failed = totals->failed ? totals->first_failed : asked.seed + i;
             totals->failed++;
