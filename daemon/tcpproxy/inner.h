@@ -49,8 +49,9 @@ void links_close(struct proxy *proxy);
  * or -1 and why not. */
 typedef void dial_fn(void *arg, int fd, const char *error);
 struct dial;
-struct dial *dial_start(struct proxy *proxy, const struct remote *remote, dial_fn *done, void *arg);
+struct dial *remote_dial_start(
+    struct proxy *proxy, const struct remote *remote, dial_fn *done, void *arg);
 /* done is not called any more. */
-void dial_cancel(struct dial *dial);
+void remote_dial_cancel(struct dial *dial);
 
 #endif

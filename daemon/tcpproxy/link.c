@@ -32,7 +32,7 @@ static void link_free(struct link *link)
 {
     list_remove(&link->node);
     if (link->dial) {
-        dial_cancel(link->dial);
+        remote_dial_cancel(link->dial);
     }
     if (link->fd >= 0) {
         evutil_closesocket(link->fd);
@@ -128,7 +128,7 @@ static void dial_next(struct link *link)
         link_free(link);
         return;
     }
-    link->dial = dial_start(link->proxy, link->remote, dialed, link);
+    link->dial = remote_dial_start(link->proxy, link->remote, dialed, link);
 }
 
 void link_start(struct proxy *proxy, int fd)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Connecting to remotes, and looking for those that were lost. done is never called before
- * dial_start returns: what is known at once is told by the loop.
+ * remote_dial_start returns: what is known at once is told by the loop.
  */
 #include "tcpproxy/inner.h"
 
@@ -42,7 +42,7 @@ static void dial_free(struct dial *dial)
     free(dial);
 }
 
-void dial_cancel(struct dial *dial)
+void remote_dial_cancel(struct dial *dial)
 {
     dial->is_cancelled = true;
     if (dial->asking) {
@@ -124,7 +124,8 @@ static void on_found(int result, struct evutil_addrinfo *addresses, void *arg)
     }
 }
 
-struct dial *dial_start(struct proxy *proxy, const struct remote *remote, dial_fn *done, void *arg)
+struct dial *remote_dial_start(
+    struct proxy *proxy, const struct remote *remote, dial_fn *done, void *arg)
 {
     struct dial *dial = mem_new(sizeof(*dial));
     struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
@@ -174,7 +175,7 @@ void proxy_probe(struct proxy *proxy)
             struct probe *probe = mem_new(sizeof(*probe));
             *probe = (struct probe){proxy, remote};
             remote->is_probed = true;
-            (void)dial_start(proxy, remote, probed, probe);
+            (void)remote_dial_start(proxy, remote, probed, probe);
         }
     }
 }
