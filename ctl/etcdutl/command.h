@@ -14,6 +14,7 @@ extern const struct cmd cmd_hashkv;
 extern const struct cmd cmd_snapshot;
 extern const struct cmd cmd_snapshot_restore;
 extern const struct cmd cmd_snapshot_status;
+extern const struct cmd cmd_utl_completion;
 extern const struct cmd cmd_utl_help;
 extern const struct cmd cmd_version;
 

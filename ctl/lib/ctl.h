@@ -9,6 +9,7 @@
 
 #include "ctl/lib/client.h"
 #include "ctl/lib/cmd.h"
+#include "ctl/lib/complete.h"
 #include "ctl/lib/gojson.h"
 #include "ctl/lib/gotext.h"
 #include "ctl/lib/grid.h"
