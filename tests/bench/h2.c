@@ -53,6 +53,7 @@ struct h2 {
     uint32_t next_stream;
     int64_t window;        /* what we may send on the connection */
     int64_t window_stream; /* and on a new stream */
+    bool is_ready;         /* the peer has spoken */
     int64_t taken;         /* bytes of DATA not yet given back to the peer */
     struct waiting *waiting;
     char *method;
@@ -225,6 +226,7 @@ static void take_settings(struct h2 *h2, uint8_t flags, struct slice body)
     if (flags & FLAG_ACK) {
         return;
     }
+    h2->is_ready = true;
     for (size_t at = 0; at + 6 <= body.len; at += 6) {
         int64_t value = get_be(body.data + at + 2, 4);
         if (get_be(body.data + at, 2) == SETTING_INITIAL_WINDOW) {
@@ -388,6 +390,11 @@ void h2_close(struct h2 *h2)
     free(h2->method);
     free(h2->authority);
     free(h2);
+}
+
+bool h2_is_ready(const struct h2 *h2)
+{
+    return h2->is_ready;
 }
 
 int h2_fd(const struct h2 *h2)

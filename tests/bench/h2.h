@@ -30,6 +30,8 @@ struct h2_handler {
 /* Connects, shakes hands (blocking) and greets. Ends the program when that fails. */
 struct h2 *h2_open(const struct h2_target *target, const struct h2_handler *handler);
 void h2_close(struct h2 *h2);
+/* The member has accepted the connection and sent its settings. */
+bool h2_is_ready(const struct h2 *h2);
 int h2_fd(const struct h2 *h2);
 /* Queues a call and its first message; is_last: no message follows. Gives the stream's number. */
 uint32_t h2_call(struct h2 *h2, struct slice message, bool is_last);

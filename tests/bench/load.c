@@ -7,6 +7,7 @@
 #include "h2.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -260,6 +261,22 @@ static void prepare(struct worker *worker, unsigned number)
     }
 }
 
+/* What connections cost to make is not the calls'. */
+static void await_ready(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->conns_count; i++) {
+        struct conn *conn = &worker->conns[i];
+        struct pollfd fd = {.fd = h2_fd(conn->h2), .events = POLLIN};
+        while (!h2_is_ready(conn->h2)) {
+            if (poll(&fd, 1, SILENCE_MS) != 1 || !h2_read(conn->h2)) {
+                fprintf(stderr, "the member does not answer a connection\n");
+                exit(1);
+            }
+        }
+        h2_flush(conn->h2);
+    }
+}
+
 static int latency_cmp(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a;
@@ -315,6 +332,12 @@ void load_run(const struct load_options *options, struct load_result *out)
         workers[i].options = options;
         workers[i].next = &next;
         prepare(&workers[i], i);
+    }
+    for (unsigned i = 0; i < options->threads; i++) {
+        await_ready(&workers[i]);
+    }
+    if (options->begun) {
+        options->begun(options->arg);
     }
     int64_t began_ns = clock_mono_ns();
     for (unsigned i = 0; i < options->threads; i++) {

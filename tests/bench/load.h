@@ -27,6 +27,8 @@ struct load_options {
     void (*request)(void *arg, size_t runner, uint64_t n, struct buf *out);
     /* The packed response; NULL: responses are only counted. */
     void (*response)(void *arg, size_t runner, struct slice message);
+    /* Every connection stands, the first call follows; may be NULL. */
+    void (*begun)(void *arg);
     void *arg;
 };
 
