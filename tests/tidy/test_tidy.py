@@ -5,6 +5,7 @@ import tempfile
 import unittest
 
 import lessons
+import names
 import tidy
 
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
@@ -145,6 +146,15 @@ class Lessons(unittest.TestCase):
                             ("`test_left_out`", "no test_left_out in"),
                             ("`unit/gone.c` `test_run`", "no file unit/gone.c")):
             self.assertTrue(any(words in text for text in self.found(self.ROW % ("x", cell))), cell)
+
+
+class Names(unittest.TestCase):
+    def test_a_name_in_two_rooms(self):
+        low = "\ninner.c.o:\n0000000000000010 T dial_start\n0000000000000020 W spare\n"
+        high = "\ndial.c.o:\n0000000000000040 T dial_start\n0000000000000050 T other\n"
+        self.assertEqual([("dial_start", ["high", "low"])],
+                         names.clashes({"low": low, "high": high + low.replace("T", "W")}))
+        self.assertEqual([], names.clashes({"low": low, "high": high.replace("_start", "_end")}))
 
 
 if __name__ == "__main__":
