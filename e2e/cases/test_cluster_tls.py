@@ -195,6 +195,20 @@ class Refused(TlsCase):
         n1, _, n3 = self.group(self.flags_of)
         self.holds_out(n3, n1, "does not match any of DNSNames")
 
+    def test_unless_that_is_not_to_be_looked_at(self):
+        """n3's is good for where it is dialed, and comes from elsewhere."""
+        for name in NAMES:
+            self.authority.issue(name, HERE)
+        self.authority.issue("n3-shown", ["IP:10.1.2.3"])
+        cert, key = self.authority.pair("n3-shown")
+        shown = [f"--peer-client-cert-file={cert}", f"--peer-client-key-file={key}"]
+        members = self.group(lambda name: [*self.flags_of(name), *(shown if name == "n3" else []),
+                                           "--peer-skip-client-san-verification"])
+        for member in members:
+            member.wait_ready(LONG)
+        self.put(members[2], b"a")
+        self.assertNotIn("does not match any of DNSNames", members[0].log())
+
     def test_an_expired_certificate(self):
         for name in NAMES:
             self.authority.issue(name, HERE, dates=OVER if name == "n3" else ())

@@ -231,6 +231,39 @@ static void test_changes_of_the_members_follow_each_other(void **state)
     assert_true(cluster_agrees(cluster));
 }
 
+static bool has_forced(void *arg)
+{
+    char found[64] = "";
+    return !err_is(node_get(arg, "a", found)) && strcmp(found, "2") == 0;
+}
+
+/* The others are gone for good: what was acknowledged stays, and writes go on. */
+static void test_one_of_three_is_forced_to_be_alone(void **state)
+{
+    struct cluster *cluster = *state;
+    struct node *node = &cluster->nodes[1];
+    struct member *members;
+    cluster_put(cluster, "a", "1");
+    cluster_put(cluster, "a", "2");
+    cluster_settle(cluster);
+    for (size_t i = 0; i < 3; i++) {
+        node_crash(&cluster->nodes[i]);
+    }
+    node->config.force_new_cluster = true;
+    node_start(node);
+    assert_true(wait_until(has_forced, node));
+    struct arena *arena = arena_new(0);
+    assert_int_equal(member_list(node->storage.members, arena, &members), 1);
+    assert_int_equal(members[0].id, node->id);
+    arena_free(arena);
+    assert_int_equal(node_put(node, "b", "3", 0).code, ERR_OK);
+    node_crash(node);
+    node->config.force_new_cluster = false;
+    node_start(node);
+    assert_true(wait_until(has_forced, node));
+    assert_reads(node, "b", "3");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +280,7 @@ int main(void)
         CLUSTER_TEST(test_a_removed_member_hears_of_it),
         CLUSTER_TEST(test_a_leader_can_be_removed),
         CLUSTER_TEST(test_changes_of_the_members_follow_each_other),
+        CLUSTER_TEST(test_one_of_three_is_forced_to_be_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
