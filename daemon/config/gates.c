@@ -19,24 +19,27 @@ static const struct gate {
     enum stage stage;
     bool value; /* the default */
     const char *flag;
+    const char *reason; /* why it means nothing here; NULL: it has its effect */
 } gates[] = {
-    {"AllAlpha", NO_FIELD, ALPHA, false, NULL},
-    {"AllBeta", NO_FIELD, BETA, false, NULL},
+    {"AllAlpha", NO_FIELD, ALPHA, false, NULL, NULL},
+    {"AllBeta", NO_FIELD, BETA, false, NULL, NULL},
     {"InitialCorruptCheck", GATE_FIELD(initial_corrupt_check), ALPHA, false,
-        "experimental-initial-corrupt-check"},
+        "experimental-initial-corrupt-check", NULL},
     {"CompactHashCheck", GATE_FIELD(compact_hash_check), ALPHA, false,
-        "experimental-compact-hash-check-enabled"},
+        "experimental-compact-hash-check-enabled", NULL},
     {"LeaseCheckpoint", GATE_FIELD(lease_checkpoint), ALPHA, false,
-        "experimental-enable-lease-checkpoint"},
+        "experimental-enable-lease-checkpoint", "leases are always checkpointed"},
     {"LeaseCheckpointPersist", GATE_FIELD(lease_checkpoint_persist), ALPHA, false,
-        "experimental-enable-lease-checkpoint-persist"},
+        "experimental-enable-lease-checkpoint-persist", "checkpoints are always kept"},
     {"TxnModeWriteWithSharedBuffer", GATE_FIELD(txn_mode_write_with_shared_buffer), BETA, true,
-        "experimental-txn-mode-write-with-shared-buffer"},
+        "experimental-txn-mode-write-with-shared-buffer", "the store is not a bbolt file"},
     {"StopGRPCServiceOnDefrag", GATE_FIELD(stop_grpc_service_on_defrag), ALPHA, false,
-        "experimental-stop-grpc-service-on-defrag"},
-    {"SetMemberLocalAddr", GATE_FIELD(set_member_local_addr), ALPHA, false, NULL},
-    {"FastLeaseKeepAlive", GATE_FIELD(fast_lease_keep_alive), BETA, true, NULL},
-    {"PriorityRequest", GATE_FIELD(priority_request), ALPHA, false, NULL},
+        "experimental-stop-grpc-service-on-defrag", "defragmenting stops nothing"},
+    {"SetMemberLocalAddr", GATE_FIELD(set_member_local_addr), ALPHA, false, NULL, NULL},
+    {"FastLeaseKeepAlive", GATE_FIELD(fast_lease_keep_alive), BETA, true, NULL,
+        "there is one way to keep a lease alive"},
+    {"PriorityRequest", GATE_FIELD(priority_request), ALPHA, false, NULL,
+        "requests are taken in the order in which they come"},
 };
 
 _Static_assert(COUNT_OF(gates) <= GATES_MAX, "struct gate_values has one place a gate");
@@ -166,6 +169,13 @@ struct err gates_finish(struct draft *draft, struct why *why)
         TRY(take_old_flag(draft, i, before, why));
     }
     draft->config.gates_text = gates_text(draft);
+    for (size_t i = 0; i < COUNT_OF(gates); i++) {
+        if (draft->gates.is_set[i] && gates[i].reason) {
+            note2(draft,
+                &(struct config_note){LOG_LEVEL_WARN, "feature gate is accepted and has no effect",
+                    {"feature-gate", "reason"}, {gates[i].name, gates[i].reason}});
+        }
+    }
     for (size_t i = 0; i < COUNT_OF(gates); i++) {
         if (gates[i].field != NO_FIELD) {
             *(bool *)((char *)&draft->config.gates + gates[i].field) = gate_value(draft, i);

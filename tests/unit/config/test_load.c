@@ -317,6 +317,19 @@ static void test_bootstrap_refusals(void **state)
         "initial cluster a=http://127.0.0.1:1,b=http://127.0.0.1:1 has duplicate url");
 }
 
+static void test_load_notes_gates_without_effect(void **state)
+{
+    struct loaded loaded;
+    (void)state;
+    load_args(&loaded, "--feature-gates=LeaseCheckpoint=true");
+    assert_false(err_is(loaded.err));
+    assert_non_null(find_note(&loaded, "feature gate is accepted and has no effect"));
+    unload(&loaded);
+    load_args(&loaded, "--feature-gates=InitialCorruptCheck=true");
+    assert_null(find_note(&loaded, "feature gate is accepted and has no effect"));
+    unload(&loaded);
+}
+
 static void test_load_reads_log_rotation(void **state)
 {
     struct loaded loaded;
@@ -405,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_load_environment_fills_in),
         cmocka_unit_test(test_load_environment_refusals),
         cmocka_unit_test(test_bootstrap_refusals),
+        cmocka_unit_test(test_load_notes_gates_without_effect),
         cmocka_unit_test(test_load_reads_log_rotation),
         cmocka_unit_test(test_load_reads_cors),
         cmocka_unit_test(test_load_passes_over_certificates_without_use),
