@@ -81,8 +81,8 @@ static void hand_ring(void *arg, struct list *ring)
     LIST_EACH(node, ring)
     {
         struct watcher *watcher = LIST_ITEM(node, struct watcher, in_ring);
-        bool is_due =
-            watcher->is_picked && !watcher->is_synced && watcher->next <= handing->change->main;
+        bool is_due = watcher->is_picked && !watcher->is_synced &&
+                      watcher->next + MUTATE(EVENT_LOST) <= handing->change->main;
         if (!is_due || !watcher_wants(watcher, handing->change)) {
             continue;
         }
@@ -90,7 +90,7 @@ static void hand_ring(void *arg, struct list *ring)
             handing->event = watch_event_new(handing->change);
         }
         if (!watcher_push(watcher, handing->event, handing->change->main)) {
-            watcher->next = handing->change->main + MUTATE(EVENT_LOST);
+            watcher->next = handing->change->main;
             watcher->is_picked = false;
             watcher->stream->is_starving = true;
         }

@@ -16,6 +16,7 @@ struct client {
     int64_t values; /* given so far: each is another */
     int64_t leases[LEASES_MAX];
     int64_t revision; /* the newest seen */
+    bool is_reader;   /* only: it finds who does not know that he leads no more */
     bool is_done;
 };
 
@@ -176,7 +177,10 @@ static void choose(struct client *client, struct history_op *op, struct arena *a
 {
     uint64_t dice = world_below(100);
     *op = (struct history_op){0};
-    if (dice < 38) {
+    if (client->is_reader) {
+        op->kind = HISTORY_RANGE;
+        choose_range(op, arena);
+    } else if (dice < 38) {
         choose_put(client, op, arena);
     } else if (dice < 68) {
         choose_read(client, op, arena);
@@ -311,7 +315,9 @@ static void turn(struct client *client)
     }
     bool is_hindered = call.outcome == HISTORY_UNKNOWN ||
                        (call.outcome == HISTORY_FAILED && !slice_eq(call.error, SLICE("lease")));
-    if (is_hindered || world_one_in(50)) {
+    if (client->is_reader) {
+        client->machine = some_machine();
+    } else if (is_hindered || world_one_in(50)) {
         client->machine = some_machine();
         fiber_sleep(BACKOFF_MS * MS);
     }
@@ -339,6 +345,7 @@ void clients_start(void)
     clients = mem_new((size_t)run.plan.clients * sizeof(*clients));
     for (int i = 0; i < run.plan.clients; i++) {
         clients[i].number = i + 1;
+        clients[i].is_reader = i == 0 && world_one_in(2);
         fiber_detach(fiber_spawn(&run.outside, "client", run_client, &clients[i]));
     }
     watchers_start();

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BATCH = 10
+BATCH = 1
 
 
 def planted():
@@ -56,7 +56,7 @@ def main():
     parser.add_argument("sim")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--seeds", type=int, default=200)
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     missed = 0
     for name in asked.names or planted():
         found = hunt(asked.sim, name, asked.seeds)

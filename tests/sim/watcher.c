@@ -60,6 +60,9 @@ static void open_watch(struct watcher *watcher)
     watcher->stream = service_open(watcher->machine, "/etcdserverpb.Watch/Watch");
     if (watcher->stream) {
         send_create(watcher);
+        if (world_one_in(3)) {
+            send_progress_request(watcher); /* while it catches up */
+        }
     } else {
         fiber_sleep(50 * MS);
     }
