@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Row: "mformat" -> "1", what this store's rows mean. A store that says otherwise is refused.
+ * Row: "mformat" -> "2", what this store's rows mean. A store that says otherwise is refused.
  */
 #include "boot/memory.h"
 #include "boot/storage.h"
@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-const char storage_format[] = "1";
+const char storage_format[] = "2";
 
 static struct err check_format(struct storage *storage, struct why *why)
 {

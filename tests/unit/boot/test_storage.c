@@ -106,10 +106,11 @@ static void test_a_folder_in_use_is_refused(void **state)
     assert_false(err_is(visit(folder, 0, NULL)));
 }
 
+/* "1" had other rows: before any release, but somebody may have such a folder. */
 static void test_a_store_of_another_format_is_refused(void **state)
 {
     struct folder *folder = *state;
-    assert_false(err_is(visit(folder, 0, "2")));
+    assert_false(err_is(visit(folder, 0, "1")));
     assert_true(IS(visit(folder, 0, NULL), BAD_FORMAT));
 }
 
