@@ -251,11 +251,10 @@ static void shelf_write(struct shelf *shelf, const struct raft_entry *entries, s
     for (size_t i = 0; i < count; i++) {
         shelf_grow(shelf, entries[i].index);
         shelf->written[entries[i].index] = entries[i].term;
-    }
-    if (count) {
-        shelf->written_last = entries[count - 1].index;
-        if (!shelf->changed_from || entries[0].index < shelf->changed_from) {
-            shelf->changed_from = entries[0].index;
+        shelf->written_last = entries[i].index;
+        /* Any of them may step back. */
+        if (!shelf->changed_from || entries[i].index < shelf->changed_from) {
+            shelf->changed_from = entries[i].index;
         }
     }
 }
