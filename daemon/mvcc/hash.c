@@ -272,6 +272,7 @@ void hashes_ask(struct mvcc *mvcc, revision rev, revision before, revision finis
     pthread_mutex_unlock(&hashes->mutex);
 }
 
+/* A later compaction may be asked for at any moment of it: then this one has no hash either. */
 struct err hashes_make(struct mvcc *mvcc, revision goal, struct why *why)
 {
     struct compact_hashes *hashes = &mvcc->hashes;
@@ -280,7 +281,12 @@ struct err hashes_make(struct mvcc *mvcc, revision goal, struct why *why)
     bool is_due = hashes->asked == goal && hashes->before != -2;
     pthread_mutex_unlock(&hashes->mutex);
     hashes->is_due = is_due && (size_t)mvcc_keys(mvcc) <= hashes->keys_max;
-    return hashes->is_due ? hasher_finish(&hasher, mvcc, &hashes->made, why) : OK;
+    struct err err = hashes->is_due ? hasher_finish(&hasher, mvcc, &hashes->made, why) : OK;
+    if (IS(err, COMPACTED) || IS(err, TIMEDOUT)) {
+        hashes->is_due = false;
+        err = OK;
+    }
+    return err;
 }
 
 void hashes_keep(struct mvcc *mvcc)

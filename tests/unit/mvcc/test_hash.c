@@ -2,6 +2,8 @@
  * The numbers are etcd 3.5.30's, for the same puts, deletes, transactions and compactions. */
 #include "place.h"
 
+#include "mvcc/state.h"
+
 static void assert_hash(struct place *place, revision rev, uint32_t hash)
 {
     struct mvcc_hash out;
@@ -145,6 +147,25 @@ static void test_a_compaction_that_overtook_another_has_no_hash(void **state)
     assert_int_equal(mvcc_hashes(place->mvcc, kept), 0);
 }
 
+/* What a later compaction takes from it is no reason to end. */
+static void test_a_compaction_that_is_overtaken_while_it_is_hashed_goes_on(void **state)
+{
+    struct place *place = *state;
+    struct mvcc_hash kept[MVCC_HASHES_MAX];
+    bool is_done = false;
+    put_all(place);
+    assert_false(err_is(mvcc_compact_begin(place->mvcc, 3, place->batch)));
+    place_write(place);
+    assert_false(err_is(mvcc_compact_begin(place->mvcc, 4, place->batch)));
+    place_write(place);
+    hashes_ask(place->mvcc, 3, -1, -1); /* as it was when the walk began */
+    assert_false(err_is(hashes_make(place->mvcc, 3, NULL)));
+    while (!is_done) {
+        assert_false(err_is(mvcc_compact_step(place->mvcc, 100, &is_done, NULL)));
+    }
+    assert_int_equal(mvcc_hashes(place->mvcc, kept), 0);
+}
+
 int run_hash_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +173,7 @@ int run_hash_tests(void)
         PLACE_TEST(test_hash_after_compactions_is_the_references),
         PLACE_TEST(test_compactions_are_remembered_by_their_hash),
         PLACE_TEST(test_a_compaction_that_overtook_another_has_no_hash),
+        PLACE_TEST(test_a_compaction_that_is_overtaken_while_it_is_hashed_goes_on),
         PLACE_TEST(test_hash_does_not_hang_on_how_far_compaction_is),
     };
     return cmocka_run_group_tests_name("hash", tests, NULL, NULL);
