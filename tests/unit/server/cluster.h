@@ -40,7 +40,8 @@ struct cluster {
     bool sends_rows;
     int64_t election_ticks;
     bool initial_tick_advance;
-    const char *username; /* who asks; NULL: nobody */
+    const char *username;                         /* who asks; NULL: nobody */
+    void (*tune)(struct server_options *options); /* NULL: as ever */
     struct node nodes[NODES_MAX];
     struct net net;
 };

@@ -166,7 +166,7 @@ void node_start(struct node *node)
         fail_msg("%s: %s: %s", node->name, err_name(err), why.text);
     }
     net_name(node, member_self_id(s->members));
-    node->server = server_start(&(struct server_options){.disk = s->disk,
+    struct server_options options = {.disk = s->disk,
         .raft = s->raft,
         .wal = s->wal,
         .backend = s->backend,
@@ -195,7 +195,11 @@ void node_start(struct node *node)
         .on_fatal = on_fatal,
         .on_fatal_arg = node,
         .on_removed = on_removed,
-        .on_removed_arg = node});
+        .on_removed_arg = node};
+    if (node->cluster->tune) {
+        node->cluster->tune(&options);
+    }
+    node->server = server_start(&options);
     s->server = node->server;
     net_up(node, true);
 }

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a member refuses and gives up, and what it compacts by itself. */
+#include "cluster_case.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/pb.h"
+#include "server/parts.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+    FIELD_PUT = 4,
+    FIELD_COMPACTION = 7,
+    ENDLESS_MS = 600000,
+    MINUTE_MS = 60000,
+    SLICE_ROWS = 4,
+    NEVER = -1, /* the compacted revision of who never did */
+};
+
+/* A put that came too late would count as one revision more. */
+static void never_times_out(struct server_options *options)
+{
+    options->request_ms = ENDLESS_MS;
+}
+
+static void pauses_for_ever(struct server_options *options)
+{
+    never_times_out(options);
+    options->compaction_rows = SLICE_ROWS;
+    options->compaction_pause_ms = ENDLESS_MS;
+}
+
+static void compacts_soon(struct server_options *options)
+{
+    never_times_out(options);
+    options->compaction_mode = SERVER_COMPACTION_PERIODIC;
+    options->compaction_retention = 300;
+}
+
+static int setup_alone(void **state, void (*tune)(struct server_options *options))
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    cluster_init(cluster, 1);
+    cluster->tune = tune;
+    cluster_start(cluster);
+    cluster_put(cluster, "first", "1");
+    *state = cluster;
+    return 0;
+}
+
+static int setup_patient(void **state)
+{
+    return setup_alone(state, never_times_out);
+}
+
+static int setup_pausing(void **state)
+{
+    return setup_alone(state, pauses_for_ever);
+}
+
+static int setup_compacting(void **state)
+{
+    return setup_alone(state, compacts_soon);
+}
+
+/* Somebody is kept inside until it opens. */
+struct door {
+    struct server_ask ask;
+    struct server *server;
+    atomic_bool is_in;
+    atomic_bool is_open;
+};
+
+static void stand_in(void *arg)
+{
+    struct door *door = arg;
+    atomic_store(&door->is_in, true);
+    while (!atomic_load(&door->is_open)) {
+        usleep(1000);
+    }
+}
+
+static bool is_in(void *arg)
+{
+    return atomic_load(&((struct door *)arg)->is_in);
+}
+
+static void stand_in_core(struct server_ask *ask, struct raft *raft)
+{
+    (void)raft;
+    stand_in(CONTAINER_OF(ask, struct door, ask));
+}
+
+static void *stop_applying(void *arg)
+{
+    struct door *door = arg;
+    server_between_applies(door->server, stand_in, door);
+    return NULL;
+}
+
+static bool is_past_the_bound(void *arg)
+{
+    struct server_status status;
+    server_status_get(arg, &status);
+    return status.commit_index > status.applied_index + UNAPPLIED_MAX;
+}
+
+static void request_begin_put(struct request *request, struct node *node, const char *key)
+{
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    put.key = pb_bytes(slice_str(key));
+    request_begin(request, node, FIELD_PUT, &put.base);
+}
+
+static void begin_puts(struct request *requests, size_t count, struct node *node)
+{
+    for (size_t i = 0; i < count; i++) {
+        request_begin_put(&requests[i], node, "k");
+    }
+}
+
+static size_t count_done_well(struct request *requests, size_t count)
+{
+    size_t good = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct err err = request_wait(&requests[i]);
+        assert_true(!err_is(err) || IS(err, REQUEST_TOO_MANY_REQUESTS));
+        good += !err_is(err);
+        request_fini(&requests[i]);
+    }
+    return good;
+}
+
+/* Committed and not applied: etcd's bound, past which nothing more is proposed. What was taken
+ * before ends well, and once it is applied more is taken. */
+static void test_too_many_requests_and_back(void **state)
+{
+    enum { FIRST = 4 * INLINE_ENTRIES_MAX, ALL = UNAPPLIED_MAX + 1 };
+    struct cluster *cluster = *state;
+    struct node *node = &cluster->nodes[0];
+    struct door core = {.ask.run = stand_in_core};
+    struct door apply = {.server = node->server};
+    struct request *requests = mem_new(ALL * sizeof(*requests));
+    struct request late;
+    pthread_t thread;
+    cluster_settle(cluster);
+    assert_true(server_on_core(node->server, &core.ask));
+    assert_true(wait_until(is_in, &core));
+    pthread_create(&thread, NULL, stop_applying, &apply);
+    assert_true(wait_until(is_in, &apply));
+    begin_puts(requests, FIRST, node); /* too many for core to apply them itself */
+    atomic_store(&core.is_open, true);
+    begin_puts(requests + FIRST, ALL - FIRST, node);
+    bool is_full = wait_until(is_past_the_bound, node->server);
+    request_begin_put(&late, node, "refused");
+    bool is_told_at_once = atomic_load(&late.dones) == 1;
+    atomic_store(&apply.is_open, true); /* before anything can fail, or all would hang */
+    pthread_join(thread, NULL);
+    struct err err = request_wait(&late);
+    request_fini(&late);
+    assert_true(is_full && is_told_at_once);
+    assert_string_equal(err_text(err), "etcdserver: too many requests");
+    assert_int_equal(err_grpc(err), GRPC_CODE_RESOURCE_EXHAUSTED);
+    assert_true(count_done_well(requests, ALL) > UNAPPLIED_MAX - FIRST);
+    free(requests);
+    cluster_settle(cluster);
+    assert_int_equal(node_put(node, "taken", "1", 0).code, ERR_OK);
+    assert_reads(node, "refused", "");
+    assert_reads(node, "taken", "1");
+}
+
+static bool has_no_leader(void *arg)
+{
+    struct server_status status;
+    server_status_get(((struct node *)arg)->server, &status);
+    return status.leader == 0;
+}
+
+static void test_without_a_quorum_requests_time_out(void **state)
+{
+    struct cluster *cluster = *state;
+    char value[64];
+    cluster_put(cluster, "a", "1");
+    struct node *left = cluster_leader(cluster);
+    for (size_t i = 0; i < cluster->count; i++) {
+        if (&cluster->nodes[i] != left) {
+            node_crash(&cluster->nodes[i]);
+        }
+    }
+    assert_true(wait_until(has_no_leader, left));
+    struct err err = node_put(left, "a", "2", 0);
+    assert_string_equal(err_text(err), "etcdserver: request timed out");
+    assert_int_equal(err_grpc(err), GRPC_CODE_UNAVAILABLE);
+    err = node_get(left, "a", value);
+    assert_string_equal(err_text(err), "etcdserver: request timed out");
+    assert_int_equal(node_get_serializable(left, "a", value).code, ERR_OK);
+    assert_string_equal(value, "1");
+    for (size_t i = 0; i < cluster->count; i++) {
+        if (&cluster->nodes[i] != left) {
+            node_start(&cluster->nodes[i]);
+        }
+    }
+    cluster_put(cluster, "a", "3");
+    assert_true(cluster_agrees(cluster));
+}
+
+/* The compactor, with hours that pass at once. */
+
+static void puts_up_to(struct cluster *cluster, revision rev)
+{
+    while (mvcc_revision(cluster->nodes[0].storage.mvcc) < rev) {
+        cluster_put(cluster, "k", "v");
+    }
+    assert_int_equal(mvcc_revision(cluster->nodes[0].storage.mvcc), rev);
+}
+
+/* What it proposed before this put is applied before it. */
+static void is_compacted_to(struct cluster *cluster, revision rev)
+{
+    cluster_put(cluster, "k", "v");
+    assert_int_equal(mvcc_compact_revision(cluster->nodes[0].storage.mvcc), rev);
+}
+
+static void test_auto_compaction_by_revision(void **state)
+{
+    struct cluster *cluster = *state;
+    struct server *server = cluster->nodes[0].server;
+    struct server_options options = {
+        .compaction_mode = SERVER_COMPACTION_REVISION, .compaction_retention = 10};
+    int64_t before_ms = clock_mono_ms();
+    struct compactor *compactor = compactor_new(&options);
+    int64_t after_ms = clock_mono_ms();
+    puts_up_to(cluster, 31);
+    compactor_tick(server, compactor, before_ms + 5 * MINUTE_MS - 1);
+    is_compacted_to(cluster, NEVER);
+    compactor_tick(server, compactor, after_ms + 5 * MINUTE_MS);
+    is_compacted_to(cluster, 32 - 10);
+    puts_up_to(cluster, 40);
+    compactor_tick(server, compactor, after_ms + 10 * MINUTE_MS - 1);
+    is_compacted_to(cluster, 22);
+    compactor_tick(server, compactor, after_ms + 10 * MINUTE_MS);
+    is_compacted_to(cluster, 41 - 10);
+    compactor_free(compactor);
+}
+
+static void test_auto_compaction_keeps_what_is_young(void **state)
+{
+    struct cluster *cluster = *state;
+    struct server *server = cluster->nodes[0].server;
+    struct server_options options = {
+        .compaction_mode = SERVER_COMPACTION_REVISION, .compaction_retention = 100};
+    struct compactor *compactor = compactor_new(&options);
+    puts_up_to(cluster, 31);
+    compactor_tick(server, compactor, clock_mono_ms() + 5 * MINUTE_MS);
+    is_compacted_to(cluster, NEVER);
+    compactor_free(compactor);
+}
+
+static void test_auto_compaction_by_time(void **state)
+{
+    struct cluster *cluster = *state;
+    struct server *server = cluster->nodes[0].server;
+    struct server_options options = {
+        .compaction_mode = SERVER_COMPACTION_PERIODIC, .compaction_retention = 60 * MINUTE_MS};
+    struct compactor *compactor = compactor_new(&options);
+    int64_t began_ms = clock_mono_ms();
+    puts_up_to(cluster, 6);
+    compactor_tick(server, compactor, began_ms);
+    puts_up_to(cluster, 11);
+    compactor_tick(server, compactor, began_ms + 30 * MINUTE_MS);
+    puts_up_to(cluster, 16);
+    compactor_tick(server, compactor, began_ms + 59 * MINUTE_MS);
+    is_compacted_to(cluster, NEVER);
+    compactor_tick(server, compactor, began_ms + 60 * MINUTE_MS);
+    is_compacted_to(cluster, 6);
+    compactor_tick(server, compactor, began_ms + 95 * MINUTE_MS);
+    is_compacted_to(cluster, 6);
+    compactor_tick(server, compactor, began_ms + 120 * MINUTE_MS);
+    is_compacted_to(cluster, 16); /* the newest sample that is an hour old: of minute 59 */
+    compactor_free(compactor);
+}
+
+static bool is_compacted(void *arg)
+{
+    struct node *node = arg;
+    return mvcc_compact_revision(node->storage.mvcc) >= 5;
+}
+
+static void test_a_short_retention_is_kept_by_the_member_itself(void **state)
+{
+    struct cluster *cluster = *state;
+    puts_up_to(cluster, 5);
+    assert_true(wait_until(is_compacted, &cluster->nodes[0]));
+}
+
+static void test_a_follower_compacts_nothing_by_itself(void **state)
+{
+    struct cluster *cluster = *state;
+    struct server_options options = {
+        .compaction_mode = SERVER_COMPACTION_REVISION, .compaction_retention = 1};
+    struct compactor *compactor = compactor_new(&options);
+    struct server *follower = mem_new(sizeof(*follower));
+    follower->options = cluster->nodes[0].server->options;
+    puts_up_to(cluster, 9);
+    compactor_tick(follower, compactor, clock_mono_ms() + 5 * MINUTE_MS);
+    assert_int_equal(atomic_load(&follower->next_id), 0); /* it asked for none */
+    compactor_free(compactor);
+    free(follower);
+}
+
+/* Slices of a compaction. */
+
+struct errand {
+    struct server_job job;
+    atomic_int runs;
+};
+
+static void run_errand(struct server_job *job)
+{
+    atomic_fetch_add(&CONTAINER_OF(job, struct errand, job)->runs, 1);
+}
+
+static bool has_run(void *arg)
+{
+    return atomic_load(&((struct errand *)arg)->runs) > 0;
+}
+
+static void compact(struct node *node, revision rev)
+{
+    Etcdserverpb__CompactionRequest compaction = ETCDSERVERPB__COMPACTION_REQUEST__INIT;
+    struct request request;
+    compaction.revision = rev;
+    request_begin(&request, node, FIELD_COMPACTION, &compaction.base);
+    assert_int_equal(request_wait(&request).code, ERR_OK);
+    request_fini(&request);
+}
+
+/* Between two slices the back thread does nothing about the compaction until the pause is over;
+ * with one that never is, only another job wakes it, for one slice each. */
+static void test_compaction_pauses_between_slices(void **state)
+{
+    enum { ROWS = 40, SLICES = ROWS / SLICE_ROWS };
+    struct cluster *cluster = *state;
+    struct node *node = &cluster->nodes[0];
+    struct errand after = {.job.run = run_errand};
+    int errands = 0;
+    puts_up_to(cluster, ROWS + 1);
+    compact(node, ROWS + 1);
+    server_after_compaction(node->server, &after.job);
+    while (!atomic_load(&after.runs)) {
+        struct errand errand = {.job.run = run_errand};
+        assert_true(errands++ <= 2 * SLICES);
+        assert_true(server_run(node->server, &errand.job));
+        assert_true(wait_until(has_run, &errand));
+    }
+    assert_in_range(errands, SLICES - 2, SLICES + 1);
+}
+
+#define ALONE_TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, cluster_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ALONE_TEST(test_too_many_requests_and_back, setup_patient),
+        CLUSTER_TEST(test_without_a_quorum_requests_time_out),
+        ALONE_TEST(test_auto_compaction_by_revision, setup_patient),
+        ALONE_TEST(test_auto_compaction_keeps_what_is_young, setup_patient),
+        ALONE_TEST(test_auto_compaction_by_time, setup_patient),
+        ALONE_TEST(test_a_short_retention_is_kept_by_the_member_itself, setup_compacting),
+        ALONE_TEST(test_a_follower_compacts_nothing_by_itself, setup_patient),
+        ALONE_TEST(test_compaction_pauses_between_slices, setup_pausing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
