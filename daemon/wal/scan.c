@@ -6,8 +6,8 @@
  *   - zero where a length belongs, and zeros to the end of its sector; or the end of the file: the
  * end of the segment;
  *   - in the last segment only, a record that runs past the end of the file, or that is broken by
- * more than one bit and has a sector of zeros: torn, if its head (when that was written) agrees
- * with the length;
+ * more than one bit (or by the only bit of its last sector, with nothing behind) and has a sector
+ * of zeros: torn, if its head (when that was written) agrees with the length;
  *   - everything else is damage: a length that no encoder writes, a head that does not fit it, a
  * record that runs past the end although chained records follow. etcd takes some of these for torn
  * and cuts acknowledged records off.
@@ -214,15 +214,17 @@ static struct err too_long(struct scan *scan, uint64_t bytes, struct why *why)
 
 /* Whether a single bit, of the data or of the checksum itself, explains a checksum that is wrong by
  * these bits. A flipped bit leaves the same trace wherever the chain stood, which only depends on
- * how many bits come behind it. */
-static bool is_one_bit(uint32_t difference, size_t len)
+ * how many bits come behind it. out: how many bytes; of the checksum's own, SIZE_MAX. */
+static bool is_one_bit(uint32_t difference, size_t len, size_t *out_behind)
 {
     uint32_t trace = polynomial;
+    *out_behind = SIZE_MAX;
     if ((difference & (difference - 1)) == 0) {
         return true;
     }
-    for (uint64_t bits = (uint64_t)len * 8; bits > 0; bits--) {
+    for (uint64_t bits = 0; bits < (uint64_t)len * 8; bits++) {
         if (trace == difference) {
+            *out_behind = (size_t)(bits / 8);
             return true;
         }
         trace = trace >> 1 ^ (trace & 1 ? polynomial : 0);
@@ -230,13 +232,36 @@ static bool is_one_bit(uint32_t difference, size_t len)
     return false;
 }
 
+/* Whether the last sector of a frame, which ends before that sector does, was never written, as far
+ * as one can see. out: how much of the frame lies in it. */
+static bool is_blank_behind(struct scan *scan, uint64_t end, size_t *out_share)
+{
+    const uint8_t *data;
+    struct why unused;
+    size_t share = (size_t)(end % SECTOR);
+    uint64_t from = end - share;
+    uint64_t until = from + SECTOR < scan->bytes ? from + SECTOR : scan->bytes;
+    *out_share = share;
+    return share && end < until &&
+           !err_is(look(scan, from, (size_t)(until - from), &data, &unused)) &&
+           is_zero(data, (size_t)(until - from));
+}
+
 /* A value may hold sectors of zeros of its own, so those alone do not say that its record is torn:
- * one that a single bit would make good was written whole. */
-static bool is_flipped(const struct scan *scan, struct slice bytes)
+ * one that a single bit would make good was written whole. But when that bit would be the only one
+ * of the last sector, and the log ends there, the sector is the likelier one to be missing: a
+ * record's last byte is often of one bit. */
+static bool is_flipped(struct scan *scan, struct slice bytes, uint64_t end)
 {
     struct record record;
-    return !err_is(record_parse(bytes, &record)) && record.type != RECORD_CRC &&
-           is_one_bit(crc32c(scan->crc, record.data) ^ record.crc, record.data.len);
+    size_t behind = 0;
+    size_t share = 0;
+    if (err_is(record_parse(bytes, &record)) || record.type == RECORD_CRC ||
+        !is_one_bit(crc32c(scan->crc, record.data) ^ record.crc, record.data.len, &behind)) {
+        return false;
+    }
+    size_t pad = (size_t)(-bytes.len & 7);
+    return behind == SIZE_MAX || !is_blank_behind(scan, end, &share) || behind + pad >= share;
 }
 
 /* Parses the record and advances the chain. */
@@ -268,7 +293,7 @@ static struct err take(
         return OK;
     }
     bool is_torn = has_zero_sector(at, data, len) &&
-                   !is_flipped(scan, slice_of(data, (size_t)bytes)) &&
+                   !is_flipped(scan, slice_of(data, (size_t)bytes), at + len) &&
                    may_be_torn(scan, bytes, why);
     return is_torn ? wal_scan_why(scan, ERR(TORN), why, "the record is torn")
                    : wal_scan_why(scan, e, why, err_text(e));

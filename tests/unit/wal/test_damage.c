@@ -215,6 +215,53 @@ static void test_zero_sector_is_torn(void **state)
     disk_faulty_free(disk);
 }
 
+/* A log of one entry and a hard state whose last byte, 8-aligned for one size in 64, is a single
+ * bit.
+ */
+static uint64_t one_and_a_bit(struct disk *disk, size_t len)
+{
+    struct wal_log log;
+    struct wal *wal = create(disk, SEGMENT);
+    struct raft_entry entry = entry_of(1, 1, len);
+    struct wal_batch batch = {&(struct raft_hard_state){200, 1, 1}, &entry, 1, true};
+    expect_err(wal_append(wal, &batch, NULL, NULL), ERR_OK, "");
+    blob_unref(entry.data);
+    wal_close(wal);
+    expect_err(wal_read(disk, DIR, 0, 0, &log, NULL), ERR_OK, "");
+    uint64_t tail = log.tail_offset;
+    wal_log_fini(&log);
+    return tail;
+}
+
+/* The last sector was not written, and all it lacks is one bit: nobody flipped that. */
+static void test_a_sector_of_one_bit_is_torn(void **state)
+{
+    static const uint8_t zeros[512];
+    size_t torn = 0;
+    (void)state;
+    for (size_t size = 1; size < 600; size++) {
+        struct disk *disk = disk_faulty_new(1);
+        struct wal_log log;
+        struct why why = {""};
+        uint8_t *data;
+        size_t len;
+        uint64_t tail = one_and_a_bit(disk, size);
+        uint64_t last = tail - tail % sizeof(zeros);
+        expect_err(disk_read_file(disk, FIRST, SIZE_MAX, &data, &len, NULL), ERR_OK, "");
+        if (last < tail && data[last] == 1 && !memcmp(data + last + 1, zeros, sizeof(zeros) - 1)) {
+            disk_faulty_poke(disk, FIRST, last, slice_of(zeros, sizeof(zeros)));
+            expect_err(wal_read(disk, DIR, 0, 0, &log, &why), ERR_OK, why.text);
+            assert_true(log.torn_bytes > 0);
+            assert_int_equal(log.entries_count, 1);
+            wal_log_fini(&log);
+            torn++;
+        }
+        free(data);
+        disk_faulty_free(disk);
+    }
+    assert_true(torn > 0);
+}
+
 static void test_damage_in_an_earlier_segment_is_refused(void **state)
 {
     static const uint8_t zeros[512];
@@ -244,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_crafted_tail_is_judged_in_little_time),
         cmocka_unit_test(test_cut_file_is_repaired),
         cmocka_unit_test(test_zero_sector_is_torn),
+        cmocka_unit_test(test_a_sector_of_one_bit_is_torn),
         cmocka_unit_test(test_damage_in_an_earlier_segment_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
