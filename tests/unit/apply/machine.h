@@ -50,6 +50,7 @@ int machine_teardown(void **state);
 int run_check_tests(void);
 int run_entry_tests(void);
 int run_members_tests(void);
+int run_nested_tests(void);
 int run_txn_tests(void);
 int run_users_tests(void);
 
