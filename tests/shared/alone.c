@@ -157,7 +157,7 @@ static void apply_proposal(struct server *server, struct server_proposal *propos
         struct raft_entry entry = {.term = ALONE_TERM,
             .index = ++server->index,
             .type = proposal->type,
-            .data = encode(proposal)};
+            .data = blob_ref(proposal->data)};
         server->result = &proposal->result;
         lease_set_now(server->options.leases, clock_mono_ms());
         check(!err_is(apply_entry(server->options.apply, &entry, &sink, &why)));
@@ -168,6 +168,7 @@ static void apply_proposal(struct server *server, struct server_proposal *propos
     if (!server->is_held) {
         finish_compaction(server);
     }
+    blob_unref(proposal->data);
     proposal->done(proposal);
 }
 
@@ -176,6 +177,7 @@ void server_propose(struct server *server, struct server_proposal *proposal)
     pthread_mutex_lock(&server->mutex);
     proposal->id = server_next_id(server);
     proposal->type = proposal->conf ? RAFT_ENTRY_CONF_CHANGE : RAFT_ENTRY_NORMAL;
+    proposal->data = encode(proposal); /* a conf change is lent for this call only */
     if (server->is_held) {
         list_push(&server->proposals, &proposal->node);
     } else {
