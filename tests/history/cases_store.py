@@ -668,3 +668,28 @@ def hashes_at_equal_compactions(h):
     h.hash(1, 2, 77)
     h.hash(2, 2, 77)
     h.hash(3, 2, 78, compact=2)
+
+
+def a_lease_revoked_behind(h, *lost):
+    h.grant(7, 1)
+    h.put("a", "1", 2, lease=7)
+    h.put("b", "2", 3)
+    for op in lost:
+        h.lost(op)
+    h.revoke(7, 4)
+    h.all(4)
+
+
+@right
+def an_unanswered_deletion_that_took_a_leases_keys(h):
+    a_lease_revoked_behind(h, delete("a", end="z"))
+
+
+@wrong("lost-write")
+def a_revoke_that_took_more_than_its_keys(h):
+    a_lease_revoked_behind(h)
+
+
+@wrong("lost-write")
+def an_unanswered_deletion_of_another_key(h):
+    a_lease_revoked_behind(h, delete("c", end="z"))

@@ -364,3 +364,52 @@ def a_start_in_the_future(h):
 def silence(h):
     two_puts(h)
     h.shown(3, A)
+
+
+def a_deletion_of_what_was_perhaps_put(h, count):
+    h.put("a", "1", 2)
+    h.lost(put("b", "2"))
+    h.put("c", "3", 4)
+    h.watch(4, start=5)
+    h.delete("a", 5, count=count, end="z")
+
+
+@right
+def the_deletion_of_an_unanswered_put(h):
+    a_deletion_of_what_was_perhaps_put(h, 3)
+    h.shown(5, *[["delete", gone(key, 5)] for key in "abc"])
+
+
+@right
+def no_deletion_of_an_unanswered_put(h):
+    a_deletion_of_what_was_perhaps_put(h, 2)
+    h.shown(5, ["delete", gone("a", 5)], ["delete", gone("c", 5)])
+
+
+@wrong("watch-lost")
+def a_counted_deletion_of_an_unanswered_put_not_shown(h):
+    a_deletion_of_what_was_perhaps_put(h, 3)
+    h.shown(5, ["delete", gone("a", 5)], ["delete", gone("c", 5)])
+    h.shown(5)
+
+
+@wrong("watch-lost")
+def a_sure_deletion_beside_an_unsure_one_not_shown(h):
+    a_deletion_of_what_was_perhaps_put(h, 2)
+    h.shown(5, ["delete", gone("b", 5)], ["delete", gone("c", 5)])
+
+
+@wrong("watch-twice")
+def the_deletion_of_an_unanswered_put_twice(h):
+    a_deletion_of_what_was_perhaps_put(h, 3)
+    h.shown(5, *[["delete", gone(key, 5)] for key in "abbc"])
+
+
+@right
+def nothing_deleted_of_an_unanswered_put(h):
+    h.put("a", "1", 2)
+    h.lost(put("b", "2"))
+    h.put("c", "3", 4)
+    h.watch(4, start=4)
+    h.delete("b", 4, count=0)
+    h.shown(4, ["put", kv("c", "3", 4)])

@@ -15,7 +15,7 @@ enum { WRONGS_MAX = 10, SPAN_MAX = 1 << 26 };
 struct change {
     struct change *next;
     uint32_t rank;
-    bool is_delete, had_prev, is_prev_unsure;
+    bool is_delete, had_prev, is_prev_unsure, is_maybe; /* maybe: it was perhaps not there */
     struct entry now, prev;
 };
 
@@ -84,6 +84,8 @@ void model_apply(
 /* Without an operation: a key that is there, or gone, from checker->at on. */
 void model_put(struct checker *checker, uint32_t rank, const struct entry *entry);
 void model_delete(struct checker *checker, uint32_t rank);
+/* The same, of a key that need not have been there when it is uncertain. */
+void model_delete_if_there(struct checker *checker, uint32_t rank);
 /* Whether the transaction's comparisons hold; *out_is_sure: nothing uncertain was compared. */
 bool model_compares(struct checker *checker, const struct history_op *txn, bool *out_is_sure);
 /* What differs between a key-value as it was seen and as it is; HISTORY_WRONGS: nothing. */

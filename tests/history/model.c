@@ -212,6 +212,13 @@ void model_delete(struct checker *checker, uint32_t rank)
     state_remove(&checker->state, rank, checker->at);
 }
 
+void model_delete_if_there(struct checker *checker, uint32_t rank)
+{
+    struct change *change = add_change(checker, rank, true);
+    change->is_maybe = state_is_uncertain(&checker->state, rank);
+    state_remove(&checker->state, rank, checker->at);
+}
+
 static void check_lease(struct checker *checker, int64_t id)
 {
     struct lease *lease = state_lease(&checker->state, id);
@@ -262,6 +269,28 @@ static void apply_put(
     model_put(checker, rank, &entry);
 }
 
+/* Keys of a range of which some are uncertain. Those may all have been there, and then the answer's
+ * count says so; or some of them. */
+static void delete_uncertain(
+    struct checker *checker, uint32_t from, uint32_t to, const struct history_result *result)
+{
+    const struct state *state = &checker->state;
+    int64_t possible = 0;
+    for (uint32_t r = from; r < to; r++) {
+        possible += state_has(state, r) || state_is_uncertain(state, r);
+    }
+    bool is_sure = result && result->count == possible;
+    for (uint32_t r = from; r < to; r++) {
+        if (result && result->count == 0) {
+            state_remove(&checker->state, r, checker->at);
+        } else if (is_sure && (state_has(state, r) || state_is_uncertain(state, r))) {
+            model_delete(checker, r);
+        } else if (state_has(state, r) || state_is_uncertain(state, r)) {
+            model_delete_if_there(checker, r);
+        }
+    }
+}
+
 static void apply_delete(
     struct checker *checker, const struct history_op *op, const struct history_result *result)
 {
@@ -287,11 +316,12 @@ static void apply_delete(
     if (!is_right && result->count == 0) {
         return;
     }
+    if (is_uncertain) {
+        delete_uncertain(checker, from, to, result);
+        return;
+    }
     for (uint32_t r = state_next(state, from); r < to; r = state_next(state, r + 1)) {
         model_delete(checker, r);
-    }
-    for (; is_uncertain && from < to; from++) {
-        state_remove(state, from, checker->at);
     }
 }
 

@@ -149,7 +149,7 @@ static void end_lease(struct checker *checker, struct lease *lease)
     }
     record_sort(ranks, count, sizeof(*ranks), by_rank);
     for (uint32_t i = 0; i < count; i++) {
-        model_delete(checker, ranks[i]);
+        model_delete_if_there(checker, ranks[i]);
     }
     lease->gone_at = checker->at;
     free(ranks);
@@ -250,12 +250,15 @@ static bool has_put(const struct slot *slot)
     return false;
 }
 
+/* A revoke with keys to take must have done it, or a write without an answer that took those keys
+ * before: others are uncertain either way. */
 static void replay_hole(struct checker *checker, struct slot *slot)
 {
     for (struct call *call = slot->revokes; call; call = call->next) {
         struct lease *lease = state_lease(&checker->state, call->of.op.lease);
         if (lease->attached) {
             end_lease(checker, lease);
+            checker->state.last_hole = checker->at;
             return;
         }
     }

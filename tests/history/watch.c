@@ -47,6 +47,24 @@ static const struct change *first_wanted(const struct place *place, const struct
     return change;
 }
 
+/* Likewise, of what surely happened. */
+static const struct change *first_due(const struct place *place, const struct change *change)
+{
+    while (change && (change->is_maybe || !is_wanted(place, change))) {
+        change = change->next;
+    }
+    return change;
+}
+
+static bool is_before(
+    const struct change *from, const struct change *change, const struct change *end)
+{
+    while (from && from != end && from != change) {
+        from = from->next;
+    }
+    return from && from != end;
+}
+
 /* The first change of the revision that has not come. */
 static const struct change *left_of(const struct place *place, int64_t revision)
 {
@@ -63,7 +81,7 @@ static void pass(struct place *place, int64_t revision, enum history_wrong what)
 {
     place->is_torn = false;
     for (; place->next < revision; place->next++, place->change = NULL) {
-        if (left_of(place, place->next)) {
+        if (first_due(place, left_of(place, place->next))) {
             report(place, what, place->next);
             place->next = revision;
             place->change = NULL;
@@ -164,9 +182,10 @@ static void take_event(struct place *place, const struct history_event *event, i
         return;
     }
     pass(place, revision, HISTORY_WRONG_WATCH_LOST);
-    const struct change *wanted = left_of(place, revision);
-    if (wanted != found) {
-        bool is_later = find(wanted, event) != NULL;
+    const struct change *left = left_of(place, revision);
+    const struct change *due = first_due(place, left);
+    if (due != found && !is_before(left, found, due)) {
+        bool is_later = find(left, event) != NULL;
         report(place, is_later ? HISTORY_WRONG_WATCH_LOST : HISTORY_WRONG_WATCH_TWICE, revision);
     }
     check_event(place, event, found);
@@ -199,7 +218,7 @@ static void take_events(struct place *place)
         take_event(place, &of->events[i], last);
         last = of->events[i].kv.mod > last ? of->events[i].kv.mod : last;
     }
-    place->is_torn = place->change != NULL && !of->is_fragment;
+    place->is_torn = first_due(place, place->change) != NULL && !of->is_fragment;
 }
 
 static void take_cancel(struct place *place)
