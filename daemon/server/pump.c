@@ -23,6 +23,16 @@ static void finish_envelope(struct server *server, struct core_proposal *envelop
     free(envelope);
 }
 
+/* What a leader does as such must not be passed on by who was one: the next leader may have good
+ * reasons against it, a lease that was renewed. Asked as raft is given it: a message of the same
+ * turn may have told of that leader. */
+static bool is_void(struct server *server, const struct server_proposal *proposal)
+{
+    bool is_leader = raft_soft_state_get(server->options.raft).role == RAFT_LEADER &&
+                     raft_hard_state_get(server->options.raft).term == proposal->leader_term;
+    return proposal->leader_term && !is_leader && !MUTATE(DEPOSED_REVOKES);
+}
+
 /* Proposals that raft cannot take now wait for a leader, until their deadline. */
 static void propose_turn(struct server *server, struct turn *turn)
 {
@@ -33,7 +43,9 @@ static void propose_turn(struct server *server, struct turn *turn)
     }
     size_t filed = 0;
     for (size_t i = 0; i < turn->count; i++) {
-        if (waiter_file(server, turn->proposals[i]->proposal)) {
+        if (is_void(server, turn->proposals[i]->proposal)) {
+            finish_envelope(server, turn->proposals[i], ERR(NOT_LEADER));
+        } else if (waiter_file(server, turn->proposals[i]->proposal)) {
             turn->entries[filed] = turn->entries[i];
             turn->proposals[filed++] = turn->proposals[i];
         } else {
@@ -53,15 +65,6 @@ static void propose_turn(struct server *server, struct turn *turn)
     turn->count = 0;
 }
 
-/* What a leader does as such must not be passed on by who was one: the next leader may have good
- * reasons against it, a lease that was renewed. */
-static bool is_void(struct server *server, const struct server_proposal *proposal)
-{
-    bool is_leader = raft_soft_state_get(server->options.raft).role == RAFT_LEADER &&
-                     raft_hard_state_get(server->options.raft).term == proposal->leader_term;
-    return proposal->leader_term && !is_leader && !MUTATE(DEPOSED_REVOKES);
-}
-
 /* What is passed on to a leader whose connection is known to be broken is lost, and its client
  * would wait in vain: better kept for the next leader, or until this one is heard of after all. */
 static bool is_out_of_reach(struct server *server, const struct server_proposal *proposal)
@@ -75,10 +78,6 @@ static bool is_out_of_reach(struct server *server, const struct server_proposal 
 
 static void take_proposal(struct server *server, struct turn *turn, struct core_proposal *envelope)
 {
-    if (is_void(server, envelope->proposal)) {
-        finish_envelope(server, envelope, ERR(NOT_LEADER));
-        return;
-    }
     if (is_out_of_reach(server, envelope->proposal)) {
         list_push(&server->unsent, &envelope->item.node);
         return;
