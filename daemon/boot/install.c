@@ -41,9 +41,7 @@ static struct err clear_rows(struct backend *backend, const struct raft_snapshot
     uint8_t mark[16];
     put_be64(mark, meta->index);
     put_be64(mark + 8, meta->term);
-    if (!MUTATE(INSTALL_UNMARKED)) {
-        backend_batch_put(batch, SLICE("minstalling"), slice_of(mark, sizeof(mark)));
-    }
+    backend_batch_put(batch, SLICE("minstalling"), slice_of(mark, sizeof(mark)));
     TRY(backend_write(backend, batch, why));
     TRY(backend_flush(backend, why));
     TRY(backend_clear(backend, SLICE("l"), SLICE("m"), why));
@@ -170,7 +168,7 @@ struct err storage_finish_install(struct storage *storage, struct why *why)
             "the member from a snapshot",
             storage->store_dir, (unsigned long long)mark);
     }
-    if (!mark && (!has_file || applied >= meta->index)) {
+    if (MUTATE(INSTALL_UNFINISHED) || (!mark && (!has_file || applied >= meta->index))) {
         return OK;
     }
     LOG_INFO("taking the received snapshot into the store", LOG_UINT("snapshot-index", meta->index),

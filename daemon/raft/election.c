@@ -135,6 +135,7 @@ void election_tick(struct raft *raft)
     raft->election_elapsed++;
     if (machine_is_promotable(raft) && raft->election_elapsed >= raft->election_timeout) {
         raft->election_elapsed = 0;
-        election_start(raft, raft->options.pre_vote ? CAMPAIGN_PRE_ELECTION : CAMPAIGN_ELECTION);
+        bool is_asking = raft->options.pre_vote && !MUTATE(PRE_VOTE_FORGOTTEN);
+        election_start(raft, is_asking ? CAMPAIGN_PRE_ELECTION : CAMPAIGN_ELECTION);
     }
 }

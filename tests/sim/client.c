@@ -8,7 +8,7 @@
 #include <rpc.pb-c.h>
 #include <stdio.h>
 
-enum { OPS_MAX = 4, LEASES_MAX = 4, TIMEOUT_S = 7, BACKOFF_MS = 50 };
+enum { OPS_MAX = 4, LEASES_MAX = 4, TIMEOUT_S = 7, KEEP_S = 1, BACKOFF_MS = 50, KEEP_MS = 400 };
 
 struct client {
     int number;
@@ -17,12 +17,16 @@ struct client {
     int64_t leases[LEASES_MAX];
     int64_t revision; /* the newest seen */
     bool is_reader;   /* only: it finds who does not know that he leads no more */
+    bool is_keeper;   /* of one lease with a key: who ends it all the same is found */
+    bool has_key;
     bool is_done;
 };
 
 struct history *history;
 static struct client *clients;
 static int64_t next_lease = 1000;
+static int64_t last_deletion;  /* its revision */
+static int64_t last_compacted; /* at that revision */
 
 /* What is asked. */
 
@@ -173,6 +177,31 @@ static void choose_lease_op(struct client *client, struct history_op *op)
     }
 }
 
+static void choose_keeping(struct client *client, struct history_op *op, struct arena *arena)
+{
+    op->kind = HISTORY_LEASE_KEEPALIVE;
+    if (client->leases[0] == 0) {
+        op->kind = HISTORY_LEASE_GRANT;
+        client->leases[0] = ++next_lease;
+        client->has_key = false;
+        op->ttl_s = 2 + (int64_t)world_below(3);
+    } else if (!client->has_key) {
+        op->kind = HISTORY_PUT;
+        op->key = slice_str(arena_printf(arena, "kk%d", client->number));
+        op->value = next_value(client, arena);
+    }
+    op->lease = client->leases[0];
+}
+
+static void choose_compaction(const struct client *client, struct history_op *op)
+{
+    op->kind = HISTORY_COMPACT;
+    op->revision = client->revision - (int64_t)world_below(10);
+    if (world_one_in(2) && last_deletion) {
+        op->revision = last_deletion; /* which must still be shown to who begins there */
+    }
+}
+
 static void choose(struct client *client, struct history_op *op, struct arena *arena)
 {
     uint64_t dice = world_below(100);
@@ -180,6 +209,8 @@ static void choose(struct client *client, struct history_op *op, struct arena *a
     if (client->is_reader) {
         op->kind = HISTORY_RANGE;
         choose_range(op, arena);
+    } else if (client->is_keeper) {
+        choose_keeping(client, op, arena);
     } else if (dice < 38) {
         choose_put(client, op, arena);
     } else if (dice < 68) {
@@ -191,8 +222,7 @@ static void choose(struct client *client, struct history_op *op, struct arena *a
     } else if (dice < 98 || client->revision < 10) {
         choose_lease_op(client, op);
     } else {
-        op->kind = HISTORY_COMPACT;
-        op->revision = client->revision - (int64_t)world_below(10);
+        choose_compaction(client, op);
     }
 }
 
@@ -257,7 +287,7 @@ static void keep_alive(struct machine *machine, int64_t id, struct arena *arena,
     }
     out->kind = ANSWER_LOST;
     if (service_send(stream, &request)) {
-        out->message = service_next(stream, TIMEOUT_S * SECOND, arena, &is_over);
+        out->message = service_next(stream, KEEP_S * SECOND, arena, &is_over);
         out->kind = out->message ? ANSWER_OK : ANSWER_LOST;
     }
     service_close(stream);
@@ -297,6 +327,38 @@ static void forget_lease(struct client *client, int64_t id)
     }
 }
 
+/* A lease that nobody answers for may be there still, and its keeper goes on. */
+static bool is_lease_over(const struct client *client, const struct history_call *call)
+{
+    if (call->op.kind == HISTORY_LEASE_REVOKE) {
+        return true;
+    }
+    if (!client->is_keeper || call->op.kind == HISTORY_LEASE_GRANT) {
+        return call->outcome != HISTORY_OK;
+    }
+    return slice_eq(call->error, SLICE("lease")) ||
+           (call->op.kind == HISTORY_LEASE_KEEPALIVE && call->outcome == HISTORY_OK &&
+               call->result.ttl_s <= 0);
+}
+
+static void learn(struct client *client, const struct history_call *call)
+{
+    int64_t at = call->result.revision;
+    if (call->op.lease && is_lease_over(client, call)) {
+        forget_lease(client, call->op.lease);
+    }
+    if (call->outcome != HISTORY_OK) {
+        return;
+    }
+    client->revision = at > client->revision ? at : client->revision;
+    client->has_key = client->has_key || call->op.kind == HISTORY_PUT;
+    if (call->op.kind == HISTORY_DELETE && call->result.count) {
+        last_deletion = at;
+    } else if (call->op.kind == HISTORY_COMPACT) {
+        last_compacted = call->op.revision;
+    }
+}
+
 static void turn(struct client *client)
 {
     struct arena *arena = arena_new(0);
@@ -304,15 +366,7 @@ static void turn(struct client *client)
     struct history_call call;
     choose(client, &op, arena);
     client_ask(client->number, client->machine, &op, arena, &call);
-    if (call.outcome == HISTORY_OK && call.result.revision > client->revision) {
-        client->revision = call.result.revision;
-    }
-    if (call.outcome != HISTORY_OK && op.lease) {
-        forget_lease(client, op.lease);
-    }
-    if (op.kind == HISTORY_LEASE_REVOKE) {
-        forget_lease(client, op.lease);
-    }
+    learn(client, &call);
     bool is_hindered = call.outcome == HISTORY_UNKNOWN ||
                        (call.outcome == HISTORY_FAILED && !slice_eq(call.error, SLICE("lease")));
     if (client->is_reader) {
@@ -320,6 +374,9 @@ static void turn(struct client *client)
     } else if (is_hindered || world_one_in(50)) {
         client->machine = some_machine();
         fiber_sleep(BACKOFF_MS * MS);
+    }
+    if (client->is_keeper && client->has_key) {
+        fiber_sleep((int64_t)world_below(KEEP_MS * (uint64_t)MS));
     }
     arena_free(arena);
 }
@@ -342,13 +399,21 @@ void watchers_start(void);
 void clients_start(void)
 {
     history = history_new();
+    history_set_run(
+        history, &(struct history_run){.has_sane_clocks = !run.plan.has_drift, .revision = 1});
     clients = mem_new((size_t)run.plan.clients * sizeof(*clients));
     for (int i = 0; i < run.plan.clients; i++) {
         clients[i].number = i + 1;
         clients[i].is_reader = i == 0 && world_one_in(2);
+        clients[i].is_keeper = i > 1 && world_one_in(2);
         fiber_detach(fiber_spawn(&run.outside, "client", run_client, &clients[i]));
     }
     watchers_start();
+}
+
+int64_t clients_compacted(void)
+{
+    return last_compacted;
 }
 
 bool clients_are_done(void)

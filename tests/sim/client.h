@@ -14,6 +14,8 @@ extern struct history *history;
 /* Fibers that end when the load does; watchers when clients_end is called. */
 void clients_start(void);
 bool clients_are_done(void);
+/* The last compaction that was answered; 0: none. */
+int64_t clients_compacted(void);
 /* Whether each watcher that is open has seen the revision. */
 bool watchers_have_seen(int64_t rev);
 void watchers_end(void);

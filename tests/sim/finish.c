@@ -85,6 +85,18 @@ static bool is_learner(const struct machine *machine)
     return member_self_is_learner(machine->process->storage.members);
 }
 
+/* All have ended, so that nothing changes any more. */
+static bool are_leases_over(void)
+{
+    for (int i = 0; i < run.machines_count; i++) {
+        struct machine *machine = &run.machines[i];
+        if (machine_is_serving(machine) && lease_count(machine->process->storage.leases)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int64_t marked;
 
 /* Through each member that takes writes, until it does. */
@@ -171,6 +183,7 @@ void finish(void)
     }
     wait_for(is_healed, "not every member serves");
     wait_for(clients_are_done, "clients still wait");
+    wait_for(are_leases_over, "leases have not ended");
     wait_for(is_level, "the members have not applied the same");
     for (int i = 0; i < run.machines_count; i++) {
         mark(&run.machines[i]);

@@ -45,8 +45,10 @@ struct view {
     struct shelf shelf;
     uint64_t applied; /* in this life */
     bool has_applied;
+    bool is_leading; /* so it was when raft was looked at last */
     uint64_t commit;
     uint64_t *votes;             /* given away, by term; over all lives */
+    uint64_t *pre_grants;        /* by how many it was told that it may ask for them, by term */
     struct raft_conf_state conf; /* in force when raft was looked at last */
 };
 
@@ -168,6 +170,18 @@ static void note_leader(const struct machine *machine, const struct raft *raft, 
     run_note("%s leads in term %llu, %llu committed", name_of(machine), U(term), U(top));
 }
 
+/* A leader counts entries of its own term only: one of an older term that is on a majority's disks
+ * may be written over yet. */
+static void note_count(const struct machine *machine, const struct raft *raft, uint64_t index)
+{
+    uint64_t own = raft_hard_state_get(raft).term;
+    uint64_t term = raft_term_at(raft, index);
+    if (term && term != own) {
+        run_fail("%s: leads in term %llu and commits entry %llu of term %llu", name_of(machine),
+            U(own), U(index), U(term));
+    }
+}
+
 /* What is committed is on the disks of a majority, as a power cut would leave them. */
 static size_t count_safe(const struct raft_ids *voters, uint64_t index, uint64_t term)
 {
@@ -200,6 +214,9 @@ static void note_commit(const struct machine *machine, struct view *view, const 
         run_fail("%s: entry %llu of term %llu is committed and not on a majority's disks",
             name_of(machine), U(index), U(term));
     }
+    if (view->is_leading && status->soft_state.role == RAFT_LEADER) {
+        note_count(machine, raft, index);
+    }
     view->commit = index;
     view->conf = status->conf;
     free(status);
@@ -226,6 +243,7 @@ void __wrap_raft_take_update(struct raft *raft, struct raft_update *update)
     if (raft_hard_state_get(raft).commit != view->commit) {
         note_commit(machine, view, raft);
     }
+    view->is_leading = raft_soft_state_get(raft).role == RAFT_LEADER;
 }
 
 /* The log. */
@@ -316,10 +334,23 @@ struct err __wrap_wal_save_snapshot(
     return err;
 }
 
+/* What was safe is what a life begins with, or it goes on from there. */
+static void check_hard(const struct machine *machine, const struct raft_hard_state *found)
+{
+    const struct raft_hard_state *safe = &ledger.views[machine->number].shelf.safe_hard;
+    if (found->term < safe->term ||
+        (found->term == safe->term && safe->vote && found->vote != safe->vote)) {
+        run_fail("%s: its log was left at term %llu with a vote for %llx, and is opened at term "
+                 "%llu with a vote for %llx",
+            name_of(machine), U(safe->term), U(safe->vote), U(found->term), U(found->vote));
+    }
+}
+
 void ledger_opened(
     const struct machine *machine, uint64_t snapshot, const struct wal_log *log, bool is_synced)
 {
     struct shelf *shelf = &ledger.views[machine->number].shelf;
+    check_hard(machine, &log->hard);
     shelf->written_last = 0;
     shelf_jump(shelf, snapshot);
     shelf_take(shelf, &log->hard, log->entries, log->entries_count);
@@ -335,6 +366,7 @@ void ledger_begin_life(int machine)
 {
     struct view *view = &ledger.views[machine];
     view->has_applied = false;
+    view->is_leading = false;
     view->commit = 0;
 }
 
@@ -353,6 +385,20 @@ static void promise_vote(const struct machine *machine, const struct raft_messag
     }
 }
 
+/* Nobody disturbs a term unless another has said that it would vote for it in the next: a member
+ * that was cut off deposes no leader. A leader that hands over asks for that. */
+static void promise_campaign(const struct machine *machine, const struct raft_message *message)
+{
+    struct machine *candidate = machine_of_id(message->to);
+    if (message->type == RAFT_MSG_PRE_VOTE_RESP && candidate) {
+        ++*by_term(&ledger.views[candidate->number].pre_grants, message->term);
+    } else if (message->type == RAFT_MSG_VOTE && !message->context &&
+               !*by_term(&ledger.views[machine->number].pre_grants, message->term)) {
+        run_fail("%s asks for votes in term %llu, and nobody said that it may", name_of(machine),
+            U(message->term));
+    }
+}
+
 static void promise_entries(const struct machine *machine, const struct raft_message *message)
 {
     const struct shelf *shelf = &ledger.views[machine->number].shelf;
@@ -367,6 +413,9 @@ void ledger_promise(const struct machine *machine, const struct raft_message *me
     bool is_vote = message->type == RAFT_MSG_VOTE || message->type == RAFT_MSG_VOTE_RESP;
     if (is_vote && !message->reject) {
         promise_vote(machine, message);
+    }
+    if (!message->reject) {
+        promise_campaign(machine, message);
     }
     if (message->type == RAFT_MSG_APP_RESP && !message->reject) {
         promise_entries(machine, message);

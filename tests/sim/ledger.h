@@ -6,8 +6,10 @@
  *
  * One leader a term. Log matching: an entry's index and term say what it holds, and what came
  * before. What is committed once is committed for ever, by all alike; a leader has all of it; a
- * majority has it on disk. Votes and acknowledgements are on disk before they are sent. Entries are
- * applied in order, once a life. Equal state at equal index.
+ * majority has it on disk, and it was counted in the term of its own leader. Votes and
+ * acknowledgements are on disk before they are sent, and still there after a crash. Who asks for
+ * votes was told before that it may. Entries are applied in order, once a life. Equal state at
+ * equal index.
  */
 #ifndef SIM_LEDGER_H
 #define SIM_LEDGER_H

@@ -67,6 +67,36 @@ struct err __wrap_wal_open(const struct wal_options *options, uint64_t index, ui
     return OK;
 }
 
+/* Small messages, so that what a member lacks comes in parts. */
+__typeof__(raft_new) __real_raft_new;
+__typeof__(raft_new) __wrap_raft_new;
+struct err __wrap_raft_new(
+    const struct raft_options *options, struct raft **out_raft, struct why *why)
+{
+    struct raft_options small = *options;
+    small.message_bytes_max = run.plan.message_bytes;
+    return __real_raft_new(&small, out_raft, why);
+}
+
+static void doom_now(void *arg);
+
+/* Where rows go because others will come: some crash just then, with the rows gone for good. */
+__typeof__(backend_clear) __real_backend_clear;
+__typeof__(backend_clear) __wrap_backend_clear;
+struct err __wrap_backend_clear(
+    struct backend *backend, struct slice from, struct slice to, struct why *why)
+{
+    struct err err = __real_backend_clear(backend, from, to, why);
+    struct machine *machine = machine_here();
+    if (!err_is(err) && run.plan.has_install_crashes && !run.is_healing && world_one_in(6)) {
+        err = backend_flush(backend, why);
+        run.tally.crashes++;
+        world_at(world_now(), doom_now, machine->process);
+        fiber_sleep(NEVER / 4);
+    }
+    return err;
+}
+
 struct machine *machine_here(void)
 {
     struct fiber *self = fiber_self();

@@ -7,7 +7,7 @@
 
 #include <rpc.pb-c.h>
 
-enum { HARM_S = 6, JUMP_S = 3600 };
+enum { HARM_S = 6, PAUSE_S = 3, JUMP_S = 3600 };
 
 static struct machine *some_machine(void)
 {
@@ -114,12 +114,34 @@ static void resume(void *arg)
     }
 }
 
+static struct machine *leader_up(void)
+{
+    for (int i = 0; i < run.machines_count; i++) {
+        struct server_status status;
+        struct machine *machine = &run.machines[i];
+        if (machine_is_serving(machine)) {
+            server_status_get(machine->process->server, &status);
+            if (status.leader == machine->id) {
+                return machine;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* A leader often, and longer than an election takes: it wakes in the belief that it leads. */
 static void pause_some(struct machine *machine)
 {
+    int64_t lasts_ns = some_time();
+    struct machine *leader = world_one_in(2) ? leader_up() : NULL;
+    if (leader) {
+        machine = leader;
+        lasts_ns = PAUSE_S * SECOND + (int64_t)world_below(PAUSE_S * (uint64_t)SECOND);
+    }
     run.tally.pauses++;
     run_note("%s stands still", machine->host.name);
     host_pause(&machine->host, true);
-    world_at(world_now() + some_time(), resume, machine);
+    world_at(world_now() + lasts_ns, resume, machine);
 }
 
 static void jump(struct machine *machine)

@@ -26,6 +26,7 @@ static void draw_faults(struct plan *plan, uint64_t seed)
     plan->has_disk_faults = toss(seed, 28, 30);
     plan->has_changes = toss(seed, 29, 40);
     plan->has_transfers = toss(seed, 30, 40);
+    plan->has_install_crashes = (plan->has_crashes || plan->has_power_cuts) && toss(seed, 31, 50);
 }
 
 static void draw_network(struct plan *plan, uint64_t seed)
@@ -40,6 +41,7 @@ static void draw_network(struct plan *plan, uint64_t seed)
 void plan_draw(struct plan *plan, uint64_t seed, int members, int64_t load_s)
 {
     static const int sizes[] = {1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 7};
+    static const uint64_t message_bytes[] = {0, 300, 1 << 20, 1 << 20};
     *plan = (struct plan){.seed = seed,
         .members = members ? members : sizes[draw(seed, 1, 12)],
         .clients = 2 + (int)draw(seed, 2, 5),
@@ -52,6 +54,7 @@ void plan_draw(struct plan *plan, uint64_t seed, int members, int64_t load_s)
         .catch_up_entries = 5 << draw(seed, 9, 5),
         .value_cache_bytes = toss(seed, 10, 50) ? 0 : 1 << 20,
         .segment_bytes = (uint64_t)16 * 1024 << draw(seed, 11, 4),
+        .message_bytes = message_bytes[draw(seed, 14, 4)],
         .flush_one_in = 10u << draw(seed, 13, 8),
         .compaction_rows = 3 << draw(seed, 12, 6)};
     draw_faults(plan, seed);

@@ -69,7 +69,8 @@ struct plan {
     uint64_t catch_up_entries;
     uint64_t value_cache_bytes;
     uint64_t segment_bytes;
-    unsigned flush_one_in; /* writes to the store */
+    uint64_t message_bytes; /* entries of one append; 0: one entry each */
+    unsigned flush_one_in;  /* writes to the store */
     size_t compaction_rows;
     int64_t latency_ns;
     unsigned reorder_one_in;
@@ -85,6 +86,7 @@ struct plan {
     bool has_disk_faults;
     bool has_changes; /* of the membership */
     bool has_transfers;
+    bool has_install_crashes; /* while a snapshot becomes the store */
 };
 
 /* Counted for the figures. */

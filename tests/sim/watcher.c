@@ -57,6 +57,9 @@ static void open_watch(struct watcher *watcher)
 {
     watcher->machine = &run.machines[world_below((uint64_t)run.machines_count)];
     watcher->watch = 0;
+    if (!run.is_healing && clients_compacted() && world_one_in(4)) {
+        watcher->next = clients_compacted(); /* the first that there is */
+    }
     watcher->stream = service_open(watcher->machine, "/etcdserverpb.Watch/Watch");
     if (watcher->stream) {
         send_create(watcher);
