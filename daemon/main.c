@@ -10,6 +10,11 @@
 
 extern char **environ;
 
+/* Read by jemalloc. Its own thread gives back what a large answer or a merge left, seconds later;
+ * without it that happens only when the thread that freed allocates again. */
+extern __attribute__((visibility("default"))) const char *malloc_conf;
+const char *malloc_conf = "background_thread:true,dirty_decay_ms:3000,muzzy_decay_ms:0";
+
 int main(int argc, char **argv)
 {
     struct config_source source = {.argc = argc, .argv = argv, .environ = environ};

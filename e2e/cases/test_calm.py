@@ -3,6 +3,7 @@
 No test here measures time: each shows that something goes on though something else does not end."""
 import os
 import threading
+import time
 
 import grpc
 
@@ -31,6 +32,13 @@ def metric(member, name):
         if line.split(" ")[0] == name:
             return float(line.split(" ")[1])
     raise AssertionError(f"no metric {name}")
+
+
+def until(is_true):
+    end = time.monotonic() + LONG
+    while not is_true():
+        assert time.monotonic() < end, "not so after long"
+        time.sleep(0.2)
 
 
 class CalmCase(Case):
@@ -132,6 +140,23 @@ class Unread(CalmCase):
         for deaf in deafs[:3]:  # and they are whole
             deaf.hear_until(lambda d=deaf: d.ended)
             self.assertGreater(deaf.taken[1], 20000 * 1024)
+
+    def test_memory_of_answers_that_went_is_given_back(self):
+        """Not kept for the next ones: a node has one memory for all that runs on it."""
+        with open(f"/proc/{self.node.process.pid}/maps", encoding="ascii") as file:
+            if "libasan" in file.read():
+                self.skipTest("the address sanitizer keeps what was freed")
+        self.fill(b"/l/", 20000, 1024)
+        before = resident(self.node)
+        deafs = [self.deaf() for _ in range(60)]
+        for deaf in deafs:
+            deaf.ask(RANGE, range_of(b"/l/"))
+        self.assertEqual(20000, len(self.client().Range(range_of(b"/l/"), timeout=LONG).kvs))
+        peak = resident(self.node)
+        self.assertGreater(peak - before, 100 * MIB)
+        for deaf in deafs:
+            deaf.close()
+        until(lambda: resident(self.node) - before < (peak - before) // 4)
 
     def test_a_watcher_that_does_not_read_costs_a_bounded_buffer(self):
         """32 MiB of what is pending, then it is one that catches up; nothing is lost."""
