@@ -70,23 +70,33 @@ void storage_unguard(struct storage *storage)
 
 /* What the database says of itself. */
 
-static struct err see_index(void *arg, struct slice key, struct slice value, struct why *why)
+struct database {
+    const char *path;
+    uint64_t index;
+};
+
+static struct err see_meta(void *arg, struct slice key, struct slice value, struct why *why)
 {
-    (void)why;
+    struct database *database = arg;
     if (slice_eq(key, SLICE("consistent_index")) && value.len == 8) {
-        *(uint64_t *)arg = get_be64(value.data);
+        database->index = get_be64(value.data);
     }
-    return OK;
+    return slice_eq(key, SLICE("storageVersion"))
+               ? storage_check_version(value, database->path, why)
+               : OK;
 }
 
 static struct err index_of(
     struct storage *storage, const char *path, uint64_t *out, struct why *why)
 {
     struct snap_import *import;
+    struct database database = {path, 0};
     TRY(snap_import_open(storage->disk, path, SNAP_HASH_SKIPPED, &import, why));
-    struct err err = snap_import_rows(import, SNAP_META, see_index, out, why);
+    struct err err = snap_import_rows(import, SNAP_META, see_meta, &database, why);
     snap_import_close(import);
-    return err;
+    TRY(err);
+    *out = database.index;
+    return OK;
 }
 
 /* Which file to take. A database behind the log's snapshot cannot be brought up to the log. */
@@ -186,7 +196,7 @@ static struct err fill(struct adoption *a, struct backend *backend, struct why *
     TRY(snap_import_open(a->storage->disk, a->source, SNAP_HASH_IF_THERE, &taking.import, why));
     err = take_database(&taking, NULL, why);
     snap_import_close(taking.import);
-    return err;
+    return err_is(err) ? err : storage_check_cluster(backend, a->source, why);
 }
 
 static struct err make_fresh(struct adoption *a, struct why *why)

@@ -35,6 +35,32 @@ static struct err check_format(struct storage *storage, struct why *why)
     return err;
 }
 
+/* etcd's panic of the same words. What is newer may mean rows and entries that nobody here knows;
+ * 3.7's are those of 3.6. */
+struct err storage_check_version(struct slice version, const char *path, struct why *why)
+{
+    static const struct member_version newest = {3, 7};
+    struct member_version found;
+    char text[32];
+    snprintf(text, sizeof(text), "%.*s", (int)version.len, (const char *)version.data);
+    if (!member_version_parse(text, &found) || member_version_cmp(found, newest) <= 0) {
+        return OK;
+    }
+    return why_set(why, ERR(BAD_FORMAT),
+        "invalid downgrade; server version is lower than determined cluster version: %s is of %s, "
+        "this one knows %u.%u at most",
+        path, text, newest.major, newest.minor);
+}
+
+struct err storage_check_cluster(struct backend *backend, const char *path, struct why *why)
+{
+    struct blob *row = NULL;
+    TRY(backend_get(backend, NULL, SLICE("mcluster_version"), &row, why));
+    struct err err = row ? storage_check_version(blob_slice(row), path, why) : OK;
+    blob_unref(row);
+    return err;
+}
+
 /* Hashed at each compaction even where no check asks for it: it costs next to nothing. */
 enum { HASH_KEYS_MAX = 20000 };
 
@@ -89,6 +115,7 @@ struct err storage_store(
     TRY(backend_open(
         &(struct backend_options){.path = storage->store_dir}, &storage->backend, why));
     TRY(check_format(storage, why));
+    TRY(storage_check_cluster(storage->backend, storage->store_dir, why));
     TRY(storage_finish_install(storage, why));
     TRY(snap_sweep(storage->disk, storage->snap_dir, why));
     struct mvcc_options mvcc = {.backend = storage->backend,

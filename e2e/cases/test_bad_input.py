@@ -5,7 +5,6 @@ import glob
 import json
 import os
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -103,17 +102,23 @@ class Wire(Case):
         self.assertServes()
 
     def test_silent_connections_are_let_go(self):
-        """Hundreds that say nothing, or half of something, end by themselves, while a client goes
-        on."""
+        """Hundreds that say nothing, half of something, or no more after their first word, end by
+        themselves, while a client goes on."""
         plain = self.member(name="plain")
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        beginnings = ((b"", b"PRI * HT", preface),
+                      (b"", b"\x16\x03\x01\x02\x00\x01", self.hello("h2"),
+                       self.hello("http/1.1")))
         silent = []
         for number in range(600):
             port = self.node.client_port if number % 2 else plain.client_port
             sock = socket.create_connection(("127.0.0.1", port), timeout=20)
             self.addCleanup(sock.close)
             sock.setblocking(False)
-            if number % 3 == 0:
-                sock.sendall(b"\x16\x03\x01\x02\x00\x01" if number % 2 else b"PRI * HT")
+            kinds = beginnings[number % 2]
+            said = kinds[number // 2 % len(kinds)]
+            if said:
+                sock.sendall(said)
             silent.append(sock)
         deadline = time.monotonic() + 60
         with Api(plain) as other:
@@ -123,6 +128,16 @@ class Wire(Case):
                 silent = [sock for sock in silent if not self.has_ended(sock)]
                 time.sleep(0.1)
         self.assertEqual([], silent, "connections that never spoke are still there")
+
+    def hello(self, protocol):
+        """The first bytes of a handshake, which then stops."""
+        context = self.node.certs.context()
+        context.set_alpn_protocols([protocol])
+        sent = ssl.MemoryBIO()
+        tls = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost")
+        with self.assertRaises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        return sent.read()
 
     @staticmethod
     def has_ended(sock):
@@ -329,6 +344,23 @@ class Start(Case):
         self.assertNotEqual(0, done.returncode)
         self.assertRegex(done.stdout + done.stderr, "[Pp]ermission denied")
 
+    def test_data_directory_of_a_newer_etcd(self):
+        """Its database, with another version in it, is left as it is."""
+        node = self.filled()
+        node.terminate()
+        subprocess.run([binary("etcdutl"), "migrate", "--data-dir", node.data_dir,
+                        "--target-version", "3.6"], check=True, capture_output=True, timeout=60)
+        path = os.path.join(node.data_dir, "member", "snap", "db")
+        with open(path, "r+b") as file:
+            body = file.read()
+            changed = body.replace(b"storageVersion3.6.0", b"storageVersion3.8.0")
+            self.assertNotEqual(body, changed)
+            file.seek(0)
+            file.write(changed)
+        self.assertRegex(self.refused(node), "invalid downgrade.*member/snap/db is of 3.8.0")
+        with open(path, "rb") as file:
+            self.assertEqual(changed, file.read())
+
     def wal(self, node):
         return sorted(glob.glob(os.path.join(node.data_dir, "member", "wal", "*.wal")))[-1]
 
@@ -418,7 +450,7 @@ class KeyDirectory(Case):
     def refused(self, certs=True):
         node = self.start(self.pki if certs else None)
         node.start(wait=False)
-        self.assertNotEqual(0, node.process.wait(15))
+        self.assertNotEqual(0, node.process.wait(60))
         return node.log_tail(30)
 
     def test_a_pair_is_https(self):
@@ -431,8 +463,52 @@ class KeyDirectory(Case):
         node = self.start(self.pki).start()
         with self.assertRaises(OSError):
             node.get("/health", client=None)
+        self.assertPeerIsMutual(node)
+        self.assertEqual([f"{self.keys}: server.crt and server.key with ca.crt: client TLS, client "
+                          "certificates required; peer.crt and peer.key with ca.crt: mutual TLS "
+                          "between members"], self.detected(node))
+
+    def test_peer_files_alone_are_mutual_tls_between_members(self):
+        """By the variable; clients are served as the URL says, without TLS."""
+        self.offer("ca.crt", "peer.crt", "peer.key")
+        node = self.start(None)
+        node.env["ETCD_KEY_DIR"] = self.keys
+        command = [flag.replace(node.peer_url, node.peer_url.replace("http:", "https:"))
+                   for flag in node.command() if not flag.startswith("--key-dir")]
+        node.command = lambda: command
+        node.start()
+        self.assertEqual(200, node.get("/health")[0])
+        self.assertPeerIsMutual(node)
+        self.assertEqual([f"{self.keys}: peer.crt and peer.key with ca.crt: mutual TLS between "
+                          "members"], self.detected(node))
+
+    def test_flags_win(self):
+        self.offer("server.crt", "server.key", "ca.crt", "peer.crt", "peer.key")
+        other = Certs(os.path.join(self.folder, "other"))
+        cert, key = other.pair("server")
+        node = self.start(other)
+        command = [*node.command(), f"--cert-file={cert}", f"--key-file={key}"]
+        node.command = lambda: command
+        node.start()
+        self.assertEqual(200, node.get("/health", client=None)[0])
+        self.assertPeerIsMutual(node)
+        self.assertIn("client side left to the flags", self.detected(node)[0])
+
+    def assertPeerIsMutual(self, node):
+        def ask(context):
+            url = f"https://127.0.0.1:{node.peer_port}/version"
+            with urllib.request.urlopen(url, timeout=20, context=context) as answer:
+                return answer.status
+        self.assertEqual(200, ask(self.pki.context("peer")))
+        with self.assertRaises(OSError):
+            ask(self.pki.context(None))
+
+    @staticmethod
+    def detected(node):
+        """What the log says was detected."""
         with open(node.log_path, encoding="utf-8") as file:
-            self.assertIn(self.keys, file.read())
+            lines = [json.loads(line) for line in file if line.startswith("{")]
+        return [line["detected"] for line in lines if "detected" in line]
 
     def test_three_files_ask_clients_for_certificates(self):
         self.offer("server.crt", "server.key", "ca.crt")
@@ -598,48 +674,6 @@ class FullDisk(Case):
 
 
 class Life(Case):
-    def test_certificates_are_read_anew_without_restart(self):
-        node = self.member(certs=True)
-
-        def serial():
-            context = node.certs.context()
-            with socket.create_connection(("127.0.0.1", node.client_port), 5) as sock:
-                with context.wrap_socket(sock, server_hostname="localhost") as tls:
-                    return tls.getpeercert()["serialNumber"]
-        first = serial()
-        for name in ("server.crt", "server.key"):
-            os.unlink(node.certs.path(name))
-        Certs(node.certs.folder)
-        deadline = time.monotonic() + 60
-        while serial() == first:
-            self.assertLess(time.monotonic(), deadline, "still the old certificate")
-            time.sleep(0.2)
-        self.assertEqual("OK\n", Etcdctl(node)("put", "a", "1"))
-        self.assertIsNone(node.process.poll())
-
-    def test_systemd_is_told(self):
-        path = os.path.join(self.folder, "notify")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-            told.bind(path)
-            told.settimeout(10)
-            node = self.member(certs=True, start=False,
-                               env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"})
-            node.start(wait=False)
-            self.await_word(told, b"READY=1")
-            self.assertEqual("OK\n", Etcdctl(node)("put", "a", "1"))
-            self.await_word(told, b"WATCHDOG=1")
-            node.process.send_signal(signal.SIGHUP)
-            self.await_word(told, b"RELOADING=1")
-            self.await_word(told, b"READY=1")
-            node.process.send_signal(signal.SIGTERM)
-            self.await_word(told, b"STOPPING=1")
-            self.assertEqual(0, node.process.wait(10))
-
-    @staticmethod
-    def await_word(told, word):
-        while word not in told.recv(4096).split(b"\n"):
-            pass
-
     def test_sigterm_under_load_exits_0(self):
         node = self.member(certs=True)
         acknowledged, stop = [], threading.Event()

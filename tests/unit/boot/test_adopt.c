@@ -192,7 +192,8 @@ static struct err add_keys(void *arg, struct snap_export *export, struct why *wh
     return snap_export_key(export, &gone, why);
 }
 
-static void make_database(const char *path, uint64_t index, int64_t count)
+static void make_database_of(
+    const char *path, uint64_t index, int64_t count, const char *storage_version)
 {
     struct disk_file *file;
     unsigned flags = DISK_WRITE | DISK_CREATE | DISK_TRUNCATE;
@@ -201,6 +202,9 @@ static void make_database(const char *path, uint64_t index, int64_t count)
     uint8_t rev[8];
     put_be64(rev, 9);
     snap_export_index(export, index, 0);
+    if (storage_version) {
+        snap_export_storage_version(export, storage_version);
+    }
     snap_export_lease(export, LEASE, 100, 0);
     snap_export_alarm(export, 1, 1);
     snap_export_row(export, SNAP_CLUSTER, SLICE("downgrade"),
@@ -210,6 +214,11 @@ static void make_database(const char *path, uint64_t index, int64_t count)
     assert_false(err_is(snap_export_finish(export, add_keys, &count, NULL)));
     snap_export_close(export);
     disk_close(file);
+}
+
+static void make_database(const char *path, uint64_t index, int64_t count)
+{
+    make_database_of(path, index, count, NULL);
 }
 
 static struct slice read_database(struct directory *d, const char *path)
@@ -373,6 +382,28 @@ static void test_a_damaged_database_is_refused(void **state)
     expect_refused(d, ERR(BAD_FORMAT), "not a bbolt file");
 }
 
+/* 3.7 is like 3.6; what comes behind, nobody knows. */
+static void test_a_newer_etcds_directory_is_refused(void **state)
+{
+    struct directory *d = *state;
+    make_log(d, NULL);
+    make_database_of(d->db, 3, 5, "3.8.0");
+    expect_refused(d, ERR(BAD_FORMAT), "member/snap/db is of 3.8.0");
+    make_database_of(d->db, 3, 5, "4.0.0");
+    expect_refused(d, ERR(BAD_FORMAT), "invalid downgrade");
+    make_database_of(d->db, 3, 5, "3.7.0");
+    expect_adopted(d, 3, 5);
+}
+
+/* Its version stands in the log here, as etcd 3.4 left it. */
+static void test_a_newer_clusters_directory_is_refused(void **state)
+{
+    struct directory *d = *state;
+    make_log(d, v2_put(d, "/0/version", "3.8.0"));
+    make_database(d->db, ENTRIES, 5);
+    expect_refused(d, ERR(BAD_FORMAT), "member/snap/db is of 3.8.0");
+}
+
 static void test_keys_of_the_v2_api_are_refused(void **state)
 {
     struct directory *d = *state;
@@ -460,6 +491,8 @@ int main(void)
         ADOPT_TEST(test_a_database_beyond_the_log_is_refused),
         ADOPT_TEST(test_a_database_without_a_log_is_refused),
         ADOPT_TEST(test_a_damaged_database_is_refused),
+        ADOPT_TEST(test_a_newer_etcds_directory_is_refused),
+        ADOPT_TEST(test_a_newer_clusters_directory_is_refused),
         ADOPT_TEST(test_keys_of_the_v2_api_are_refused),
         ADOPT_TEST(test_a_database_in_use_is_refused),
         ADOPT_TEST(test_what_was_half_made_is_made_anew),

@@ -12,6 +12,7 @@
 #include "tests/shared/folder.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 struct folder {
@@ -114,6 +115,23 @@ static void test_a_store_of_another_format_is_refused(void **state)
     assert_true(IS(visit(folder, 0, NULL), BAD_FORMAT));
 }
 
+static void test_a_store_of_a_newer_cluster_is_refused(void **state)
+{
+    struct folder *folder = *state;
+    struct storage storage;
+    struct why why = {""};
+    assert_false(err_is(storage_open(&storage, &folder->config, &why)));
+    struct backend_batch *batch = backend_batch_new();
+    member_set_cluster_version(storage.members, "3.8.0", batch);
+    assert_false(err_is(backend_write(storage.backend, batch, &why)));
+    backend_batch_free(batch);
+    storage_close(&storage, true);
+    assert_true(IS(storage_open(&storage, &folder->config, &why), BAD_FORMAT));
+    assert_non_null(strstr(why.text, "invalid downgrade"));
+    assert_non_null(strstr(why.text, "is of 3.8.0"));
+    storage_close(&storage, true);
+}
+
 static void test_a_store_ahead_of_its_log_is_refused(void **state)
 {
     struct folder *folder = *state;
@@ -149,6 +167,7 @@ int main(void)
         FOLDER_TEST(test_new_and_found_again_is_the_same_member),
         FOLDER_TEST(test_a_folder_in_use_is_refused),
         FOLDER_TEST(test_a_store_of_another_format_is_refused),
+        FOLDER_TEST(test_a_store_of_a_newer_cluster_is_refused),
         FOLDER_TEST(test_a_store_ahead_of_its_log_is_refused),
         FOLDER_TEST(test_a_store_without_its_log_is_refused),
     };
