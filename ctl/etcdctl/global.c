@@ -4,6 +4,7 @@
 #include "etcdctl.h"
 
 #include "base/log.h"
+#include "base/srv.h"
 
 #include <ctype.h>
 #include <termios.h>
@@ -160,7 +161,7 @@ static int find_endpoints(struct cmd_run *run, struct client_config *out)
     struct text_list found = {NULL, 0};
     struct why why;
 
-    if (*domain && err_is(client_discover(
+    if (*domain && err_is(srv_clients(
                        run->arena, domain, cmd_text(run, "discovery-srv-name"), &found, &why))) {
         return cmd_fail(CMD_EXIT_ERROR, "%s", why.text);
     }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What an endpoint means, and endpoints from DNS.
+ * What an endpoint means.
  */
 #ifndef CTL_TARGET_H
 #define CTL_TARGET_H
 
 #include "base/arena.h"
-#include "base/err.h"
-#include "base/text.h"
 
 /* Where an endpoint leads. */
 enum client_creds { CLIENT_CREDS_OPTIONAL, CLIENT_CREDS_REQUIRED, CLIENT_CREDS_NEVER };
@@ -20,11 +18,5 @@ struct client_target {
 
 /* http(s)://, unix(s): and bare addresses, as clientv3 reads them. In the arena. */
 struct client_target client_target_of(struct arena *arena, const char *endpoint);
-
-/* Endpoints from the SRV records of domain: _etcd-client-ssl._tcp as https://, _etcd-client._tcp as
- * http://; name, when it is not "", is put behind "etcd-client" with a "-". In the arena,
- * NULL-terminated. Errors: ABSENT (no records), IO. */
-MUST struct err client_discover(struct arena *arena, const char *domain, const char *name,
-    struct text_list *out_list, struct why *why);
 
 #endif

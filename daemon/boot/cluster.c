@@ -68,6 +68,10 @@ static struct err bind_all(struct cluster *cluster, struct why *why)
         .admit = side_dialing_admit,
         .arg = &cluster->side,
         .local_address = local_address(config),
+        /* Without a CA of its own, a cluster found in DNS is known by its domain's certificate. */
+        .server_name = *config->discovery.srv_domain && !*config->peer.ca_file
+                           ? config->discovery.srv_domain
+                           : NULL,
         .dial_ms = 1000 + (int64_t)config->election_ms,
     };
     for (size_t i = 0; i < urls->count; i++) {

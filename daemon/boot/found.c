@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "boot/discover.h"
 #include "peer/peer.h"
 
 #include <inttypes.h>
@@ -347,17 +348,21 @@ static struct err join(struct asking *asking, struct founding *out, struct why *
 struct err found_cluster(const struct config *config, const struct http_dialing *dialing,
     struct founding *out, struct why *why)
 {
+    struct config found;
     begin(out);
     struct asking asking = {
-        .config = config,
+        .config = &found,
         .arena = out->arena,
         .dialing = dialing,
         .timeout_ms = BOOTSTRAPPED_MS,
     };
-    TRY(config_verify_bootstrap(config, why));
+    TRY(discover_members(config, out->arena, &found, why));
+    TRY(config_verify_bootstrap(&found, why));
     if (!config->is_new_cluster) {
         return join(&asking, out, why);
     }
-    TRY(found_new(config, out, why));
-    return refuse_bootstrapped(&asking, out, why);
+    TRY(found_new(&found, out, why));
+    TRY(refuse_bootstrapped(&asking, out, why));
+    TRY(discover_join(&found, out->self_id, out->arena, why));
+    return found_new(&found, out, why);
 }

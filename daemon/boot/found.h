@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where a member without data comes from: a cluster that is new, as --initial-cluster says, or one
- * that runs and is asked over the peers' ports. Main thread, before any other exists; blocks.
+ * Where a member without data comes from: a cluster that is new, as --initial-cluster or discovery
+ * says, or one that runs and is asked over the peers' ports. Main thread, before any other exists;
+ * blocks.
  */
 #ifndef BOOT_FOUND_H
 #define BOOT_FOUND_H

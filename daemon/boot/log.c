@@ -2,6 +2,7 @@
  *
  * The log and the consensus machine over it: bootstrapped where there is none, else read back.
  */
+#include "boot/discover.h"
 #include "boot/storage.h"
 
 #include "base/log.h"
@@ -76,7 +77,6 @@ static struct err bootstrap(struct storage *storage, struct why *why)
 {
     struct wal_options options = wal_options_of(storage);
     struct founding *founding = &storage->founding;
-    TRY(config_verify_bootstrap(storage->config, why));
     TRY(refuse_lone_store(storage, why));
     TRY(found_cluster(storage->config, &storage->dialing, founding, why));
     struct wal_identity identity = {founding->self_id, founding->cluster_id};
@@ -191,6 +191,7 @@ static struct err restart(struct storage *storage, struct why *why)
     TRY(newest_snapshot(storage, why));
     TRY(wal_open(&options, snapshot->index, snapshot->term, &storage->wal, &log, why));
     storage->snapshot_index = snapshot->index;
+    discover_ignored(storage->config, storage->wal_dir);
     LOG_INFO("restarting local member", LOG_HEX("cluster-id", log.identity.cluster_id),
         LOG_HEX("local-member-id", log.identity.node_id),
         LOG_UINT("commit-index", log.hard.commit));

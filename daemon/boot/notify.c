@@ -23,9 +23,14 @@ static sigset_t handled(void)
 
 void notify_block_signals(void)
 {
-    sigset_t set = handled();
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    notify_take_signals(true);
     signal(SIGPIPE, SIG_IGN);
+}
+
+void notify_take_signals(bool is_taken)
+{
+    sigset_t set = handled();
+    pthread_sigmask(is_taken ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
 void notify_ready(const char *status)

@@ -11,6 +11,8 @@
 
 /* Blocks the signals that the member handles; before any thread starts, so that all inherit it. */
 void notify_block_signals(void);
+/* False: for a while each of them ends the process at once, as if it were not handled. */
+void notify_take_signals(bool is_taken);
 /* READY=1 with a status line. Without systemd: nothing. */
 void notify_ready(const char *status);
 void notify_stopping(void);

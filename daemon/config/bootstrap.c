@@ -122,15 +122,15 @@ static struct err check_advertised(const struct config *config, struct arena *ar
         url_list_text(arena, advertised), url_cluster_text(arena, &alone), reason.text);
 }
 
-static struct err check_unique(
-    const struct url_cluster *cluster, struct arena *arena, struct why *why)
+struct err config_unique_urls(
+    struct arena *arena, const struct url_cluster *cluster, const char *what, struct why *why)
 {
     for (size_t i = 0; i < cluster->count; i++) {
         for (size_t j = 0; j < i; j++) {
             const struct url_list *a = &cluster->items[i].urls;
             const char *missing = missing_from(arena, a, &cluster->items[j].urls, "");
             if (strlen(missing) != strlen(url_list_text(arena, a))) {
-                return why_set(why, ERR(BAD_CONFIG), "initial cluster %s has duplicate url",
+                return why_set(why, ERR(BAD_CONFIG), "%s cluster %s has duplicate url", what,
                     url_cluster_text(arena, cluster));
             }
         }
@@ -140,10 +140,10 @@ static struct err check_unique(
 
 static struct err check_discovery(const struct config *config, struct why *why)
 {
-    const struct config_discovery *discovery = &config->discovery;
-    if (*discovery->url || *discovery->srv_domain || discovery->endpoints.count > 0) {
-        return refuse(why, "starting a cluster by discovery is not part of this version; give the "
-                           "members with --initial-cluster");
+    if (*config->discovery.url) {
+        return refuse(why, "--discovery names a v2 discovery service, and v2 discovery is not part "
+                           "of this program; use v3 discovery (--discovery-token and "
+                           "--discovery-endpoints), --discovery-srv or --initial-cluster");
     }
     return OK;
 }
@@ -165,7 +165,7 @@ static struct err verify(const struct config *config, struct arena *arena, struc
     if (config->is_new_cluster) {
         TRY(check_advertised(config, arena, member, why));
     }
-    return check_unique(&cluster, arena, why);
+    return config_unique_urls(arena, &cluster, "initial", why);
 }
 
 static bool is_machine_address(const char *host)

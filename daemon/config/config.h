@@ -215,6 +215,10 @@ struct err config_verify_bootstrap(const struct config *config, struct why *why)
 /* Whether both lists name the same places, host names resolved. Errors: BAD_CONFIG. */
 struct err config_same_urls(
     struct arena *arena, const struct url_list *a, const struct url_list *b, struct why *why);
+/* That no URL stands with two members; what: the cluster's first word, "initial". Errors:
+ * BAD_CONFIG. */
+struct err config_unique_urls(
+    struct arena *arena, const struct url_cluster *cluster, const char *what, struct why *why);
 
 void config_print_version(FILE *out);
 void config_print_help(FILE *out);  /* the sections of flags */

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clusters that find their members: in DNS, and in the registry of another cluster."""
+import json
+import os
+import subprocess
+import sys
+import time
+
+import grpc
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from lib import Case
+from lib.api import Api
+from lib.dns import Dns
+from lib.env import binary, reference
+from lib.member import Member
+from lib.net import Net
+
+SECONDS = 120
+ZONE = "example.test"
+
+
+class Found(Case):
+    def wait(self, what, words):
+        deadline = time.monotonic() + SECONDS
+        while not what():
+            self.assertLess(time.monotonic(), deadline, words)
+            time.sleep(0.05)
+
+    def names(self, member):
+        with Api(member) as api:
+            return sorted(m.name for m in api.MemberList(timeout=20).members)
+
+    def ids(self, member):
+        with Api(member) as api:
+            return sorted(m.ID for m in api.MemberList(timeout=20).members)
+
+    def agree(self, members):
+        """All of them are one cluster and have told their names; one put arrives everywhere."""
+        for member in members:
+            member.wait_ready(SECONDS)
+        expected = sorted(member.name for member in members)
+
+        def is_told():
+            try:
+                return all(self.names(member) == expected for member in members)
+            except grpc.RpcError:
+                return False
+        self.wait(is_told, f"not all of {expected} have told their names")
+        self.assertEqual(1, len({tuple(self.ids(member)) for member in members}))
+        for member in members:
+            self.put(member)
+        with Api(members[-1]) as api:
+            self.assertEqual(len(members), api.Range(
+                key=b"from-", range_end=b"from.", count_only=True, timeout=20).count)
+
+    def put(self, member):
+        def is_taken():
+            try:
+                with Api(member) as api:
+                    api.Put(key=b"from-" + member.name.encode(), value=b"1", timeout=20)
+                return True
+            except grpc.RpcError:
+                return False
+        self.wait(is_taken, f"{member.name} takes no put")
+
+    def refusal(self, member):
+        """What the member says last, having ended with an error."""
+        member.start(wait=False)
+        self.addCleanup(member.stop)
+        self.assertEqual(1, member.process.wait(SECONDS), member.log_tail())
+        return "\n".join(json.loads(line).get("error", "") for line in
+                         member.log_tail(30).splitlines() if line.startswith("{"))
+
+
+class DnsMember(Member):
+    """On a host of its own, whose names come from the test's server."""
+
+    def __init__(self, case, name, flags, program=None):
+        super().__init__(os.path.join(case.folder, name), name=name, flags=flags, program=program)
+        self.dns = case.dns
+        self.host = case.net.host()
+        self.client_port, self.peer_port = 2379, 2380
+        self.target = f"{self.host.address}:2379"
+        self.client_url = f"http://{self.host.address}:2379"
+        self.peer_url = f"http://{self.host.address}:2380"
+        self.dns.hosts[f"{name}.{ZONE}"] = self.host.address
+
+    def command(self):
+        command = [word for word in super().command() if not word.startswith("--initial-cluster=")]
+        command = [f"--initial-advertise-peer-urls=http://{self.name}.{ZONE}:2380"
+                   if word.startswith("--initial-advertise-peer") else word for word in command]
+        return self.host.command(self.dns.command(command))
+
+
+class Srv(Found):
+    def setUp(self):
+        super().setUp()
+        self.net = Net()
+        self.addCleanup(self.net.close)
+        self.dns = Dns(f"10.213.{self.net.number}.1", self.folder)
+        self.addCleanup(self.dns.close)
+
+    def member(self, name, *flags, program=None):
+        member = DnsMember(self, name, [f"--discovery-srv={ZONE}", *flags], program)
+        self.addCleanup(member.stop)
+        return member
+
+    def records(self, service, members, port=2380):
+        self.dns.srv[f"_{service}._tcp.{ZONE}"] = [(f"{m.name}.{ZONE}", port) for m in members]
+
+    def ctl_at(self, program, host, *args):
+        return subprocess.run(host.command(self.dns.command([program, *args])), check=False,
+                              capture_output=True, text=True, timeout=SECONDS,
+                              env=dict(os.environ, ETCDCTL_API="3"))
+
+    def test_members_and_clients(self):
+        members = [self.member(f"n{i}") for i in range(3)]
+        self.records("etcd-server", members)
+        for member in members:
+            member.start(wait=False)
+        self.agree(members)
+        members[0].terminate()
+        members[0].start(wait=False)
+        self.agree(members)
+        self.records("etcd-client", members, 2379)
+        outside = self.net.host()
+        for program in (binary("etcdctl"), reference("etcdctl")):
+            done = self.ctl_at(program, outside, f"--discovery-srv={ZONE}", "get", "from-n1")
+            self.assertEqual("from-n1\n1\n", done.stdout, done.stderr)
+            done = self.ctl_at(program, outside, f"--discovery-srv={ZONE}",
+                               "--insecure-discovery=false", "--command-timeout=1s", "get", "a")
+            self.assertIn("ignoring discovered insecure endpoint", done.stderr)
+            done = self.ctl_at(program, outside, "--discovery-srv=no.such", "get", "from-n1")
+            self.assertIn("dns lookup errors: lookup _etcd-client-ssl._tcp.no.such on ",
+                          done.stderr)
+
+    def test_with_the_reference(self):
+        members = [self.member("n0", "--discovery-srv-name=blue"),
+                   self.member("n1", "--discovery-srv-name=blue"),
+                   self.member("n2", "--discovery-srv-name=blue", program=reference("etcd"))]
+        self.records("etcd-server-blue", members)
+        for member in members:
+            member.start(wait=False)
+        self.agree(members)
+
+    def test_refused(self):
+        said = []
+        for name, program in (("n0", reference("etcd")), ("n1", None)):
+            said.append(self.refusal(self.member(name, program=program)))
+        for text in ("error setting up initial cluster: error querying DNS SRV records for "
+                     f"_etcd-server-ssl lookup _etcd-server-ssl._tcp.{ZONE} on ",
+                     ": no such host"):
+            for one in said:
+                self.assertIn(text, one)
+
+    def test_not_among_the_records(self):
+        other = self.member("n0")
+        self.records("etcd-server", [other])
+        for name, program in (("n1", reference("etcd")), ("n2", None)):
+            self.assertIn(f'cannot find local etcd member "{name}" in SRV records',
+                          self.refusal(self.member(name, program=program)))
+
+    def test_scheme_of_another_kind(self):
+        said = []
+        for name, program in (("n0", reference("etcd")), ("n0", None)):
+            member = self.member(name, program=program)
+            member.folder = os.path.join(self.folder, str(len(said)))
+            member.data_dir = os.path.join(member.folder, "data")
+            member.log_path = os.path.join(member.folder, "etcd.log")
+            self.records("etcd-server-ssl", [member])
+            said.append(self.refusal(member))
+        for one in said:
+            self.assertIn(f"bootstrap at https://n0.{ZONE}:2380 from DNS for etcd-server-ssl has "
+                          f"scheme mismatch with expected peer http://n0.{ZONE}:2380", one)
+
+
+class RegistryMember(Member):
+    """One that is told the registry only."""
+
+    def command(self):
+        return [word for word in super().command() if not word.startswith("--initial-cluster=")]
+
+
+class Registry(Found):
+    TOKEN = "3f2a"
+    PREFIX = f"/_etcd/registry/{TOKEN}"
+
+    def service(self, **rest):
+        service = self.member(**rest)
+        self.put_at(service, "_config/size", "3")
+        return service
+
+    def put_at(self, service, key, value):
+        with Api(service) as api:
+            api.Put(key=f"{self.PREFIX}/{key}".encode(), value=value.encode(), timeout=60)
+
+    def found(self, name, service, *flags):
+        member = RegistryMember(os.path.join(self.folder, name), name=name, flags=[
+            f"--discovery-token={self.TOKEN}",
+            f"--discovery-endpoints=127.0.0.1:{service.client_port}", *flags])
+        self.addCleanup(member.stop)
+        return member
+
+    def registered(self, service):
+        with Api(service) as api:
+            return {kv.key.decode()[len(self.PREFIX) + 9:]: kv.value.decode() for kv in api.Range(
+                key=f"{self.PREFIX}/members/".encode(),
+                range_end=f"{self.PREFIX}/members0".encode(), timeout=60).kvs}
+
+    def test_three_members(self):
+        service = self.service()
+        members = [self.found(f"n{i}", service) for i in range(4)]
+        members[0].start(wait=False)
+        self.wait(lambda: len(self.registered(service)) == 1, "the first does not register")
+        self.assertEqual(["n0=" + members[0].peer_url], list(self.registered(service).values()))
+        members[0].kill()  # while it waits: it comes back as the same
+        for member in members[:3]:
+            member.start(wait=False)
+        self.agree(members[:3])
+        self.assertEqual({f"{i:x}" for i in self.ids(members[0])}, set(self.registered(service)))
+        self.assertIn("discovery: cluster is full", self.refusal(members[3]))
+        service.terminate()  # who has a log asks nobody
+        members[1].terminate()
+        members[1].start(wait=False)
+        self.agree(members[:3])
+        with open(members[1].log_path, encoding="utf-8") as file:
+            self.assertIn("discovery token is ignored since cluster already initialized",
+                          file.read())
+
+    def test_a_member_of_etcd_kept_by_etcd(self):
+        """The service is etcd's own, and so is one of the members: 3.5 cannot ask for the others,
+        but its id, which the token is part of, must be the one that ours compute."""
+        service = self.service(program=reference("etcd"))
+        ours = [self.found(f"n{i}", service) for i in range(2)]
+        theirs = Member(os.path.join(self.folder, "n2"), name="n2", program=reference("etcd"))
+        self.addCleanup(theirs.stop)
+        for member in ours:
+            member.start(wait=False)
+        self.wait(lambda: len(self.registered(service)) == 2, "ours do not register")
+        self.put_at(service, "members/ffff", f"n2={theirs.peer_url}")
+        initial = ",".join(f"{m.name}={m.peer_url}" for m in (*ours, theirs))
+        theirs.flags = [f"--initial-cluster={initial}", f"--initial-cluster-token={self.TOKEN}"]
+        theirs.start(wait=False)
+        self.agree([*ours, theirs])
+
+    def test_stops_while_it_waits(self):
+        service = self.service()
+        member = self.found("n0", service)
+        member.start(wait=False)
+        self.wait(lambda: self.registered(service), "it does not register")
+        self.assertEqual(-15, member.terminate(SECONDS))
+
+    def test_service_that_comes_late(self):
+        service = self.service()
+        self.put_at(service, "_config/size", "1")
+        service.terminate()
+        member = self.found("n0", service, "--discovery-request-timeout=1s")
+        member.start(wait=False)
+        self.wait(lambda: "retry connecting to discovery service" in member.log_tail(50),
+                  "it does not try again")
+        service.start()
+        self.agree([member])
+
+    def test_with_tls_and_a_user(self):
+        certs = self.certs()
+        service = self.service(certs=certs)
+        self.put_at(service, "_config/size", "1")
+        for args in (("user", "add", "root:pw"), ("user", "grant-role", "root", "root"),
+                     ("auth", "enable")):
+            self.ctl(service)(*args)
+        tls = [f"--discovery-cacert={certs.path('ca.crt')}",
+               f"--discovery-cert={certs.path('client.crt')}",
+               f"--discovery-key={certs.path('client.key')}"]
+        wrong = self.found("n0", service, *tls, "--discovery-user=root", "--discovery-password=no")
+        self.assertIn("authentication failed, invalid user ID or password", self.refusal(wrong))
+        member = self.found("n1", service, *tls, "--discovery-user=root",
+                            "--discovery-password=pw")
+        member.start(wait=False)
+        self.agree([member])
+        self.assertNotIn('"pw"', member.log_tail(1000))
+
+    def test_refused(self):
+        service = self.member()
+        self.assertIn("discovery: size key not found", self.refusal(self.found("n0", service)))
+        for size in ("x", "0", "-1"):
+            self.put_at(service, "_config/size", size)
+            self.assertIn("failed to join discovery cluster (discovery: size key is bad)",
+                          self.refusal(self.found("n" + size, service)))
+        self.put_at(service, "_config/size", "2")
+        self.put_at(service, "members/1", "n1=http//x")
+        self.assertIn("discovery: invalid peer URL", self.refusal(self.found("n2", service)))
+
+
+if __name__ == "__main__":
+    import unittest
+    unittest.main()
