@@ -75,8 +75,17 @@ static bool is_flushed(const struct conn *conn)
     return evbuffer_get_length(bufferevent_get_output(conn->bev)) == 0;
 }
 
+static void hear(struct conn *conn)
+{
+    if (conn->is_deaf) {
+        conn->is_deaf = false;
+        bufferevent_enable(conn->bev, EV_READ);
+    }
+}
+
 static void begin_closing(struct conn *conn)
 {
+    hear(conn);
     conn->state = CONN_CLOSING;
     event_del(conn->timer);
     bufferevent_setwatermark(conn->bev, EV_WRITE, 0, 0);
@@ -281,14 +290,27 @@ static void advance(struct conn *conn)
     }
 }
 
+/* libevent calls on_read again and again while a reader's input is full. */
+static void rest_if_full(struct conn *conn)
+{
+    if (conn->state == CONN_SERVING && !conn->is_deaf &&
+        evbuffer_get_length(bufferevent_get_input(conn->bev)) >= INPUT_MAX) {
+        conn->is_deaf = true;
+        bufferevent_disable(conn->bev, EV_READ);
+    }
+}
+
 static void on_read(struct bufferevent *bev, void *arg)
 {
+    struct conn *conn = arg;
     slurp(bev, INPUT_MAX);
-    advance(arg);
+    advance(conn);
+    rest_if_full(conn);
 }
 
 void conn_kick(struct conn *conn)
 {
+    hear(conn);
     bufferevent_trigger(conn->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_OPT_DEFER_CALLBACKS);
 }
 

@@ -57,6 +57,7 @@ struct conn {
     bool has_ended; /* the client's side */
     bool closes;    /* after this answer */
     bool is_direct; /* nothing waits to be sent; the loop is not asked to look when it could be */
+    bool is_deaf;   /* as much input waits as may, and its handler does not want it yet */
 };
 
 /* Whether this is the server's thread. */

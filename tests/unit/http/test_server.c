@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A server on one end of socket pairs. Handlers: /echo gathers up to 16 bytes, /stream answers
- * pieces, /thread answers from a thread of its own, anything else answers at once. */
+ * pieces, /held holds its body up until it is let go and counts it, /thread answers from a thread
+ * of its own, anything else answers at once. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/http.h"
@@ -106,6 +107,30 @@ static void ignore_piece(
 static const struct http_stream big_stream = {
     .body = ignore_piece, .writable = on_writable, .closed = on_closed};
 
+static struct http_request *_Atomic held;
+static atomic_size_t held_bytes;
+
+static void on_held_piece(
+    struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&held_bytes, bytes.len);
+    if (event == HTTP_BODY_BYTES && !atomic_load(&held)) {
+        http_body_pause(request, true);
+        atomic_store(&held, request);
+    } else if (event == HTTP_BODY_END) {
+        http_respond(request, 200, SLICE("all"));
+    }
+}
+
+static void let_go(struct http_task *task)
+{
+    (void)task;
+    http_body_pause(atomic_load(&held), false);
+}
+
+static const struct http_stream held_stream = {.body = on_held_piece, .closed = on_closed};
+
 static void serve(struct http_request *request, void *arg)
 {
     pthread_t thread;
@@ -118,6 +143,8 @@ static void serve(struct http_request *request, void *arg)
         http_body_stream(request, &big_stream, arg);
         http_start(request, 200);
         on_writable(request, arg);
+    } else if (slice_eq(http_path(request), SLICE("/held"))) {
+        http_body_stream(request, &held_stream, arg);
     } else if (slice_eq(http_path(request), SLICE("/thread"))) {
         atomic_fetch_add(&late_requests, 1);
         assert_int_equal(pthread_create(&thread, NULL, respond_later, request), 0);
@@ -279,6 +306,40 @@ static void test_bodies_have_one_limit_together(void **state)
     say(fd, head);
     say(fd, "0123456789abcdef");
     assert_non_null(strstr(hear(fd, "0123456789abcdef"), "200 OK"));
+    close(fd);
+}
+
+static int64_t cpu_ms(void)
+{
+    struct timespec spent;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+    return spent.tv_sec * 1000 + spent.tv_nsec / 1000000;
+}
+
+/* A reader whose input is full is not asked to read again and again. */
+static void test_a_body_that_is_held_up_costs_nothing(void **state)
+{
+    enum { BYTES = 160 << 10, WAIT_MS = 400 };
+    static char body[BYTES];
+    struct http_task task = {.run = let_go};
+    (void)state;
+    atomic_store(&held, NULL);
+    atomic_store(&held_bytes, 0);
+    int fd = dial();
+    say(fd, "POST /held HTTP/1.1\r\nHost: a\r\nContent-Length: 163840\r\n\r\n");
+    memset(body, 'x', sizeof(body));
+    assert_int_equal(send(fd, body, sizeof(body), MSG_NOSIGNAL), sizeof(body));
+    while (!atomic_load(&held)) {
+        usleep(1000);
+    }
+    usleep(20000); /* until the input is full */
+    int64_t began_ms = cpu_ms();
+    usleep(WAIT_MS * 1000);
+    assert_in_range(cpu_ms() - began_ms, 0, WAIT_MS / 10);
+    assert_in_range(atomic_load(&held_bytes), 1, BYTES - 1);
+    http_run(server, &task);
+    assert_non_null(strstr(hear(fd, "all"), "200 OK"));
+    assert_int_equal(atomic_load(&held_bytes), BYTES);
     close(fd);
 }
 
@@ -554,6 +615,7 @@ int main(void)
         TEST(test_unwanted_body_is_thrown_away),
         TEST(test_too_big_a_body_is_413),
         TEST(test_bodies_have_one_limit_together),
+        TEST(test_a_body_that_is_held_up_costs_nothing),
         TEST(test_broken_chunks_are_400),
         TEST(test_bad_request_is_answered_and_closed),
         TEST(test_other_expectations_are_417),
