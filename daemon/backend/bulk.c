@@ -1,24 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rows that come in order go straight into files of RocksDB's format, past memtables and merges;
- * then the store takes the files in, all at once. What it costs in memory is one block and a file's
- * index. */
+ * then the store takes the files in, all at once. What it costs in memory is one block and two
+ * files' indexes: a file is ended and synced by a thread of its own while the next is written. */
 #include "store.h"
 
 #include "base/mem.h"
 
 #include <dirent.h>
+#include <pthread.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define BULK_PREFIX "bulk-"
 
 enum { FILE_BYTES = 64 * 1024 * 1024, PACKING_WORTH = 8 };
 
+struct ending {
+    pthread_t thread;
+    rocksdb_sstfilewriter_t *writer; /* NULL: none is under way */
+    const char *path;
+    char *text; /* what went wrong */
+};
+
 struct backend_bulk {
     char *prefix;
     rocksdb_options_t *options;
     rocksdb_envoptions_t *env;
-    rocksdb_sstfilewriter_t *writer;
-    bool is_open;
+    rocksdb_sstfilewriter_t *writer; /* NULL: no file is open */
+    struct ending ending;
     bool is_packed;
     uint64_t bytes; /* in the file at hand */
     char **paths;
@@ -26,13 +35,12 @@ struct backend_bulk {
     size_t cap;
 };
 
-static struct err bulk_err(const struct backend_bulk *bulk, char *text, struct why *why)
+static struct err bulk_err(const char *path, char *text, struct why *why)
 {
     if (!text) {
         return OK;
     }
-    struct err err = why_set(why, store_code_of(text), "write %s: %s",
-        bulk->count ? bulk->paths[bulk->count - 1] : bulk->prefix, text);
+    struct err err = why_set(why, store_code_of(text), "write %s: %s", path, text);
     rocksdb_free(text);
     return err;
 }
@@ -49,7 +57,6 @@ struct backend_bulk *backend_bulk_new(const char *path_prefix)
     rocksdb_options_set_compression(bulk->options, rocksdb_lz4_compression);
     bulk->is_packed = true;
     bulk->env = rocksdb_envoptions_create();
-    bulk->writer = rocksdb_sstfilewriter_create(bulk->env, bulk->options);
     return bulk;
 }
 
@@ -82,10 +89,10 @@ static struct err begin_file(struct backend_bulk *bulk, struct why *why)
         bulk->paths = mem_grow(bulk->paths, bulk->cap * sizeof(*bulk->paths));
     }
     bulk->paths[bulk->count] = mem_printf("%s%06zu", bulk->prefix, bulk->count);
+    bulk->writer = rocksdb_sstfilewriter_create(bulk->env, bulk->options);
     rocksdb_sstfilewriter_open(bulk->writer, bulk->paths[bulk->count++], &text);
-    bulk->is_open = !text;
     bulk->bytes = 0;
-    return bulk_err(bulk, text, why);
+    return bulk_err(bulk->paths[bulk->count - 1], text, why);
 }
 
 /* Values that do not pack are not worth the try: it costs more than all else. */
@@ -96,20 +103,45 @@ static void choose_packing(struct backend_bulk *bulk)
     if (bulk->is_packed && bytes > bulk->bytes - bulk->bytes / PACKING_WORTH) {
         bulk->is_packed = false;
         rocksdb_options_set_compression(bulk->options, rocksdb_no_compression);
-        rocksdb_sstfilewriter_destroy(bulk->writer);
-        bulk->writer = rocksdb_sstfilewriter_create(bulk->env, bulk->options);
     }
 }
 
-/* Synced by RocksDB. */
+/* Synced by RocksDB: the next file need not wait for the disk. */
+static void *run_ending(void *arg)
+{
+    struct ending *ending = arg;
+    prctl(PR_SET_NAME, "bulk");
+    rocksdb_sstfilewriter_finish(ending->writer, &ending->text);
+    return NULL;
+}
+
+static struct err await_ending(struct backend_bulk *bulk, struct why *why)
+{
+    struct ending ending = bulk->ending;
+    if (!ending.writer) {
+        return OK;
+    }
+    check(pthread_join(ending.thread, NULL) == 0);
+    ending.text = bulk->ending.text;
+    bulk->ending = (struct ending){0};
+    rocksdb_sstfilewriter_destroy(ending.writer);
+    return bulk_err(ending.path, ending.text, why);
+}
+
 static struct err end_file(struct backend_bulk *bulk, struct why *why)
 {
-    char *text = NULL;
-    if (bulk->is_open) {
-        rocksdb_sstfilewriter_finish(bulk->writer, &text);
-        bulk->is_open = false;
-        TRY(bulk_err(bulk, text, why));
-        choose_packing(bulk);
+    TRY(await_ending(bulk, why));
+    if (!bulk->writer) {
+        return OK;
+    }
+    choose_packing(bulk);
+    bulk->ending.writer = bulk->writer;
+    bulk->ending.path = bulk->paths[bulk->count - 1];
+    bulk->writer = NULL;
+    if (pthread_create(&bulk->ending.thread, NULL, run_ending, &bulk->ending) != 0) {
+        rocksdb_sstfilewriter_destroy(bulk->ending.writer);
+        bulk->ending = (struct ending){0};
+        return why_set(why, ERR(IO), "no thread to end a file");
     }
     return OK;
 }
@@ -121,18 +153,19 @@ struct err backend_bulk_put(
     if (bulk->bytes >= FILE_BYTES) {
         TRY(end_file(bulk, why));
     }
-    if (!bulk->is_open) {
+    if (!bulk->writer) {
         TRY(begin_file(bulk, why));
     }
     rocksdb_sstfilewriter_put(bulk->writer, (const char *)key.data, key.len,
         value.data ? (const char *)value.data : "", value.len, &text);
     bulk->bytes += key.len + value.len;
-    return bulk_err(bulk, text, why);
+    return bulk_err(bulk->paths[bulk->count - 1], text, why);
 }
 
 struct err backend_bulk_end(struct backend_bulk *bulk, struct why *why)
 {
-    return end_file(bulk, why);
+    TRY(end_file(bulk, why));
+    return await_ending(bulk, why);
 }
 
 size_t backend_bulk_paths(const struct backend_bulk *bulk, char *const **out)
@@ -146,7 +179,11 @@ void backend_bulk_free(struct backend_bulk *bulk, bool removes)
     if (!bulk) {
         return;
     }
-    rocksdb_sstfilewriter_destroy(bulk->writer);
+    struct err err = await_ending(bulk, NULL);
+    (void)err; /* who frees before the end has lost it anyway */
+    if (bulk->writer) {
+        rocksdb_sstfilewriter_destroy(bulk->writer);
+    }
     rocksdb_envoptions_destroy(bulk->env);
     rocksdb_options_destroy(bulk->options);
     for (size_t i = 0; i < bulk->count; i++) {

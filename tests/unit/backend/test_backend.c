@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -387,6 +389,30 @@ static void test_backend_bulk_refuses_rows_out_of_order(void **state)
     free(path);
 }
 
+/* Files are ended by a thread of their own: what goes wrong there is told all the same. */
+static void test_backend_bulk_says_which_file_it_cannot_end(void **state)
+{
+    struct place *place = *state;
+    struct why why = {""};
+    struct rlimit before;
+    char *const *paths;
+    struct backend_bulk *bulk = bulk_new(place, "tmp");
+    bulk_put(bulk, "l1", SLICE("1"));
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit tight = {16, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    struct err err = backend_bulk_end(bulk, &why);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_true(IS(err, IO));
+    assert_non_null(strstr(why.text, "tmp-000000"));
+    assert_int_equal(backend_bulk_paths(bulk, &paths), 1);
+    char *path = mem_strdup(paths[0]);
+    backend_bulk_free(bulk, true);
+    assert_int_not_equal(access(path, F_OK), 0);
+    free(path);
+}
+
 static void test_backend_bulk_says_which_file_it_cannot_make(void **state)
 {
     struct place *place = *state;
@@ -415,6 +441,7 @@ int main(void)
         T(test_backend_takes_files_at_once_and_durably),
         T(test_backend_bulk_refuses_rows_out_of_order),
         T(test_backend_bulk_says_which_file_it_cannot_make),
+        T(test_backend_bulk_says_which_file_it_cannot_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
