@@ -17,11 +17,11 @@
 #include "peer/writer.h"
 
 struct event_base;
-
-/* On all that is dialed: the format of the rows that this member keeps. On a snapshot's post: the
- * body is such rows. */
+/* On all that is dialed: the format of this member's rows. On a snapshot's post: they are its body,
+ * of about so many bytes. */
 #define PEER_ROWS_HEADER "X-Ketcd-Rows"
 #define PEER_ROWS_BODY "X-Ketcd-Rows-Body"
+#define PEER_ROWS_BYTES "X-Ketcd-Rows-Bytes"
 
 /* Member ids, and since when each is reachable; read by any thread. */
 enum { SLOTS = 2 * RAFT_MEMBERS_MAX };

@@ -310,25 +310,35 @@ static void give_up(struct snapreceive *receive, int status, const char *text)
     refuse(receive, status, text);
 }
 
-/* The database, and the store that will be made of it. */
+/* What comes, as the sender says; 0: it does not say. */
+static uint64_t bytes_announced(const struct snapreceive *receive)
+{
+    struct slice field =
+        http_header(receive->call.request, receive->as_rows ? PEER_ROWS_BYTES : "Content-Length");
+    char text[24] = "";
+    if (field.len >= sizeof(text)) {
+        return 0;
+    }
+    memcpy(text, field.data, field.len);
+    return strtoull(text, NULL, 10);
+}
+
+/* The database and the store that will be made of it; or rows, which become the store, and were
+ * estimated. */
 static bool fits(const struct snapreceive *receive, struct why *why)
 {
     const struct peer_options *options = &receive->peer->options;
-    struct slice field = http_header(receive->call.request, "Content-Length");
+    uint64_t bytes = bytes_announced(receive);
     uint64_t free_bytes = 0;
-    char text[24] = "";
-    if (receive->as_rows || field.len == 0 || field.len >= sizeof(text)) {
-        return true;
-    }
-    memcpy(text, field.data, field.len);
-    uint64_t bytes = strtoull(text, NULL, 10);
-    if (err_is(disk_free_bytes(options->disk, options->snap_dir, &free_bytes, NULL)) ||
-        bytes <= free_bytes / 2) {
+    bool is_told = !err_is(disk_free_bytes(options->disk, options->snap_dir, &free_bytes, NULL));
+    uint64_t room = receive->as_rows ? free_bytes - free_bytes / 8 : free_bytes / 2;
+    if (!is_told || bytes <= room) {
         return true;
     }
     why_set(why, ERR(NO_DISK),
-        "failed to save KV snapshot (%s: no space for %llu bytes twice, %llu are free)",
-        options->snap_dir, (unsigned long long)bytes, (unsigned long long)free_bytes);
+        "failed to save KV snapshot (%s: no space for %llu bytes%s, %llu are free)",
+        options->snap_dir, (unsigned long long)bytes, receive->as_rows ? "" : " twice",
+        (unsigned long long)free_bytes);
     LOG_WARN("failed to save incoming database snapshot",
         LOG_STR("local-member-id", receive->peer->self_text),
         LOG_STR("remote-snapshot-sender-id", receive->from_text), LOG_ERR(why->text));

@@ -159,6 +159,16 @@ static void post(struct snapsend *send)
     event_base_free(send->base);
 }
 
+static char *make_fields(const struct snapsend *send)
+{
+    static const char type[] = "Content-Type: application/octet-stream\r\n";
+    const struct peer *peer = send->peer;
+    return send->as_rows ? mem_printf("%s%s" PEER_ROWS_BODY ": %s\r\n" PEER_ROWS_BYTES ": %llu\r\n",
+                               type, peer->fields, peer->options.rows_format,
+                               (unsigned long long)snap_export_bytes(send->export))
+                         : mem_printf("%s%s", type, peer->fields);
+}
+
 static void add_envelope(struct snapsend *send)
 {
     struct frame_writer writer;
@@ -208,6 +218,7 @@ static void *run(void *arg)
     }
     if (!err_is(err)) {
         add_envelope(send);
+        send->fields = make_fields(send);
         log_start(send);
         post(send);
     }
@@ -216,13 +227,6 @@ static void *run(void *arg)
     http_run(peer->http, &send->task);
     thread_end(peer);
     return NULL;
-}
-
-static char *make_fields(const struct peer *peer, bool as_rows)
-{
-    const char *format = peer->options.rows_format;
-    return mem_printf("Content-Type: application/octet-stream\r\n%s%s%s%s", peer->fields,
-        as_rows ? PEER_ROWS_BODY ": " : "", as_rows ? format : "", as_rows ? "\r\n" : "");
 }
 
 void snapsend_start(struct remote *remote, struct raft_message *message)
@@ -241,7 +245,6 @@ void snapsend_start(struct remote *remote, struct raft_message *message)
     send->message = *message;
     *message = (struct raft_message){0};
     send->as_rows = remote->takes_rows;
-    send->fields = make_fields(peer, send->as_rows);
     send->start_ns = clock_mono_ns();
     bool has_room = atomic_fetch_add(&peer->sending, 1) < SENDING_MAX && remote->is_member;
     if (!has_room || !thread_start(peer, run, send)) {

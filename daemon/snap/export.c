@@ -70,6 +70,7 @@ struct err snap_export_open(
 struct snap_export *snap_export_rows(struct backend *backend, struct backend_snapshot *view)
 {
     struct snap_export *export = mem_new(sizeof(*export));
+    export->bytes = backend_live_bytes(backend);
     export->dump = dump_new(backend, view);
     return export;
 }

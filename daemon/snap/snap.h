@@ -151,8 +151,8 @@ MUST struct err snap_export_finish(struct snap_export *export,
 MUST struct err snap_export_key(
     struct snap_export *export, const struct snap_key *key, struct why *why);
 
-/* After finish: the database's length; its bytes in order (*out_got 0 at the end); their SHA-256
- * once all were read. */
+/* After finish: the database's length (of rows: about what they take on the disk); its bytes in
+ * order (*out_got 0 at the end); their SHA-256 once all were read. */
 uint64_t snap_export_bytes(const struct snap_export *export);
 MUST struct err snap_export_read(
     struct snap_export *export, void *out, size_t size, size_t *out_got, struct why *why);

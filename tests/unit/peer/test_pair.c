@@ -293,6 +293,33 @@ static void test_a_database_that_does_not_fit_is_refused(void **state)
     peer_stop(two.peer); /* the disk is this function's */
 }
 
+/* Rows come in chunks, so their sender says about how many bytes there are. */
+static void test_rows_that_do_not_fit_are_refused(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk small = {&ops};
+    (void)state;
+    ops.free_bytes = free_bytes;
+    two.disk = &small;
+    folder_make(dir);
+    open_store(dir, &one.store);
+    fill_store(one.store, 79);
+    one.rows_format = two.rows_format = "1";
+    start_both();
+    assert_true(node_await_active(&one, TWO, true));
+    send_snapshot(7);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    assert_true(is_empty(two.snap_dir));
+    assert_false(err_is(backend_clear(one.store, SLICE("d000040"), SLICE("e"), NULL)));
+    assert_false(err_is(backend_compact_files(one.store, NULL)));
+    send_snapshot(8);
+    assert_true(node_await(&one.snapshots_ok, &one, 1));
+    peer_stop(two.peer); /* the disk is this function's */
+    backend_close(one.store);
+    folder_remove(dir);
+}
+
 static void send_rows(const char *ours, const char *theirs, char dir[FOLDER_PATH_MAX])
 {
     folder_make(dir);
@@ -776,6 +803,7 @@ int main(void)
         PLAIN(test_rows_of_another_format_are_not_sent),
         PLAIN(test_members_without_rows_get_a_database),
         PLAIN(test_broken_rows_leave_nothing),
+        PLAIN(test_rows_that_do_not_fit_are_refused),
         PLAIN(test_leases_are_asked),
         PLAIN(test_the_others_are_asked),
         PLAIN(test_questions_to_nobody_are_answered),
