@@ -4,6 +4,8 @@ import os
 import socket
 import unittest
 
+from .claim import claim
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.path.abspath(os.environ.get("KETCD_BIN", os.path.join(ROOT, "build/release/bin")))
 REFERENCE = os.environ.get("KETCD_REFERENCE", "")
@@ -26,12 +28,18 @@ def reference(name):
 
 
 def free_port():
-    """A port that nobody listens on now. Below the range from which the kernel takes ports for
-    outgoing connections, so that none of those comes to sit on it before the member does."""
-    free_port.next = getattr(free_port, "next", 20000 + os.getpid() % 5000)
-    for _ in range(2000):
+    """A port that nobody listens on now, one of a hundred that no other process here takes. Below
+    the range from which the kernel takes ports for outgoing connections, so that none of those
+    comes to sit on it before the member does."""
+    if not hasattr(free_port, "next"):
+        own = os.getpid() % 100
+        own, free_port.lock = claim("ports", [*range(own, 100), *range(own)])
+        free_port.next = 20000 + 100 * own
+        free_port.block = (free_port.next, 100)
+    first, count = getattr(free_port, "block", (20000, 10000))
+    for _ in range(count):
         port = free_port.next
-        free_port.next = 20000 + (free_port.next - 20000 + 1) % 10000
+        free_port.next = first + (port - first + 1) % count
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

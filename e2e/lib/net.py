@@ -2,16 +2,15 @@
 """Hosts as network namespaces on one bridge: 10.213.N.0/24, N a free number that is locked while
 in use, so that runs do not meet. The bridge's own address, .1, is where clients come from: they
 reach a host whatever is cut between hosts."""
-import fcntl
 import os
 import shutil
 import subprocess
 import unittest
 
+from .claim import claim, one_at_a_time
+
 FIRST, LAST = 60, 250
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
-# The same for every run on this machine, whatever its TMPDIR.
-LOCKS = "/run/lock" if os.path.isdir("/run/lock") else "/tmp"
 
 
 def ip(*args, check=True):
@@ -31,25 +30,13 @@ def need():
 class Net:
     def __init__(self):
         need()
-        self.lock, self.number = self._claim()
+        self.number, self.lock = claim("net", range(FIRST, LAST))
         self.bridge = f"ketcd{self.number}"
         self.hosts = []
         self._sweep()
         ip("link", "add", self.bridge, "type", "bridge")
         ip("addr", "add", f"10.213.{self.number}.1/24", "dev", self.bridge)
         ip("link", "set", self.bridge, "up")
-
-    @staticmethod
-    def _claim():
-        for number in range(FIRST, LAST):
-            path = os.path.join(LOCKS, f"ketcd-e2e-net-{number}.lock")
-            file = open(path, "w", encoding="utf-8")  # pylint: disable=consider-using-with
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return file, number
-            except OSError:
-                file.close()
-        raise RuntimeError("every network number is in use")
 
     def _sweep(self):
         """What a run that was killed left under this number."""
@@ -81,7 +68,8 @@ class Host:
         self.space = f"ketcd{net.number}-{number}"
         self.address = f"10.213.{net.number}.{10 + number}"
         outer, inner = f"kv{net.number}-{number}", f"kw{net.number}-{number}"
-        ip("netns", "add", self.space)
+        with one_at_a_time("netns"):  # the first one ever makes a mount for all
+            ip("netns", "add", self.space)
         ip("link", "add", outer, "type", "veth", "peer", "name", inner)
         ip("link", "set", outer, "master", net.bridge, "up")
         ip("link", "set", inner, "netns", self.space)
