@@ -30,6 +30,9 @@ def debian():
 
 
 class Moving(Case):
+    first = True
+    seconds = 900 + 60 * KILLS
+
     def fill(self, member):
         """Something of everything."""
         with Api(member) as api:

@@ -17,6 +17,7 @@ IN_CONTAINER = "/key/"
 
 class Container(unittest.TestCase):
     maxDiff = None
+    first = True
     missing = ""
 
     @classmethod

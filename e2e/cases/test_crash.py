@@ -18,6 +18,9 @@ KILLS = int(os.environ.get("KETCD_KILLS", "10"))
 
 
 class Crash(Judged, Case):
+    first = True
+    seconds = 900 + 60 * KILLS
+
     def test_kill_9_under_load(self):
         node = self.member(certs=True, flags=["--snapshot-count=2000"])
         with Api(node) as api:

@@ -31,6 +31,9 @@ def files_below(root):
 
 
 class FlippedBit(Case):
+    first = True
+    seconds = 900 + 10 * FLIPS
+
     def fill(self):
         """Every kind of row and file: keys old and new, deleted, leased; values small, in files of
         their own, and full of zeros, as what a torn sector leaves; two store files, a snapshot,

@@ -17,6 +17,9 @@ KEEP = os.environ.get("KETCD_KEEP", "")
 
 
 class PowerCut(Judged, Case):
+    first = True
+    seconds = 900 + 60 * CUTS
+
     def test_power_cuts_under_load(self):
         node = self.member(start=False, flags=["--snapshot-count=150", "--max-wals=2",
                                                "--max-snapshots=2"])

@@ -22,6 +22,9 @@ SEED = int(os.environ.get("KETCD_SEED", "1"))
 
 
 class FaultCase(ClusterCase):
+    first = True
+    seconds = 900 + 3 * SECONDS
+
     def storm(self, size=3, disks=True, flags=FORGETFUL, program=None, **rest):
         cluster = self.cluster(size, start=False, flags=(*CALM, *flags), program=program)
         if disks:

@@ -14,6 +14,8 @@ SHORT_LOG = {"theirs": ["--snapshot-count=50", "--experimental-snapshot-catchup-
 
 
 class Faults(MixedCase):
+    seconds = 900 + 3 * LEAD_SECONDS
+
     def short_log_cluster(self, programs):
         cluster = self.cluster(0, start=False)
         for program in programs:

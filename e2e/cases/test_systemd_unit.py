@@ -75,6 +75,7 @@ WANTED = {
 
 
 class Systemd(Case):
+    first = True
     root = ""
 
     def write(self, name, text):

@@ -5,15 +5,19 @@ import subprocess
 import time
 
 from lib import Case, Etcdctl, binary
+from lib.api import Api
 
 
 class Defrag(Case):
+    first = True
+
     def setUp(self):
         super().setUp()
         self.node = self.member()
         self.etcdctl = Etcdctl(self.node)
-        for i in range(60):
-            self.etcdctl("put", f"/registry/a{i:02}", os.urandom(40000).hex())
+        with Api(self.node) as api:
+            for i in range(60):
+                api.Put(key=b"/registry/a%02d" % i, value=os.urandom(40000).hex().encode())
         self.node.restart()  # what is in files has to be rewritten to be gone
         self.kept = self.etcdctl("get", "/registry/a50")
         got = self.etcdctl.json("del", "--prefix", "/registry/a2")

@@ -2,9 +2,8 @@
 """Runs tests side by side, each unit (a test, or a class that sets up for all of its tests) in a
 process of its own that is forked from this one.
 
-A class may say: `alone = True`, nothing runs beside it; `shares = "name"`, only one unit of that
-name runs at a time; `first = True`, it takes long and is begun before others; `seconds`, how long
-each of its tests may take until it counts as hung (SECONDS).
+A class may say: `alone = True`, nothing runs beside it; `first = True`, it takes long and is begun
+before others; `seconds`, how long each of its tests may take until it counts as hung (SECONDS).
 
 What a unit writes is printed when it ends, whole. A test whose process dies or hangs has failed;
 the ones behind it get a process of their own."""
@@ -21,7 +20,7 @@ import time
 import traceback
 import unittest
 
-SECONDS = 600
+SECONDS = 900
 SET_PDEATHSIG, SET_CHILD_SUBREAPER = 1, 36
 # The library that fails on demand is loaded before the sanitizer's; their memory is for what leaks.
 ASAN_OPTIONS = "verify_asan_link_order=0:quarantine_size_mb=16"
@@ -252,6 +251,7 @@ class Side:
     def __init__(self, jobs, is_failfast=False):
         self.jobs, self.is_failfast = jobs, is_failfast
         self.waiting, self.running, self.results = [], {}, {}
+        self.cpu = {}  # seconds of each unit, by its first test
         self.selector = selectors.DefaultSelector()
 
     def run(self, tests):
@@ -268,13 +268,9 @@ class Side:
         return self.results
 
     def may_begin(self, unit):
-        first, others = unit[0], [one.tests[0] for one in self.running.values()]
-        if len(others) >= self.jobs or any(getattr(other, "alone", False) for other in others):
-            return False
-        if getattr(first, "alone", False):
-            return not others
-        shares = getattr(first, "shares", None)
-        return not shares or all(getattr(other, "shares", None) != shares for other in others)
+        others = [one.tests[0] for one in self.running.values()]
+        return not others or (len(others) < self.jobs and not any(
+            getattr(test, "alone", False) for test in [unit[0], *others]))
 
     def begin(self):
         while (unit := next((u for u in self.waiting if self.may_begin(u)), None)) is not None:
@@ -291,7 +287,7 @@ class Side:
                 key.data.is_over = True
         for process in list(self.running.values()):
             if process.is_over:
-                self.end(process, os.waitpid(process.pid, 0)[1])
+                self.end(process, *os.wait4(process.pid, 0)[1:])
             elif process.is_hung():
                 self.end_hung(process)
 
@@ -301,11 +297,11 @@ class Side:
         time.sleep(1)
         kill([process.pid])
         self.selector.unregister(process.pipe)
-        os.waitpid(process.pid, 0)
-        self.end(process, None)
+        self.end(process, None, os.wait4(process.pid, 0)[2])
 
-    def end(self, process, status):
+    def end(self, process, status, usage):
         """status None: it hung."""
+        self.cpu[process.tests[0].id()] = usage.ru_utime + usage.ru_stime
         del self.running[process.pid]
         self.kill_orphans()
         fate = (f"hung for {time.monotonic() - process.since:.0f} s" if status is None
