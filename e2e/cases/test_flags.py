@@ -196,6 +196,53 @@ class Names(Case):
         self.check("/usr/bin/etcd", "3.4")
 
 
+class Pages(Case):
+    """What --help lists, the manual pages have."""
+
+    def page(self, program):
+        path = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(
+            os.path.abspath(__file__)))), "deploy", "man", program + ".1")
+        with open(path, encoding="utf-8") as file:
+            return re.sub(r'"|\\f[A-Z]', "", file.read().replace("\\-", "-"))
+
+    def help(self, *words):
+        done = subprocess.run([binary(words[0]), *words[1:], "--help"], capture_output=True,
+                              text=True, timeout=LONG, check=False)
+        return done.stdout + done.stderr
+
+    def check(self, program, wanted, count):
+        self.assertGreater(len(wanted), count)
+        page = self.page(program)
+        self.assertEqual([], [word for word in wanted if not re.search(
+            rf"(?<![\w-]){re.escape(word)}(?![\w-])", page)])
+
+    def test_etcdctl(self):
+        said = self.help("etcdctl")
+        commands = re.findall(r"^  ([a-z-]+(?: [a-z-]+)?)\t", said, re.MULTILINE)
+        flags = set(re.findall(r"--([a-z-]+)[=\[]", said)) - {"help"}
+        self.check("etcdctl", commands + [f"--{flag}" for flag in flags] + [
+            "ETCDCTL_" + flag.upper().replace("-", "_") for flag in flags], 90)
+
+    def test_etcdutl(self):
+        said = self.help("etcdutl")
+        commands = re.findall(r"^  ([a-z]+) ", said, re.MULTILINE)
+        restore = re.findall(r"--([a-z-]+)", self.help("etcdutl", "snapshot", "restore"))
+        flags = {f"--{flag}" for flag in restore} - {"--help"}
+        self.check("etcdutl", [*set(commands) - {"help"}, *flags], 14)
+
+    def test_etcd_pki(self):
+        self.check("etcd-pki", set(re.findall(r"--[a-z-]+", self.help("etcd-pki"))), 10)
+
+    def test_etcd(self):
+        """Those of the newest manifest; --help lists all."""
+        self.check("etcd", """--advertise-client-urls --cert-file --client-cert-auth --data-dir
+            --feature-gates --initial-advertise-peer-urls --initial-cluster
+            --initial-cluster-state --key-file --listen-client-urls --listen-metrics-urls
+            --listen-peer-urls --name --peer-cert-file --peer-client-cert-auth --peer-key-file
+            --peer-trusted-ca-file --snapshot-count --trusted-ca-file
+            --watch-progress-notify-interval --key-dir""".split(), 20)
+
+
 class Effect(Case):
     def with_flags(self, *flags, certs=None, **rest):
         return self.member(certs=certs, flags=list(flags), **rest)
