@@ -60,7 +60,7 @@ struct arena *arena_new(size_t bytes_max)
         .at = (uint8_t *)arena + head,
         .left = ARENA_FIRST,
         .bytes_max = bytes_max ? bytes_max : SIZE_MAX,
-        .next_size = 4 * ARENA_FIRST,
+        .next_size = (size_t)4 * ARENA_FIRST,
     };
     return arena;
 }

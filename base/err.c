@@ -59,7 +59,8 @@ struct err err_errno(int sys_errno)
     }
 }
 
-struct err why_set(struct why *why, struct err e, const char *format, ...)
+/* In parentheses, because cmake/lint.h has macros of these names. */
+struct err(why_set)(struct why *why, struct err e, const char *format, ...)
 {
     va_list args;
     if (!why) {
@@ -71,7 +72,7 @@ struct err why_set(struct why *why, struct err e, const char *format, ...)
     return e;
 }
 
-struct err why_errno(struct why *why, int sys_errno, const char *format, ...)
+struct err(why_errno)(struct why *why, int sys_errno, const char *format, ...)
 {
     va_list args;
     if (!why) {

@@ -27,7 +27,7 @@ const char *flag_env_name(struct arena *arena, const char *prefix, const char *n
 {
     char *env = arena_printf(arena, "%s_%s", prefix, name);
     for (char *at = env + strlen(prefix); *at; at++) {
-        *at = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+        *at = (char)(*at == '-' ? '_' : toupper((unsigned char)*at));
     }
     return env;
 }

@@ -25,15 +25,15 @@ struct map *map_new(void)
 
 void map_free(struct map *map)
 {
-    struct map_entry *entry;
-    struct map_entry *tmp;
     if (!map) {
         return;
     }
-    HASH_ITER(hh, map->entries, entry, tmp)
-    {
-        HASH_DELETE(hh, map->entries, entry);
+    struct map_entry *entry = map->entries;
+    HASH_CLEAR(hh, map->entries);
+    while (entry) {
+        struct map_entry *next = entry->hh.next;
         free(entry);
+        entry = next;
     }
     free(map);
 }

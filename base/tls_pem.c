@@ -97,7 +97,7 @@ struct err tls_parse_key(struct slice pem, const char *path, EVP_PKEY **out_key,
         *out_key = key;
         return OK;
     }
-    bool is_empty = !memmem(pem.data, pem.len, "PRIVATE KEY-----", 16);
+    bool is_empty = !pem.data || !memmem(pem.data, pem.len, "PRIVATE KEY-----", 16);
     char text[200];
     tls_error_text(text, sizeof(text));
     if (is_asked) {

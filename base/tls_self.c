@@ -140,7 +140,7 @@ static struct err make_dir(const char *dir, struct why *why)
 
 struct err tls_self_make(const struct tls_self *wanted, struct tls_self_files *out, struct why *why)
 {
-    struct err e = OK;
+    struct err e;
     struct tls_self_files files = {.is_new = true};
     int len = snprintf(files.cert, sizeof(files.cert), "%s/cert.pem", wanted->dir);
     if (len < 0 || (size_t)len >= sizeof(files.cert)) {

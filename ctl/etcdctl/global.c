@@ -66,7 +66,7 @@ static const char *env_name(struct arena *arena, const char *option)
     char *name = arena_printf(arena, "%s%s", prefix, option);
 
     for (char *at = name; *at; at++) {
-        *at = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+        *at = (char)(*at == '-' ? '_' : toupper((unsigned char)*at));
     }
     return name;
 }

@@ -137,7 +137,7 @@ static struct err options_init(
     rocksdb_options_set_bytes_per_sync(o, MIB);
     rocksdb_options_set_info_log_level(o, LOG_LEVEL_WARN);
     rocksdb_options_set_keep_log_file_num(o, 2);
-    rocksdb_options_set_max_log_file_size(o, 4 * MIB);
+    rocksdb_options_set_max_log_file_size(o, (size_t)4 * MIB);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
     merges_init(o);

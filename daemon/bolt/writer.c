@@ -52,7 +52,7 @@ struct bolt_writer *bolt_writer_new(struct disk_file *file)
     struct bolt_writer *writer = mem_new(sizeof(*writer));
     writer->file = file;
     writer->next_page = 2;
-    writer->offset = 2 * BOLT_PAGE_SIZE;
+    writer->offset = (uint64_t)2 * BOLT_PAGE_SIZE;
     buf_init(&writer->out, SIZE_MAX / 2);
     buf_init(&writer->name, BOLT_KEY_MAX);
     buf_init(&writer->last_key, BOLT_KEY_MAX);
@@ -159,7 +159,7 @@ static struct err writer_flush(struct bolt_writer *writer, struct why *why)
 {
     TRY(disk_write(writer->file, writer->offset, buf_slice(&writer->out), why));
     writer->offset += writer->out.len;
-    if (writer->out.cap > 4 * WRITE_CHUNK) {
+    if (writer->out.cap > (size_t)4 * WRITE_CHUNK) {
         buf_fini(&writer->out);
     }
     buf_reset(&writer->out);

@@ -61,7 +61,7 @@ static struct err real_read(struct disk_file *base, uint64_t offset, void *out, 
         }
         if (n < 0 && errno != EINTR) {
             return why_errno(
-                why, errno, "read %s at %llu", file->path, (unsigned long long)(offset + got));
+                why, errno, "read %s at %llu", file->path, (unsigned long long)offset + got);
         }
         got += n > 0 ? (size_t)n : 0;
     }
@@ -78,7 +78,7 @@ static struct err real_write(
         ssize_t n = pwrite(file->fd, bytes.data + put, bytes.len - put, (off_t)(offset + put));
         if (n < 0 && errno != EINTR) {
             return why_errno(
-                why, errno, "write %s at %llu", file->path, (unsigned long long)(offset + put));
+                why, errno, "write %s at %llu", file->path, (unsigned long long)offset + put);
         }
         put += n > 0 ? (size_t)n : 0;
     }

@@ -55,7 +55,7 @@ void read_reset(struct raft *raft);
 void read_fini(struct raft *raft);
 void read_request(struct raft *raft, const struct raft_message *request);
 void read_release_held(struct raft *raft);
-void read_take_ack(struct raft *raft, const struct raft_message *answer);
+void read_take_ack(struct raft *raft, const struct raft_message *message);
 struct blob *read_last_context(const struct raft *raft);
 void read_answer_own(struct raft *raft, uint64_t index, struct blob *context);
 

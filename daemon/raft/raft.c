@@ -33,7 +33,7 @@ static struct err check_state(const struct raft_options *o, struct why *why)
     for (size_t i = 0; i < o->entries_count; i++) {
         if (o->entries[i].index != first + 1 + i) {
             return why_set(why, ERR(BAD_FORMAT), "entry %llu stands where %llu is due",
-                (unsigned long long)o->entries[i].index, (unsigned long long)(first + 1 + i));
+                (unsigned long long)o->entries[i].index, (unsigned long long)first + 1 + i);
         }
     }
     const struct raft_hard_state *hard = &o->hard_state;
