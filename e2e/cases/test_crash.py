@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 under load, again and again: nothing acknowledged is lost, nothing goes back.
 
-KETCD_KILLS: how often (10).
+KETCD_KILLS: how often (30).
 """
 import json
 import os
@@ -14,7 +14,7 @@ from lib.api import Api
 from lib.judged import Judged
 from lib.recorder import check_file
 
-KILLS = int(os.environ.get("KETCD_KILLS", "10"))
+KILLS = int(os.environ.get("KETCD_KILLS", "30"))
 
 
 class Crash(Judged, Case):
