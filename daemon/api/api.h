@@ -116,6 +116,8 @@ struct api_call {
     /* Set before done: a large answer, made on the thread that calls done, which has nothing better
      * to do than to send it. */
     bool is_made;
+    /* Set before done: api_call_finish takes microseconds, unless it has to read the disk. */
+    bool is_quick;
     /* private to api */
     struct api *api;
     void *state;

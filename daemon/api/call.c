@@ -103,6 +103,7 @@ static void make_apart(struct server_job *job)
 void api_done(struct call_state *state, struct err err)
 {
     state->err = err;
+    state->call->is_quick |= err_is(err);
     if (!err_is(err) && state->pass.bytes >= WEIGH_LARGE) {
         state->job.run = make_apart;
         if (worker_push(state->call->api->readers, &state->job)) {
@@ -290,6 +291,7 @@ static void proposal_done(struct server_proposal *proposal)
 {
     struct call_state *state = CONTAINER_OF(proposal, struct call_state, proposal);
     state->response = proposal->result.response;
+    state->call->is_quick = state->pass.bytes == 0;
     api_done(state, proposal->result.err);
 }
 

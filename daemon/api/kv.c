@@ -26,6 +26,7 @@ static void range_start(struct api *api, struct call_state *state)
 {
     const Etcdserverpb__RangeRequest *request = (const void *)state->request;
     struct err err = apply_check_range(request);
+    state->call->is_quick = request->range_end.len == 0;
     state->read.done = range_read_done;
     if (err_is(err)) {
         api_done(state, err);

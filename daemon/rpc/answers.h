@@ -14,11 +14,12 @@ struct rpc_answers {
     struct rpc_unary *first;
     struct rpc_unary **last;
     unsigned count;
+    bool is_long; /* one of them may be long in the making */
 };
 
 /* What the lane's threads gathered for themselves since; its own thread. */
 struct rpc_answers *rpc_unary_answers(void);
-void rpc_unary_answer(struct rpc_answers *answers);
+void rpc_unary_answer(struct rpc_lane *lane, struct rpc_answers *answers);
 void rpc_unary_lane_init(struct rpc_lane *lane);
 
 #endif

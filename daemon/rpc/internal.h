@@ -7,6 +7,7 @@
 #define RPC_INTERNAL_H
 
 #include "rpc/count.h"
+#include "rpc/poll.h"
 #include "rpc/rpc.h"
 
 #include <grpc/grpc.h>
@@ -24,6 +25,7 @@ struct rpc_stream;
 struct rpc_lane {
     struct rpc *rpc;
     grpc_completion_queue *cq;
+    struct rpc_poll poll;
     _Atomic(struct rpc_unary *) ended; /* the last one first: done, not yet answered */
     struct rpc_tag ended_tag;
     /* Streams that have something to do, the last first; woken_tag comes when it was empty. */
@@ -76,8 +78,7 @@ struct rpc_head {
     grpc_byte_buffer *first; /* the request of a unary call or server stream */
 };
 
-/* unary.c, stream.c, unknown.c: ask core for one call of the kind; asks again by itself as calls
- * arrive. */
+/* unary.c, stream.c, unknown.c: ask core for one call of the kind, and again as calls arrive. */
 void rpc_unary_request(struct rpc_lane *lane, const struct rpc_method *method);
 void rpc_stream_request(struct rpc_lane *lane, const struct rpc_method *method);
 void rpc_streams_init(struct rpc_lane *lane); /* before its first */

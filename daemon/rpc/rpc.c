@@ -214,6 +214,9 @@ struct err rpc_new(const struct rpc_options *options, struct rpc **out_rpc, stru
     rpc->lanes = mem_new(rpc->lanes_count * sizeof(*rpc->lanes));
     for (unsigned i = 0; i < rpc->lanes_count; i++) {
         rpc->lanes[i].rpc = rpc;
+        /* Thread t is of lane t % lanes. */
+        rpc_poll_init(&rpc->lanes[i].poll,
+            (rpc->threads_count - i + rpc->lanes_count - 1) / rpc->lanes_count);
         rpc_unary_lane_init(&rpc->lanes[i]);
         rpc_streams_init(&rpc->lanes[i]);
         rpc->lanes[i].cq = grpc_completion_queue_create_for_next(NULL);
@@ -245,6 +248,12 @@ static void *lane_main(void *arg)
     struct rpc_answers *answers = rpc_unary_answers();
     unsigned skips = 0;
     for (;;) {
+        if (!rpc_poll_stays(&lane->poll)) {
+            rpc_unary_answer(lane, answers);
+            if (!rpc_poll_wait(&lane->poll)) {
+                return NULL;
+            }
+        }
         gpr_timespec until = answers->count ? gpr_inf_past(GPR_CLOCK_MONOTONIC)
                                             : gpr_inf_future(GPR_CLOCK_MONOTONIC);
         grpc_event event = grpc_completion_queue_next(lane->cq, until, NULL);
@@ -255,9 +264,10 @@ static void *lane_main(void *arg)
             skips = LOOKS_SKIPPED;
         }
         if (event.type != GRPC_OP_COMPLETE || !may_wait(answers, &skips)) {
-            rpc_unary_answer(answers);
+            rpc_unary_answer(lane, answers);
         }
         if (event.type == GRPC_QUEUE_SHUTDOWN) {
+            rpc_poll_end(&lane->poll);
             return NULL;
         }
     }
@@ -418,6 +428,7 @@ void rpc_free(struct rpc *rpc)
     grpc_server_destroy(rpc->server);
     for (unsigned i = 0; i < rpc->lanes_count; i++) {
         grpc_completion_queue_destroy(rpc->lanes[i].cq);
+        rpc_poll_fini(&rpc->lanes[i].poll);
     }
     rpc_creds_free(rpc->creds);
     pthread_rwlock_destroy(&rpc->adopt_lock);

@@ -18,6 +18,8 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/slice.h>
 
+enum { QUICK_MAX = 32 }; /* streams that are run without leaving the poll to others */
+
 enum {
     RECEIVED = 1,
     SENT = 2,
@@ -328,6 +330,12 @@ static void open_api(struct rpc_stream *stream)
     api_stream_open(rpc->api, api);
 }
 
+/* Its messages may be chunks of the store. */
+static bool is_bulky(const struct rpc_stream *stream)
+{
+    return stream->head.method->method->kind == API_SERVER_STREAM;
+}
+
 static void on_arrived(struct rpc_tag *tag, bool is_ok)
 {
     struct rpc_stream *stream = CONTAINER_OF(tag, struct rpc_stream, arrived);
@@ -336,7 +344,6 @@ static void on_arrived(struct rpc_tag *tag, bool is_ok)
         return;
     }
     struct rpc *rpc = stream->head.lane->rpc;
-    bool is_bidi = stream->head.method->method->kind == API_BIDI;
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
     op.data.recv_close_on_server.cancelled = &stream->is_cancelled;
     rpc_call_began(rpc);
@@ -345,8 +352,11 @@ static void on_arrived(struct rpc_tag *tag, bool is_ok)
     rpc_stream_request(stream->head.lane, stream->head.method);
     atomic_store(&stream->bits, RUNNING); /* what happens from here on waits for the end of this */
     batch(stream, &op, 1, &stream->closed);
+    if (is_bulky(stream)) {
+        rpc_poll_leave(&stream->head.lane->poll);
+    }
     open_api(stream);
-    if (is_bidi) {
+    if (!is_bulky(stream)) {
         receive_next(stream);
     } else if (stream->head.first) {
         take_message(stream, stream->head.first);
@@ -394,12 +404,18 @@ static void on_lane_woken(struct rpc_tag *tag, bool is_ok)
     struct rpc_lane *lane = CONTAINER_OF(tag, struct rpc_lane, woken_tag);
     struct rpc_stream *stream = atomic_exchange(&lane->woken, NULL);
     struct rpc_stream *oldest = NULL;
+    unsigned count = 0;
+    bool is_long = false;
     (void)is_ok;
     while (stream) {
         struct rpc_stream *next = stream->next_woken;
         stream->next_woken = oldest;
         oldest = stream;
+        is_long |= ++count > QUICK_MAX || is_bulky(stream);
         stream = next;
+    }
+    if (is_long) {
+        rpc_poll_leave(&lane->poll);
     }
     if (oldest) {
         rpc_shim_together(run_listed, oldest);

@@ -15,6 +15,7 @@
 #include "rpc/message.h"
 #include "rpc/shim.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <grpc/byte_buffer.h>
@@ -132,6 +133,7 @@ static void answers_add(struct rpc_answers *answers, struct rpc_unary *unary)
     *answers->last = unary;
     answers->last = &unary->next;
     answers->count++;
+    answers->is_long |= !unary->is_refused && !unary->api.is_quick;
 }
 
 struct rpc_answers *rpc_unary_answers(void)
@@ -150,13 +152,20 @@ static void finish_all(void *arg)
     }
 }
 
-void rpc_unary_answer(struct rpc_answers *answers)
+void rpc_unary_answer(struct rpc_lane *lane, struct rpc_answers *answers)
 {
     struct rpc_unary *first = answers->first;
+    bool is_long = answers->is_long;
     *answers = (struct rpc_answers){.last = &answers->first};
-    if (first) {
-        rpc_shim_together(finish_all, first);
+    if (!first) {
+        return;
     }
+    if (is_long) {
+        rpc_poll_leave(&lane->poll);
+    }
+    int64_t began_ns = clock_mono_ns();
+    rpc_shim_together(finish_all, first);
+    rpc_poll_worked(clock_mono_ns() - began_ns);
 }
 
 static void finish_one(void *arg)
@@ -211,11 +220,11 @@ static void on_ended(struct rpc_tag *tag, bool is_ok)
         struct rpc_unary *next = first->next;
         answers_add(&answers_here, first);
         if (answers_here.count == ANSWERS_MAX) {
-            rpc_unary_answer(&answers_here);
+            rpc_unary_answer(lane, &answers_here);
         }
         first = next;
     }
-    rpc_unary_answer(&answers_here);
+    rpc_unary_answer(lane, &answers_here);
 }
 
 void rpc_unary_lane_init(struct rpc_lane *lane)

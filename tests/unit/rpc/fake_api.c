@@ -7,6 +7,7 @@
 
 #include <rpc.pb-c.h>
 #include <stdatomic.h>
+#include <time.h>
 
 struct api_ops {
     int unused;
@@ -19,6 +20,9 @@ struct api {
     struct list held;
     size_t held_count;
     bool is_released;
+    pthread_cond_t released;
+    size_t finishing;
+    size_t finishing_max;
     atomic_size_t streams;
 };
 
@@ -128,6 +132,7 @@ struct api *fake_api_new(void)
     struct api *api = mem_new(sizeof(*api));
     mailbox_init(&api->box, SIZE_MAX);
     pthread_mutex_init(&api->mutex, NULL);
+    pthread_cond_init(&api->released, NULL);
     list_init(&api->held);
     check(pthread_create(&api->thread, NULL, worker, api) == 0);
     return api;
@@ -138,6 +143,7 @@ void fake_api_free(struct api *api)
     mailbox_close(&api->box);
     pthread_join(api->thread, NULL);
     mailbox_fini(&api->box);
+    pthread_cond_destroy(&api->released);
     pthread_mutex_destroy(&api->mutex);
     free(api);
 }
@@ -150,6 +156,7 @@ void fake_api_release(struct api *api)
     pthread_mutex_lock(&api->mutex);
     api->is_released = true;
     api->held_count = 0;
+    pthread_cond_broadcast(&api->released);
     list_splice(&held, &api->held);
     pthread_mutex_unlock(&api->mutex);
     while ((node = list_pop(&held))) {
@@ -162,6 +169,22 @@ size_t fake_api_held(struct api *api)
 {
     pthread_mutex_lock(&api->mutex);
     size_t count = api->held_count;
+    pthread_mutex_unlock(&api->mutex);
+    return count;
+}
+
+size_t fake_api_finishing(struct api *api)
+{
+    pthread_mutex_lock(&api->mutex);
+    size_t count = api->finishing;
+    pthread_mutex_unlock(&api->mutex);
+    return count;
+}
+
+size_t fake_api_finishing_max(struct api *api)
+{
+    pthread_mutex_lock(&api->mutex);
+    size_t count = api->finishing_max;
     pthread_mutex_unlock(&api->mutex);
     return count;
 }
@@ -203,6 +226,7 @@ void api_call_start(struct api *api, struct api_call *call)
     call->api = api;
     struct slice key = key_of(call);
     call->state = arena_strdup(call->arena, "");
+    call->is_quick = !slice_eq(key, SLICE("long"));
     if (slice_eq(key, SLICE("later"))) {
         struct job *job = mem_new(sizeof(*job));
         job->call = call;
@@ -299,6 +323,25 @@ static void add_big(struct payload *payload)
     }
 }
 
+static void take_time(struct api *api, bool is_until_released)
+{
+    pthread_mutex_lock(&api->mutex);
+    api->finishing++;
+    if (api->finishing > api->finishing_max) {
+        api->finishing_max = api->finishing;
+    }
+    while (is_until_released && !api->is_released) {
+        pthread_cond_wait(&api->released, &api->mutex);
+    }
+    pthread_mutex_unlock(&api->mutex);
+    if (!is_until_released) {
+        nanosleep(&(struct timespec){0, FAKE_NAP_MS * 1000000}, NULL);
+    }
+    pthread_mutex_lock(&api->mutex);
+    api->finishing--;
+    pthread_mutex_unlock(&api->mutex);
+}
+
 void api_call_finish(
     struct api_call *call, struct payload *out_payload, struct api_status *out_status)
 {
@@ -306,6 +349,9 @@ void api_call_finish(
     *out_status = (struct api_status){.code = GRPC_CODE_OK};
     if (call->method != &table[0]) {
         return;
+    }
+    if (slice_eq(key, SLICE("long")) || slice_eq(key, SLICE("sleepy"))) {
+        take_time(call->api, slice_eq(key, SLICE("long")));
     }
     if (slice_eq(key, SLICE("fail"))) {
         *out_status = (struct api_status){err_grpc(ERR(COMPACTED)), err_text(ERR(COMPACTED))};

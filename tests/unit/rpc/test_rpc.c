@@ -78,7 +78,7 @@ static int teardown(void **state)
 /* A RangeRequest with that key. */
 static struct slice request(const char *key)
 {
-    static uint8_t bytes[130];
+    static _Thread_local uint8_t bytes[130];
     size_t len = strlen(key);
     bytes[0] = 0x0a;
     bytes[1] = (uint8_t)len;
@@ -449,6 +449,63 @@ static void *release_later(void *arg)
     return NULL;
 }
 
+static void *call_long(void *arg)
+{
+    struct world *world = arg;
+    struct client client;
+    struct reply reply;
+    client_open(&client, world->listener.port, NULL, NULL, NULL);
+    range(&client, "long", &reply);
+    reply_fini(&reply);
+    client_close(&client);
+    return NULL;
+}
+
+static void test_a_long_answer_holds_up_no_other(void **state)
+{
+    struct world *world = *state;
+    struct reply reply;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, call_long, world), 0);
+    for (int i = 0; i < 6000 && fake_api_finishing(world->api) == 0; i++) {
+        usleep(10000);
+    }
+    assert_int_equal(fake_api_finishing(world->api), 1);
+    range(&world->client, "later", &reply);
+    fake_api_release(world->api);
+    pthread_join(thread, NULL);
+    assert_int_equal(reply.code, GRPC_STATUS_OK);
+    reply_fini(&reply);
+}
+
+static void *call_sleepy(void *arg)
+{
+    struct world *world = arg;
+    struct client client;
+    struct reply reply;
+    client_open(&client, world->listener.port, NULL, NULL, NULL);
+    int64_t until_ms = clock_mono_ms() + 60000;
+    while (fake_api_finishing_max(world->api) < 2 && clock_mono_ms() < until_ms) {
+        range(&client, "sleepy", &reply);
+        reply_fini(&reply);
+    }
+    client_close(&client);
+    return NULL;
+}
+
+static void test_a_busy_lane_gets_a_second_thread(void **state)
+{
+    struct world *world = *state;
+    pthread_t threads[4];
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, call_sleepy, world), 0);
+    }
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_true(fake_api_finishing_max(world->api) >= 2);
+}
+
 static void test_stop_lets_unary_calls_finish_and_ends_streams(void **state)
 {
     struct world world = {0};
@@ -716,6 +773,8 @@ int main(void)
         IN_WORLD(test_stream_message_size_is_limited),
         IN_WORLD(test_stream_cancel_reaches_the_api),
         IN_WORLD(test_unary_cancel_reaches_the_api),
+        IN_WORLD(test_a_long_answer_holds_up_no_other),
+        IN_WORLD(test_a_busy_lane_gets_a_second_thread),
         IN_WORLD(test_stream_closes_with_its_connection),
         IN_WORLD(test_server_stream_sends_all),
         IN_WORLD(test_adopt_closes_when_it_cannot_serve),
