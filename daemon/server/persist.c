@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/parts.h"
+#include "server/spare.h"
 
 #include "base/log.h"
-
-/* On a group of one this thread sees no entries, and still makes segments ready. */
-enum { PREPARE_EVERY_MS = 1000 };
 
 static struct persist_job *job_of(struct list *node)
 {
@@ -72,8 +70,12 @@ bool persist_jobs(struct server *server, struct list *jobs)
     }
     pthread_mutex_lock(&server->wal_turn);
     struct err err = wal_append(server->options.wal, &batch, &cost, &why);
+    struct wal_spare *spare = err_is(err) ? NULL : wal_spare_begin(server->options.wal);
     pthread_mutex_unlock(&server->wal_turn);
     free(gathered);
+    if (spare) {
+        spare_fill(server, spare);
+    }
     if (err_is(err)) {
         server_fail(server, why.text);
         return false;
@@ -137,16 +139,6 @@ static bool persist_all(struct server *server, struct list *jobs, struct list *d
     return is_written;
 }
 
-/* While nothing waits, so that a cut finds its segment made. A failure is told by the cut, which
- * tries again. */
-static void prepare(struct server *server)
-{
-    pthread_mutex_lock(&server->wal_turn);
-    struct err err = wal_prepare(server->options.wal, NULL);
-    pthread_mutex_unlock(&server->wal_turn);
-    (void)err;
-}
-
 void *wal_main(void *arg)
 {
     struct server *server = arg;
@@ -156,7 +148,7 @@ void *wal_main(void *arg)
     list_init(&taken_jobs);
     list_init(&jobs);
     for (;;) {
-        size_t taken = mailbox_take(&server->wal_box, &taken_jobs, PREPARE_EVERY_MS);
+        size_t taken = mailbox_take(&server->wal_box, &taken_jobs, -1);
         if (taken == 0 && mailbox_is_closed(&server->wal_box)) {
             return NULL;
         }
@@ -169,9 +161,6 @@ void *wal_main(void *arg)
                 raft_update_fini(&job_of(node)->update);
                 free(job_of(node));
             }
-        }
-        if (is_written && mailbox_count(&server->wal_box) == 0) {
-            prepare(server);
         }
     }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/parts.h"
+#include "server/spare.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -42,6 +43,7 @@ static void init_queues(struct server *server)
     mailbox_init(&server->apply_box, CORE_BOX_MAX);
     mailbox_init(&server->back_box, CORE_BOX_MAX);
     mailbox_init(&server->sync_box, CORE_BOX_MAX);
+    mailbox_init(&server->spare_box, CORE_BOX_MAX);
     pthread_mutex_init(&server->apply_turn, NULL);
     pthread_mutex_init(&server->sync_turn, NULL);
     pthread_mutex_init(&server->wal_turn, NULL);
@@ -86,6 +88,7 @@ struct server *server_start(const struct server_options *options)
     watch_on_unsynced(options->hub, sync_wake, server);
     thread_start(&server->back_thread, "back", back_main, server);
     thread_start(&server->sync_thread, "sync", sync_main, server);
+    thread_start(&server->spare_thread, "spare", spare_main, server);
     thread_start(&server->apply_thread, "apply", apply_main, server);
     thread_start(&server->wal_thread, "wal", wal_main, server);
     thread_start(&server->core_thread, "core", core_main, server);
@@ -101,6 +104,8 @@ void server_stop(struct server *server)
     pthread_join(server->core_thread, NULL);
     mailbox_close(&server->wal_box);
     pthread_join(server->wal_thread, NULL);
+    mailbox_close(&server->spare_box);
+    pthread_join(server->spare_thread, NULL);
     mailbox_close(&server->apply_box);
     pthread_join(server->apply_thread, NULL);
     mailbox_close(&server->back_box);
@@ -123,6 +128,7 @@ void server_free(struct server *server)
     mailbox_fini(&server->apply_box);
     mailbox_fini(&server->back_box);
     mailbox_fini(&server->sync_box);
+    mailbox_fini(&server->spare_box);
     pthread_mutex_destroy(&server->apply_turn);
     pthread_mutex_destroy(&server->sync_turn);
     pthread_mutex_destroy(&server->wal_turn);

@@ -26,19 +26,20 @@ struct server {
     struct server_options options;
     uint64_t member_id;
     uint64_t cluster_id;
-    pthread_t core_thread, wal_thread, apply_thread, back_thread, sync_thread;
+    pthread_t core_thread, wal_thread, apply_thread, back_thread, sync_thread, spare_thread;
     struct mailbox core_box;
     struct mailbox wal_box;
     struct mailbox apply_box;
     struct mailbox back_box;
     struct mailbox sync_box;
+    struct mailbox spare_box;
     atomic_bool is_stopping;
     atomic_bool has_failed;
 
     /* core */
     struct slot slots[SLOTS];
-    struct list unsent;      /* core_proposals that wait for a leader that can be reached */
-    struct list kept;        /* core_messages: others' proposals that raft cannot take now */
+    struct list unsent; /* core_proposals that wait for a leader that can be reached */
+    struct list kept;   /* core_messages: others' proposals that raft cannot take now */
     size_t kept_count;
     struct list reads_new;   /* server_reads that no read index was asked for yet */
     struct list read_groups; /* asked, not yet answered */
@@ -65,7 +66,7 @@ struct server {
     pthread_mutex_t apply_turn;
     /* whoever reads history for watchers, or replaces the store */
     pthread_mutex_t sync_turn;
-    /* whoever writes the log: the wal thread, core on a group of one, back for snapshot records */
+    /* whoever writes the log: the wal thread, core on a group of one; back, spare */
     pthread_mutex_t wal_turn;
     struct list reads_at_index; /* server_reads that wait for applied */
     pthread_mutex_t reads_mutex;

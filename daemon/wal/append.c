@@ -6,7 +6,7 @@
 #include "wal/inner.h"
 
 /* A buffer that one huge batch has grown past this is given back. */
-enum { BUFFER_KEEP = 16 * 1024 * 1024 };
+enum { BUFFER_KEEP = 16 * 1024 * 1024, PAGE = 4096 };
 #define BATCH_MAX ((size_t)1 << 30)
 
 struct wal *wal_new(const struct wal_options *options)
@@ -39,13 +39,27 @@ static struct err check_poison(const struct wal *wal, struct why *why)
     return err_is(wal->failed) ? why_set(why, wal->failed, "%s", wal->failed_why.text) : OK;
 }
 
+/* In space that holds zeros a page that is not in memory would be read before a part of it is
+ * written; whole ones are not. */
+static void fill_page(struct wal *wal)
+{
+    static const uint8_t zeros[PAGE];
+    size_t rest = (PAGE - (wal->offset + wal->out.len) % PAGE) % PAGE;
+    if (wal->is_written && wal->offset + wal->out.len + rest <= wal->segment_bytes) {
+        buf_add(&wal->out, zeros, rest);
+    }
+}
+
 static struct err flush(struct wal *wal, struct why *why)
 {
+    size_t len = wal->out.len;
+    fill_page(wal);
     if (wal->out.is_full) {
         return why_set(why, ERR(TOO_BIG), "more than %zu bytes in one append", BATCH_MAX);
     }
     TRY(disk_write(tail_of(wal)->file, wal->offset, buf_slice(&wal->out), why));
-    wal->offset += wal->out.len;
+    wal->offset += len;
+    wal->grown += len;
     wal->is_dirty = true;
     if (wal->out.cap > BUFFER_KEEP) {
         buf_fini(&wal->out);
@@ -63,29 +77,21 @@ static struct err sync_tail(struct wal *wal, struct why *why)
     return OK;
 }
 
-struct err wal_prepare(struct wal *wal, struct why *why)
+/* The next segment when no spare one is there. Two names in turn, as etcd's: the one before may
+ * still be on its way to its real name. */
+static struct err prepare(struct wal *wal, struct why *why)
 {
     if (wal->next) {
         return OK;
     }
-    struct disk_file *file = NULL;
-    /* Two names in turn, as etcd's: the one before may still be on its way to its real name. */
     char *path = mem_printf("%s/%u.tmp", wal->dir, wal->next_count % 2);
-    unsigned flags = DISK_WRITE | DISK_CREATE | DISK_TRUNCATE;
-    struct err e = disk_open(wal->disk, path, flags, 0600, &file, why);
-    if (!err_is(e)) {
-        e = disk_lock(file, why);
-    }
-    if (!err_is(e)) {
-        e = disk_allocate(file, wal->segment_bytes, why);
-    }
+    struct err e = segment_make(wal->disk, path, wal->segment_bytes, &wal->next, why);
     if (err_is(e)) {
-        disk_close(file);
         free(path);
         return e;
     }
-    wal->next = file;
     wal->next_path = path;
+    wal->is_next_written = false;
     wal->next_count++;
     return OK;
 }
@@ -100,7 +106,10 @@ static struct err begin_write(struct wal *wal, struct why *why)
     segment.path = segment_path(wal->dir, segment.seq, segment.index);
     segments_push(&wal->segments, segment);
     wal->next = NULL;
+    wal->is_written = wal->is_next_written;
+    wal->is_spare_refused = false;
     wal->offset = 0;
+    wal->grown = 0;
     TRY(flush(wal, why));
     TRY(sync_tail(wal, why));
     TRY(disk_rename(wal->disk, wal->next_path, segment.path, why));
@@ -111,7 +120,7 @@ struct err wal_begin_segment(struct wal *wal, struct why *why)
 {
     bool is_first = wal->segments.count == 0;
     struct wal_snapshot none = {0};
-    TRY(wal_prepare(wal, why));
+    TRY(prepare(wal, why));
     buf_reset(&wal->out);
     record_add_crc(&wal->out, wal->crc);
     record_add_identity(&wal->out, &wal->crc, &wal->identity);
@@ -150,6 +159,12 @@ struct err wal_create(const struct wal_options *options, const struct wal_identi
     }
     *out = wal;
     return OK;
+}
+
+/* A segment whose space was only allocated is left as soon as a better one is there. */
+static bool is_cut_due(const struct wal *wal)
+{
+    return wal->offset >= wal->segment_bytes || (wal->next && !wal->is_written);
 }
 
 static bool is_state(const struct raft_hard_state *hard)
@@ -194,7 +209,7 @@ static struct err append(struct wal *wal, bool must_sync, struct wal_cost *cost,
     TRY(flush(wal, why));
     int64_t written = clock_mono_ns();
     cost->write_ns = written - start;
-    if (wal->offset >= wal->segment_bytes) {
+    if (is_cut_due(wal)) {
         TRY(cut(wal, why));
     } else if (must_sync && !MUTATE(SKIP_SYNC)) {
         TRY(sync_tail(wal, why));
@@ -295,6 +310,7 @@ void wal_close(struct wal *wal)
     if (!wal) {
         return;
     }
+    check(!wal->is_spare_out);
     if ((wal->is_dirty || wal->has_late) && !err_is(wal->failed)) {
         /* Nothing that was acknowledged depends on it. */
         struct err e = close_tail(wal);

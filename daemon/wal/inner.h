@@ -30,6 +30,9 @@ void segments_fini(struct segments *segments);
 /* Closes and forgets the first count. */
 void segments_drop(struct segments *segments, size_t count);
 void segments_push(struct segments *segments, struct segment segment);
+/* A new file at path, locked, with room for bytes. */
+MUST struct err segment_make(
+    struct disk *disk, const char *path, uint64_t bytes, struct disk_file **out, struct why *why);
 /* dir/<seq>-<index>.wal in new memory. */
 char *segment_path(const char *dir, uint64_t seq, uint64_t index);
 
@@ -70,11 +73,16 @@ struct wal {
     uint32_t crc;
     struct segments segments; /* held; the last is written to */
     uint64_t offset;          /* in the last */
+    uint64_t grown;           /* bytes written to it since it was begun or opened */
+    bool is_written;          /* its space holds zeros, not only room for them */
     bool is_dirty;            /* written, not synced */
     struct buf out;
     struct disk_file *next; /* the prepared segment, NULL when none */
     char *next_path;
     unsigned next_count;
+    bool is_next_written;
+    bool is_spare_out;     /* begun and not ended */
+    bool is_spare_refused; /* it failed once: not again for this segment */
     struct err failed;
     struct why failed_why;
 };

@@ -114,3 +114,23 @@ struct err segments_open(
     }
     return OK;
 }
+
+struct err segment_make(
+    struct disk *disk, const char *path, uint64_t bytes, struct disk_file **out, struct why *why)
+{
+    struct disk_file *file = NULL;
+    unsigned flags = DISK_WRITE | DISK_CREATE | DISK_TRUNCATE;
+    struct err e = disk_open(disk, path, flags, 0600, &file, why);
+    if (!err_is(e)) {
+        e = disk_lock(file, why);
+    }
+    if (!err_is(e)) {
+        e = disk_allocate(file, bytes, why);
+    }
+    if (err_is(e)) {
+        disk_close(file);
+        return e;
+    }
+    *out = file;
+    return OK;
+}

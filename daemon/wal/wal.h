@@ -17,7 +17,7 @@
 
 struct wal;
 
-enum { WAL_SEGMENT_BYTES = 64 * 1000 * 1000 };
+enum { WAL_SEGMENT_BYTES = 64 * 1000 * 1000, WAL_SPARE_AFTER = 1024 * 1024 };
 
 struct wal_options {
     struct disk *disk;
@@ -118,9 +118,22 @@ void wal_release_to(struct wal *wal, uint64_t index);
  * disk's; does not poison. */
 MUST struct err wal_purge(struct wal *wal, size_t files_max, size_t *out_removed, struct why *why);
 
-/* Makes the next segment ready so that a cut does not wait for it; cheap when it is. For when the
- * queue is empty. A failure does not poison: the cut tries again. */
-MUST struct err wal_prepare(struct wal *wal, struct why *why);
+/* A file of written zeros for the segment that comes next. Into space that is only allocated each
+ * sync changes the file's map as well, and waits for the file system's journal and for whatever
+ * else is on its way into it: other files' pages, trims. Into written space it waits for its own
+ * bytes. Until there is one, a cut allocates. */
+struct wal_spare;
+
+/* Begins one if it is worth it now, else NULL: none is there or begun, the segment has grown
+ * (by WAL_SPARE_AFTER, or a 64th of a smaller segment), the disk has room for four, syncs are
+ * not off. The wal thread. Gives: to be ended before the log is closed. */
+struct wal_spare *wal_spare_begin(struct wal *wal);
+/* Goes on with it by a MiB; *out_is_more tells whether there is something left to do. Any one
+ * thread, beside the log's. Errors: disk's; only wal_spare_end may follow. */
+MUST struct err wal_spare_step(struct wal_spare *spare, bool *out_is_more, struct why *why);
+/* The wal thread. Takes it over: the log moves on to it with the next append if its segment's own
+ * space is not written, else when that is full. One that is not finished is removed. */
+void wal_spare_end(struct wal *wal, struct wal_spare *spare);
 
 /* raftpb.ConfState, for all who write etcd's formats; pure. */
 

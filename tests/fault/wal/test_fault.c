@@ -24,7 +24,7 @@ static struct err work_step(struct wal *wal, uint64_t i, struct acked *acked)
         TRY(wal_purge(wal, 2, &removed, NULL));
     }
     if (i % 4 == 0) {
-        TRY(wal_prepare(wal, NULL));
+        TRY(fill_spare(wal));
     }
     struct raft_entry entries[] = {
         entry_of(acked->index + 1, 1, 150), entry_of(acked->index + 2, 1, 150)};

@@ -141,7 +141,7 @@ static void test_segments_are_cut_and_start_at_a_snapshot(void **state)
             save_snapshot(wal, i);
         }
         if (i % 7 == 0) {
-            expect_err(wal_prepare(wal, NULL), ERR_OK, "");
+            expect_err(fill_spare(wal), ERR_OK, "");
         }
     }
     expect_err(wal_snapshots_read(disk, DIR, &snapshots, NULL), ERR_OK, "");
@@ -284,22 +284,95 @@ static void test_failed_sync_poisons(void **state)
     assert_int_equal(disk_faulty_ops(disk), ops);
 }
 
-static void test_failed_prepare_does_not_poison(void **state)
+static size_t count_segments(struct disk *disk)
+{
+    struct disk_names names;
+    size_t count = 0;
+    expect_err(disk_list(disk, DIR, &names, NULL), ERR_OK, "");
+    for (size_t i = 0; i < names.count; i++) {
+        count += strstr(names.names[i], ".wal") != NULL;
+    }
+    disk_names_fini(&names);
+    return count;
+}
+
+static void test_spare_that_fails_does_not_poison(void **state)
 {
     struct disk *disk = *state;
     struct wal *wal = create(disk, 4096);
-    for (uint64_t op = 1; op <= 2; op++) {
+    expect_err(append_one(wal, 1, 1, 300), ERR_OK, "");
+    for (uint64_t op = 1; op <= 4; op++) { /* open, allocate, write, sync */
+        struct wal_spare *spare = wal_spare_begin(wal);
+        bool is_more = true;
+        struct err e = OK;
+        assert_non_null(spare);
         disk_faulty_fail(disk, op, ERR(NO_DISK), false);
-        expect_err(wal_prepare(wal, NULL), ERR_NO_DISK, "");
-    }
-    for (uint64_t i = 1; i <= 30; i++) {
-        expect_err(append_one(wal, i, 1, 300), ERR_OK, "");
+        while (is_more && !err_is(e)) {
+            e = wal_spare_step(spare, &is_more, NULL);
+        }
+        expect_err(e, ERR_NO_DISK, "");
+        wal_spare_end(wal, spare);
+        assert_false(disk_exists(disk, DIR "/spare.tmp"));
+        assert_null(wal_spare_begin(wal)); /* not again for this segment */
+        for (uint64_t i = 0; i < 20; i++) {
+            expect_err(append_one(wal, (op - 1) * 20 + i + 2, 1, 300), ERR_OK, "");
+        }
     }
     wal_close(wal);
     struct wal_log log;
     expect_err(wal_read(disk, DIR, 0, 0, &log, NULL), ERR_OK, "");
-    expect_entries(&log, 1, 30, 300);
+    expect_entries(&log, 1, 81, 300);
     wal_log_fini(&log);
+}
+
+static void test_allocated_space_is_left_for_written(void **state)
+{
+    struct disk *disk = *state;
+    struct wal_log log;
+    struct wal *wal = create(disk, 65536);
+    expect_err(append_one(wal, 1, 1, 300), ERR_OK, "");
+    assert_null(wal_spare_begin(wal)); /* little was written */
+    for (uint64_t i = 2; i <= 5; i++) {
+        expect_err(append_one(wal, i, 1, 300), ERR_OK, "");
+    }
+    expect_err(fill_spare(wal), ERR_OK, "");
+    assert_int_equal(count_segments(disk), 1);
+    expect_err(append_one(wal, 6, 1, 300), ERR_OK, "");
+    assert_int_equal(count_segments(disk), 2);
+    /* In written space it stays until it is full, with the next one at hand. */
+    for (uint64_t i = 7; i <= 20; i++) {
+        expect_err(append_one(wal, i, 1, 300), ERR_OK, "");
+        expect_err(fill_spare(wal), ERR_OK, "");
+    }
+    assert_int_equal(count_segments(disk), 2);
+    for (uint64_t i = 21; i <= 300; i++) {
+        expect_err(append_one(wal, i, 1, 300), ERR_OK, "");
+    }
+    assert_int_equal(count_segments(disk), 3);
+    disk_faulty_crash(disk, DISK_CRASH_LOSE);
+    wal_close(wal);
+    wal = reopen(disk, 65536, 0, 0, &log);
+    expect_entries(&log, 1, 300, 300);
+    wal_log_fini(&log);
+    wal_close(wal);
+}
+
+static void test_spare_begun_is_one_and_ends_unfinished(void **state)
+{
+    struct disk *disk = *state;
+    bool is_more = false;
+    struct wal *wal = create(disk, 4096);
+    expect_err(append_one(wal, 1, 1, 300), ERR_OK, "");
+    struct wal_spare *spare = wal_spare_begin(wal);
+    assert_null(wal_spare_begin(wal));
+    expect_err(wal_spare_step(spare, &is_more, NULL), ERR_OK, "");
+    assert_true(is_more);
+    for (uint64_t i = 2; i <= 40; i++) { /* cuts meanwhile */
+        expect_err(append_one(wal, i, 1, 300), ERR_OK, "");
+    }
+    wal_spare_end(wal, spare);
+    assert_false(disk_exists(disk, DIR "/spare.tmp"));
+    wal_close(wal);
 }
 
 static void test_append_of_a_batch_is_one_write_and_one_sync(void **state)
@@ -410,7 +483,9 @@ int main(void)
         T(test_open_refuses_an_unknown_snapshot),
         T(test_missing_segment_is_refused),
         T(test_failed_sync_poisons),
-        T(test_failed_prepare_does_not_poison),
+        T(test_spare_that_fails_does_not_poison),
+        T(test_allocated_space_is_left_for_written),
+        T(test_spare_begun_is_one_and_ends_unfinished),
         T(test_append_of_a_batch_is_one_write_and_one_sync),
         T(test_commit_alone_goes_with_the_next_write),
         T(test_conf_is_read_packed_or_not_and_bounded),
