@@ -239,6 +239,20 @@ class LikeReference(Case):
                      "/etcdserverpb.None/Range"):
             self.same(path, b"")
 
+    def test_health_service(self):
+        for service in ("", "etcdserverpb.KV", "etcd"):
+            body = pb.HealthCheckRequest(service=service).SerializeToString()
+            got = []
+            for api in self.apis:
+                try:
+                    checked = api.raw("/grpc.health.v1.Health/Check", body)
+                except grpc.RpcError as error:
+                    checked = error.code(), error.details()
+                watch = api.channel.unary_stream("/grpc.health.v1.Health/Watch")(body, timeout=60)
+                got.append((checked, next(iter(watch))))
+                watch.cancel()
+            self.assertEqual(*got, service)
+
     def test_sizes(self):
         for size in (1536 * 1024 - 64, 1536 * 1024, 2 << 20, 3 << 20):
             self.same("/etcdserverpb.KV/Put",
