@@ -140,10 +140,11 @@ class Gateway(CurlCase):
 
     @staticmethod
     def mask(status, kind, text):
-        """Ids, terms, hashes and ports are each member's own."""
+        """Ids, terms, hashes and ports are each member's own; which second it is, is chance."""
         text = re.sub(r'"(cluster_id|member_id|ID|leader)":"\d{9,}"', r'"\1":"ID"', text)
         text = re.sub(r'"raft_term":"\d+"', '"raft_term":"T"', text)
         text = re.sub(r'"hash":\d+', '"hash":H', text)
+        text = re.sub(r'"TTL":"(\d\d)"', '"TTL":"100"', text)
         text = re.sub(r"127\.0\.0\.1:\d+", "ADDRESS", text)
         return status, kind, text
 
