@@ -158,7 +158,7 @@ class Load:
     def broken(self):
         return [turns.broken for turns in self.turns if turns.broken]
 
-    def wait_answers(self, count, seconds=180):
+    def wait_answers(self, count, seconds=600):
         """Until so many more calls were answered."""
         wanted, deadline = self.recorder.answered + count, time.monotonic() + seconds
         while self.recorder.answered < wanted:
