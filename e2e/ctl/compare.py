@@ -17,7 +17,7 @@ import sys
 import time
 
 REFERENCE, OURS, ENDPOINT = sys.argv[1:4] if len(sys.argv) > 3 else ("", "", "")
-# Seconds for what is timed by nothing else. What differs is run again, on a machine that may be slow.
+# Seconds for what is timed by nothing else: what differs is run again, as a machine may be slow.
 PAUSES = (0.4, 3, 15)
 DEAD = "127.0.0.1:1"
 
