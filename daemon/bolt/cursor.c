@@ -137,7 +137,7 @@ struct err bolt_bucket(
 {
     struct bolt_cursor *root;
     struct bolt_cursor *found = NULL;
-    struct bolt_item item;
+    struct bolt_item item = {.is_end = true};
     TRY(bolt_root(bolt, &root, why));
     struct err e;
     do {

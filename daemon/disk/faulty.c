@@ -141,6 +141,7 @@ static struct node *walk(struct faulty *disk, const char *path, const char **out
 {
     struct node *at = disk->root;
     const char *name = path;
+    check(at);
     for (;;) {
         name += strspn(name, "/");
         size_t len = strcspn(name, "/");

@@ -122,7 +122,7 @@ static void part_fini(struct part *part)
     for (size_t i = 0; !part->items && i < part->count; i++) {
         blob_unref(part->entries[i].key);
     }
-    for (; part->at < part->items_count; part->at++) {
+    for (; part->items && part->at < part->items_count; part->at++) {
         blob_unref(part->entries[part->items[part->at].order].key);
     }
     free(part->entries);

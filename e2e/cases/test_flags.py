@@ -366,6 +366,11 @@ class Logs(Case):
         for line in lines:
             self.assertRegex(line, r"^\S+\t(warn|error)\t\S+\.c:\d+\t")
 
+    def test_the_journal_reads_stderr(self):
+        node = self.member(flags=["--log-outputs=systemd/journal"])
+        for line in node.log_tail(1000).splitlines():
+            self.assertIn("msg", json.loads(line))
+
     def test_rotation(self):
         path = os.path.join(self.folder, "own.log")
         with open(path, "w", encoding="utf-8") as file:
