@@ -11,10 +11,11 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "peer/inner.h"
+#include "peer/told.h"
 
 #include <json-c/json.h>
 
-enum { BODY_MAX = 64 << 10 };
+enum { BODY_MAX = TOLD_SMALL_MAX };
 
 struct peer_call *call_new(struct peer *peer, struct http_request *request)
 {
@@ -170,23 +171,6 @@ void peer_answer_promote(struct peer_call *call, struct err err, struct slice me
 
 /* Hashes. */
 
-static bool parse_hash_request(struct slice body, int64_t *out_revision)
-{
-    struct json_object *object = NULL;
-    struct json_object *revision = NULL;
-    if (err_is(json_parse(body, BODY_MAX, &object, NULL))) {
-        return false;
-    }
-    bool is_good = json_object_is_type(object, json_type_object);
-    *out_revision = 0;
-    if (is_good && json_object_object_get_ex(object, "revision", &revision)) {
-        is_good = json_object_is_type(revision, json_type_int);
-        *out_revision = json_object_get_int64(revision);
-    }
-    json_object_put(object);
-    return is_good;
-}
-
 static void on_hash_body(
     struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
 {
@@ -196,7 +180,7 @@ static void on_hash_body(
         http_abort(request);
     } else if (event != HTTP_BODY_END) {
         http_respond_error(request, 400, "error reading body");
-    } else if (!parse_hash_request(bytes, &revision)) {
+    } else if (!asked_hash(bytes, &revision)) {
         http_respond_error(request, 400, "error unmarshalling request");
     } else {
         peer->options.hash(peer->options.arg, revision, call_new(peer, request));
@@ -254,42 +238,6 @@ void peer_answer_hash(struct peer_call *call, struct err err, const struct peer_
 
 /* Leases. */
 
-/* Field 1 of LeaseKeepAliveRequest and LeaseTimeToLiveRequest; 2 of the latter. */
-static struct err parse_lease(struct slice body, int64_t *out_id, bool *out_keys)
-{
-    struct wire wire;
-    struct wire_field field;
-    *out_id = 0;
-    *out_keys = false;
-    wire_init(&wire, body);
-    while (wire_more(&wire)) {
-        TRY(wire_next(&wire, &field));
-        if (field.number == 1 && field.type == WIRE_VARINT) {
-            *out_id = (int64_t)field.value;
-        } else if (field.number == 2 && field.type == WIRE_VARINT) {
-            *out_keys = field.value != 0;
-        } else if (field.number <= 2) {
-            return ERR(BAD_FORMAT);
-        }
-    }
-    return OK;
-}
-
-static struct err parse_lease_internal(struct slice body, int64_t *out_id, bool *out_keys)
-{
-    struct wire wire;
-    struct wire_field field;
-    struct slice inner = {0};
-    wire_init(&wire, body);
-    while (wire_more(&wire)) {
-        TRY(wire_next(&wire, &field));
-        if (field.number == 1 && field.type == WIRE_BYTES) {
-            inner = field.bytes;
-        }
-    }
-    return inner.data ? parse_lease(inner, out_id, out_keys) : ERR(BAD_FORMAT);
-}
-
 static bool has_lease_body(struct http_request *request, enum http_body_event event)
 {
     switch (event) {
@@ -321,7 +269,7 @@ static void on_renew_body(
     if (!has_lease_body(request, event)) {
         return;
     }
-    if (err_is(parse_lease(bytes, &id, &with_keys))) {
+    if (err_is(asked_lease(bytes, &id, &with_keys))) {
         http_respond_error(request, 400, "error unmarshalling request");
         return;
     }
@@ -339,7 +287,7 @@ static void on_ttl_body(
     if (!has_lease_body(request, event)) {
         return;
     }
-    if (err_is(parse_lease_internal(bytes, &id, &with_keys))) {
+    if (err_is(asked_lease_internal(bytes, &id, &with_keys))) {
         http_respond_error(request, 400, "error unmarshalling request");
         return;
     }

@@ -8,13 +8,10 @@
  * {"header":{"revision":N},"hash":N,…}
  */
 #include "base/codec.h"
-#include "base/json.h"
 #include "base/mem.h"
-#include "peer/peer.h"
+#include "peer/told.h"
 
-#include <json-c/json.h>
-
-enum { SMALL_MAX = 64 << 10, KEYS_MAX = 100 << 20, MEMBERS_MAX = 1 << 20 };
+enum { SMALL_MAX = TOLD_SMALL_MAX, KEYS_MAX = 100 << 20, MEMBERS_MAX = 1 << 20 };
 
 static bool says(const struct peer_answer *answer, const char *text)
 {
@@ -46,24 +43,6 @@ static struct err lease_err(const struct peer_answer *answer)
     }
 }
 
-static struct err parse_renewed(struct slice body, int64_t *out_id, int64_t *out_ttl)
-{
-    struct wire wire;
-    struct wire_field field;
-    *out_id = 0;
-    *out_ttl = 0;
-    wire_init(&wire, body);
-    while (wire_more(&wire)) {
-        TRY(wire_next(&wire, &field));
-        if (field.number == 2 && field.type == WIRE_VARINT) {
-            *out_id = (int64_t)field.value;
-        } else if (field.number == 3 && field.type == WIRE_VARINT) {
-            *out_ttl = (int64_t)field.value;
-        }
-    }
-    return OK;
-}
-
 static void on_renewed(void *arg, const struct peer_answer *answer)
 {
     struct lease_ask *ask = arg;
@@ -71,7 +50,7 @@ static void on_renewed(void *arg, const struct peer_answer *answer)
     int64_t ttl = 0;
     struct err err = lease_err(answer);
     if (!err_is(err)) {
-        err = parse_renewed(answer->body, &id, &ttl);
+        err = told_renewed(answer->body, &id, &ttl);
     }
     if (!err_is(err) && id != ask->id) {
         err = ERR(BAD_FORMAT);
@@ -94,62 +73,13 @@ void peer_ask_lease_renew(struct peer *peer, uint64_t id, int64_t lease_id, int6
     buf_fini(&body);
 }
 
-static struct err take_key(struct peer_lease *lease, size_t *capacity, struct slice key)
-{
-    struct slice *keys = (struct slice *)(uintptr_t)lease->keys;
-    if (lease->keys_count == *capacity) {
-        *capacity = *capacity ? *capacity * 2 : 16;
-        keys = mem_grow(keys, *capacity * sizeof(*keys));
-    }
-    keys[lease->keys_count++] = key;
-    lease->keys = keys;
-    return OK;
-}
-
-static struct err parse_lease(struct slice body, struct peer_lease *lease)
-{
-    struct wire wire;
-    struct wire_field field;
-    size_t capacity = 0;
-    wire_init(&wire, body);
-    while (wire_more(&wire)) {
-        TRY(wire_next(&wire, &field));
-        if (field.number == 5 && field.type == WIRE_BYTES) {
-            TRY(take_key(lease, &capacity, field.bytes));
-        } else if (field.type != WIRE_VARINT) {
-            continue;
-        } else if (field.number == 2) {
-            lease->id = (int64_t)field.value;
-        } else if (field.number == 3) {
-            lease->ttl = (int64_t)field.value;
-        } else if (field.number == 4) {
-            lease->granted_ttl = (int64_t)field.value;
-        }
-    }
-    return OK;
-}
-
-static struct err parse_internal(struct slice body, struct peer_lease *lease)
-{
-    struct wire wire;
-    struct wire_field field;
-    wire_init(&wire, body);
-    while (wire_more(&wire)) {
-        TRY(wire_next(&wire, &field));
-        if (field.number == 1 && field.type == WIRE_BYTES) {
-            return parse_lease(field.bytes, lease);
-        }
-    }
-    return ERR(BAD_FORMAT);
-}
-
 static void on_told(void *arg, const struct peer_answer *answer)
 {
     struct lease_ask *ask = arg;
     struct peer_lease lease = {0};
     struct err err = lease_err(answer);
     if (!err_is(err)) {
-        err = parse_internal(answer->body, &lease);
+        err = told_lease(answer->body, &lease);
     }
     if (!err_is(err) && lease.id != ask->id) {
         err = ERR(BAD_FORMAT);
@@ -229,31 +159,6 @@ struct hash_ask {
     void *arg;
 };
 
-static int64_t number_in(struct json_object *object, const char *name)
-{
-    struct json_object *value = NULL;
-    return json_object_object_get_ex(object, name, &value) ? json_object_get_int64(value) : 0;
-}
-
-static struct err parse_hash(struct slice body, struct peer_hash *out)
-{
-    struct json_object *object = NULL;
-    struct json_object *header = NULL;
-    TRY(json_parse(body, SMALL_MAX, &object, NULL));
-    struct err err = json_object_is_type(object, json_type_object) ? OK : ERR(BAD_FORMAT);
-    if (!err_is(err) && json_object_object_get_ex(object, "header", &header) &&
-        json_object_is_type(header, json_type_object)) {
-        out->revision = number_in(header, "revision");
-    }
-    if (!err_is(err)) {
-        out->hash = (uint32_t)number_in(object, "hash");
-        out->compact_revision = number_in(object, "compact_revision");
-        out->hash_revision = number_in(object, "hash_revision");
-    }
-    json_object_put(object);
-    return err;
-}
-
 static struct err hash_err(const struct peer_answer *answer)
 {
     TRY(answer->err);
@@ -275,7 +180,7 @@ static void on_hash(void *arg, const struct peer_answer *answer)
     struct peer_hash hash = {0};
     struct err err = hash_err(answer);
     if (!err_is(err)) {
-        err = parse_hash(answer->body, &hash);
+        err = told_hash(answer->body, &hash);
     }
     ask->done(ask->arg, err, err_is(err) ? NULL : &hash);
     free(ask);
