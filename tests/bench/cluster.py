@@ -30,7 +30,8 @@ LOADS = [
     ("get 8x16, spread", "get --conns 9 --streams 14", "all", 60000, 200000, [("rate", 2)]),
     ("get 8x16", "get --conns 8 --streams 16", "leader", 60000, 200000, []),
 ]
-GROUPS = ["load", "bytes", "kill", "fresh"]
+LEASE_TTL_S = 60  # longer than granting takes
+GROUPS = ["load", "bytes", "kill", "leases", "fresh"]
 
 
 def encode(text):
@@ -234,6 +235,25 @@ class Cluster:
                 group.wait_write([leader])
                 time.sleep(2)  # until all of them are in step again
 
+    def leases(self, groups):
+        """A thousand puts a second, quiet and while leases that were granted together expire."""
+        count = self.calls(20000, 200000)
+        puts = "put --conns 8 --streams 4 --rate 1000"
+        for group in groups:
+            group.where = "leader"
+            self.run.note("3 members: 1,000 puts a second, quiet", group,
+                          self.run.bench(group, puts, 10000))
+            self.run.bench(group, f"grant --conns 8 --streams 16 --ttl {LEASE_TTL_S}", count)
+            leader = group.leader()
+            before = expired(leader)
+            while expired(leader) == before:
+                time.sleep(0.1)
+            began, before = time.monotonic(), expired(leader)
+            self.run.note(f"3 members: the same, while {count:,} leases expire", group,
+                          self.run.bench(group, puts, self.calls(10000, 30000)))
+            self.run.note_number("3 members: leases expired a second meanwhile", group,
+                                 (expired(leader) - before) / (time.monotonic() - began))
+
     def fresh(self, groups):
         """One group after the other: a fourth member comes to 1 GiB (quick: 200 MB) of keys."""
         keys = self.calls(200000, 1000000)
@@ -271,11 +291,19 @@ class Cluster:
         chosen = [group for group in GROUPS if group in self.options.loads]
         chosen += ["load"] if set(self.options.loads) - set(GROUPS) else []
         chosen = chosen or GROUPS
-        for name, what in (("load", self.loads), ("bytes", self.bytes), ("kill", self.kills)):
+        for name, what in (("load", self.loads), ("bytes", self.bytes), ("kill", self.kills),
+                           ("leases", self.leases)):
             if name in chosen:
                 self.with_groups(what)
         if "fresh" in chosen:
             self.with_groups(self.fresh, ["--snapshot-count", "10000"])
+
+
+def expired(member):
+    """How many leases that member has had revoked as leader."""
+    with urllib.request.urlopen(f"http://{member.endpoint}/metrics", timeout=60) as answer:
+        text = answer.read().decode()
+    return float(re.search(r"^etcd_debugging_server_lease_expired_total ([0-9.e+]+)$", text, re.M)[1])
 
 
 def cpu_seconds(pid):
