@@ -269,6 +269,11 @@ static int64_t active_since_ms(void *arg, uint64_t id)
     return peer_active_since_ms(((struct cluster *)arg)->peer, id);
 }
 
+static int64_t refused_since_ms(void *arg, uint64_t id)
+{
+    return peer_refused_since_ms(((struct cluster *)arg)->peer, id);
+}
+
 struct server_transport cluster_transport(struct cluster *cluster)
 {
     return (struct server_transport){.send = send,
@@ -276,6 +281,7 @@ struct server_transport cluster_transport(struct cluster *cluster)
         .update = update,
         .remove = remove_peer,
         .active_since_ms = active_since_ms,
+        .refused_since_ms = refused_since_ms,
         .arg = cluster};
 }
 

@@ -17,18 +17,13 @@
 #include "peer/writer.h"
 
 struct event_base;
-/* On all that is dialed: the format of this member's rows. On a snapshot's post: they are its body,
- * of about so many bytes. */
-#define PEER_ROWS_HEADER "X-Ketcd-Rows"
-#define PEER_ROWS_BODY "X-Ketcd-Rows-Body"
-#define PEER_ROWS_BYTES "X-Ketcd-Rows-Bytes"
-
 /* Member ids, and since when each is reachable; read by any thread. */
 enum { SLOTS = 2 * RAFT_MEMBERS_MAX };
 
 struct slot {
     _Atomic uint64_t id; /* 0: free */
     _Atomic int64_t since_ms;
+    _Atomic int64_t refused_ms; /* 0: nothing says that its process is gone */
 };
 
 struct peer {
@@ -60,6 +55,7 @@ struct remote {
     struct url_list urls;
     size_t picked; /* of them */
     struct slot *slot;
+    size_t refusals; /* of connections, one after the other */
     bool is_active;
     bool takes_rows; /* as it said when it last dialed a stream */
     struct remote_metrics metrics;
@@ -90,6 +86,8 @@ void remote_unreachable(struct remote *remote, const struct http_target *target)
 struct http_target remote_url_target(struct arena *arena, const struct url *url);
 
 void remote_activate(struct remote *remote);
+/* Of a dialed stream: whether nobody listens there. */
+void remote_dialed(struct remote *remote, bool is_refused);
 /* "failed to <action> <id> on <source> (<why>)". */
 void remote_deactivate(
     struct remote *remote, const char *source, const char *action, const char *why);

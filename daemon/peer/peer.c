@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "peer/inner.h"
+#include "peer/receive.h"
 #include "peer/version.h"
 
 #include <unistd.h>
@@ -107,14 +108,26 @@ struct http_server *peer_http(struct peer *peer)
     return peer->http;
 }
 
-int64_t peer_active_since_ms(struct peer *peer, uint64_t id)
+static struct slot *slot_of(struct peer *peer, uint64_t id)
 {
     for (size_t i = 0; i < SLOTS; i++) {
         if (atomic_load(&peer->slots[i].id) == id && id) {
-            return atomic_load(&peer->slots[i].since_ms);
+            return &peer->slots[i];
         }
     }
-    return 0;
+    return NULL;
+}
+
+int64_t peer_active_since_ms(struct peer *peer, uint64_t id)
+{
+    struct slot *slot = slot_of(peer, id);
+    return slot ? atomic_load(&slot->since_ms) : 0;
+}
+
+int64_t peer_refused_since_ms(struct peer *peer, uint64_t id)
+{
+    struct slot *slot = slot_of(peer, id);
+    return slot ? atomic_load(&slot->refused_ms) : 0;
 }
 
 /* Members. */

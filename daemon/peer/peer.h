@@ -111,6 +111,8 @@ void peer_remove(struct peer *peer, uint64_t id);
 void peer_send(struct peer *peer, struct raft_message *messages, size_t count);
 /* clock_mono_ms of when it became reachable; 0: it is not, or is unknown. */
 int64_t peer_active_since_ms(struct peer *peer, uint64_t id);
+/* Since when its streams are gone and its host says that nobody listens there; 0: not so. */
+int64_t peer_refused_since_ms(struct peer *peer, uint64_t id);
 
 /* Answers. */
 

@@ -8,6 +8,7 @@
 #include "peer/receive.h"
 #include "peer/version.h"
 
+#include <errno.h>
 #include <event2/event.h>
 
 enum { RETRY_MS = 100, ANSWER_MAX = 4096, SAY_AGAIN_MS = 30000 };
@@ -82,6 +83,7 @@ static bool on_started(void *arg, const struct http_answer *answer)
         &reader->frames, reader->kind, peer->options.self_id, reader->remote->id, FRAME_BYTES_MAX);
     reader->is_reading = true;
     reader->said[0] = 0;
+    remote_dialed(reader->remote, false);
     remote_activate(reader->remote);
     LOG_INFO("established TCP streaming connection with remote peer",
         LOG_STR("stream-reader-type", name_of(reader)), LOG_STR("local-member-id", peer->self_text),
@@ -152,6 +154,12 @@ static const char *refusal(struct reader *reader, const struct http_answer *answ
     }
 }
 
+/* The host is there, and nobody listens: only the system's words tell. */
+static bool is_refused(const struct http_answer *answer)
+{
+    return err_is(answer->err) && strstr(answer->why, strerror(ECONNREFUSED)) != NULL;
+}
+
 static void on_done(void *arg, const struct http_answer *answer)
 {
     struct reader *reader = arg;
@@ -168,6 +176,7 @@ static void on_done(void *arg, const struct http_answer *answer)
         why = refusal(reader, answer, &text);
     }
     say_failure(reader, why);
+    remote_dialed(reader->remote, is_refused(answer));
     remote_unreachable(reader->remote, &reader->target);
     if (!IS(answer->err, UNSUPPORTED)) {
         remote_deactivate(reader->remote, name_of(reader), "dial", why);

@@ -9,6 +9,12 @@
 
 struct peer;
 
+/* On all that is dialed: the format of this member's rows. On a snapshot's post: they are its body,
+ * of about so many bytes. */
+#define PEER_ROWS_HEADER "X-Ketcd-Rows"
+#define PEER_ROWS_BODY "X-Ketcd-Rows-Body"
+#define PEER_ROWS_BYTES "X-Ketcd-Rows-Bytes"
+
 enum receive_result {
     RECEIVE_OK,
     RECEIVE_FROM_REMOVED, /* the sender is no member any more */

@@ -55,6 +55,7 @@ static struct slot *take_slot(struct peer *peer, uint64_t id)
     for (size_t i = 0; i < SLOTS; i++) {
         if (atomic_load(&peer->slots[i].id) == 0) {
             atomic_store(&peer->slots[i].since_ms, 0);
+            atomic_store(&peer->slots[i].refused_ms, 0);
             atomic_store(&peer->slots[i].id, id);
             return &peer->slots[i];
         }
@@ -64,6 +65,8 @@ static struct slot *take_slot(struct peer *peer, uint64_t id)
 
 void remote_activate(struct remote *remote)
 {
+    remote->refusals = 0;
+    atomic_store(&remote->slot->refused_ms, 0);
     if (remote->is_active) {
         return;
     }
@@ -71,6 +74,18 @@ void remote_activate(struct remote *remote)
     remote->is_active = true;
     atomic_store(&remote->slot->since_ms, clock_mono_ms());
     metric_add(remote->metrics.active, 1);
+}
+
+/* No stream of it is left, and each of its addresses was tried. */
+void remote_dialed(struct remote *remote, bool is_refused)
+{
+    bool is_reading = remote->readers[0].is_reading || remote->readers[1].is_reading;
+    remote->refusals = is_refused && !is_reading ? remote->refusals + 1 : 0;
+    if (remote->refusals < COUNT_OF(remote->readers) * remote->urls.count) {
+        atomic_store(&remote->slot->refused_ms, 0);
+    } else if (atomic_load(&remote->slot->refused_ms) == 0) {
+        atomic_store(&remote->slot->refused_ms, clock_mono_ms());
+    }
 }
 
 static void be_inactive(struct remote *remote)

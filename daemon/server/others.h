@@ -21,6 +21,9 @@ struct server_transport {
     void (*remove)(void *arg, uint64_t id);
     /* clock_mono_ms of when the member became reachable; 0: it is not. Any thread. */
     int64_t (*active_since_ms)(void *arg, uint64_t id);
+    /* Since when the member's host says that its process is gone; 0: it does not. NULL: nobody can
+     * tell. Any thread. */
+    int64_t (*refused_since_ms)(void *arg, uint64_t id);
     void *arg;
 };
 

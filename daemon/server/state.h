@@ -27,11 +27,7 @@ struct server {
     uint64_t member_id;
     uint64_t cluster_id;
     pthread_t core_thread, wal_thread, apply_thread, back_thread, sync_thread, spare_thread;
-    struct mailbox core_box;
-    struct mailbox wal_box;
-    struct mailbox apply_box;
-    struct mailbox back_box;
-    struct mailbox sync_box;
+    struct mailbox core_box, wal_box, apply_box, back_box, sync_box;
     struct mailbox spare_box;
     atomic_bool is_stopping;
     atomic_bool has_failed;
@@ -50,6 +46,7 @@ struct server {
     size_t persisting; /* jobs at the wal thread */
     int64_t next_tick_ms;
     int64_t advance_until_ms; /* 0: not begun; below: over */
+    int64_t gone_ms;          /* of the leader whose end was last taken note of */
     int64_t versions_at_ms;
     _Atomic uint64_t ticks;
     atomic_bool is_published;

@@ -303,7 +303,8 @@ def expired(member):
     """How many leases that member has had revoked as leader."""
     with urllib.request.urlopen(f"http://{member.endpoint}/metrics", timeout=60) as answer:
         text = answer.read().decode()
-    return float(re.search(r"^etcd_debugging_server_lease_expired_total ([0-9.e+]+)$", text, re.M)[1])
+    name = "etcd_debugging_server_lease_expired_total"
+    return float(re.search(f"^{name} ([0-9.e+]+)$", text, re.M)[1])
 
 
 def cpu_seconds(pid):

@@ -328,7 +328,7 @@ static int64_t active_since_ms(void *arg, uint64_t id)
 
 struct server_transport net_transport(struct process *process)
 {
-    return (struct server_transport){send, change, change, drop, active_since_ms, process};
+    return (struct server_transport){send, change, change, drop, active_since_ms, NULL, process};
 }
 
 /* What comes in: one fiber of the member. */

@@ -2,6 +2,7 @@
  * Two members over real sockets: messages each way, snapshots, what is lost, what is refused, what
  * they ask each other; plain and over mutual TLS. */
 #include "../base/pki.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "pair.h"
 #include "tests/shared/folder.h"
@@ -137,20 +138,33 @@ static void test_nobody_there_is_reported(void **state)
     assert_true(node_await(&one.snapshots_failed, &one, 1));
 }
 
-/* A member that comes later, and one that comes back. */
+static bool await_refused(uint64_t id)
+{
+    int64_t deadline_ms = clock_mono_ms() + 20000;
+    while (peer_refused_since_ms(one.peer, id) == 0 && clock_mono_ms() < deadline_ms) {
+        usleep(2000);
+    }
+    return peer_refused_since_ms(one.peer, id) != 0;
+}
+
+/* A member that comes later, and one that comes back. That nobody listens is known until somebody
+ * does; who answers in whatever way is there. */
 static void test_streams_are_dialed_again(void **state)
 {
     struct raft_message message;
     (void)state;
     node_start(&one, CLUSTER);
     node_knows(&one, &two);
-    usleep(250000);
+    assert_int_equal(peer_refused_since_ms(one.peer, 0x33), 0);
+    assert_true(await_refused(TWO));
     node_start(&two, CLUSTER);
     node_knows(&two, &one);
     assert_true(node_await_active(&one, TWO, true));
     assert_true(node_await_active(&two, ONE, true));
+    assert_int_equal(peer_refused_since_ms(one.peer, TWO), 0);
     peer_remove(two.peer, ONE);
     assert_true(node_await_active(&one, TWO, false));
+    assert_int_equal(peer_refused_since_ms(one.peer, TWO), 0);
     node_knows(&two, &one);
     assert_true(node_await_active(&one, TWO, true));
     message = heartbeat(TWO, ONE, 1);

@@ -91,9 +91,21 @@ static int64_t active_since_ms(void *arg, uint64_t id)
     return since_ms;
 }
 
+static int64_t refused_since_ms(void *arg, uint64_t id)
+{
+    struct node *node = arg;
+    struct net *net = &node->cluster->net;
+    pthread_mutex_lock(&net->mutex);
+    struct node *other = find(node->cluster, id);
+    int64_t since_ms = other ? net->refused_ms[other->place] : 0;
+    pthread_mutex_unlock(&net->mutex);
+    return since_ms;
+}
+
 struct server_transport net_transport(struct node *node)
 {
-    return (struct server_transport){send, change, change, drop, active_since_ms, node};
+    return (struct server_transport){
+        send, change, change, drop, active_since_ms, refused_since_ms, node};
 }
 
 /* Answers what the other's table says, if it can be reached. */

@@ -30,8 +30,9 @@ struct net {
     struct list parcels;
     bool is_cut[NODES_MAX][NODES_MAX]; /* from, to */
     bool is_up[NODES_MAX];
-    int64_t since_ms[NODES_MAX]; /* a node is up */
-    int busy[NODES_MAX];         /* snapshots that it sends or takes */
+    int64_t since_ms[NODES_MAX];   /* a node is up */
+    int64_t refused_ms[NODES_MAX]; /* since when its host says that it is gone; 0: it does not */
+    int busy[NODES_MAX];           /* snapshots that it sends or takes */
     int delay_ms;
     int loss_percent;
     uint64_t snapshots; /* delivered */

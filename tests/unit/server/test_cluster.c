@@ -351,11 +351,76 @@ static void test_the_first_wait_is_kept_when_told_so(void **state)
     free(cluster);
 }
 
+/* More ticks than time has passed for. */
+struct clock {
+    struct node *node;
+    uint64_t ticks;
+    int64_t at_ms;
+};
+
+static struct clock clock_of(struct node *node)
+{
+    return (struct clock){node, ticks_of(node), clock_mono_ms()};
+}
+
+static bool has_jumped(void *arg)
+{
+    const struct clock *from = arg;
+    uint64_t passed = (uint64_t)(clock_mono_ms() - from->at_ms) / TICK_MS;
+    return ticks_of(from->node) - from->ticks >= passed + ELECTION_TICKS - 2;
+}
+
+static void refuse(struct cluster *cluster, const struct node *node, int64_t since_ms)
+{
+    pthread_mutex_lock(&cluster->net.mutex);
+    cluster->net.refused_ms[node->place] = since_ms;
+    pthread_mutex_unlock(&cluster->net.mutex);
+}
+
+static void test_nobody_waits_for_a_leader_whose_process_is_gone(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_put(cluster, "a", "1");
+    struct node *old = cluster_leader(cluster);
+    struct node *other = cluster_follower(cluster);
+    node_crash(old);
+    struct clock then = clock_of(other);
+    refuse(cluster, old, clock_mono_ms());
+    assert_true(wait_until(has_jumped, &then));
+    cluster_put(cluster, "b", "2");
+    refuse(cluster, old, 0);
+    node_start(old);
+    assert_reads(old, "b", "2");
+    assert_true(cluster_agrees(cluster));
+}
+
+/* Whoever is heard is there, whatever its host says; who is silent may be slow. */
+static void test_a_leader_that_is_heard_or_only_silent_is_waited_for(void **state)
+{
+    struct cluster *cluster = *state;
+    cluster_put(cluster, "a", "1");
+    struct node *old = cluster_leader(cluster);
+    struct clock then = clock_of(cluster_follower(cluster));
+    refuse(cluster, old, clock_mono_ms());
+    for (int i = 0; i < 20; i++) {
+        cluster_put(cluster, "b", "2");
+        assert_false(has_jumped(&then));
+    }
+    refuse(cluster, old, 0);
+    old = cluster_leader(cluster);
+    then = clock_of(cluster_follower(cluster));
+    node_crash(old);
+    cluster_put(cluster, "c", "3");
+    assert_false(has_jumped(&then));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLUSTER_TEST(test_every_member_takes_writes_and_reads),
         CLUSTER_TEST(test_a_killed_leader_takes_nothing_with_it),
+        CLUSTER_TEST(test_nobody_waits_for_a_leader_whose_process_is_gone),
+        CLUSTER_TEST(test_a_leader_that_is_heard_or_only_silent_is_waited_for),
         CLUSTER_TEST(test_a_put_right_after_a_kill_is_kept_for_the_next_leader),
         CLUSTER_TEST(test_a_put_lost_with_its_leader_is_given_up_early),
         CLUSTER_TEST(test_a_put_passed_on_during_a_transfer_is_kept),
