@@ -296,7 +296,7 @@ static struct err take_entry(struct draft *draft, const struct yaml_node *entry,
     const struct row *row = row_at(i);
     struct place place = {draft, &row->flag, draft, row->go,
         arena_printf(draft->config.arena, "configYAML.%s.%s",
-            row->is_json ? "configJSON" : "Config", row->flag.name),
+            row->is_json ? "configJSON" : "Config", is_slip ? entry->key : row->flag.name),
         why};
     draft->is_set[i] = true;
     return put(&place, entry);
