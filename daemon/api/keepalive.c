@@ -27,6 +27,7 @@ struct keep {
     bool is_asking;
     bool is_ending; /* once all is answered */
     bool is_closed;
+    char *malformed; /* what the stream ends with, where a message was; NULL: none was */
 };
 
 static void keep_open(struct api *api, struct api_stream *stream)
@@ -46,6 +47,7 @@ static void keep_free(struct keep *keep)
         free(LIST_ITEM(node, struct waiting, node));
     }
     pthread_mutex_destroy(&keep->mutex);
+    free(keep->malformed);
     free(keep);
 }
 
@@ -182,6 +184,15 @@ static void renew(struct api_stream *stream, int64_t id)
     }
 }
 
+static void refuse_message(struct keep *keep, struct slice message, struct arena *arena)
+{
+    if (!keep->malformed) {
+        keep->malformed = mem_strdup(api_malformed_message(
+            &etcdserverpb__lease_keep_alive_request__descriptor, message, arena));
+        api_queue_end(&keep->queue, (struct api_status){GRPC_CODE_INTERNAL, keep->malformed});
+    }
+}
+
 static void keep_message(struct api_stream *stream, struct slice message)
 {
     Etcdserverpb__LeaseKeepAliveRequest *request;
@@ -189,9 +200,7 @@ static void keep_message(struct api_stream *stream, struct slice message)
     struct arena *arena = arena_new(0);
     if (err_is(pb_unpack_request(
             &etcdserverpb__lease_keep_alive_request__descriptor, arena, message, &request))) {
-        api_queue_end(&keep->queue, (struct api_status){GRPC_CODE_INTERNAL,
-                                        "grpc: failed to unmarshal the received message: "
-                                        "malformed"});
+        refuse_message(keep, message, arena);
     } else {
         renew(stream, request->id);
     }

@@ -207,11 +207,24 @@ static void walk_message(struct walk *walk, const ProtobufCMessageDescriptor *ty
     }
 }
 
-const char *api_malformed(
+static const char *reason_of(
     const ProtobufCMessageDescriptor *type, struct slice bytes, struct arena *arena)
 {
     struct walk walk = {bytes.data, bytes.len, 0, arena, NULL};
     walk_message(&walk, type, 0);
-    return arena_printf(arena, "grpc: error unmarshalling request: %s",
-        walk.text ? walk.text : "proto: malformed or too deeply nested message");
+    return walk.text ? walk.text : "proto: malformed or too deeply nested message";
+}
+
+const char *api_malformed(
+    const ProtobufCMessageDescriptor *type, struct slice bytes, struct arena *arena)
+{
+    return arena_printf(
+        arena, "grpc: error unmarshalling request: %s", reason_of(type, bytes, arena));
+}
+
+const char *api_malformed_message(
+    const ProtobufCMessageDescriptor *type, struct slice bytes, struct arena *arena)
+{
+    return arena_printf(
+        arena, "grpc: failed to unmarshal the received message: %s", reason_of(type, bytes, arena));
 }

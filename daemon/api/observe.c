@@ -231,7 +231,8 @@ static void observe_message(struct api_stream *stream, struct slice message)
     }
     if (err_is(pb_unpack_request(
             &v3electionpb__leader_request__descriptor, arena, message, &request))) {
-        const char *text = api_malformed(&v3electionpb__leader_request__descriptor, message, arena);
+        const char *text =
+            api_malformed_message(&v3electionpb__leader_request__descriptor, message, arena);
         end(observe, (struct api_status){GRPC_CODE_INTERNAL, text});
         return;
     }

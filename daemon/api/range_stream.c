@@ -96,8 +96,9 @@ static void stream_message(struct api_stream *stream, struct slice message)
     }
     if (err_is(pb_unpack_request(&etcdserverpb__range_request__descriptor, streaming->arena,
             message, &streaming->request))) {
-        end(streaming, (struct api_status){
-                           GRPC_CODE_INTERNAL, "grpc: error unmarshalling request: malformed"});
+        const char *text = api_malformed_message(
+            &etcdserverpb__range_request__descriptor, message, streaming->arena);
+        end(streaming, (struct api_status){GRPC_CODE_INTERNAL, text});
         return;
     }
     struct err err = apply_check_range(streaming->request);

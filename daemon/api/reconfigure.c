@@ -217,7 +217,10 @@ static void update_start(struct api *api, struct call_state *state)
     struct member member = {.id = request->id, .name = ""};
     struct err err = take_urls(arena, request->peerurls, request->n_peerurls, &member);
     if (err_is(err)) {
-        api_done(state, err);
+        struct member known;
+        struct member_table *members = server_options_get(api->server)->members;
+        api_done(
+            state, member_find(members, request->id, arena, &known) ? err : ERR(MEMBER_NOT_FOUND));
         return;
     }
     propose(api, state, RAFT_UPDATE_NODE, request->id, member_to_json(&member, arena));

@@ -31,6 +31,7 @@ struct sending {
     uint64_t bytes;
     uint64_t at;
     struct err err;
+    char *malformed; /* the request's fault; NULL: none */
     int64_t began_ns;
 };
 
@@ -43,6 +44,7 @@ static void sending_free(struct sending *sending)
         atomic_fetch_sub(&files, 1);
     }
     late_fini(&sending->late);
+    free(sending->malformed);
     free(sending);
 }
 
@@ -97,14 +99,32 @@ static struct err admit(struct api_stream *stream)
     return err;
 }
 
+/* The request has no fields; what is not even a message is refused all the same. */
+static bool is_malformed(struct sending *sending, struct slice message)
+{
+    Etcdserverpb__SnapshotRequest *request;
+    struct arena *arena = arena_new(0);
+    bool is_bad = err_is(
+        pb_unpack_request(&etcdserverpb__snapshot_request__descriptor, arena, message, &request));
+    if (is_bad) {
+        sending->malformed = mem_strdup(
+            api_malformed_message(&etcdserverpb__snapshot_request__descriptor, message, arena));
+    }
+    arena_free(arena);
+    return is_bad;
+}
+
 static void snapshot_message(struct api_stream *stream, struct slice message)
 {
     struct sending *sending = stream->state;
-    (void)message; /* the request has no fields */
     if (sending->is_asked) {
         return;
     }
     sending->is_asked = true;
+    if (is_malformed(sending, message)) {
+        fail(sending, ERR(INTERNAL));
+        return;
+    }
     struct err err = admit(stream);
     if (err_is(err)) {
         fail(sending, err);
@@ -178,7 +198,9 @@ static enum api_next snapshot_next(
         *out_status = (struct api_status){GRPC_CODE_OK, ""};
         return API_NEXT_END;
     default:
-        *out_status = api_status_of(sending->err);
+        *out_status = sending->malformed
+                          ? (struct api_status){GRPC_CODE_INTERNAL, sending->malformed}
+                          : api_status_of(sending->err);
         return API_NEXT_END;
     }
 }

@@ -24,6 +24,7 @@ struct watching {
     bool has_item;
     bool is_followed;              /* the item, by another */
     _Atomic(const char *) failure; /* the stream ends with it */
+    char *malformed;               /* it, where a message was; NULL: none was */
 };
 
 static void wake(void *arg)
@@ -119,6 +120,16 @@ static void create(struct watching *watching, const Etcdserverpb__WatchCreateReq
     watch_create(watching->watches, &spec);
 }
 
+static void refuse_message(struct watching *watching, struct slice message, struct arena *arena)
+{
+    if (!watching->malformed) {
+        watching->malformed = mem_strdup(
+            api_malformed_message(&etcdserverpb__watch_request__descriptor, message, arena));
+        atomic_store(&watching->failure, watching->malformed);
+    }
+    watching->stream->wake(watching->stream);
+}
+
 static void watch_message(struct api_stream *stream, struct slice message)
 {
     struct watching *watching = stream->state;
@@ -131,9 +142,7 @@ static void watch_message(struct api_stream *stream, struct slice message)
     struct arena *arena = arena_new(0);
     if (err_is(pb_unpack_request(
             &etcdserverpb__watch_request__descriptor, arena, message, &request))) {
-        atomic_store(
-            &watching->failure, "grpc: failed to unmarshal the received message: malformed");
-        stream->wake(stream);
+        refuse_message(watching, message, arena);
         arena_free(arena);
         return;
     }
@@ -283,6 +292,7 @@ static void watch_close(struct api_stream *stream)
     if (watching->has_item) {
         watch_item_fini(&watching->item);
     }
+    free(watching->malformed);
     free(watching);
 }
 

@@ -78,10 +78,9 @@ static struct err user_add(struct applying *a, const Etcdserverpb__AuthUserAddRe
 {
     struct slice password = {0};
     bool is_no_password = r->options && r->options->no_password;
-    if (!is_no_password && r->name[0]) {
-        TRY(password_of(a, r->password, r->hashedpassword, &password));
-    }
-    TRY(auth_user_add(table_of(a), r->name, password, is_no_password, a->apply->batch));
+    bool is_good = !err_is(password_of(a, r->password, r->hashedpassword, &password));
+    TRY(auth_user_add(
+        table_of(a), r->name, is_good ? &password : NULL, is_no_password, a->apply->batch));
     RESPOND(a, etcdserverpb__auth_user_add_response);
     return OK;
 }
@@ -97,9 +96,10 @@ static struct err user_delete(struct applying *a, const Etcdserverpb__AuthUserDe
 static struct err user_change_password(
     struct applying *a, const Etcdserverpb__AuthUserChangePasswordRequest *r)
 {
-    struct slice password;
-    TRY(password_of(a, r->password, r->hashedpassword, &password));
-    TRY(auth_user_change_password(table_of(a), r->name, password, a->apply->batch));
+    struct slice password = {0};
+    bool is_good = !err_is(password_of(a, r->password, r->hashedpassword, &password));
+    TRY(auth_user_change_password(
+        table_of(a), r->name, is_good ? &password : NULL, a->apply->batch));
     auth_tokens_forget(a->apply->options.tokens, r->name);
     RESPOND(a, etcdserverpb__auth_user_change_password_response);
     return OK;

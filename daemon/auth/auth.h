@@ -41,16 +41,17 @@ void auth_begin(struct auth_table *table, struct backend_batch *batch);
 MUST struct err auth_enable(struct auth_table *table, struct backend_batch *batch);
 void auth_disable(struct auth_table *table, struct backend_batch *batch);
 
-/* password: the bcrypt text, empty for a user without one. Errors: USER_EMPTY, USER_ALREADY_EXIST.
- */
-MUST struct err auth_user_add(struct auth_table *table, const char *name, struct slice password,
-    bool is_no_password, struct backend_batch *batch);
+/* password: the bcrypt text, empty for a user without one; NULL: the request's is malformed, which
+ * counts only for a user who has one. Errors: USER_EMPTY, USER_ALREADY_EXIST, NO_PASSWORD_USER (it
+ * was NULL). */
+MUST struct err auth_user_add(struct auth_table *table, const char *name,
+    const struct slice *password, bool is_no_password, struct backend_batch *batch);
 /* Errors: INVALID_AUTH_MGMT (root while enabled), USER_NOT_FOUND. */
 MUST struct err auth_user_delete(
     struct auth_table *table, const char *name, struct backend_batch *batch);
-/* Errors: USER_NOT_FOUND. */
-MUST struct err auth_user_change_password(
-    struct auth_table *table, const char *name, struct slice password, struct backend_batch *batch);
+/* password: as above. Errors: USER_NOT_FOUND, NO_PASSWORD_USER. */
+MUST struct err auth_user_change_password(struct auth_table *table, const char *name,
+    const struct slice *password, struct backend_batch *batch);
 /* Errors: USER_NOT_FOUND, ROLE_NOT_FOUND. Granting twice is fine. */
 MUST struct err auth_user_grant_role(
     struct auth_table *table, const char *name, const char *role, struct backend_batch *batch);

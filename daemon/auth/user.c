@@ -23,7 +23,7 @@ bool user_is_root(const struct user *user)
     return is_root;
 }
 
-struct err auth_user_add(struct auth_table *table, const char *name, struct slice password,
+struct err auth_user_add(struct auth_table *table, const char *name, const struct slice *password,
     bool is_no_password, struct backend_batch *batch)
 {
     struct err err = OK;
@@ -33,10 +33,12 @@ struct err auth_user_add(struct auth_table *table, const char *name, struct slic
     pthread_rwlock_wrlock(&table->lock);
     if (user_find(table, name)) {
         err = ERR(USER_ALREADY_EXIST);
+    } else if (!is_no_password && !password) {
+        err = ERR(NO_PASSWORD_USER);
     } else {
         struct user *user = mem_new(sizeof(*user));
         user->name = mem_strdup(name);
-        user->password = is_no_password ? NULL : blob_new(password);
+        user->password = is_no_password ? NULL : blob_new(*password);
         user->has_options = true;
         user->is_no_password = is_no_password;
         sorted_insert(&table->users, user);
@@ -63,19 +65,24 @@ struct err auth_user_delete(struct auth_table *table, const char *name, struct b
     return user ? OK : ERR(USER_NOT_FOUND);
 }
 
-struct err auth_user_change_password(
-    struct auth_table *table, const char *name, struct slice password, struct backend_batch *batch)
+struct err auth_user_change_password(struct auth_table *table, const char *name,
+    const struct slice *password, struct backend_batch *batch)
 {
+    struct err err = OK;
     pthread_rwlock_wrlock(&table->lock);
     struct user *user = user_find(table, name);
-    if (user) {
+    if (!user) {
+        err = ERR(USER_NOT_FOUND);
+    } else if (!user->is_no_password && !password) {
+        err = ERR(NO_PASSWORD_USER);
+    } else {
         blob_unref(user->password);
-        user->password = user->is_no_password ? NULL : blob_new(password);
+        user->password = user->is_no_password ? NULL : blob_new(*password);
         row_put_user(user, batch);
         table_changed(table, batch);
     }
     pthread_rwlock_unlock(&table->lock);
-    return user ? OK : ERR(USER_NOT_FOUND);
+    return err;
 }
 
 struct err auth_user_grant_role(

@@ -78,8 +78,8 @@ static void test_malformed_keep_alive(void **state)
     struct talk_stream stream;
     talk_open(*state, &stream, path, false);
     api_stream_message(&stream.stream, SLICE("\x08"));
-    talk_has_ended(
-        &stream, GRPC_CODE_INTERNAL, "grpc: failed to unmarshal the received message: malformed");
+    talk_has_ended(&stream, GRPC_CODE_INTERNAL,
+        "grpc: failed to unmarshal the received message: unexpected EOF");
     talk_close(&stream);
 }
 

@@ -174,7 +174,8 @@ static void test_malformed(void **state)
     struct talk_stream stream;
     talk_open(*state, &stream, path, false);
     api_stream_message(&stream.stream, SLICE("\x0a\x7f"));
-    talk_has_ended(&stream, GRPC_CODE_INTERNAL, "grpc: error unmarshalling request: malformed");
+    talk_has_ended(&stream, GRPC_CODE_INTERNAL,
+        "grpc: failed to unmarshal the received message: unexpected EOF");
     talk_close(&stream);
 }
 

@@ -67,7 +67,7 @@ static void ok(struct err err)
 
 static struct err user_add(struct fixture *f, const char *name)
 {
-    return auth_user_add(f->table, name, SLICE("$2a$04$hash"), false, f->batch);
+    return auth_user_add(f->table, name, &SLICE("$2a$04$hash"), false, f->batch);
 }
 
 static struct err grant(struct fixture *f, const char *role, Authpb__Permission__Type type,
@@ -144,7 +144,7 @@ static void test_every_change_counts(void **state)
     assert_int_equal(auth_revision(f->table), rev + 4);
     ok(auth_user_grant_role(f->table, "u", "r", f->batch));
     assert_int_equal(auth_revision(f->table), rev + 4); /* it had it */
-    ok(auth_user_change_password(f->table, "u", SLICE("x"), f->batch));
+    ok(auth_user_change_password(f->table, "u", &SLICE("x"), f->batch));
     ok(auth_user_revoke_role(f->table, "u", "r", f->batch));
     ok(auth_role_revoke(f->table, "r", SLICE("k"), NONE, f->batch));
     ok(auth_role_delete(f->table, "r", f->batch));
@@ -154,6 +154,23 @@ static void test_every_change_counts(void **state)
     assert_int_equal(auth_revision(f->table), rev + 11);
     auth_disable(f->table, f->batch);
     assert_int_equal(auth_revision(f->table), rev + 12);
+}
+
+/* A member that took it for an error would have another revision than the others. */
+static void test_malformed_passwords_count_for_who_has_one(void **state)
+{
+    struct fixture *f = *state;
+    ok(user_add(f, "u"));
+    ok(auth_user_add(f->table, "cert", NULL, true, f->batch));
+    uint64_t rev = auth_revision(f->table);
+    ok(auth_user_change_password(f->table, "cert", NULL, f->batch));
+    assert_int_equal(auth_revision(f->table), rev + 1);
+    assert_true(IS(auth_user_change_password(f->table, "u", NULL, f->batch), NO_PASSWORD_USER));
+    assert_true(IS(auth_user_change_password(f->table, "x", NULL, f->batch), USER_NOT_FOUND));
+    assert_true(IS(auth_user_add(f->table, "v", NULL, false, f->batch), NO_PASSWORD_USER));
+    assert_true(IS(auth_user_add(f->table, "u", NULL, false, f->batch), USER_ALREADY_EXIST));
+    assert_true(IS(auth_user_add(f->table, "", NULL, false, f->batch), USER_EMPTY));
+    assert_int_equal(auth_revision(f->table), rev + 1);
 }
 
 static void test_what_is_not_there_is_refused(void **state)
@@ -166,7 +183,7 @@ static void test_what_is_not_there_is_refused(void **state)
     ok(user_add(f, "u"));
     assert_true(IS(user_add(f, "u"), USER_ALREADY_EXIST));
     assert_true(IS(auth_user_delete(f->table, "x", f->batch), USER_NOT_FOUND));
-    assert_true(IS(auth_user_change_password(f->table, "x", NONE, f->batch), USER_NOT_FOUND));
+    assert_true(IS(auth_user_change_password(f->table, "x", &NONE, f->batch), USER_NOT_FOUND));
     assert_true(IS(auth_user_grant_role(f->table, "x", "r", f->batch), USER_NOT_FOUND));
     assert_true(IS(auth_user_grant_role(f->table, "u", "r", f->batch), ROLE_NOT_FOUND));
     assert_true(IS(auth_user_revoke_role(f->table, "u", "r", f->batch), ROLE_NOT_GRANTED));
@@ -346,7 +363,7 @@ static void test_the_store_brings_all_of_it_back(void **state)
     const char *hash;
     uint64_t rev;
     alice_with(f, AUTHPB__PERMISSION__TYPE__READ, SLICE("b"), SLICE("d"));
-    ok(auth_user_add(f->table, "cert", NONE, true, f->batch));
+    ok(auth_user_add(f->table, "cert", &NONE, true, f->batch));
     ok(backend_write(f->backend, f->batch, NULL));
     struct auth_table *again = auth_table_new();
     ok(auth_load(again, f->backend, NULL));
@@ -387,6 +404,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_enable_wants_a_root_user_with_the_root_role),
         T(test_every_change_counts),
+        T(test_malformed_passwords_count_for_who_has_one),
         T(test_what_is_not_there_is_refused),
         T(test_root_cannot_be_taken_away_while_enabled),
         T(test_names_come_sorted),
