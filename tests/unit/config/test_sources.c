@@ -23,6 +23,7 @@ static const struct {
     {"discovery-token", "--discovery-endpoints=x"},
     {"discovery-endpoints", "--discovery-token=x"},
     {"listen-client-urls", "--advertise-client-urls=http://127.0.0.1:1"},
+    {"experimental-enable-lease-checkpoint-persist", "--experimental-enable-lease-checkpoint"},
     {"enable-log-rotation", "--log-outputs=x.log"},
 };
 
@@ -36,7 +37,7 @@ static const char *companion(const char *flag)
     return "";
 }
 
-static bool by_flag(const char *name, const char *value, char *out_why)
+static bool by_flag(const char *name, const char *value, struct why *out_why)
 {
     struct loaded loaded;
     char line[512];
@@ -44,12 +45,12 @@ static bool by_flag(const char *name, const char *value, char *out_why)
         companion(name));
     load_args(&loaded, line);
     bool is_taken = !err_is(loaded.err);
-    strcpy(out_why, loaded.why.text);
+    *out_why = loaded.why;
     unload(&loaded);
     return is_taken;
 }
 
-static bool by_variable(const char *name, const char *value, char *out_why)
+static bool by_variable(const char *name, const char *value, struct why *out_why)
 {
     struct loaded loaded;
     struct arena *arena = arena_new(0);
@@ -59,7 +60,7 @@ static bool by_variable(const char *name, const char *value, char *out_why)
     bool is_taken = !err_is(loaded.err);
     const char *used = find_note(&loaded, "recognized and used environment variable");
     assert_true(!is_taken || (used && strcmp(used, variable) == 0));
-    strcpy(out_why, loaded.why.text);
+    *out_why = loaded.why;
     unload(&loaded);
     arena_free(arena);
     return is_taken;
@@ -70,23 +71,23 @@ static void check_row(const struct config_row *row)
 {
     static const char *const values[] = {"true", "5s", "1", "1000", "http://127.0.0.1:1", "x",
         "stderr", "new", "TLS1.2", "AllAlpha=false", "off", "exit", "periodic", "not-yet", "json",
-        "basic", "zap", "info", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"};
-    char why[512];
-    char other[512];
+        "basic", "zap", "info", "/", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"};
+    struct why why;
+    struct why other;
     for (size_t i = 0; i < COUNT_OF(values); i++) {
-        bool is_taken = by_flag(row->name, values[i], why);
-        if (is_taken != by_variable(row->name, values[i], other)) {
-            fail_msg(
-                "--%s=%s: by flag \"%s\", by variable \"%s\"", row->name, values[i], why, other);
+        bool is_taken = by_flag(row->name, values[i], &why);
+        if (is_taken != by_variable(row->name, values[i], &other)) {
+            fail_msg("--%s=%s: by flag \"%s\", by variable \"%s\"", row->name, values[i], why.text,
+                other.text);
         }
         if (is_taken) {
             return;
         }
     }
     /* A file that is not there, in the same words. */
-    assert_string_equal(why, other);
-    if (!strstr(why, "KeyFile and CertFile must both be present")) {
-        fail_msg("--%s takes no value: %s", row->name, why);
+    assert_string_equal(why.text, other.text);
+    if (!strstr(why.text, "KeyFile and CertFile must both be present")) {
+        fail_msg("--%s takes no value: %s", row->name, why.text);
     }
 }
 
