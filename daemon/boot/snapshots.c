@@ -4,7 +4,6 @@
  */
 #include "boot/storage.h"
 
-#include "base/codec.h"
 #include "base/version.h"
 
 /* The members, as snapshots want them. */
@@ -80,10 +79,6 @@ struct exporting {
     struct backend_snapshot *view;
     struct snap_cluster cluster;
     struct raft_snapshot_meta meta;
-    revision scheduled; /* -1: none */
-    revision finished;
-    bool is_auth_enabled;
-    uint64_t auth_revision;
 };
 
 /* Between applies: the view of the store and the tables in memory agree. */
@@ -95,54 +90,6 @@ static void capture(void *arg)
     apply_conf_state(e->storage->members, &e->meta.conf);
     e->meta.index = apply_index(e->storage->apply);
     e->meta.term = apply_term(e->storage->apply);
-}
-
-static void add_auth_row(struct exporting *e, struct slice key, struct slice value)
-{
-    struct slice name = slice_of(key.data + 11, key.len > 11 ? key.len - 11 : 0);
-    if (slice_has_prefix(key, SLICE("mauth_user/"))) {
-        snap_export_row(e->export, SNAP_AUTH_USERS, name, value);
-    } else if (slice_has_prefix(key, SLICE("mauth_role/"))) {
-        snap_export_row(e->export, SNAP_AUTH_ROLES, name, value);
-    } else if (slice_eq(key, SLICE("mauth_revision")) && value.len == 8) {
-        e->auth_revision = get_be64(value.data);
-    } else if (slice_eq(key, SLICE("mauth_enabled")) && value.len == 1) {
-        e->is_auth_enabled = value.data[0];
-    }
-}
-
-static void add_row(struct exporting *e, struct slice key, struct slice value)
-{
-    if (slice_has_prefix(key, SLICE("mlease/")) && key.len == 15) {
-        snap_export_row(e->export, SNAP_LEASE, slice_of(key.data + 7, 8), value);
-    } else if (slice_has_prefix(key, SLICE("malarm/")) && key.len == 23) {
-        snap_export_alarm(e->export, get_be64(key.data + 7), (int32_t)get_be64(key.data + 15));
-    } else if (slice_has_prefix(key, SLICE("mauth_"))) {
-        add_auth_row(e, key, value);
-    } else if (slice_eq(key, SLICE("mconsistent_index")) && value.len == 16) {
-        snap_export_index(e->export, get_be64(value.data), get_be64(value.data + 8));
-    } else if (slice_eq(key, SLICE("mscheduledCompactRev")) && value.len == 8) {
-        e->scheduled = (revision)get_be64(value.data);
-    } else if (slice_eq(key, SLICE("mfinishedCompactRev")) && value.len == 8) {
-        e->finished = (revision)get_be64(value.data);
-    }
-}
-
-static struct err add_rows(struct exporting *e, struct why *why)
-{
-    struct slice key;
-    struct slice value;
-    struct backend_iter *iter =
-        backend_iter_open(e->storage->backend, e->view, SLICE("m"), SLICE("n"));
-    while (backend_iter_next(iter, &key, &value)) {
-        add_row(e, key, value);
-    }
-    struct err err = backend_iter_err(iter, why);
-    backend_iter_close(iter);
-    /* As the rows of the same view say it: while a compaction is under way, what it has still to
-     * drop is in the file, and whoever restores it has to know. */
-    snap_export_compacted(e->export, e->scheduled, e->finished);
-    return err;
 }
 
 struct key_walk {
@@ -186,8 +133,7 @@ static struct err export(struct exporting *e, struct why *why)
     snap_export_cluster(e->export, &e->cluster);
     snap_export_conf(e->export, &e->meta.conf);
     snap_export_storage_version(e->export, KETCD_CLUSTER_VERSION);
-    struct err err = add_rows(e, why);
-    snap_export_auth(e->export, e->is_auth_enabled, e->auth_revision);
+    struct err err = snap_export_store(e->export, e->storage->backend, e->view, why);
     if (!err_is(err)) {
         err = snap_export_finish(e->export, add_keys, e, why);
     }
@@ -200,7 +146,7 @@ static struct err export(struct exporting *e, struct why *why)
 
 struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why *why)
 {
-    struct exporting e = {.storage = arg, .arena = arena_new(0), .scheduled = -1, .finished = -1};
+    struct exporting e = {.storage = arg, .arena = arena_new(0)};
     struct err err = export(&e, why);
     arena_free(e.arena);
     if (!err_is(err)) {
@@ -219,8 +165,7 @@ static void export_rows(struct exporting *e)
 struct err storage_snapshot_message(struct storage *storage, struct raft_message *message,
     bool as_rows, struct snap_export **out, struct why *why)
 {
-    struct exporting e = {
-        .storage = storage, .arena = arena_new(0), .scheduled = -1, .finished = -1};
+    struct exporting e = {.storage = storage, .arena = arena_new(0)};
     struct buf json;
     struct err err = OK;
     buf_init(&json, SNAP_FILE_MAX);

@@ -146,6 +146,18 @@ static void add_urls(struct buf *out, const char *name, const char *const *urls,
     buf_add_str(out, "]");
 }
 
+/* Both ways of writing a member end with its client URLs. Takes the buffer. */
+static struct slice finish(struct buf *out, const struct member *member, struct arena *arena)
+{
+    if (member->client_urls_count) {
+        add_urls(out, "clientURLs", member->client_urls, member->client_urls_count);
+    }
+    buf_add_str(out, "}");
+    struct slice json = arena_dup(arena, buf_slice(out));
+    buf_fini(out);
+    return json;
+}
+
 struct slice member_to_json(const struct member *member, struct arena *arena)
 {
     struct buf out;
@@ -159,13 +171,7 @@ struct slice member_to_json(const struct member *member, struct arena *arena)
         buf_add_str(&out, ",\"name\":");
         add_text(&out, member->name);
     }
-    if (member->client_urls_count) {
-        add_urls(&out, "clientURLs", member->client_urls, member->client_urls_count);
-    }
-    buf_add_str(&out, "}");
-    struct slice json = arena_dup(arena, buf_slice(&out));
-    buf_fini(&out);
-    return json;
+    return finish(&out, member, arena);
 }
 
 struct slice member_attributes_to_json(const struct member *member, struct arena *arena)
@@ -174,11 +180,5 @@ struct slice member_attributes_to_json(const struct member *member, struct arena
     buf_init(&out, 1024 * 1024);
     buf_add_str(&out, "{\"name\":");
     add_text(&out, member->name);
-    if (member->client_urls_count) {
-        add_urls(&out, "clientURLs", member->client_urls, member->client_urls_count);
-    }
-    buf_add_str(&out, "}");
-    struct slice json = arena_dup(arena, buf_slice(&out));
-    buf_fini(&out);
-    return json;
+    return finish(&out, member, arena);
 }

@@ -140,6 +140,10 @@ void snap_export_storage_version(struct snap_export *export, const char *version
 void snap_export_lease(struct snap_export *export, int64_t id, int64_t ttl, int64_t remaining);
 void snap_export_alarm(struct snap_export *export, uint64_t member_id, int32_t alarm);
 void snap_export_auth(struct snap_export *export, bool is_enabled, uint64_t rev);
+/* Leases, alarms, users, roles, compactions and the consistent index as the store's view has them;
+ * view NULL: as they are now. Errors: what reading gives. */
+MUST struct err snap_export_store(struct snap_export *export, struct backend *backend,
+    struct backend_snapshot *view, struct why *why);
 /* Members, removed members, cluster version. */
 void snap_export_cluster(struct snap_export *export, const struct snap_cluster *cluster);
 
