@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "etcdctl.h"
+#include "moved.h"
 
 static const struct cmd_option options[] = {
     {"cluster", CMD_BOOL, "false", "use all endpoints from the cluster member list", 0, true},
+    {"data-dir", CMD_STRING, "",
+        "Optional. If present, defragments a data directory not in use by etcd.", 0, false},
     {0},
 };
 
@@ -44,6 +47,9 @@ static int defrag(struct cmd_run *run)
     size_t count;
     size_t failures = 0;
 
+    if (*cmd_text(run, "data-dir")) {
+        return moved_defrag(run);
+    }
     int code = ctl_configure(run, &config, &printer);
     if (code == CMD_EXIT_OK) {
         code = ctl_cluster_endpoints(run, &config, &endpoints, &count);

@@ -3,6 +3,7 @@
  * The stream is the member's bbolt file with its SHA-256 behind; it is written to a .part file,
  * synced and renamed, so that a file of the wanted name is always whole. */
 #include "etcdctl.h"
+#include "moved.h"
 
 #include "base/log.h"
 
@@ -216,7 +217,7 @@ static const struct cmd save_cmd = {
     .example = example,
     .run = snapshot_save,
 };
-static const struct cmd *const children[] = {&save_cmd, NULL};
+static const struct cmd *const children[] = {&moved_restore, &save_cmd, &moved_status, NULL};
 const struct cmd cmd_snapshot = {
     .use = "snapshot <subcommand>",
     .brief = "Manages etcd node snapshots",
