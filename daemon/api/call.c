@@ -4,6 +4,7 @@
  */
 #include "api/desk.h"
 #include "api/identity.h"
+#include "api/malformed.h"
 #include "api/weigh.h"
 #include "api/worker.h"
 

@@ -4,6 +4,7 @@
  * leader answers at once; else one request is asked for at a time, as etcd does.
  */
 #include "api/identity.h"
+#include "api/malformed.h"
 #include "api/queue.h"
 
 #include "base/clock.h"

@@ -3,6 +3,7 @@
  * Why a request does not unpack, in the words of the code that unpacks it in etcd (gogo/protobuf's
  * generated readers). Only on that path: the message is walked again, field by field, as they do.
  */
+#include "api/malformed.h"
 #include "api/state.h"
 
 #include <ctype.h>

@@ -4,6 +4,7 @@
  * always the latest. A walk that ends when its stream is closed; what it has to say waits in the
  * queue, and while that is long the watch is not read.
  */
+#include "api/malformed.h"
 #include "api/methods.h"
 #include "api/queue.h"
 #include "api/turn.h"

@@ -7,6 +7,7 @@
  */
 #include "api/identity.h"
 #include "api/late.h"
+#include "api/malformed.h"
 #include "api/weigh.h"
 
 #include "base/codec.h"

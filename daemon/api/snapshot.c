@@ -6,6 +6,7 @@
  */
 #include "api/identity.h"
 #include "api/late.h"
+#include "api/malformed.h"
 
 #include "base/clock.h"
 #include "base/codec.h"

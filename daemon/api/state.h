@@ -85,12 +85,6 @@ void api_run(struct api *api, struct call_state *state, void (*run)(struct serve
 /* False when the store is full: then an alarm was proposed and the call will end with NO_SPACE. */
 bool api_has_space(struct api *api, struct call_state *state);
 struct api_status api_status_of(struct err err);
-/* malformed.c: what is wrong with a request that does not unpack, as etcd says it */
-const char *api_malformed(
-    const ProtobufCMessageDescriptor *type, struct slice bytes, struct arena *arena);
-/* The same of a stream's message. */
-const char *api_malformed_message(
-    const ProtobufCMessageDescriptor *type, struct slice bytes, struct arena *arena);
 /* cluster.c: members as messages, in the arena; NULL: too big */
 Etcdserverpb__Member **api_members(struct arena *arena, const struct member *members, size_t count);
 void api_fill_header(struct api *api, Etcdserverpb__ResponseHeader *header);

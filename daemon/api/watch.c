@@ -4,6 +4,7 @@
  * canceled=4, compact_revision=5, cancel_reason=6, fragment=7, events=11}.
  */
 #include "api/identity.h"
+#include "api/malformed.h"
 
 #include "base/codec.h"
 
