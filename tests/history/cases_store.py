@@ -693,3 +693,55 @@ def a_revoke_that_took_more_than_its_keys(h):
 @wrong("lost-write")
 def an_unanswered_deletion_of_another_key(h):
     a_lease_revoked_behind(h, delete("c", end="z"))
+
+
+def one_deletion_seen_of_a_lease_that_ended(h, *lost, **watch):
+    """Its end took a and b; or one of the deletions took a."""
+    h.grant(7, 1, ttl=1)
+    h.put("a", "1", 2, lease=7)
+    h.put("b", "2", 3, lease=7)
+    h.put("c", "3", 4)
+    h.watch(4, **watch)
+    for op in lost:
+        h.lost(op)
+    h.clock += 2 * SECOND
+    h.shown(5, ["delete", gone("a", 5)])
+
+
+@right
+def a_leases_end_that_a_deletion_may_have_been(h):
+    one_deletion_seen_of_a_lease_that_ended(h, delete("a"), key="a", end="")
+    h.all(5, kv("c", "3", 4))
+    h.delete("c", 6)
+    h.all(6)
+
+
+@right
+def a_deletion_that_a_leases_end_may_have_been(h):
+    one_deletion_seen_of_a_lease_that_ended(h, delete("a"), key="a", end="")
+    h.all(5, kv("b", "2", 3, lease=7), kv("c", "3", 4))
+    h.delete("a", 5, count=0)
+    h.get("b", 6, count=0)
+
+
+@right
+def a_deletion_that_another_may_have_been(h):
+    h.put("a", "1", 2)
+    h.put("b", "2", 3)
+    h.watch(3, key="a", end="")
+    h.lost(delete("a"))
+    h.lost(delete("a", end="z"))
+    h.shown(4, ["delete", gone("a", 4)])
+    h.all(4)
+
+
+@wrong("lost-write")
+def a_leases_end_took_a_key_without_it(h):
+    one_deletion_seen_of_a_lease_that_ended(h, delete("a"), key="a", end="")
+    h.all(5)
+
+
+@wrong("lost-write")
+def a_deletion_of_all_seen_and_one_more_gone(h):
+    one_deletion_seen_of_a_lease_that_ended(h, delete("a"))
+    h.all(5, kv("c", "3", 4))

@@ -85,36 +85,54 @@ static struct call *match(struct checker *checker, size_t place, size_t search)
     return NULL;
 }
 
-/* The unknown deletions that do what was seen and nothing else (is_exact), or more than that. */
-static void find_candidates(struct checker *checker, struct slot *slot, bool is_exact)
+/* Whether a watch of all keys has shown all that the slot changed. */
+static bool is_all_seen(const struct checker *checker, const struct slot *slot)
 {
-    struct call *found[CANDIDATES_MAX];
-    size_t count = 0;
+    return slot->is_watched && checker->state.last_hole <= checker->base;
+}
+
+static bool is_candidate(struct checker *checker, const struct slot *slot, const struct call *call,
+    bool is_exact, size_t seen)
+{
+    size_t changes = 0;
+    return !call->revision && call->of.invoked_ns <= slot->known_ns &&
+           would_delete(checker, &call->of.op, slot, &changes) && (changes == seen) == is_exact;
+}
+
+/* Adds the unknown deletions that do what was seen and nothing else (is_exact), or more. */
+static size_t add_candidates(struct checker *checker, const struct slot *slot, bool is_exact,
+    struct call **found, size_t count)
+{
     size_t seen = count_evidence(slot);
-    bool is_all_seen = slot->is_watched && checker->state.last_hole <= checker->base;
     const struct deleter *lists[] = {
         checker->deleters[word_of(slot->evidence->kv.key)->rank], checker->range_deleters};
     for (size_t i = 0; i < COUNT_OF(lists); i++) {
         for (const struct deleter *d = lists[i]; d && count < CANDIDATES_MAX; d = d->next) {
-            size_t changes = 0;
-            if (!d->call->revision && d->call->of.invoked_ns <= slot->known_ns &&
-                would_delete(checker, &d->call->of.op, slot, &changes) &&
-                (changes == seen) == is_exact && (is_exact || !is_all_seen)) {
+            if (is_candidate(checker, slot, d->call, is_exact, seen)) {
                 found[count++] = d->call;
             }
         }
     }
-    size_t bytes = count * sizeof(found[0]);
-    slot->candidates =
-        (void *)(uintptr_t)arena_dup(checker->state.arena, slice_of(found, bytes)).data;
-    slot->candidates_count = count;
+    return count;
 }
 
-static struct call *find_deletion(struct checker *checker, bool is_exact)
+/* One of the deletions without an answer that may have done it. out_is_sure: whichever it was, the
+ * same keys went. */
+static struct call *find_deletion(struct checker *checker, bool *out_is_sure)
 {
+    struct call *found[CANDIDATES_MAX];
     struct slot *slot = slot_at(checker, checker->at);
-    find_candidates(checker, slot, is_exact);
     size_t place = (size_t)(checker->at - checker->base);
+    size_t exact = add_candidates(checker, slot, true, found, 0);
+    size_t count = exact;
+    if (!is_all_seen(checker, slot)) {
+        count = add_candidates(checker, slot, false, found, exact);
+    }
+    slot->candidates = (void *)(uintptr_t)arena_dup(
+        checker->state.arena, slice_of(found, count * sizeof(found[0])))
+                           .data;
+    slot->candidates_count = count;
+    *out_is_sure = count == exact || count == 1;
     return match(checker, place, place + 1);
 }
 
@@ -174,6 +192,24 @@ static void delete_evidence(struct checker *checker, const struct slot *slot)
     }
 }
 
+/* What else went with it is not known. */
+static void delete_unsure(struct checker *checker, const struct slot *slot)
+{
+    delete_evidence(checker, slot);
+    checker->state.last_hole = checker->at;
+}
+
+/* It may have been none of the calls: all stay free for other slots. */
+static void forget_deletion(struct checker *checker, struct slot *slot)
+{
+    size_t place = (size_t)(checker->at - checker->base);
+    for (size_t i = 0; i < slot->candidates_count; i++) {
+        struct call *call = slot->candidates[i];
+        call->slot = call->slot == place ? 0 : call->slot;
+    }
+    slot->candidates_count = 0;
+}
+
 static bool is_foreign(const struct checker *checker, const struct slot *slot)
 {
     return checker->history->run.has_others && !word_of(slot->evidence->kv.key)->is_ours;
@@ -210,9 +246,14 @@ static void replay_deletion(struct checker *checker, struct slot *slot)
         end_lease(checker, lease);
         return;
     }
-    struct call *call = find_deletion(checker, true);
-    call = call ? call : find_deletion(checker, false);
-    if (call) {
+    bool is_sure;
+    struct call *call = find_deletion(checker, &is_sure);
+    if (call && does_end && !is_early && !is_all_seen(checker, slot)) {
+        forget_deletion(checker, slot);
+        delete_unsure(checker, slot);
+    } else if (call && !is_sure) {
+        delete_unsure(checker, slot);
+    } else if (call) {
         model_apply(checker, &call->of.op, NULL);
     } else if (lease && !is_early && (does_end || is_exact)) {
         end_lease(checker, lease); /* if it is used or renewed later, that is what is wrong */
