@@ -110,6 +110,9 @@ static uint64_t lost_before(struct server *server, int64_t now_ms)
 
 void waiter_expire(struct server *server, int64_t now_ms)
 {
+    if (atomic_load(&server->in_flight) == 0) {
+        return; /* the whole table would be read for nothing */
+    }
     uint64_t settled = lost_before(server, now_ms);
     for (size_t i = 0; i < SLOTS; i++) {
         struct slot *slot = &server->slots[i];
