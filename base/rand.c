@@ -37,15 +37,19 @@ uint64_t rand_u64(struct rand *rand)
     return result;
 }
 
+/* The high half of a product, without a division but for the few that have to be drawn again
+ * (Lemire). */
 uint64_t rand_below(struct rand *rand, uint64_t below)
 {
     check(below > 0);
-    uint64_t limit = UINT64_MAX - UINT64_MAX % below;
-    uint64_t number;
-    do {
-        number = rand_u64(rand);
-    } while (number >= limit);
-    return number % below;
+    unsigned __int128 product = (unsigned __int128)rand_u64(rand) * below;
+    if ((uint64_t)product < below) {
+        uint64_t uneven = -below % below;
+        while ((uint64_t)product < uneven) {
+            product = (unsigned __int128)rand_u64(rand) * below;
+        }
+    }
+    return (uint64_t)(product >> 64);
 }
 
 void rand_secret(void *out, size_t size)
