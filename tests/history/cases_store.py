@@ -745,3 +745,24 @@ def a_leases_end_took_a_key_without_it(h):
 def a_deletion_of_all_seen_and_one_more_gone(h):
     one_deletion_seen_of_a_lease_that_ended(h, delete("a"))
     h.all(5, kv("c", "3", 4))
+
+
+@right
+def two_keys_of_a_leases_end_that_deletions_may_have_been(h):
+    h.grant(7, 1, ttl=1)
+    h.put("a", "1", 2, lease=7)
+    h.put("b", "2", 3, lease=7)
+    h.put("c", "3", 4, lease=7)
+    h.watch(4, end="c")
+    h.lost({"do": "txn", "then": [delete("b"), delete("a")]})
+    h.clock += 2 * SECOND
+    h.shown(5, ["delete", gone("a", 5)], ["delete", gone("b", 5)])
+    h.all(5)
+
+
+@wrong("watch-lost")
+def half_of_what_a_deletion_may_have_been(h):
+    two_keys_of_a_leases_end_that_deletions_may_have_been(h)
+    h.watch(4, end="c", watch=2)
+    h.put("a", "4", 6)
+    h.shown(6, ["delete", gone("b", 5)], ["put", kv("a", "4", 6)], watch=2)

@@ -37,6 +37,7 @@ struct slot {
     size_t known_by;
     bool is_watched; /* a watch of everything passed it */
     bool is_hole;
+    bool is_unordered; /* in which order its changes came is not known */
     struct call **candidates; /* unknown deletions that could be what happened */
     size_t candidates_count;
 };

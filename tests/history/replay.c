@@ -185,15 +185,16 @@ static bool may_end(const struct checker *checker, const struct lease *lease, bo
     return lease->used_at <= checker->at && lease->renew_invoked_ns <= slot->known_ns;
 }
 
-static void delete_evidence(struct checker *checker, const struct slot *slot)
+static void delete_evidence(struct checker *checker, struct slot *slot)
 {
+    slot->is_unordered = true;
     for (const struct evidence *e = slot->evidence; e; e = e->next) {
         model_delete(checker, word_of(e->kv.key)->rank);
     }
 }
 
 /* What else went with it is not known. */
-static void delete_unsure(struct checker *checker, const struct slot *slot)
+static void delete_unsure(struct checker *checker, struct slot *slot)
 {
     delete_evidence(checker, slot);
     checker->state.last_hole = checker->at;

@@ -15,6 +15,7 @@ struct place {
     uint32_t from, to; /* its keys */
     int64_t start, next, bookmark;
     const struct change *change;
+    size_t taken; /* of next, where it has no order */
     bool is_torn; /* the last response left out events of its last revision */
     bool is_canceled;
 };
@@ -159,6 +160,22 @@ static const struct change *find(const struct change *change, const struct histo
     return change;
 }
 
+/* Behind the change that came. Without an order it is enough that as many came as there are. */
+static void step(struct place *place, const struct slot *slot, const struct change *came)
+{
+    size_t wanted = 0;
+    if (!slot->is_unordered) {
+        place->change = first_wanted(place, came->next);
+        return;
+    }
+    const struct change *first = first_wanted(place, slot->changes);
+    for (const struct change *c = first; c; c = first_wanted(place, c->next)) {
+        wanted++;
+    }
+    place->taken = place->change ? place->taken + 1 : 1;
+    place->change = place->taken < wanted ? first : NULL;
+}
+
 /* last: the newest revision that a response before or this one has shown. */
 static void take_event(struct place *place, const struct history_event *event, int64_t last)
 {
@@ -171,8 +188,8 @@ static void take_event(struct place *place, const struct history_event *event, i
     if (revision > place->checker->last || revision <= place->checker->base) {
         return;
     }
-    const struct change *changes = slot_at(place->checker, revision)->changes;
-    const struct change *found = find(changes, event);
+    const struct slot *slot = slot_at(place->checker, revision);
+    const struct change *found = find(slot->changes, event);
     if (!found) {
         report(place, HISTORY_WRONG_WATCH_EVENT, revision);
         return;
@@ -184,12 +201,12 @@ static void take_event(struct place *place, const struct history_event *event, i
     pass(place, revision, HISTORY_WRONG_WATCH_LOST);
     const struct change *left = left_of(place, revision);
     const struct change *due = first_due(place, left);
-    if (due != found && !is_before(left, found, due)) {
+    if (due != found && !slot->is_unordered && !is_before(left, found, due)) {
         bool is_later = find(left, event) != NULL;
         report(place, is_later ? HISTORY_WRONG_WATCH_LOST : HISTORY_WRONG_WATCH_TWICE, revision);
     }
     check_event(place, event, found);
-    place->change = first_wanted(place, found->next);
+    step(place, slot, found);
     place->next = revision + !place->change;
 }
 
