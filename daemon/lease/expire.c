@@ -176,7 +176,7 @@ struct err lease_renew(struct lease_table *table, int64_t id, int64_t now_ms, in
     struct lease *lease = map_get_u64(table->by_id, (uint64_t)id);
     if (!table->is_primary) {
         err = ERR(NOT_LEADER);
-    } else if (!lease || lease->expiry_ms <= now_ms) {
+    } else if (!lease || lease->expiry_ms < now_ms) {
         err = ERR(LEASE_NOT_FOUND);
     } else {
         bool is_cleared = lease->remaining_s > 0;
@@ -200,8 +200,8 @@ size_t lease_expired(
     table->now_ms = now_ms;
     while (table->is_primary && count < max) {
         struct heap_node *node = heap_first(&table->by_expiry);
-        if (!node || node->key > now_ms) {
-            break;
+        if (!node || node->key >= now_ms) {
+            break; /* times are cut down to milliseconds: in this one it may not have ended yet */
         }
         out_ids[count++] = CONTAINER_OF(node, struct lease, expiry)->id;
         heap_set(&table->by_expiry, node, now_ms + retry_ms);
