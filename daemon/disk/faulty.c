@@ -32,6 +32,8 @@ struct node {
     struct links safe_links;
     struct bytes now;
     struct bytes safe;
+    size_t differ_from; /* now and safe are the same elsewhere */
+    size_t differ_to;
     struct disk_file *locked_by;
 };
 
@@ -136,6 +138,41 @@ static void bytes_copy(struct bytes *to, const struct bytes *from)
     }
 }
 
+static void differ(struct node *node, size_t from, size_t to)
+{
+    if (node->differ_from >= node->differ_to) {
+        node->differ_from = from;
+        node->differ_to = to;
+        return;
+    }
+    node->differ_from = from < node->differ_from ? from : node->differ_from;
+    node->differ_to = to > node->differ_to ? to : node->differ_to;
+}
+
+static bool is_same(const struct node *node)
+{
+    return node->now.len == node->safe.len && node->differ_from >= node->differ_to;
+}
+
+static void now_resize(struct node *node, size_t len)
+{
+    size_t old = node->now.len;
+    bytes_resize(&node->now, len);
+    differ(node, old < len ? old : len, old < len ? len : old);
+}
+
+/* One becomes the other, where they differ. */
+static void settle(struct node *node, struct bytes *to, const struct bytes *from)
+{
+    size_t end = node->differ_to < from->len ? node->differ_to : from->len;
+    bytes_resize(to, from->len);
+    if (node->differ_from < end) {
+        memcpy(
+            to->data + node->differ_from, from->data + node->differ_from, end - node->differ_from);
+    }
+    node->differ_from = node->differ_to = 0;
+}
+
 /* Walks to the folder that holds path's last name. NULL when a part is missing. */
 static struct node *walk(struct faulty *disk, const char *path, const char **out_name)
 {
@@ -218,7 +255,7 @@ static struct err faulty_open(struct disk *base, const char *path, unsigned flag
         links_put(&folder->now_links, name, node);
     }
     if (flags & DISK_TRUNCATE) {
-        bytes_resize(&node->now, 0);
+        now_resize(node, 0);
     }
     struct faulty_file *file = mem_new(sizeof(*file));
     *file = (struct faulty_file){.base = {base},
@@ -274,10 +311,11 @@ static struct err faulty_write(
     size_t put = err_is(e) ? part_of(disk, offset, bytes.len) : bytes.len;
     struct bytes *now = &file->node->now;
     if (put && offset + put > now->len) {
-        bytes_resize(now, (size_t)offset + put);
+        now_resize(file->node, (size_t)offset + put);
     }
     if (put) {
         memcpy(now->data + offset, bytes.data, put);
+        differ(file->node, (size_t)offset, (size_t)offset + put);
     }
     return e;
 }
@@ -288,7 +326,7 @@ static struct err faulty_sync(struct disk_file *base, bool is_data_only, struct 
     (void)is_data_only;
     TRY(dead(file, why));
     TRY(turn(faulty_of(base->disk), why, "sync", file->path));
-    bytes_copy(&file->node->safe, &file->node->now);
+    settle(file->node, &file->node->safe, &file->node->now);
     return OK;
 }
 
@@ -297,7 +335,7 @@ static struct err faulty_truncate(struct disk_file *base, uint64_t bytes, struct
     struct faulty_file *file = file_of(base);
     TRY(dead(file, why));
     TRY(turn(faulty_of(base->disk), why, "truncate", file->path));
-    bytes_resize(&file->node->now, (size_t)bytes);
+    now_resize(file->node, (size_t)bytes);
     return OK;
 }
 
@@ -307,7 +345,7 @@ static struct err faulty_allocate(struct disk_file *base, uint64_t bytes, struct
     TRY(dead(file, why));
     TRY(turn(faulty_of(base->disk), why, "allocate", file->path));
     if (bytes > file->node->now.len) {
-        bytes_resize(&file->node->now, (size_t)bytes);
+        now_resize(file->node, (size_t)bytes);
     }
     return OK;
 }
@@ -506,6 +544,7 @@ static void tear(struct faulty *disk, struct node *node)
         }
     }
     bytes_copy(&node->now, &mix);
+    differ(node, 0, mix.len);
     free(mix.data);
 }
 
@@ -517,13 +556,13 @@ static void crash_node(struct faulty *disk, struct node *node, enum disk_crash h
         links_copy(&node->now_links, &node->safe_links);
     }
     if (how == DISK_CRASH_LOSE) {
-        bytes_copy(&node->now, &node->safe);
-    } else if (tosses) {
+        settle(node, &node->now, &node->safe);
+    } else if (tosses && !is_same(node)) {
         tear(disk, node);
     }
     if (how != DISK_CRASH_KEEP) {
         links_copy(&node->safe_links, &node->now_links);
-        bytes_copy(&node->safe, &node->now);
+        settle(node, &node->safe, &node->now);
     }
 }
 
@@ -542,5 +581,6 @@ void disk_faulty_poke(struct disk *base, const char *path, uint64_t offset, stru
     struct node *node = find_node(faulty_of(base), path);
     check(node && !node->is_folder && offset + bytes.len <= node->now.len);
     memcpy(node->now.data + offset, bytes.data, bytes.len);
-    bytes_copy(&node->safe, &node->now);
+    differ(node, (size_t)offset, (size_t)offset + bytes.len);
+    settle(node, &node->safe, &node->now);
 }

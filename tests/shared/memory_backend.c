@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Each write makes a new version of the rows and leaves the old one to who still reads it: O(n) a
- * write, for small stores. */
+ * A write makes a new version of the rows where somebody still reads the old one: O(n), for small
+ * stores. */
 #include "tests/shared/memory_backend.h"
 
 #include "backend/backend.h"
@@ -19,6 +19,7 @@ struct row {
 struct version {
     atomic_uint refs;
     size_t count;
+    size_t cap;
     struct row rows[];
 };
 
@@ -56,10 +57,11 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct list stores = {&stores, &stores};
 static bool (*is_flush_due)(void);
 
-static struct version *version_new(size_t count)
+static struct version *version_new(size_t cap)
 {
-    struct version *version = mem_new(sizeof(*version) + count * sizeof(struct row));
+    struct version *version = mem_new(sizeof(*version) + cap * sizeof(struct row));
     atomic_init(&version->refs, 1);
+    version->cap = cap;
     return version;
 }
 
@@ -255,22 +257,40 @@ static void version_apply(struct version *version, const struct batch_op *op)
     version->count = version->count - is_there + (op->value != NULL);
 }
 
+static struct version *version_copy(const struct version *from, size_t cap)
+{
+    struct version *to = version_new(cap);
+    to->count = from->count;
+    for (size_t i = 0; i < from->count; i++) {
+        to->rows[i] = (struct row){blob_ref(from->rows[i].key), blob_ref(from->rows[i].value)};
+    }
+    return to;
+}
+
+/* One that nobody else reads, with room for more rows. New readers come under the mutex only. */
+static void version_own(struct version **at, size_t more)
+{
+    struct version *version = *at;
+    size_t needed = version->count + more;
+    size_t cap = needed <= version->cap ? version->cap : needed + needed / 2;
+    if (atomic_load(&version->refs) != 1) {
+        *at = version_copy(version, cap);
+        version_unref(version);
+    } else if (cap > version->cap) {
+        *at = mem_grow(version, sizeof(*version) + cap * sizeof(struct row));
+        (*at)->cap = cap;
+    }
+}
+
 struct err backend_write(struct backend *backend, struct backend_batch *batch, struct why *why)
 {
     (void)why;
     pthread_mutex_lock(&mutex);
-    struct version *old = backend->now;
-    struct version *next = version_new(old->count + batch->count + 1);
-    next->count = old->count;
-    for (size_t i = 0; i < old->count; i++) {
-        next->rows[i] = (struct row){blob_ref(old->rows[i].key), blob_ref(old->rows[i].value)};
-    }
+    version_own(&backend->now, batch->count);
     for (size_t i = 0; i < batch->count; i++) {
-        version_apply(next, &batch->ops[i]);
+        version_apply(backend->now, &batch->ops[i]);
     }
-    backend->now = next;
     pthread_mutex_unlock(&mutex);
-    version_unref(old);
     return is_flush_due && is_flush_due() ? backend_flush(backend, why) : OK;
 }
 
