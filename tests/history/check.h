@@ -36,8 +36,7 @@ struct slot {
     int64_t known_ns; /* when it was known to be there, at the latest */
     size_t known_by;
     bool is_watched; /* a watch of everything passed it */
-    bool is_hole;
-    bool is_unordered; /* in which order its changes came is not known */
+    bool is_hole, is_unordered; /* nothing is known of it; in which order its changes came */
     struct call **candidates; /* unknown deletions that could be what happened */
     size_t candidates_count;
 };
