@@ -53,7 +53,7 @@ static void ask(const char *path, const void *request)
 {
     struct arena *arena = arena_new(0);
     struct answer answer;
-    struct machine *machine = &run.machines[world_below((uint64_t)run.machines_count)];
+    struct machine *machine = machine_any();
     service_call(machine, path, request, 7 * SECOND, arena, &answer);
     run_note("%s at %s: %s", path, machine->host.name,
         answer.kind == ANSWER_ERROR ? answer.text
@@ -163,7 +163,7 @@ static void *stop_removed(void *arg)
 static void remove_some(void)
 {
     Etcdserverpb__MemberRemoveRequest request = ETCDSERVERPB__MEMBER_REMOVE_REQUEST__INIT;
-    struct machine *machine = &run.machines[world_below((uint64_t)run.machines_count)];
+    struct machine *machine = machine_any();
     if (!machine->is_member || !machine->id) {
         return;
     }
@@ -187,7 +187,7 @@ static void *change(void *arg)
     (void)arg;
     if (can_add && (members < 3 || world_one_in(2))) {
         add();
-    } else if (members > 2) {
+    } else if (members > (can_add ? 2 : 3)) {
         remove_some();
     }
     is_under_way = false;

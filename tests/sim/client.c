@@ -313,11 +313,6 @@ void client_ask(int client, struct machine *machine, struct history_op *op, stru
     history_add_call(history, out);
 }
 
-static struct machine *some_machine(void)
-{
-    return &run.machines[world_below((uint64_t)run.machines_count)];
-}
-
 static void forget_lease(struct client *client, int64_t id)
 {
     for (int i = 0; i < LEASES_MAX; i++) {
@@ -370,9 +365,9 @@ static void turn(struct client *client)
     bool is_hindered = call.outcome == HISTORY_UNKNOWN ||
                        (call.outcome == HISTORY_FAILED && !slice_eq(call.error, SLICE("lease")));
     if (client->is_reader) {
-        client->machine = some_machine();
+        client->machine = machine_any();
     } else if (is_hindered || world_one_in(50)) {
-        client->machine = some_machine();
+        client->machine = machine_any();
         fiber_sleep(BACKOFF_MS * MS);
     }
     if (client->is_keeper && client->has_key) {
@@ -384,7 +379,7 @@ static void turn(struct client *client)
 static void *run_client(void *arg)
 {
     struct client *client = arg;
-    client->machine = some_machine();
+    client->machine = machine_any();
     while (!run.is_healing) {
         turn(client);
         fiber_sleep((int64_t)world_below((uint64_t)run.plan.think_ns * 2));

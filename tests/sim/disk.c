@@ -112,7 +112,7 @@ static struct err sim_write(
 static struct err sim_sync(struct disk_file *file, bool is_data_only, struct why *why)
 {
     struct sim_disk *disk = disk_of(file->disk);
-    TRY(turn(file->disk, disk->sync_ns, why));
+    TRY(turn(file->disk, disk->sync_ns + disk->slow_ns, why));
     struct err err =
         is_data_only ? disk_sync_data(inner_file(file), why) : disk_sync(inner_file(file), why);
     disk->log_syncs += file_of(file)->is_log && !err_is(err);
@@ -168,7 +168,7 @@ static struct err sim_list(
 
 static struct err sim_sync_folder(struct disk *disk, const char *path, struct why *why)
 {
-    TRY(turn(disk, disk_of(disk)->sync_ns, why));
+    TRY(turn(disk, disk_of(disk)->sync_ns + disk_of(disk)->slow_ns, why));
     return disk_sync_folder(inner_of(disk), path, why);
 }
 

@@ -12,6 +12,7 @@ struct sim_disk {
     struct disk base;
     struct disk *inner;
     int64_t sync_ns;  /* about what a sync takes */
+    int64_t slow_ns;  /* more that each takes */
     int64_t stall_ns; /* some take up to that */
     uint64_t fail_in; /* the n-th operation that changes something fails; 0: none */
     bool is_failing;  /* and all after it */

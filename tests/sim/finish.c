@@ -11,7 +11,7 @@
 #include <rpc.pb-c.h>
 #include <stdio.h>
 
-enum { PATIENCE_S = 120, LOOK_MS = 100, REST_S = 10, LOOKS_A_SETTLING = 100 };
+enum { LOOK_MS = 100, REST_S = 10, LOOKS_A_SETTLING = 100 };
 
 static void describe(void)
 {
@@ -33,11 +33,12 @@ static void describe(void)
 
 static void wait_for(bool (*is_true)(void), const char *what)
 {
-    int64_t deadline_ns = world_now() + PATIENCE_S * SECOND;
+    int64_t deadline_ns = world_now() + run.plan.patience_ns;
     while (!is_true()) {
         if (world_now() > deadline_ns) {
             describe();
-            run_fail("%d s after the last fault %s", PATIENCE_S, what);
+            run_fail(
+                "%lld s after the last fault %s", (long long)(run.plan.patience_ns / SECOND), what);
         }
         nemesis_heal();
         if (world_one_in(LOOKS_A_SETTLING)) {
@@ -103,7 +104,7 @@ static int64_t marked;
 static void mark(struct machine *machine)
 {
     struct arena *arena = arena_new(0);
-    int64_t deadline_ns = world_now() + PATIENCE_S * SECOND;
+    int64_t deadline_ns = world_now() + run.plan.patience_ns;
     struct history_call call = {0};
     for (int i = 0; machine->state == MACHINE_UP && machine_is_serving(machine) &&
                     !is_learner(machine) && call.outcome != HISTORY_OK;
@@ -119,7 +120,8 @@ static void mark(struct machine *machine)
         }
         if (world_now() > deadline_ns) {
             describe();
-            run_fail("%s takes no write %d s after the last fault", machine->host.name, PATIENCE_S);
+            run_fail("%s takes no write %lld s after the last fault", machine->host.name,
+                (long long)(run.plan.patience_ns / SECOND));
         }
         fiber_sleep(LOOK_MS * MS);
     }

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ELECTION_TICKS = 10, REQUEST_BYTES_MAX = 64 * 1024, READY_MS = 60000 };
+enum { REQUEST_BYTES_MAX = 64 * 1024, READY_S = 60 };
 
 /* What the linker leads here. */
 
@@ -118,6 +118,19 @@ bool machine_is_serving(const struct machine *machine)
     return machine->process && machine->process->is_serving;
 }
 
+struct machine *machine_any(void)
+{
+    struct machine *present[MACHINES_MAX];
+    size_t count = 0;
+    for (int i = 0; i < run.machines_count; i++) {
+        if (run.machines[i].state != MACHINE_GONE) {
+            present[count++] = &run.machines[i];
+        }
+    }
+    check(count);
+    return present[world_below(count)];
+}
+
 struct machine *machine_new(bool is_join)
 {
     char name[16];
@@ -136,6 +149,7 @@ struct machine *machine_new(bool is_join)
     machine->disk.sync_ns = (int64_t)(100 * US) << world_below(6);
     machine->disk.stall_ns = world_one_in(4) ? 300 * MS : 0;
     if (run.plan.has_drift) {
+        run.tally.drifts++;
         host_set_rate(&machine->host, (int64_t)world_below(20000) - 10000);
     }
     return machine;
@@ -303,6 +317,18 @@ static void judge_start(struct machine *machine, struct err err, const struct wh
     world_at(world_now(), doom_now, machine->process);
 }
 
+/* As boot waits, with fewer looks. */
+static void wait_ready(struct process *process)
+{
+    int64_t deadline_ns = world_now() + READY_S * SECOND;
+    while (!server_wait_ready(process->server, 0) && world_now() < deadline_ns) {
+        fiber_sleep(1 + (int64_t)world_below(20 * MS));
+    }
+    if (world_now() >= deadline_ns) {
+        run_note("%s is not ready in time, and serves", process->machine->host.name);
+    }
+}
+
 static void *live(void *arg)
 {
     struct process *process = arg;
@@ -317,9 +343,7 @@ static void *live(void *arg)
     start_server(process);
     start_services(process);
     net_start(process);
-    if (!server_wait_ready(process->server, READY_MS)) {
-        run_note("%s is not ready in time, and serves", machine->host.name);
-    }
+    wait_ready(process);
     process->is_serving = true;
     return NULL;
 }

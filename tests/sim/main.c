@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- *   sim [--seed N] [--count K] [--seconds S] [--members M] [--verbose] [--short] [--twice]
+ *   sim [--seed N] [--count K] [--seconds S] [--members M] [--day] [--verbose] [--short] [--twice]
  *
+ *       --day: an hour each, with little load and a fault every minute or so
  *       --mutate NAME: with that planted bug (base/mutation.h)
  *
  * Each seed is a run in a process of its own, so that what crashed members leave behind goes with
@@ -19,15 +20,17 @@
 #include "base/mutation.h"
 #include "tests/shared/memory_backend.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORLD_S = 3600, ALARM_S = 300, SPURIOUS_ONE_IN = 300, PROGRESS_EVERY = 100 };
+enum { ENDING_S = 3600, CPU_S = 300, SPURIOUS_ONE_IN = 300, PROGRESS_EVERY = 10 };
 
 struct asked {
     uint64_t seed;
@@ -35,6 +38,7 @@ struct asked {
     int64_t seconds;
     int members;
     bool is_verbose;
+    bool is_day;
     bool is_short; /* only what the whole came to */
     bool is_twice; /* each seed again: it has to be the same run */
 };
@@ -51,6 +55,15 @@ struct totals {
 };
 
 struct run run;
+
+/* SIGTERM: no further run is begun, and the figures are printed. */
+static volatile sig_atomic_t is_over;
+
+static void end_soon(int signal_number)
+{
+    (void)signal_number;
+    is_over = 1;
+}
 
 static double seconds_now(void)
 {
@@ -127,9 +140,12 @@ static void add_tally(struct totals *totals)
 static void run_seed(const struct asked *asked, uint64_t seed, struct totals *totals)
 {
     struct world_options options;
-    alarm(ALARM_S);
+    setrlimit(RLIMIT_CPU, &(struct rlimit){CPU_S, CPU_S});
     log_level_set(asked->is_verbose ? LOG_LEVEL_WARN : LOG_LEVEL_FATAL);
     plan_draw(&run.plan, seed, asked->members, asked->seconds);
+    if (asked->is_day) {
+        plan_stretch(&run.plan, asked->seconds);
+    }
     run.is_verbose = asked->is_verbose;
     options = plan_world(&run.plan);
     memory_backend_flush_when(is_flush_due);
@@ -137,7 +153,7 @@ static void run_seed(const struct asked *asked, uint64_t seed, struct totals *to
     world_init(&options);
     host_init(&run.outside, "outside", MACHINES_MAX);
     fiber_detach(fiber_spawn(&run.outside, "conductor", conduct, NULL));
-    enum world_end end = world_run(WORLD_S * SECOND);
+    enum world_end end = world_run(run.plan.load_ns + ENDING_S * SECOND);
     if (end != WORLD_STOPPED) {
         host_describe(&run.outside);
         run_fail("the run did not come to its end (%d)", end);
@@ -159,6 +175,7 @@ static bool run_apart(const struct asked *asked, uint64_t seed, struct totals *t
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
+        signal(SIGTERM, SIG_DFL);
         run_seed(asked, seed, totals);
     }
     waitpid(pid, &status, 0);
@@ -199,8 +216,10 @@ static void print_totals(const struct totals *t)
         {"messages", t->tally.messages}, {"of them lost", t->tally.messages_lost},
         {"snapshots sent", t->tally.snapshots}, {"kills", t->tally.crashes},
         {"power cuts", t->tally.power_cuts}, {"clean stops", t->tally.stops},
-        {"partitions", t->tally.partitions}, {"pauses", t->tally.pauses},
-        {"clock jumps", t->tally.clock_jumps}, {"disk faults", t->tally.disk_faults},
+        {"partitions", t->tally.partitions}, {"of them one-way", t->tally.one_way},
+        {"slow links", t->tally.slow_links}, {"pauses", t->tally.pauses},
+        {"wall clock jumps", t->tally.clock_jumps}, {"clocks that drift", t->tally.drifts},
+        {"failing disks", t->tally.disk_faults}, {"slow disks", t->tally.slow_disks},
         {"membership changes", t->tally.changes}, {"leaders moved", t->tally.transfers}};
     for (size_t i = 0; i < COUNT_OF(lines); i++) {
         printf("  %-20s %llu\n", lines[i].name, (unsigned long long)lines[i].count);
@@ -228,6 +247,9 @@ static bool parse(int argc, char **argv, struct asked *out)
         } else if (strcmp(argv[i], "--verbose") == 0) {
             out->is_verbose = true;
             takes = false;
+        } else if (strcmp(argv[i], "--day") == 0) {
+            out->is_day = true;
+            takes = false;
         } else if (strcmp(argv[i], "--short") == 0) {
             out->is_short = true;
             takes = false;
@@ -250,13 +272,16 @@ int main(int argc, char **argv)
     struct totals *totals =
         mmap(NULL, sizeof(*totals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (!parse(argc, argv, &asked)) {
-        fprintf(stderr, "sim [--seed N] [--count K] [--seconds S] [--members 1-7] [--verbose] "
-                        "[--short] [--twice]\n");
+        fprintf(stderr, "sim [--seed N] [--count K] [--seconds S] [--members 1-7] [--day] "
+                        "[--verbose] [--short] [--twice]\n");
         return 2;
     }
-    for (uint64_t i = 0; i < asked.count; i++) {
+    signal(SIGTERM, end_soon);
+    for (uint64_t i = 0; i < asked.count && !is_over; i++) {
         if (asked.is_short && i % PROGRESS_EVERY == 0) {
-            printf("%llu of %llu\n", (unsigned long long)i, (unsigned long long)asked.count);
+            printf("%llu of %llu, %llu failed, %.2f simulated hours\n", (unsigned long long)i,
+                (unsigned long long)asked.count, (unsigned long long)totals->failed,
+                (double)totals->simulated_ns / 3600e9);
         }
         if (!run_as_asked(&asked, asked.seed + i, totals)) {
             totals->first_failed = totals->failed ? totals->first_failed : asked.seed + i;

@@ -7,17 +7,12 @@
 
 #include <rpc.pb-c.h>
 
-enum { HARM_S = 6, PAUSE_S = 3, JUMP_S = 3600 };
-
-static struct machine *some_machine(void)
-{
-    return &run.machines[world_below((uint64_t)run.machines_count)];
-}
+enum { JUMP_S = 3600 };
 
 static struct machine *some_up(void)
 {
     for (int i = 0; i < 8; i++) {
-        struct machine *machine = some_machine();
+        struct machine *machine = machine_any();
         if (machine->state == MACHINE_UP && machine->process && !machine->process->is_doomed &&
             !machine->process->is_stopping) {
             return machine;
@@ -28,7 +23,7 @@ static struct machine *some_up(void)
 
 static int64_t some_time(void)
 {
-    return (int64_t)world_below((uint64_t)HARM_S * (uint64_t)SECOND) >> world_below(5);
+    return (int64_t)world_below((uint64_t)run.plan.harm_ns) >> world_below(5);
 }
 
 static void start_again(void *arg)
@@ -95,8 +90,11 @@ static void partition(void)
     }
     run.tally.partitions++;
     run_note("the network is cut: %llx", (unsigned long long)side);
-    cut_between(side, world_one_in(3), true);
+    bool is_one_way = world_one_in(3);
+    run.tally.one_way += is_one_way;
+    cut_between(side, is_one_way, true);
     if (world_one_in(3)) {
+        run.tally.slow_links++;
         net_slow((int)world_below((uint64_t)run.machines_count),
             (int)world_below((uint64_t)run.machines_count), (int64_t)world_below(400 * MS));
     }
@@ -132,11 +130,12 @@ static struct machine *leader_up(void)
 /* A leader often, and longer than an election takes: it wakes in the belief that it leads. */
 static void pause_some(struct machine *machine)
 {
+    int64_t elections_ns = 3 * ELECTION_TICKS * run.plan.tick_ms * MS;
     int64_t lasts_ns = some_time();
     struct machine *leader = world_one_in(2) ? leader_up() : NULL;
     if (leader) {
         machine = leader;
-        lasts_ns = PAUSE_S * SECOND + (int64_t)world_below(PAUSE_S * (uint64_t)SECOND);
+        lasts_ns = elections_ns + (int64_t)world_below((uint64_t)elections_ns);
     }
     run.tally.pauses++;
     run_note("%s stands still", machine->host.name);
@@ -158,13 +157,31 @@ static void spoil_disk(struct machine *machine)
     machine->disk.is_lasting = world_one_in(2);
 }
 
+static void speed_up(void *arg)
+{
+    struct machine *machine = arg;
+    if (machine->disk.slow_ns) {
+        run_note("%s has a fast disk again", machine->host.name);
+        machine->disk.slow_ns = 0;
+    }
+}
+
+/* Each sync takes as long as heartbeats are apart, or longer than an election. */
+static void slow_disk(struct machine *machine)
+{
+    run.tally.slow_disks++;
+    machine->disk.slow_ns = (run.plan.tick_ms * (int64_t)MS) << world_below(5);
+    run_note("%s has a slow disk", machine->host.name);
+    world_at(world_now() + some_time(), speed_up, machine);
+}
+
 /* A member that is told to hand over, or to stop in good order. */
 
 static void *move_leader(void *arg)
 {
     struct arena *arena = arena_new(0);
     struct answer answer;
-    struct machine *target = some_machine();
+    struct machine *target = machine_any();
     Etcdserverpb__MoveLeaderRequest request = ETCDSERVERPB__MOVE_LEADER_REQUEST__INIT;
     (void)arg;
     request.targetid = target->id;
@@ -193,6 +210,7 @@ enum harm {
     HARM_PAUSE,
     HARM_JUMP,
     HARM_DISK,
+    HARM_SLOW,
     HARM_MOVE,
     HARM_STOP,
     HARM_CHANGE,
@@ -208,6 +226,7 @@ static bool is_planned(enum harm harm)
         [HARM_PAUSE] = plan->has_pauses,
         [HARM_JUMP] = plan->has_clock_jumps,
         [HARM_DISK] = plan->has_disk_faults,
+        [HARM_SLOW] = plan->has_slow_disks,
         [HARM_MOVE] = plan->has_transfers,
         [HARM_STOP] = plan->has_crashes,
         [HARM_CHANGE] = plan->has_changes};
@@ -236,6 +255,9 @@ static void harm(enum harm what)
         break;
     case HARM_DISK:
         spoil_disk(machine);
+        break;
+    case HARM_SLOW:
+        slow_disk(machine);
         break;
     case HARM_MOVE:
         fiber_detach(fiber_spawn(&run.outside, "move", move_leader, NULL));
@@ -289,6 +311,7 @@ void nemesis_heal(void)
         struct machine *machine = &run.machines[i];
         machine->disk.stall_ns = 0;
         machine->disk.fail_in = 0;
+        speed_up(machine);
         resume(machine);
         start_again(machine);
     }

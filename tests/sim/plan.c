@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plan.h"
 
+enum { HARM_S = 6, PATIENCE_S = 120, HOUR_S = 3600 };
+
 /* An own stream of numbers: what one field takes does not move the others. */
 static uint64_t draw(uint64_t seed, uint64_t field, uint64_t below)
 {
@@ -17,6 +19,8 @@ static bool toss(uint64_t seed, uint64_t field, uint64_t percent)
 static void draw_faults(struct plan *plan, uint64_t seed)
 {
     plan->fault_every_ns = toss(seed, 20, 10) ? 0 : (int64_t)(300 * MS) << draw(seed, 21, 5);
+    plan->harm_ns = HARM_S * SECOND;
+    plan->patience_ns = PATIENCE_S * SECOND;
     plan->has_crashes = toss(seed, 22, 60);
     plan->has_power_cuts = toss(seed, 23, 50);
     plan->has_partitions = toss(seed, 24, 60);
@@ -24,6 +28,7 @@ static void draw_faults(struct plan *plan, uint64_t seed)
     plan->has_clock_jumps = toss(seed, 26, 40);
     plan->has_drift = toss(seed, 27, 40);
     plan->has_disk_faults = toss(seed, 28, 30);
+    plan->has_slow_disks = toss(seed, 32, 40);
     plan->has_changes = toss(seed, 29, 40);
     plan->has_transfers = toss(seed, 30, 40);
     plan->has_install_crashes = (plan->has_crashes || plan->has_power_cuts) && toss(seed, 31, 50);
@@ -59,6 +64,21 @@ void plan_draw(struct plan *plan, uint64_t seed, int members, int64_t load_s)
         .compaction_rows = 3 << draw(seed, 12, 6)};
     draw_faults(plan, seed);
     draw_network(plan, seed);
+}
+
+void plan_stretch(struct plan *plan, int64_t load_s)
+{
+    static const int64_t ticks_ms[] = {100, 200, 500};
+    uint64_t seed = plan->seed;
+    plan->load_ns = (load_s ? load_s : HOUR_S) * SECOND;
+    plan->tick_ms = ticks_ms[draw(seed, 81, COUNT_OF(ticks_ms))];
+    plan->think_ns = (int64_t)(500 * MS) << draw(seed, 82, 4);
+    plan->latency_ns = (int64_t)(100 * US) << draw(seed, 83, 7);
+    if (plan->fault_every_ns) {
+        plan->fault_every_ns = (10 * SECOND) << draw(seed, 84, 4);
+    }
+    plan->harm_ns = 90 * SECOND;
+    plan->patience_ns = 10 * PATIENCE_S * SECOND;
 }
 
 struct world_options plan_world(const struct plan *plan)

@@ -11,7 +11,7 @@
 #include "disk.h"
 #include "fiber.h"
 
-enum { MACHINES_MAX = 16, FIRST_MEMBERS_MAX = 7 };
+enum { MACHINES_MAX = 48, FIRST_MEMBERS_MAX = 7 };
 
 enum machine_state {
     MACHINE_UNUSED,
@@ -55,6 +55,9 @@ struct machine {
     int lives;
 };
 
+/* Elections take from one to two times so many ticks. */
+enum { ELECTION_TICKS = 10 };
+
 /* What the seed decides before anything begins. */
 struct plan {
     uint64_t seed;
@@ -77,6 +80,8 @@ struct plan {
     unsigned duplicate_one_in;
     unsigned loss_one_in;
     int64_t fault_every_ns; /* 0: no faults */
+    int64_t harm_ns;        /* at most so long a cut, a pause, a machine that is off */
+    int64_t patience_ns;    /* what the end may take */
     bool has_crashes;
     bool has_power_cuts;
     bool has_partitions;
@@ -84,6 +89,7 @@ struct plan {
     bool has_clock_jumps;
     bool has_drift;
     bool has_disk_faults;
+    bool has_slow_disks;
     bool has_changes; /* of the membership */
     bool has_transfers;
     bool has_install_crashes; /* while a snapshot becomes the store */
@@ -94,9 +100,13 @@ struct tally {
     uint64_t crashes;
     uint64_t power_cuts;
     uint64_t partitions;
+    uint64_t one_way;
+    uint64_t slow_links;
     uint64_t pauses;
     uint64_t clock_jumps;
+    uint64_t drifts;
     uint64_t disk_faults;
+    uint64_t slow_disks;
     uint64_t changes;
     uint64_t transfers;
     uint64_t stops;
@@ -130,6 +140,8 @@ void run_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* machine.c */
 struct machine *machine_new(bool is_join);
+/* One of those that are not gone. */
+struct machine *machine_any(void);
 /* The machine whose fiber runs; NULL: outside. */
 struct machine *machine_here(void);
 struct machine *machine_of_id(uint64_t id);

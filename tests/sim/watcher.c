@@ -55,7 +55,7 @@ static void send_progress_request(struct watcher *watcher)
 
 static void open_watch(struct watcher *watcher)
 {
-    watcher->machine = &run.machines[world_below((uint64_t)run.machines_count)];
+    watcher->machine = machine_any();
     watcher->watch = 0;
     if (!run.is_healing && clients_compacted() && world_one_in(4)) {
         watcher->next = clients_compacted(); /* the first that there is */
