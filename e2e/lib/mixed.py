@@ -46,7 +46,8 @@ class MixedCase(ClusterCase):
     def ready(self, member):
         def is_ready():
             if member.process.poll() is not None:
-                self.fail_at_once(f"{member.name} ended: {member.log_tail()}")
+                self.fail_at_once(f"{member.name} ended with {member.process.returncode}: "
+                                  f"{member.log_tail()}")
             return member.is_ready()
         self.wait(is_ready, f"{member.name} getting ready", pause=0.05)
 
