@@ -80,6 +80,14 @@ static struct err hear_leader(struct raft *raft, const struct raft_message *mess
     return replicate_take_snapshot(raft, message);
 }
 
+/* A grant carries the term that it was asked for. One that comes after its campaign was won, and
+ * lost again, says nothing about the next; etcd counts it. */
+static bool is_late_grant(const struct raft *raft, const struct raft_message *message)
+{
+    return message->type == RAFT_MSG_PRE_VOTE_RESP && !message->reject &&
+           message->term <= raft->term;
+}
+
 static struct err step_candidate(struct raft *raft, const struct raft_message *message)
 {
     enum raft_message_type counted =
@@ -97,7 +105,7 @@ static struct err step_candidate(struct raft *raft, const struct raft_message *m
         return hear_leader(raft, message);
     case RAFT_MSG_VOTE_RESP:
     case RAFT_MSG_PRE_VOTE_RESP:
-        if (message->type == counted) {
+        if (message->type == counted && !is_late_grant(raft, message)) {
             election_count(raft, message);
         }
         break;

@@ -115,6 +115,28 @@ static void test_pre_vote_changes_nothing_before_it_is_won(void **state)
     close_peers(&p);
 }
 
+/* A member that was asked for the term before, and stood still since then. */
+static void test_a_late_grant_is_none_for_the_next_term(void **state)
+{
+    (void)state;
+    struct peers p;
+    struct raft_options options = test_options(1);
+    options.pre_vote = options.check_quorum = true;
+    open_leader(&p, options);
+    tick(&p, 20);
+    assert_int_equal(role(&p), RAFT_FOLLOWER);
+    tick(&p, 20);
+    turn(&p);
+    assert_int_equal(role(&p), RAFT_PRE_CANDIDATE);
+    receive(&p, (struct raft_message){.type = RAFT_MSG_PRE_VOTE_RESP, .from = 3, .term = 1});
+    turn(&p);
+    assert_int_equal(role(&p), RAFT_PRE_CANDIDATE);
+    receive(&p, (struct raft_message){.type = RAFT_MSG_PRE_VOTE_RESP, .from = 3, .term = 2});
+    turn(&p);
+    assert_int_equal(role(&p), RAFT_CANDIDATE);
+    close_peers(&p);
+}
+
 static void test_lost_election_makes_a_follower(void **state)
 {
     (void)state;
@@ -571,6 +593,7 @@ int run_peers(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pre_vote_changes_nothing_before_it_is_won),
+        cmocka_unit_test(test_a_late_grant_is_none_for_the_next_term),
         cmocka_unit_test(test_lost_election_makes_a_follower),
         cmocka_unit_test(test_a_vote_goes_to_one_complete_log_a_term),
         cmocka_unit_test(test_a_member_with_a_leader_does_not_vote_unless_told),
