@@ -142,6 +142,7 @@ void *sync_main(void *arg)
     struct list none;
     struct why why = {""};
     int64_t measure_at_ms = 0;
+    int64_t tick_ms = server->options.sync_tick_ms ? server->options.sync_tick_ms : SYNC_TICK_MS;
     list_init(&none);
     while (!mailbox_is_closed(&server->sync_box)) {
         pthread_mutex_lock(&server->sync_turn);
@@ -160,7 +161,7 @@ void *sync_main(void *arg)
                 server_fail(server, why.text);
             }
         }
-        mailbox_take(&server->sync_box, &none, is_more ? 0 : SYNC_TICK_MS);
+        mailbox_take(&server->sync_box, &none, is_more ? 0 : tick_ms);
     }
     compactor_free(compactor);
     return NULL;

@@ -67,6 +67,7 @@ struct server_options {
     size_t client_urls_count;
     size_t compaction_rows;      /* dropped in one slice; 0: a default */
     int64_t compaction_pause_ms; /* between two slices; 0: a default */
+    int64_t sync_tick_ms;        /* how often watchers' time is looked at; 0: a default */
     enum server_compaction compaction_mode;
     int64_t compaction_retention; /* periodic: milliseconds; revision: revisions kept */
     /* Called once, from any thread, when the member cannot go on (a failed sync, an unreadable

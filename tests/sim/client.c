@@ -8,7 +8,7 @@
 #include <rpc.pb-c.h>
 #include <stdio.h>
 
-enum { OPS_MAX = 4, LEASES_MAX = 4, TIMEOUT_S = 7, KEEP_S = 1, BACKOFF_MS = 50, KEEP_MS = 400 };
+enum { OPS_MAX = 4, LEASES_MAX = 4, TIMEOUT_S = 7, KEEP_S = 1, BACKOFF_MS = 50 };
 
 struct client {
     int number;
@@ -371,7 +371,7 @@ static void turn(struct client *client)
         fiber_sleep(BACKOFF_MS * MS);
     }
     if (client->is_keeper && client->has_key) {
-        fiber_sleep((int64_t)world_below(KEEP_MS * (uint64_t)MS));
+        fiber_sleep((int64_t)world_below((uint64_t)run.plan.keep_ns));
     }
     arena_free(arena);
 }

@@ -282,6 +282,7 @@ static void start_server(struct process *process)
         .client_urls = &process->machine->client_url,
         .client_urls_count = 1,
         .compaction_rows = run.plan.compaction_rows,
+        .sync_tick_ms = run.plan.sync_tick_ms,
         .on_fatal = on_fatal,
         .on_fatal_arg = process,
         .on_removed = on_removed,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plan.h"
 
-enum { HARM_S = 6, PATIENCE_S = 120, HOUR_S = 3600 };
+enum { HARM_S = 6, PATIENCE_S = 120, HOUR_S = 3600, KEEP_MS = 400, IDLE_S = 3 };
 
 /* An own stream of numbers: what one field takes does not move the others. */
 static uint64_t draw(uint64_t seed, uint64_t field, uint64_t below)
@@ -54,6 +54,8 @@ void plan_draw(struct plan *plan, uint64_t seed, int members, int64_t load_s)
         .keys = 4 + (int)draw(seed, 4, 12),
         .load_ns = (load_s ? load_s : 20 + (int64_t)draw(seed, 5, 40)) * SECOND,
         .think_ns = (int64_t)(5 * MS) << draw(seed, 6, 6),
+        .keep_ns = KEEP_MS * MS,
+        .idle_ns = IDLE_S * SECOND,
         .tick_ms = 50 << draw(seed, 7, 2),
         .snapshot_count = 20 << draw(seed, 8, 6),
         .catch_up_entries = 5 << draw(seed, 9, 5),
@@ -68,11 +70,14 @@ void plan_draw(struct plan *plan, uint64_t seed, int members, int64_t load_s)
 
 void plan_stretch(struct plan *plan, int64_t load_s)
 {
-    static const int64_t ticks_ms[] = {100, 200, 500};
+    static const int64_t ticks_ms[] = {100, 200, 500, 1000};
     uint64_t seed = plan->seed;
     plan->load_ns = (load_s ? load_s : HOUR_S) * SECOND;
     plan->tick_ms = ticks_ms[draw(seed, 81, COUNT_OF(ticks_ms))];
-    plan->think_ns = (int64_t)(500 * MS) << draw(seed, 82, 4);
+    plan->think_ns = SECOND << draw(seed, 82, 3);
+    plan->sync_tick_ms = SECOND / MS;
+    plan->idle_ns = 20 * SECOND;
+    plan->keep_ns = 5 * plan->tick_ms * MS;
     plan->latency_ns = (int64_t)(100 * US) << draw(seed, 83, 7);
     if (plan->fault_every_ns) {
         plan->fault_every_ns = (10 * SECOND) << draw(seed, 84, 4);

@@ -67,7 +67,10 @@ struct plan {
     int keys;
     int64_t load_ns; /* how long clients and faults go on */
     int64_t think_ns;
+    int64_t keep_ns; /* a lease is renewed that often, twice */
     int64_t tick_ms;
+    int64_t sync_tick_ms; /* 0: as always */
+    int64_t idle_ns;      /* a watcher that was shown nothing for so long asks how far it is */
     uint64_t snapshot_count;
     uint64_t catch_up_entries;
     uint64_t value_cache_bytes;

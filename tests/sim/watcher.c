@@ -8,7 +8,7 @@
 
 #include <rpc.pb-c.h>
 
-enum { WATCHERS_MAX = 8, IDLE_MS = 3000, HANG_UP_ONE_IN = 150, SLOW_ONE_IN = 20, SLOW_MS = 400 };
+enum { WATCHERS_MAX = 8, HANG_UP_ONE_IN = 150, SLOW_ONE_IN = 20, SLOW_MS = 400 };
 
 struct watcher {
     int number;
@@ -172,7 +172,7 @@ static void turn(struct watcher *watcher)
     struct arena *arena = arena_new(0);
     bool is_over = false;
     Etcdserverpb__WatchResponse *response =
-        service_next(watcher->stream, IDLE_MS * (int64_t)MS, arena, &is_over);
+        service_next(watcher->stream, run.plan.idle_ns, arena, &is_over);
     if (response) {
         take(watcher, response, arena);
     } else if (is_over) {
