@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bugs planted on purpose: a test that never met one may see none. Where the tree is configured
- * with -DKETCD_MUTATIONS=ON, MUTATE(NAME) is whether that bug was chosen; everywhere else it is the
- * constant false, and nothing of it is left. tests/sim/MUTANTS.md says what each of them is.
+ * Bugs planted on purpose: a test that never met one may see none. In the program sim_mutant
+ * MUTATE(NAME) is whether that bug was chosen; everywhere else it is the constant false, and
+ * nothing of it is left. tests/sim/MUTANTS.md says what each of them is.
  */
 #ifndef BASE_MUTATION_H
 #define BASE_MUTATION_H

@@ -3,8 +3,9 @@
 """Plants each bug of base/mutation.h in turn and looks whether the simulator finds it.
 
     cmake -S . -B build/mutant -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DKETCD_MUTATIONS=ON
-    cmake --build build/mutant --target sim
-    tests/sim/mutants.py build/mutant/tests/sim/sim [--seeds 200] [NAME...]
+    cmake --build build/mutant --target sim_mutant
+    ctest --test-dir build/mutant -R sim_mutants     # or one of them:
+    tests/sim/mutants.py build/mutant/tests/sim/sim_mutant [--seeds 200] [NAME...]
 
 Exit code 0: each was caught within that many seeds.
 """
