@@ -255,7 +255,7 @@ class Registry(Found):
         service = self.service()
         self.put_at(service, "_config/size", "1")
         service.terminate()
-        member = self.found("n0", service, "--discovery-request-timeout=1s")
+        member = self.found("n0", service)
         member.start(wait=False)
         self.wait(lambda: "retry connecting to discovery service" in member.log_tail(50),
                   "it does not try again")
@@ -269,7 +269,7 @@ class Registry(Found):
         for args in (("user", "add", "root:pw"), ("user", "grant-role", "root", "root"),
                      ("auth", "enable")):
             self.ctl(service)(*args)
-        tls = [f"--discovery-cacert={certs.path('ca.crt')}",
+        tls = ["--discovery-dial-timeout=60s", f"--discovery-cacert={certs.path('ca.crt')}",
                f"--discovery-cert={certs.path('client.crt')}",
                f"--discovery-key={certs.path('client.key')}"]
         wrong = self.found("n0", service, *tls, "--discovery-user=root", "--discovery-password=no")
