@@ -9,10 +9,12 @@
 
 enum { PIECE = 64 * 1024, SNAPSHOT_MS = 30000, REPORT_ONE_IN = 2 };
 
+enum parcel_kind { PARCEL_MESSAGE, PARCEL_UNREACHABLE, PARCEL_SNAPSHOT_REPORT };
+
 /* What is on its way, or what a member has to hear of its own network. */
 struct parcel {
     struct list node;
-    enum { PARCEL_MESSAGE, PARCEL_UNREACHABLE, PARCEL_SNAPSHOT_REPORT } kind;
+    enum parcel_kind kind;
     int from;
     int to;
     uint64_t peer;
@@ -80,7 +82,7 @@ static void hand_over(struct parcel *parcel, struct process *process)
     fiber_wake_one(&process->inbox_waiters);
 }
 
-static void report(struct process *process, uint64_t peer, int kind, bool is_ok)
+static void report(struct process *process, uint64_t peer, enum parcel_kind kind, bool is_ok)
 {
     struct parcel *parcel = mem_new(sizeof(*parcel));
     *parcel = (struct parcel){.kind = kind, .peer = peer, .is_ok = is_ok};

@@ -57,13 +57,13 @@ void plan_draw(struct plan *plan, uint64_t seed, int members, int64_t load_s)
         .keep_ns = KEEP_MS * MS,
         .idle_ns = IDLE_S * SECOND,
         .tick_ms = 50 << draw(seed, 7, 2),
-        .snapshot_count = 20 << draw(seed, 8, 6),
-        .catch_up_entries = 5 << draw(seed, 9, 5),
+        .snapshot_count = (uint64_t)20 << draw(seed, 8, 6),
+        .catch_up_entries = (uint64_t)5 << draw(seed, 9, 5),
         .value_cache_bytes = toss(seed, 10, 50) ? 0 : 1 << 20,
         .segment_bytes = (uint64_t)16 * 1024 << draw(seed, 11, 4),
         .message_bytes = message_bytes[draw(seed, 14, 4)],
         .flush_one_in = 10u << draw(seed, 13, 8),
-        .compaction_rows = 3 << draw(seed, 12, 6)};
+        .compaction_rows = (size_t)3 << draw(seed, 12, 6)};
     draw_faults(plan, seed);
     draw_network(plan, seed);
 }
