@@ -79,12 +79,16 @@ static struct err range_reply(struct api *api, struct call_state *state, struct 
 
 const struct api_ops api_kv_range = {.start = range_start, .reply = range_reply};
 
+/* As with etcd, a full store refuses before anything is said of the request. */
 static void put_start(struct api *api, struct call_state *state)
 {
+    if (!api_has_space(api, state)) {
+        return;
+    }
     struct err err = apply_check_put((const void *)state->request);
     if (err_is(err)) {
         api_done(state, err);
-    } else if (api_has_space(api, state)) {
+    } else {
         api_propose(api, state, FIELD_PUT, state->call->request);
     }
 }
@@ -126,10 +130,13 @@ static void txn_run(struct call_state *state)
 static void txn_start(struct api *api, struct call_state *state)
 {
     const Etcdserverpb__TxnRequest *request = (const void *)state->request;
+    if (!api_has_space(api, state)) {
+        return;
+    }
     struct err err = apply_check_txn(request, api->options.txn_ops_max);
     if (err_is(err)) {
         api_done(state, err);
-    } else if (api_has_space(api, state)) {
+    } else {
         weigh_in(state, weigh_txn(api, request), txn_run);
     }
 }

@@ -18,7 +18,7 @@ import urllib.request
 import grpc
 
 from lib import Case, Certs, Etcdctl, Member, binary, reference
-from lib.api import Api, pb
+from lib.api import Api, op_put, pb
 
 
 def records_end(body):
@@ -618,6 +618,15 @@ class Quota(Case):
             api.Alarm(action=2, memberID=alarms[0].memberID, alarm=1)
             self.assertEqual(0, len(api.Alarm().alarms))
             api.Put(key=b"a", value=b"1")
+
+    def test_a_full_store_refuses_before_it_looks_at_the_request(self):
+        with Api(self.member(flags=["--quota-backend-bytes=1"])) as api:
+            for call in (lambda: api.Put(value=b"1"),
+                         lambda: api.Txn(success=[op_put(b"a", b"1"), op_put(b"a", b"1")])):
+                with self.assertRaises(grpc.RpcError) as caught:
+                    call()
+                self.assertEqual("etcdserver: mvcc: database space exceeded",
+                                 caught.exception.details())
 
     @staticmethod
     def alarms(api):
