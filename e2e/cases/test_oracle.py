@@ -11,17 +11,18 @@ from lib.api import Api, op_delete, op_put
 from lib.env import ROOT
 from oracle.compare import Pair
 from oracle.generate import Generator
-from oracle.script import parse
+from oracle.script import flags, parse
 
-SEEDS = (1, 2, 3)
-OPERATIONS = 1000
+# Without and with users; a full store; one with little room.
+SEEDS = (2, 4, 3, 11)
+OPERATIONS = 700
 
 
 class Oracle(Case):
     def compared(self, lines, name):
         reference("etcd")
         operations = parse(lines)
-        with Pair(os.path.join(self.folder, "pair")) as pair:
+        with Pair(os.path.join(self.folder, "pair"), flags(operations)) as pair:
             found = pair.run(operations)
         if found:
             self.fail(f"{name} line {found[0] + 1}: {operations[found[0]].line}\n{found[1]}")

@@ -1,61 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a script against both members and finds the first difference."""
+import collections
 import re
 import time
 
 import grpc
-from google.protobuf import text_format
 
 from lib.api import pb
 
-from .known import MALFORMED, forget, is_known
-from .sides import twins
+from .known import MALFORMED, Difference, forget, is_known, shown
+from .script import MACRO, answer_type, full_path, request_type
+from .sides import CALL_SECONDS, twins
+from .waiting import Waiting
+from .watching import Watching
 
-CALL_SECONDS = 15
-EXPIRY_SECONDS = 20
-WATCH_SECONDS = 6
-QUIET_SECONDS = 0.02
-# The reference looks after watches that start in the past every 100 ms.
-CATCH_UP_SECONDS = 0.25
+EXPIRY_SECONDS = 120
+LONG_TTL = 60
 REVISION = re.compile(r"rev([+-]\d+)?$")
-LONG = re.compile(r"(\w)\1{20,}")
+HEADER_REVISION = re.compile(r'"header":\{[^}]*"revision":"(\d+)"')
+JSON_COMPACTION = re.compile(r'/kv/compaction .*"revision": *"?(\d+)')
+SESSIONS = ("Lock", "Campaign", "Proclaim", "Resign")
+READ_ONLY = ("Range", "LeaseTimeToLive", "LeaseLeases", "MemberList", "AuthStatus", "UserGet",
+             "UserList", "RoleGet", "RoleList", "Status", "HashKV", "Leader")
+LEFT = re.compile(r'"TTL":"(\d+)", *"grantedTTL":"(\d+)"')
+LEASE = re.compile(r'\{"ID":"\d+"\}')
 OF_KEY = {"mod": "mod_revision", "create": "create_revision", "version": "version"}
-
-
-class Difference(Exception):
-    """Found at a line: what each side said."""
-
-    def __init__(self, name, ours, theirs):
-        super().__init__(f"ours:      {ours}\nreference: {theirs}")
-        self.name = name
-
-
-def shown(outcome):
-    if isinstance(outcome, tuple):
-        return f"{outcome[0]} {outcome[1]}"
-    if isinstance(outcome, list):
-        return " | ".join(shown(one) for one in outcome)
-    if outcome is None or isinstance(outcome, (str, int)):
-        return str(outcome)
-    text = LONG.sub(r"<\1*many>", text_format.MessageToString(outcome, as_one_line=True))
-    return text if len(text) < 1500 else text[:1500] + "…"
 
 
 class Parted(Exception):
     """One took what the other rightly refused: what they hold is not the same any more."""
 
 
-class Pair:
+class Pair(Watching, Waiting):
     """A fresh member of each kind, asked the same."""
 
-    def __init__(self, folder):
-        self.ours, self.theirs = self.sides = twins(folder)
+    def __init__(self, folder, flags=()):
+        self.ours, self.theirs = self.sides = twins(folder, flags)
         self.changed = self.ours.changed
         self.revision = 1
         self.compacted = 0
-        self.past_watch = 0.0
         self.attached = False  # a lease whose id the sides chose
+        self.is_past = False  # a watch that began in the past may not be caught up with
+        self.until = None  # until then leases that are about to run out have not
+        self.sessions = False  # somebody asked for a lock or an election
+        self.pending = {}
+        self.looked = None  # the revision at which those who wait were looked after
+        self.observed = {}
         self.operations = 0
+        self.outcomes = collections.Counter()
 
     def __enter__(self):
         try:
@@ -77,24 +69,27 @@ class Pair:
         for index, operation in enumerate(operations):
             try:
                 self.step(operation)
+                self.in_time(operation)
+                self.look_after_waiters()
             except Difference as found:
+                if self.until and time.monotonic() > self.until:
+                    break
                 return index, found
             except Parted:
                 break
             self.operations += 1
         return None
 
+    def in_time(self, operation):
+        """On a machine too slow to ask of a short lease before its end, nothing is compared."""
+        if operation.name in ("Expire", "LeaseRevoke"):
+            self.until = None
+        elif self.until and time.monotonic() > self.until:
+            self.count("too slow", None)
+            raise Parted
+
     def step(self, operation):
-        if operation.name == "Sync":
-            self.sync()
-        elif operation.name == "WatchClose":
-            self.close_watch(operation.stream)
-        elif operation.name == "Watch":
-            self.watch(operation)
-        elif operation.name in STEPS:
-            STEPS[operation.name](self, operation)
-        else:
-            self.unary(operation)
+        STEPS.get(operation.name, Pair.unary)(self, operation)
 
     # Requests.
 
@@ -106,57 +101,71 @@ class Pair:
             return str(self.theirs.member_id)
         if macro in side.labels:
             return str(side.labels[macro])
-        if macro.startswith("L"):
+        if macro[0] in "LM":
             return "404"
         word, key = macro.split(" ")
-        outcome = self.outcome(self.theirs.calls["Range"].future(
-            pb.RangeRequest(key=key.encode()), timeout=15, metadata=self.theirs.metadata))
+        outcome = call(self.theirs, "Range", pb.RangeRequest(key=key.encode()))
         kvs = [] if isinstance(outcome, tuple) else outcome.kvs
         return str(getattr(kvs[0], OF_KEY[word]) if kvs else 0)
 
     def messages(self, operation):
-        return [operation.message(lambda macro, side=side: self.resolve(side, macro))
-                for side in self.sides]
+        """For each side its own; the same when no id is in it that the sides chose."""
+        theirs = operation.message(lambda macro: self.resolve(self.theirs, macro))
+        if any(macro[0] in "LM" for macro in MACRO.findall(operation.text)):
+            return [operation.message(lambda macro: self.resolve(self.ours, macro)), theirs]
+        return [theirs, theirs]
 
     # Unary calls.
 
     def unary(self, operation):
         name = operation.name
         if name == "Compact":
-            self.settle()
+            self.settle_past()
         requests = self.messages(operation)
-        if name == "HashKV" and self.attached:
+        if name in ("HashKV", "Hash") and self.attached:
             return
-        self.attached = self.attached or ("lease: <L" in operation.text)
-        calls = [side.calls[name].future(request, timeout=CALL_SECONDS, metadata=side.metadata)
-                 for side, request in zip(self.sides, requests)]
-        self.compare(operation, requests[1], [self.outcome(call) for call in calls])
-
-    def outcome(self, call):
-        error = call.exception()
-        if error is None:
-            return call.result()
-        return error.code().name, error.details()
+        self.sessions = self.sessions or name in SESSIONS
+        self.attached = self.attached or "lease: <L" in operation.text
+        self.compare(operation, requests[1],
+                     [call(side, name, request) for side, request in zip(self.sides, requests)])
 
     def compare(self, operation, request, outcomes):
         ours, theirs = outcomes
         name = operation.name
+        self.count(name, theirs)
         good = [not isinstance(one, tuple) for one in outcomes]
         for side, one, is_good in zip(self.sides, outcomes, good):
-            if is_good and operation.label and one.ID:
-                side.labels[operation.label] = one.ID
+            if is_good and operation.label:
+                side.label(operation.label, one)
         if all(good):
-            self.revision = theirs.header.revision or self.revision
-            if name == "Compact":
-                self.compacted = max(self.compacted, request.revision)
-            ours, theirs = (forget(name, side.unlabelled(one), side.first_index)
+            self.took(name, request, theirs)
+            ours, theirs = (self.comparable(name, side, one)
                             for side, one in zip(self.sides, outcomes))
         if ours != theirs and not is_known(name, request, ours, theirs):
-            for side in self.sides:
-                if not side.alive():
-                    raise Difference(name, shown(ours), shown(theirs) + f"\n{side.member.program} "
-                                     f"is gone:\n{side.member.log_tail()}")
-            raise Difference(name, shown(ours), shown(theirs))
+            raise Difference(name, shown(ours), shown(theirs) + self.who_is_gone())
+
+    def comparable(self, name, side, answer):
+        """Leases come by when they end; once a session renews some, that is nobody's to say."""
+        answer = forget(name, side.unlabelled(answer), side.first_index)
+        if name == "LeaseLeases" and self.sessions:
+            answer.leases.sort(key=lambda lease: lease.ID)
+        return answer
+
+    def took(self, name, request, answer):
+        """What both answered, the store is at its revision now."""
+        if hasattr(answer, "header"):
+            self.revision = max(self.revision, answer.header.revision)
+        if name == "LeaseGrant" and answer.TTL < LONG_TTL:
+            self.until = time.monotonic() + answer.TTL / 2
+        if name == "Compact":
+            self.compacted = max(self.compacted, request.revision)
+
+    def count(self, name, outcome):
+        self.outcomes[name, outcome[0] if isinstance(outcome, tuple) else "OK"] += 1
+
+    def who_is_gone(self):
+        return "".join(f"\n{side.member.program} is gone:\n{side.member.log_tail()}"
+                       for side in self.sides if not side.alive())
 
     def keep_alive(self, operation):
         requests = self.messages(operation)
@@ -175,24 +184,34 @@ class Pair:
         """Both count their own time: only that it ends is the same."""
         for side in self.sides:
             end = time.monotonic() + EXPIRY_SECONDS
+            request = operation.message(lambda macro, side=side: self.resolve(side, macro))
             while time.monotonic() < end:
-                request = operation.message(lambda macro, side=side: self.resolve(side, macro))
-                try:
-                    if side.calls["LeaseTimeToLive"](request, timeout=CALL_SECONDS).TTL < 0:
-                        break
-                except grpc.RpcError:
+                outcome = call(side, "LeaseTimeToLive", request)
+                if isinstance(outcome, tuple) or outcome.TTL < 0:
                     break
-                time.sleep(0.05)
+                time.sleep(0.1)
+        self.settle_revision()
         self.sync()
+
+    def snapshot(self, operation):
+        """What is in it differs by nature; who may have it does not."""
+        outcomes = []
+        for side, request in zip(self.sides, self.messages(operation)):
+            try:
+                outcomes.append(any([part.blob for part in side.stream("Snapshot", request)]))
+            except grpc.RpcError as error:
+                outcomes.append((error.code().name, error.details()))
+        self.count("Snapshot", outcomes[1] if isinstance(outcomes[1], tuple) else None)
+        if outcomes[0] != outcomes[1] and not is_known("Snapshot", None, *outcomes):
+            raise Difference("Snapshot", *map(shown, outcomes))
 
     # Who asks.
 
     def authenticate(self, operation):
         """A token is its side's own; whoever was refused asks on as before."""
         requests = self.messages(operation)
-        calls = [side.calls["Authenticate"].future(request, timeout=CALL_SECONDS)
-                 for side, request in zip(self.sides, requests)]
-        outcomes = [self.outcome(call) for call in calls]
+        outcomes = [call(side, "Authenticate", request)
+                    for side, request in zip(self.sides, requests)]
         given = [not isinstance(one, tuple) and one.token for one in outcomes]
         for side, token, outcome in zip(self.sides, given, outcomes):
             if token:
@@ -215,132 +234,84 @@ class Pair:
 
     def json(self, operation):
         text = operation.expanded(lambda macro: self.resolve(self.theirs, macro))
-        path, _, text = text.partition(" ")
-        outcomes = [side.post(path, text) for side in self.sides]
+        path, _, body = text.partition(" ")
+        compaction = JSON_COMPACTION.search(text)
+        if compaction:
+            self.settle_past()
+        if path.endswith(("/lock", "/campaign")) and self.would_wait(body):
+            return
+        self.sessions = self.sessions or path.split("/")[-1].capitalize() in SESSIONS
+        outcomes = [json_settled(side.post(path, body)) for side in self.sides]
+        if path.endswith("/leases") and self.sessions:
+            outcomes = [LEASE.sub("", one) + str(sorted(LEASE.findall(one))) for one in outcomes]
+        self.count("Json " + path[:40], (outcomes[1][:3],))
         if outcomes[0] != outcomes[1] and not is_known("Json", path, *outcomes):
             raise Difference("Json", *map(shown, outcomes))
-        self.settle_revision()
+        header = HEADER_REVISION.search(outcomes[1])
+        if header:
+            self.revision = max(self.revision, int(header[1]))
+        if compaction and outcomes[1].startswith("200"):
+            self.compacted = max(self.compacted, int(compaction[1]))
 
     def raw(self, operation):
-        path, data, _ = operation.raw()
-        calls = [side.channel.unary_unary(f"/etcdserverpb.{path}").future(
-            data, timeout=CALL_SECONDS, metadata=side.metadata)
-            for side in self.sides]
-        outcomes = [self.outcome(call) for call in calls]
+        """Bytes: what both take is compared like any other answer."""
+        path, data, name = operation.raw()
+        if path.endswith("/Compact"):
+            self.settle_past()
+        outcomes = [unary_bytes(side, full_path(path), data) for side in self.sides]
+        self.count("Raw", outcomes[1] if isinstance(outcomes[1], tuple) else b"")
+        if not any(isinstance(one, tuple) for one in outcomes):
+            if name:
+                self.both_took(name, request_type(name).FromString(data), outcomes)
+            return
         ours, theirs = (one if isinstance(one, tuple) else "taken" for one in outcomes)
         if ours != theirs:
             if not is_known("Raw", operation.raw(), ours, theirs):
-                raise Difference("Raw", shown(ours), shown(theirs))
-            if theirs == "taken" or not theirs[1].startswith(MALFORMED):
+                raise Difference("Raw", shown(ours), shown(theirs) + self.who_is_gone())
+            if name not in READ_ONLY and (theirs == "taken" or
+                                          not theirs[1].startswith(MALFORMED)):
                 raise Parted
-        self.settle_revision()
+
+    def both_took(self, name, request, outcomes):
+        ours, theirs = (self.comparable(name, side, answer_type(name).FromString(one))
+                        for side, one in zip(self.sides, outcomes))
+        self.took(name, request, theirs)
+        if ours != theirs and name != "HashKV" and not is_known(name, request, ours, theirs):
+            raise Difference("Raw", shown(ours), shown(theirs))
 
     def settle_revision(self):
-        """What was written by such a request is the last revision too."""
+        """What came about by itself is the last revision too."""
         for side in self.sides:
-            outcome = self.outcome(side.calls["AuthStatus"].future(
-                pb.AuthStatusRequest(), timeout=CALL_SECONDS, metadata=side.metadata))
+            outcome = call(side, "AuthStatus", pb.AuthStatusRequest())
             if not isinstance(outcome, tuple):
                 self.revision = max(self.revision, outcome.header.revision)
 
-    # Watches.
 
-    def logs(self, number):
-        return [side.watch(number) for side in self.sides]
-
-    def watch(self, operation):
-        kind = operation.text.split(" ")[0]
-        logs = self.logs(operation.stream)
-        if kind in ("cancel_request", "progress_request"):
-            self.settle()
-        requests = self.messages(operation)
-        if kind == "progress_request" and (logs[1].compacted or not logs[1].live):
-            return
-        created, canceled = logs[1].created + 1, logs[1].canceled + 1
-        progress = len(logs[1].progress) + 1
-        taken = logs[1].live | logs[1].compacted
-        for log, request in zip(logs, requests):
-            log.requests.put(request)
-        if kind == "create_request":
-            self.created(logs, requests[1].create_request, created)
-        elif kind == "cancel_request":
-            self.canceled(logs, requests[1].cancel_request.watch_id in taken, canceled)
-        elif kind == "progress_request":
-            self.progressed(logs, progress)
-        else:
-            time.sleep(QUIET_SECONDS)
-
-    def created(self, logs, request, count):
-        self.wait(lambda: all(log.created >= count or log.ended for log in logs))
-        self.watches_agree()
-        start = request.start_revision
-        if 0 < start <= self.revision:
-            self.past_watch = time.monotonic()
-        if 0 < start < self.compacted:
-            self.settle()
-
-    def canceled(self, logs, is_taken, count):
-        if is_taken:
-            self.wait(lambda: all(log.canceled >= count or log.ended for log in logs))
-        else:
-            time.sleep(QUIET_SECONDS)
-        self.watches_agree()
-
-    def progressed(self, logs, count):
-        self.wait(lambda: all(len(log.progress) >= count for log in logs), 0.4)
-        self.watches_agree()
-
-    def wait(self, condition, seconds=WATCH_SECONDS):
-        with self.changed:
-            return self.changed.wait_for(condition, seconds)
-
-    def settle(self):
-        """Until nothing is on its way: no race decides what the next request meets."""
-        rest = self.past_watch + CATCH_UP_SECONDS - time.monotonic()
-        if any(self.ours.watches):
-            time.sleep(max(rest, QUIET_SECONDS))
-        self.sync()
-
-    def sync(self):
-        self.wait(self.same)
-        self.watches_agree()
-
-    def same(self):
-        return all(self.difference(number) is None for number in list(self.theirs.watches))
-
-    def difference(self, number):
-        """(ours, reference), the first that differs on this stream, or None."""
-        ours, theirs = self.logs(number)
-        if ours.wrong:
-            return ours.wrong, "orderly"
-        if ours.ended != theirs.ended:
-            return ours.ended, theirs.ended
-        if ours.progress != theirs.progress:
-            return list(ours.progress), list(theirs.progress)
-        for watch in sorted({*ours.by_id, *theirs.by_id}):
-            mine, other = ours.by_id.get(watch, []), theirs.by_id.get(watch, [])
-            if mine != other:
-                at = next((i for i, pair in enumerate(zip(mine, other)) if pair[0] != pair[1]),
-                          min(len(mine), len(other)))
-                return [f"watch {watch} item {at}:", *mine[at:at + 3]], other[at:at + 3]
-        return None
-
-    def watches_agree(self):
-        if not self.wait(self.same):
-            with self.changed:
-                found = [self.difference(number) for number in self.theirs.watches]
-            for pair in found:
-                if pair:
-                    raise Difference("Watch", shown(pair[0]), shown(pair[1]))
-
-    def close_watch(self, number):
-        self.settle()
-        for side in self.sides:
-            if number in side.watches:
-                side.watches.pop(number).close()
+def json_settled(text):
+    """The seconds that are left of a lease are each side's own."""
+    return LEFT.sub(lambda found: found[0].replace(found[1], found[2], 1)
+                    if 0 < int(found[1]) <= int(found[2]) else found[0], text)
 
 
-# What is not a unary call or about watches.
+def call(side, name, request):
+    """The answer, or (code, text)."""
+    try:
+        return side.calls[name](request, timeout=CALL_SECONDS, metadata=side.metadata)
+    except grpc.RpcError as error:
+        return error.code().name, error.details()
+
+
+def unary_bytes(side, path, data):
+    try:
+        return side.channel.unary_unary(path)(data, timeout=CALL_SECONDS, metadata=side.metadata)
+    except grpc.RpcError as error:
+        return error.code().name, error.details()
+
+
+# What is not a unary call.
 STEPS = {"LeaseKeepAlive": Pair.keep_alive, "Authenticate": Pair.authenticate,
          "Nobody": Pair.nobody, "Token": Pair.token, "Json": Pair.json, "Raw": Pair.raw,
-         "Expire": Pair.expire}
+         "Lock": Pair.queue, "Campaign": Pair.queue, "Observe": Pair.observe,
+         "Abandon": Pair.abandon, "Snapshot": Pair.snapshot, "Expire": Pair.expire,
+         "Watch": Pair.watch, "WatchClose": Pair.close_watch,
+         "Sync": lambda pair, _: pair.settle(), "Member": lambda pair, _: None}

@@ -5,6 +5,7 @@ import re
 
 from .generate_auth import Auth
 from .generate_odd import as_bytes, as_json
+from .generate_service import Service, members_flags
 
 KEYS = [b"a", b"a/1", b"a/2", b"a/3", b"a\x00", b"b", b"b/1", b"c", b"d", b"\x00", b"\xff",
         b"\xff\xff", b"z", b"/registry/pods/x", b"/registry/pods/y", b"\xc3\xa9"]
@@ -21,10 +22,11 @@ WEIGHTS = {
     "put": 300, "get": 220, "delete": 60, "txn": 200, "compact": 12, "grant": 25, "revoke": 15,
     "ttl": 15, "leases": 8, "keepalive": 10, "short_lease": 2, "watch": 35, "cancel": 12,
     "progress": 3, "close": 3, "sync": 8, "hash": 12, "status": 4, "members": 3, "auth_status": 2,
-    "alarm": 3, "alarm_pair": 2, "big": 1, "move": 1, "odd_watch": 2, "json": 40, "raw": 15,
+    "alarm": 3, "alarm_pair": 2, "big": 1, "move": 1, "odd_watch": 2, "json": 50, "raw": 25,
+    "about": 78,
 }
-# One sequence in so many is about users; one in so many waits for a lease to run out.
-AUTH_EVERY, EXPIRY_EVERY = 4, 5
+# One sequence in so many is about users; one request in so many has a lease run out.
+AUTH_EVERY, EXPIRY_EVERY = 4, 1500
 
 
 def quoted(data):
@@ -57,16 +59,16 @@ class Generator:
         # Ids that the sides choose differ, and with them the hash of what is attached to them.
         self.attach_chosen = self.random.random() < 0.5
         self.auth = Auth(self) if seed % AUTH_EVERY == 0 else None
+        self.service = Service(self)
+        self.flags = members_flags(seed)
 
     def script(self, count):
-        lines = self.auth.prelude() if self.auth else []
-        expiry = self.random.randrange(count) \
-            if self.chance(1 / EXPIRY_EVERY) and not self.auth else None
+        lines = [f"Member {flag}" for flag in self.flags]
+        lines += self.auth.prelude() if self.auth else []
         while len(lines) < count:
             lines += self.next()
-            if expiry is not None and len(lines) > expiry:
-                lines += self.expiry()
-                expiry = None
+            if self.chance(1 / EXPIRY_EVERY) and not self.auth:
+                lines += self.service.expiry()
         return lines[:count] + ["Sync"]
 
     def next(self):
@@ -110,6 +112,7 @@ class Generator:
         end = self.end(0.7, key)
         if target and not wild:
             key, end = self.pick([b"a", b"a/1", b"z"]), self.pick([None, b"a0"])
+            end = None if end and self.auth and end <= key else end
         return fields(key=key, range_end=end,
                       limit=limit if rarely(0.4) else None,
                       revision=self.revision() if rarely(0.3) else None,
@@ -158,7 +161,7 @@ class Generator:
     def op(self, depth):
         kind = self.random.random()
         # 3.5.30 does not count what nested transactions put against a full store.
-        if depth < 3 and kind < 0.12 and not self.later:
+        if depth < 3 and kind < 0.12 and not self.later and not self.flags:
             return f"request_txn {{ {self.txn_fields(depth + 1)} }}"
         if kind < 0.55:
             return f"request_put {{ {self.put_fields()} }}"
@@ -207,7 +210,7 @@ class Generator:
         if self.chance(0.1):
             ttl = self.pick([9000000000, 9000000001, 9223372036854775807])
         else:
-            ttl = self.pick([300, 500, 1000, 3660, 100000, 9000000000])
+            ttl = self.pick([3000, 5000, 10000, 36600, 100000, 9000000000])
         number = 0 if self.chance(0.35) else self.lease(wild=True)
         if number != 0:
             return f"LeaseGrant {fields(TTL=ttl, ID=number)}"
@@ -241,7 +244,10 @@ class Generator:
                              "filters: NOPUT filters: NODELETE", "filters: 9",
                              "filters: NOPUT filters: NOPUT"]) if self.chance(0.15) else ""
         key = self.key()
-        body = fields(key=key, range_end=self.end(0.7, key),
+        end = self.end(0.7, key)
+        if self.auth and end == b"\x00":
+            end = None  # 3.5.30 lets those watch it who may read its first key
+        body = fields(key=key, range_end=end,
                       start_revision=self.revision() if self.chance(0.4) else None,
                       progress_notify=self.chance(0.1), prev_kv=self.chance(0.5),
                       watch_id=number, fragment=self.chance(0.2))
@@ -287,13 +293,19 @@ class Generator:
                                  alarm=self.pick(["NONE", "NOSPACE", "CORRUPT", 7]))
 
     def alarm_pair(self):
-        if self.later:
+        if self.later or self.auth:
+            # With one, 3.5.30 asks nobody who they are.
             return self.alarm()  # of two at once 3.5.30 forgets the one that stays
+        if self.flags:
+            return "Alarm action: DEACTIVATE memberID: <member> alarm: NOSPACE"
         kind = self.pick(["NOSPACE", "NOSPACE", "NOSPACE", "CORRUPT"])
         who = self.pick([None, 1, "<member>", "<member>"])
         self.later.append(f"Alarm {fields(action='DEACTIVATE', memberID=who, alarm=kind)}")
         self.later.append("Alarm")
         return f"Alarm {fields(action='ACTIVATE', memberID=who, alarm=kind)}"
+
+    def about(self):
+        return self.service.next()
 
     def json(self):
         return self.dressed(as_json)
@@ -306,17 +318,11 @@ class Generator:
         while True:
             source = self.auth.next() if self.auth and self.chance(0.5) else self.pick(
                 [self.put, self.get, self.delete, self.txn, self.compact, self.grant, self.revoke,
-                 self.ttl, self.leases, self.members, self.auth_status])()
+                 self.ttl, self.leases, self.members, self.auth_status, self.keepalive, self.alarm,
+                 self.move, *5 * [self.about]])()
             made = dress(self, source) if isinstance(source, str) else None
             if made:
                 return made
-
-    def expiry(self):
-        """One lease at a time runs out: of two the order is anybody's."""
-        return ["LeaseGrant TTL: 1 ID: 88", 'Put key: "e/1" value: "1" lease: 88',
-                'Put key: "e/2" value: "1" lease: 88', 'Range key: "e/" range_end: "e0"',
-                "Expire ID: 88", 'Range key: "e/" range_end: "e0"', "LeaseTimeToLive ID: 88",
-                'Put key: "e/3" lease: 88']
 
     def big(self):
         """Around what a request may have, and what a watch answer may have before it is cut."""

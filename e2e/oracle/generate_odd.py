@@ -17,6 +17,12 @@ PATHS = {
     "UserRevokeRole": "auth/user/revoke", "RoleAdd": "auth/role/add", "RoleGet": "auth/role/get",
     "RoleList": "auth/role/list", "RoleDelete": "auth/role/delete",
     "RoleGrantPermission": "auth/role/grant", "RoleRevokePermission": "auth/role/revoke",
+    "Unlock": "lock/unlock", "Leader": "election/leader", "Proclaim": "election/proclaim",
+    "Resign": "election/resign", "Lock": "lock/lock", "Campaign": "election/campaign",
+    "Alarm": "maintenance/alarm", "MoveLeader": "maintenance/transfer-leadership",
+    "MemberRemove": "cluster/member/remove", "MemberUpdate": "cluster/member/update",
+    "MemberPromote": "cluster/member/promote", "Downgrade": "maintenance/downgrade",
+    "Defragment": "maintenance/defragment", "LeaseKeepAlive": "lease/keepalive",
 }
 BROKEN = ["", "[]", "null", "{", "}", "{]", '{"key"', '{"key":}', '{"key": 5}', '{"key": "a"}',
           '{"key": "!!"}', '{"nope": 1}', '{"key": "YQ==", "key": "Yg=="}', '{"limit": 1.5}',
@@ -27,14 +33,20 @@ BROKEN = ["", "[]", "null", "{", "}", "{]", '{"key"', '{"key":}', '{"key": 5}', 
           '{"key":"YQ==",}', '{"prev_kv": "true"}', '{"prevKv": true, "key": "YQ=="}']
 # Whatever they are given, these do something to the whole member, or their answer is a stream.
 NOT_RAW = ("AuthEnable", "AuthDisable", "LeaseGrant", "MoveLeader", "Alarm", "UserAdd",
-           "Authenticate", "UserChangePassword")
+           "Authenticate", "UserChangePassword", "MemberAdd", "MemberRemove", "MemberUpdate",
+           "MemberPromote", "Defragment", "Hash", "Downgrade", "Lock", "Campaign",
+           "Proclaim", "Resign")
 # Only as what cannot be a message: what they do, a pair of members alone cannot be compared on.
 NEVER_TAKEN = ("Cluster/MemberAdd", "Cluster/MemberRemove", "Cluster/MemberUpdate",
                "Cluster/MemberPromote", "Maintenance/Alarm", "Maintenance/Defragment",
                "Maintenance/Hash", "Maintenance/MoveLeader", "Maintenance/Downgrade",
                "Lease/LeaseGrant", "Auth/AuthEnable", "Auth/AuthDisable", "Auth/Authenticate",
-               "Auth/UserAdd", "Auth/UserChangePassword")
+               "Auth/UserAdd", "Auth/UserChangePassword", "Lock/Lock", "Election/Campaign",
+               "Election/Proclaim", "Election/Resign",
+               "Election/Observe", "Watch/Watch", "Lease/LeaseKeepAlive", "Maintenance/Snapshot")
 NO_MESSAGE = (b"\x0a\xff\xff\x7f", b"\xff" * 11, b"\x08", b"\x0d\x00", b"\x09\x01")
+# Whose empty request has the member choose an id, or differs and takes a log entry there.
+NEVER_BROKEN = ("LeaseGrant", "Lock", "Campaign", "MemberUpdate")
 NUMBER = 7_000_000_000_000_000
 
 
@@ -52,7 +64,8 @@ def message_of(line):
 def as_json(generator, line):
     """A line that asks the same of the gateway, or None when it cannot."""
     name = line.split(" ", 1)[0]
-    if name not in PATHS or "<L" in line or "=L" in line or big(line):
+    if name not in PATHS or "<L" in line or "=L" in line or "<M" in line \
+            or big(line):
         return None
     operation, message, macros = message_of(line)
     if name == "Range":
@@ -66,7 +79,7 @@ def as_json(generator, line):
         text = text.replace(str(NUMBER + number), f"<{macro}>")
     if generator.chance(0.1):
         text = re.sub(r'"(<[^<>"]+>|-?\d{1,15})"', r"\1", text)  # numbers as numbers
-    if generator.chance(0.15) and name != "LeaseGrant":
+    if generator.chance(0.15) and name not in NEVER_BROKEN:
         text = generator.pick(BROKEN)
     return f"Json /v3/{PATHS[operation.name]} {text}"
 
@@ -77,7 +90,7 @@ def as_bytes(generator, line):
         data = generator.pick(NO_MESSAGE)
         return f"Raw {generator.pick(NEVER_TAKEN)} {data.hex()}"
     name = line.split(" ", 1)[0]
-    if name not in UNARY or name in NOT_RAW or "<L" in line or big(line):
+    if name not in UNARY or name in NOT_RAW or "<L" in line or "<M" in line or big(line):
         return None
     data = bytearray(message_of(line)[1].SerializeToString())
     for _ in range(generator.random.randint(1, 3)):

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The differences that are right: see KNOWN.md."""
+import json
+import re
+
+from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
 from lib.api import MESSAGES
+
+from .script import request_type
 
 SORT_ERROR = ("INVALID_ARGUMENT", "etcdserver: invalid sort option")
 RANGE_ERRORS = (("OUT_OF_RANGE", "etcdserver: mvcc: required revision has been compacted"),
@@ -12,11 +18,35 @@ PUT_ERRORS = (("INVALID_ARGUMENT", "etcdserver: key not found"),
 COLUMNS = (None, "version", "create_revision", "mod_revision", "value")
 # Up to here the reference sorts by insertion, which is stable.
 INSERTION_SORT = 12
+NO_DOWNGRADE = ("FAILED_PRECONDITION", "etcdserver: no inflight downgrade job")
 DENIED = ("PERMISSION_DENIED", "etcdserver: permission denied")
-MALFORMED = "grpc: error unmarshalling request: "
+UPKEEP = ("HashKV", "Hash", "Snapshot", "Defragment")
+# Behind a request, and behind a message of a stream.
+MALFORMED = ("grpc: error unmarshalling request: ",
+             "grpc: failed to unmarshal the received message: ")
 ROOT = MESSAGES["authpb.Permission"](permType="READWRITE", range_end=b"\0")
 ROOT_JSON = '"perm":[{"permType":"READWRITE", "range_end":"AA=="}]'
+LONG = re.compile(r"(\w)\1{20,}")
 STATUS = ("version", "dbSize", "dbSizeInUse", "storageVersion", "dbSizeQuota", "downgradeInfo")
+
+
+class Difference(Exception):
+    """Found at a line: what each side said."""
+
+    def __init__(self, name, ours, theirs):
+        super().__init__(f"ours:      {ours}\nreference: {theirs}")
+        self.name = name
+
+
+def shown(outcome):
+    if isinstance(outcome, tuple):
+        return f"{outcome[0]} {outcome[1]}"
+    if isinstance(outcome, list):
+        return " | ".join(shown(one) for one in outcome)
+    if outcome is None or isinstance(outcome, (str, int)):
+        return str(outcome)
+    text = LONG.sub(r"<\1*many>", text_format.MessageToString(outcome, as_one_line=True))
+    return text if len(text) < 1500 else text[:1500] + "…"
 
 
 def forget(name, answer, first_index):
@@ -30,9 +60,20 @@ def forget(name, answer, first_index):
     elif name == "HashKV":
         answer.ClearField("hash_revision")
     elif name == "LeaseTimeToLive":
-        if answer.TTL > 0:
-            answer.TTL = answer.grantedTTL - (answer.grantedTTL - answer.TTL) // 60
+        if 0 < answer.TTL <= answer.grantedTTL:
+            answer.TTL = answer.grantedTTL
         answer.keys[:] = sorted(answer.keys)
+    elif name == "RoleGet":
+        perms = sorted(answer.perm, key=permission_key)
+        if [one.key for one in perms] == [one.key for one in answer.perm]:
+            del answer.perm[:]
+            answer.perm.extend(perms)
+    elif name == "Hash":
+        answer.ClearField("hash")
+    elif name.startswith("Member"):
+        members = sorted(answer.members, key=lambda one: (one.isLearner, *one.peerURLs))
+        del answer.members[:]
+        answer.members.extend(members)
     return answer
 
 
@@ -47,8 +88,15 @@ def is_known(name, request, *outcomes):
         return raw_is_known(*request[1:], *outcomes)
     if name == "Status":
         return not isinstance(outcomes[0], tuple) and outcomes[1] == DENIED
-    if name == "HashKV" and all(isinstance(one, tuple) for one in outcomes):
+    if name == "Downgrade":
+        return not isinstance(outcomes[0], tuple) and outcomes[1] == NO_DOWNGRADE
+    if name == "Json" and request.endswith("/downgrade"):
+        return outcomes[0].startswith("200 ") and NO_DOWNGRADE[1] in outcomes[1]
+    if name in UPKEEP and all(isinstance(one, tuple) for one in outcomes):
         return outcomes[1] == ("UNKNOWN", outcomes[0][1].replace("etcdserver: ", "auth: "))
+    if name == "Json" and request.endswith("/defragment") and '"code":2, "message":"auth: ' in \
+            outcomes[1]:
+        return outcomes[1].split('"auth: ')[1] == outcomes[0].split('"etcdserver: ')[-1]
     if name == "RoleGet" and request.role == "root":
         return not isinstance(outcomes[0], tuple) and [ROOT] == list(outcomes[0].perm)
     if name == "Json" and SORT_ERROR[1] in outcomes[0]:
@@ -56,23 +104,40 @@ def is_known(name, request, *outcomes):
     if name == "Json" and "contains invalid UTF-8" in outcomes[1]:
         return outcomes[0].startswith("200 ")
     if name == "Json" and request.endswith("/role/get"):
-        return ROOT_JSON in outcomes[0]
+        return ROOT_JSON in outcomes[0] or json_role_is_known(*outcomes)
     if name == "Json" and request.endswith("/txn"):
         return all(any(f'"message":"{error[1]}"' in one for error in errors)
                    for one, errors in zip(outcomes, (RANGE_ERRORS, PUT_ERRORS)))
     return name == "Range" and ties_differ(request, *outcomes)
 
 
-def raw_is_known(data, kind, ours, theirs):
+def permission_key(one):
+    """Of permissions with the same key, the order is the reference's unstable sort's."""
+    return one.key, one.range_end, one.permType
+
+
+def json_role_is_known(*outcomes):
+    try:
+        bodies = [json.loads(one[one.index("{"):]) for one in outcomes]
+    except ValueError:
+        return False
+    for body in bodies:
+        body.get("perm", []).sort(key=json.dumps)
+    return len(outcomes[0]) == len(outcomes[1]) and bodies[0] == bodies[1]
+
+
+def raw_is_known(data, name, ours, theirs):
     """Refused by both, in other words; or by us, for protobuf forbids it."""
     if ours == SORT_ERROR:
         return True
     if not isinstance(ours, tuple) or not ours[1].startswith(MALFORMED):
         return False
     if isinstance(theirs, tuple) and theirs[1].startswith(MALFORMED):
-        return theirs[0] == ours[0]
+        return theirs[0] == ours[0] and theirs[1].split(": ")[1] == ours[1].split(": ")[1]
+    if not name:
+        return is_forbidden(data)
     try:
-        kind.FromString(data)
+        request_type(name).FromString(data)
     except DecodeError:
         return True
     return is_forbidden(data)

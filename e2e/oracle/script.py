@@ -15,12 +15,17 @@
     Json /v3/kv/put {"key": "YQ=="}   POST to the gateway; a body is any text
     Raw KV/Put 0a01ff                 bytes that need not be a message
     Expire ID: 88                     wait until that lease has run out on both sides
+    MemberAdd =M1 peerURLs: "…"       as with leases
+    Lock 1 name: "l" lease: 3         whose turn it is not waits as number 1, and so does Campaign
+    Abandon 1                         number 1 waits no longer
+    Observe 2 name: "e"               until number 2 is abandoned
+    Member --flag=value               first of all: both members get that flag
 """
 import re
 
 from google.protobuf import text_format
 
-from lib.api import pb
+from lib.api import MESSAGES, pb
 
 UNARY = {
     "Range": ("KV", "Range"), "Put": ("KV", "Put"), "DeleteRange": ("KV", "DeleteRange"),
@@ -31,7 +36,13 @@ UNARY = {
     "Status": ("Maintenance", "Status"), "HashKV": ("Maintenance", "HashKV"),
     "MoveLeader": ("Maintenance", "MoveLeader"), "AuthStatus": ("Auth", "AuthStatus"),
     "Authenticate": ("Auth", "Authenticate"), "AuthEnable": ("Auth", "AuthEnable"),
-    "AuthDisable": ("Auth", "AuthDisable"),
+    "AuthDisable": ("Auth", "AuthDisable"), "MemberAdd": ("Cluster", "MemberAdd"),
+    "MemberRemove": ("Cluster", "MemberRemove"), "MemberUpdate": ("Cluster", "MemberUpdate"),
+    "MemberPromote": ("Cluster", "MemberPromote"), "Defragment": ("Maintenance", "Defragment"),
+    "Hash": ("Maintenance", "Hash"), "Downgrade": ("Maintenance", "Downgrade"),
+    "Lock": ("Lock", "Lock"), "Unlock": ("Lock", "Unlock"), "Campaign": ("Election", "Campaign"),
+    "Proclaim": ("Election", "Proclaim"), "Leader": ("Election", "Leader"),
+    "Resign": ("Election", "Resign"),
 }
 UNARY.update((name, ("Auth", "Auth" + name)) for name in (
     "UserAdd", "UserGet", "UserList", "UserDelete", "UserChangePassword", "UserGrantRole",
@@ -41,10 +52,37 @@ OTHER = {"Watch": "WatchRequest", "LeaseKeepAlive": "LeaseKeepAliveRequest",
          "Expire": "LeaseTimeToLiveRequest"}
 
 
+STREAMS = {"Observe": ("Election", "Leader"), "Snapshot": ("Maintenance", "Snapshot")}
+PACKAGES = {"Lock": "v3lockpb", "Election": "v3electionpb"}
+
+
+def message_type(service, stem):
+    return MESSAGES[f"{PACKAGES.get(service, 'etcdserverpb')}.{stem}"]
+
+
+def request_type(name):
+    service, stem = (UNARY.get(name) or STREAMS[name])
+    return message_type(service, stem + "Request")
+
+
+def answer_type(name):
+    service, stem = (UNARY.get(name) or STREAMS[name])
+    return message_type(service, stem + "Response")
+
+
 def method(name):
     """As the path of its calls has it."""
-    service, stem = UNARY[name]
-    return f"{service}/{name if service != 'Auth' or name == 'AuthStatus' else stem[4:]}"
+    return f"{(UNARY.get(name) or STREAMS[name])[0]}/{name}"
+
+
+def full_path(path):
+    """/package.Service/Method of Service/Method; what begins with / is so already."""
+    if path.startswith("/"):
+        return path
+    return f"/{PACKAGES.get(path.split('/')[0], 'etcdserverpb')}.{path}"
+
+
+NAMES = {method(name): name for name in UNARY}
 
 
 LINE = re.compile(r"(\w+)(?: =(\w+))?(?: (\d+)(?= |$))?(?: (.*))?$")
@@ -66,15 +104,13 @@ class Operation:
 
     def message(self, resolve):
         """The request; resolve(macro) gives the text that stands for <macro>."""
-        stem = UNARY[self.name][1] + "Request" if self.name in UNARY else OTHER[self.name]
-        return text_format.Parse(self.expanded(resolve), getattr(pb, stem)())
+        kind = getattr(pb, OTHER[self.name]) if self.name in OTHER else request_type(self.name)
+        return text_format.Parse(self.expanded(resolve), kind())
 
     def raw(self):
-        """Of bytes: the method's path, the bytes, the message they should be."""
+        """Of bytes: the method's path, the bytes, the name whose request they should be."""
         path, *data = self.text.split(" ")
-        return path, bytes.fromhex("".join(data)), next(
-            (getattr(pb, stem + "Request") for name, (_, stem) in UNARY.items()
-             if method(name) == path), None)
+        return path, bytes.fromhex("".join(data)), NAMES.get(path)
 
     def expanded(self, resolve):
         def expand(found):
@@ -86,3 +122,8 @@ class Operation:
 def parse(lines):
     lines = (line.strip() for line in lines)
     return [Operation(line) for line in lines if line and not line.startswith("#")]
+
+
+def flags(operations):
+    """What the members of a script are started with."""
+    return [operation.text for operation in operations if operation.name == "Member"]

@@ -3,15 +3,25 @@
 import time
 
 from .compare import Pair
+from .script import flags
 
 
 def shows(folder, operations, name):
     """The difference at an operation of this name, or None; and the script up to it."""
-    with Pair(folder) as pair:
+    with Pair(folder, flags(operations)) as pair:
         found = pair.run(operations)
     if found and found[1].name == name:
         return operations[:found[0] + 1], found[1]
     return None
+
+
+def without_kinds(folder, best, name, deadline):
+    """Most kinds of requests have nothing to do with it."""
+    for kind in sorted({operation.name for operation in best[0]} - {name}):
+        trial = [operation for operation in best[0] if operation.name != kind]
+        if time.monotonic() < deadline:
+            best = shows(folder, trial, name) or best
+    return best
 
 
 def shrink(folder, operations, name, seconds=120):
@@ -20,6 +30,7 @@ def shrink(folder, operations, name, seconds=120):
     best = shows(folder, operations, name)
     if best is None:
         return None
+    best = without_kinds(folder, best, name, deadline)
     chunk = max(len(best[0]) // 2, 1)
     while time.monotonic() < deadline:
         start, cut = 0, False

@@ -13,10 +13,18 @@ from lib.api import pb
 from lib.env import binary, free_port, reference
 from lib.member import Member
 
-from .script import UNARY
+from .script import UNARY, answer_type, full_path, method, request_type
 
+CALL_SECONDS = 60
+START_SECONDS = 120
+STREAM_SECONDS = 3600
+DUE = ("\netcd_debugging_mvcc_slow_watcher_total ", "\netcd_debugging_mvcc_pending_events_total ")
 LABELLED = 0x7000000000000000
-FLAGS = ["--unsafe-no-fsync", "--log-level=error", "--bcrypt-cost=4"]
+FLAGS = ["--unsafe-no-fsync", "--log-level=error", "--bcrypt-cost=4",
+         "--auth-token-ttl=3600"]
+# For the reference: less time spent on what is not compared.
+THRIFTY = {"GOMAXPROCS": "1", "GOGC": "400"}
+PROGRESS = pb.WatchRequest(progress_request=pb.WatchProgressRequest())
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
            ("grpc.use_local_subchannel_pool", 1)]
 
@@ -24,8 +32,8 @@ OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_leng
 class Twin(Member):
     """Both advertise the same URLs, so that their ids are the same."""
 
-    def __init__(self, folder, program, peer_url):
-        super().__init__(folder, program=program, flags=FLAGS)
+    def __init__(self, folder, program, peer_url, flags):
+        super().__init__(folder, program=program, flags=[*FLAGS, *flags], env=THRIFTY)
         self.advertised = peer_url
 
     def command(self):
@@ -46,7 +54,9 @@ class WatchLog:
         self.progress = []
         self.by_id = {}
         self.canceled = 0
-        self.live = set()
+        self.live = {}  # start revision by watch id
+        self.newest = None
+        self.barrier = False
         self.compacted = set()
         self.ended = None
         self.wrong = []
@@ -78,13 +88,16 @@ class WatchLog:
             self.created += answer.created
             self.canceled += answer.canceled
             if answer.canceled:
-                self.live.discard(number)
+                self.live.pop(number, None)
                 self.compacted.discard(number)
                 if answer.compact_revision:
                     self.compacted.add(number)
             else:
-                self.live.add(number)
+                self.live[number] = 0
+                self.newest = number
             items.append(answer)
+        elif number == -1 and self.barrier:
+            self.barrier = False
         elif number == -1:
             self.progress.append(answer)
 
@@ -102,6 +115,18 @@ class WatchLog:
             self.wrong.append(f"header {answer.header.revision} below event {highest}")
         if not answer.fragment:
             self.last[answer.watch_id] = highest
+
+    def ask_barrier(self, revision):
+        """Asks for progress, which is answered behind all events so far, and returns itself; None
+        when there would be no answer, False when no event can be on its way."""
+        with self.changed:
+            if self.ended or not self.live:
+                return False
+            if self.compacted or max(self.live.values()) > revision:
+                return None
+            self.barrier = True
+        self.requests.put(PROGRESS)
+        return self
 
     def close(self):
         self.requests.put(None)
@@ -128,44 +153,99 @@ class Side:
         self.member.start(wait=False)
 
     def connect(self):
-        self.member.wait_ready()
-        while "not_decided" in self.member.get("/version")[1]:
-            time.sleep(0.02)
+        self.member.wait_ready(START_SECONDS)
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.member.client_port}", OPTIONS)
-        for name, (service, stem) in UNARY.items():
+        for name in UNARY:
             self.calls[name] = self.channel.unary_unary(
-                f"/etcdserverpb.{service}/{name}",
+                full_path(method(name)),
                 request_serializer=lambda message: message.SerializeToString(),
-                response_deserializer=getattr(pb, stem + "Response").FromString)
+                response_deserializer=answer_type(name).FromString)
         self.member_id = self.calls["Status"](pb.StatusRequest()).header.member_id
         self.first_index = self._settled_index()
 
     def _settled_index(self):
-        """What a member proposes when it starts is behind it."""
-        index, since = None, time.monotonic()
-        while time.monotonic() < since + 0.3:
-            now = self.calls["Status"](pb.StatusRequest()).raftIndex
-            if now != index:
-                index, since = now, time.monotonic()
-            time.sleep(0.01)
-        return index
+        """What a member proposes when it starts is behind it: the cluster's version, its URLs."""
+        end = time.monotonic() + START_SECONDS
+        while "not_decided" in self.member.get("/version")[1] or not self.calls["MemberList"](
+                pb.MemberListRequest()).members[0].clientURLs:
+            if time.monotonic() > end:
+                raise AssertionError(f"{self.member.program} does not settle")
+            time.sleep(0.05)
+        return self.calls["Status"](pb.StatusRequest()).raftIndex
+
+    def drain(self, logs, is_past, revision):
+        """Until these streams are caught up with, and their events ahead of the answers to come.
+        The reference's count of pending events never comes down by those that a filter took: so
+        what was asked for behind them is waited for, and where it is not answered, the count's
+        rest."""
+        if is_past:
+            self.catch_up()
+        asked = [log.ask_barrier(revision) for log in logs]
+        if None in asked:
+            self._until_due(lambda now, before: now == before)
+        with self.changed:
+            if not self.changed.wait_for(
+                    lambda: not any(log and log.barrier and not log.ended for log in asked),
+                    START_SECONDS):
+                raise AssertionError(f"{self.member.program} does not deliver: "
+                                     f"{[log.live for log in logs]} at {revision}")
+
+    def catch_up(self):
+        """Until every watch has had what was there before it."""
+        self._until_due(lambda now, _: not float(now[0]))
+
+    def _until_due(self, condition):
+        end, before = time.monotonic() + START_SECONDS, None
+        while time.monotonic() < end:
+            now = due(self.metrics())
+            if condition(now, before):
+                return
+            before = now
+            time.sleep(0.05)
+        raise AssertionError(f"{self.member.program} does not catch up: {now}")
+
+    def metrics(self):
+        try:
+            return self._ask("GET", "/metrics")[1]
+        except (OSError, http.client.HTTPException):
+            return self._ask("GET", "/metrics")[1]
+
+    def _ask(self, verb, path, body=None, headers=None):
+        """The answer and its text."""
+        if not self.http:
+            self.http = http.client.HTTPConnection("127.0.0.1", self.member.client_port,
+                                                   timeout=CALL_SECONDS)
+        try:
+            self.http.request(verb, path, body, headers or {})
+            answer = self.http.getresponse()
+            return answer, answer.read().decode("latin-1")
+        except (OSError, http.client.HTTPException):
+            self.http = None
+            raise
 
     def post(self, path, body):
         """Status, kind and body of the gateway's answer, ids that this side chose replaced."""
-        if not self.http:
-            self.http = http.client.HTTPConnection("127.0.0.1", self.member.client_port,
-                                                   timeout=15)
         headers = {"Authorization": self.metadata[0][1]} if self.metadata else {}
         try:
-            self.http.request("POST", path, body.encode("latin-1"), headers)
-            answer = self.http.getresponse()
-            text = answer.read().decode("latin-1")
+            answer, text = self._ask("POST", path, body.encode("latin-1"), headers)
         except (OSError, http.client.HTTPException) as error:
-            self.http = None
             return repr(error)
         for number, (_, actual) in enumerate(self.labels.items()):
             text = text.replace(f'"{actual}"', f'"{LABELLED + number}"')
         return f"{answer.status} {answer.getheader('Content-Type')} {text}"
+
+    def stream(self, name, request):
+        """The iterator of a call with many answers."""
+        return self.channel.unary_stream(
+            full_path(method(name)), request_serializer=request_type(name).SerializeToString,
+            response_deserializer=answer_type(name).FromString)(
+                request, timeout=STREAM_SECONDS, metadata=self.metadata)
+
+    def label(self, label, answer):
+        """What this side chose is known by the label from now on."""
+        number = answer.member.ID if label.startswith("M") else answer.ID
+        if number:
+            self.labels[label] = number
 
     def bidi(self, service, name, stem):
         return self.channel.stream_stream(
@@ -210,7 +290,8 @@ class Side:
         if not self.keepalive:
             requests = queue.Queue()
             call = self.bidi("Lease", "LeaseKeepAlive", "LeaseKeepAlive")
-            self.keepalive = (requests, call(iter(requests.get, None), metadata=self.metadata))
+            self.keepalive = (requests, call(iter(requests.get, None), metadata=self.metadata,
+                                             timeout=STREAM_SECONDS))
         self.keepalive[0].put(message)
 
     def watch(self, number):
@@ -219,11 +300,16 @@ class Side:
         return self.watches[number]
 
 
-def twins(folder):
+def due(metrics):
+    """The values of DUE."""
+    return [metrics[metrics.index(name) + len(name):].split("\n", 1)[0] for name in DUE]
+
+
+def twins(folder, flags):
     """Ours and the reference, not started; on the same ports each time."""
     changed = threading.Condition()
     free_port.next = twins.first = getattr(twins, "first", None) or free_port()
     peer_url = f"http://127.0.0.1:{free_port()}"
-    ours = Twin(os.path.join(folder, "ours"), binary("etcd"), peer_url)
-    theirs = Twin(os.path.join(folder, "reference"), reference("etcd"), peer_url)
+    ours = Twin(os.path.join(folder, "ours"), binary("etcd"), peer_url, flags)
+    theirs = Twin(os.path.join(folder, "reference"), reference("etcd"), peer_url, flags)
     return Side(ours, changed), Side(theirs, changed)
