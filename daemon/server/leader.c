@@ -14,8 +14,8 @@ enum {
     FIELD_LEASE_REVOKE = 9,
     FIELD_CLUSTER_MEMBER_ATTR_SET = 1301,
     FIELD_LEASE_CHECKPOINT = 11,
-    EXPIRED_A_TICK_MAX = 500,
-    REVOKING_MAX = 1000, /* on their way at a time: writes share the log with them */
+    REVOKES_MAX = 500, /* begun in a tick */
+    REVOKES_MIN = 16,
     CHECKPOINTS_MAX = 1000,
     CHECKPOINT_EVERY_TICKS = 5,
     REVOKE_RETRY_MS = 3000,
@@ -109,11 +109,19 @@ static void publish(struct server *server)
     }
 }
 
+/* Writes share the log with revokes: when those of the last tick are not all through, less come. */
+size_t leader_revokes(size_t *batch, size_t under_way)
+{
+    size_t next = under_way ? *batch / 2 : *batch * 2;
+    *batch = next < REVOKES_MIN ? REVOKES_MIN : next < REVOKES_MAX ? next : REVOKES_MAX;
+    return *batch > under_way ? *batch - under_way : 0;
+}
+
 static void revoke_expired(struct server *server, int64_t now_ms)
 {
-    int64_t ids[EXPIRED_A_TICK_MAX];
-    int room = REVOKING_MAX - atomic_load(&server->revoking);
-    size_t max = room < 0 ? 0 : room < EXPIRED_A_TICK_MAX ? (size_t)room : EXPIRED_A_TICK_MAX;
+    int64_t ids[REVOKES_MAX];
+    int under_way = atomic_load(&server->revoking);
+    size_t max = leader_revokes(&server->revokes, under_way > 0 ? (size_t)under_way : 0);
     size_t count = lease_expired(server->options.leases, now_ms, REVOKE_RETRY_MS, ids, max);
     for (size_t i = 0; i < count; i++) {
         Etcdserverpb__LeaseRevokeRequest request = ETCDSERVERPB__LEASE_REVOKE_REQUEST__INIT;

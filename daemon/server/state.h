@@ -55,6 +55,7 @@ struct server {
     struct raft_soft_state soft;
     int64_t elected_ms;       /* when the present leader became known */
     int64_t heard_ms;         /* when the last message of a leader's came */
+    size_t revokes;           /* at a time: leader_revokes */
     struct raft_ids known;    /* to the transport */
     size_t snapshots_sending; /* MsgSnaps that no report came for */
     uint64_t submitted;       /* the last index given to apply */

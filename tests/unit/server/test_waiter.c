@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a request that timed out is told: the leader failed, it cannot be reached, or neither. */
+ * What a request that timed out is told: the leader failed, it cannot be reached, or neither; and
+ * how many revokes it may have to share the log with. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,9 +96,33 @@ static void test_other_waits_have_their_own_words(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Leases that expire at once: many at a time where they are through within a tick, fewer and fewer
+ * where they are not, never none for long. */
+static void test_revokes_make_way_for_writes(void **state)
+{
+    size_t batch = 0;
+    size_t last = 0;
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        size_t now = leader_revokes(&batch, 0);
+        assert_true(now >= last && now > 0);
+        last = now;
+    }
+    assert_int_equal(last, 500);
+    assert_int_equal(leader_revokes(&batch, 500), 0);
+    assert_int_equal(leader_revokes(&batch, 100), 25);
+    for (int i = 0; i < 10; i++) {
+        assert_true(leader_revokes(&batch, 4) <= 121);
+    }
+    assert_int_equal(leader_revokes(&batch, 4), 12);
+    assert_int_equal(leader_revokes(&batch, 1000), 0);
+    assert_int_equal(leader_revokes(&batch, 0), 32);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_revokes_make_way_for_writes),
         TEST(test_a_request_from_between_two_leaders),
         TEST(test_a_leader_that_is_not_reached),
         TEST(test_no_leader_at_all),
