@@ -20,8 +20,8 @@ REVISION = re.compile(r"rev([+-]\d+)?$")
 HEADER_REVISION = re.compile(r'"header":\{[^}]*"revision":"(\d+)"')
 JSON_COMPACTION = re.compile(r'/kv/compaction .*"revision": *"?(\d+)')
 SESSIONS = ("Lock", "Campaign", "Proclaim", "Resign")
-READ_ONLY = ("Range", "LeaseTimeToLive", "LeaseLeases", "MemberList", "AuthStatus", "UserGet",
-             "UserList", "RoleGet", "RoleList", "Status", "HashKV", "Leader")
+# Users and roles are asked for through the log.
+READ_ONLY = ("Range", "LeaseTimeToLive", "LeaseLeases", "MemberList", "Status", "HashKV")
 LEFT = re.compile(r'"TTL":"(\d+)", *"grantedTTL":"(\d+)"')
 LEASE = re.compile(r'\{"ID":"\d+"\}')
 OF_KEY = {"mod": "mod_revision", "create": "create_revision", "version": "version"}
