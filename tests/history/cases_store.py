@@ -695,6 +695,16 @@ def an_unanswered_deletion_of_another_key(h):
     a_lease_revoked_behind(h, delete("c", end="z"))
 
 
+@right
+def an_unanswered_deletion_that_also_puts_under_an_unanswered_lease(h):
+    h.put("a", "1", 2)
+    h.watch(2, end="b")
+    h.lost({"do": "grant", "lease": 7, "ttl": 10})
+    h.lost({"do": "txn", "then": [delete("a"), put("c", "2", lease=7)]})
+    h.shown(3, ["delete", gone("a", 3)])
+    h.get("a", 3)
+
+
 def one_deletion_seen_of_a_lease_that_ended(h, *lost, **watch):
     """Its end took a and b; or one of the deletions took a."""
     h.grant(7, 1, ttl=1)

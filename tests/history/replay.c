@@ -255,6 +255,7 @@ static void replay_deletion(struct checker *checker, struct slot *slot)
     } else if (call && !is_sure) {
         delete_unsure(checker, slot);
     } else if (call) {
+        checker->now = call;
         model_apply(checker, &call->of.op, NULL);
     } else if (lease && !is_early && (does_end || is_exact)) {
         end_lease(checker, lease); /* if it is used or renewed later, that is what is wrong */
