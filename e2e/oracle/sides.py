@@ -85,6 +85,7 @@ class WatchLog:
         if answer.events:
             self._take_events(answer, items)
         elif answer.created or answer.canceled:
+            self.last.pop(number, None)  # a number may be another watch's the next time
             self.created += answer.created
             self.canceled += answer.canceled
             if answer.canceled:
