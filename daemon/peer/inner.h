@@ -57,7 +57,7 @@ struct remote {
     struct slot *slot;
     size_t refusals; /* of connections, one after the other */
     bool is_active;
-    bool takes_rows; /* as it said when it last dialed a stream */
+    atomic_bool takes_rows; /* as it said when it last dialed a stream */
     struct remote_metrics metrics;
     struct writer writers[2]; /* by enum frame_kind */
     struct reader readers[2];

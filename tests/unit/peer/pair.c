@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "peer/inner.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>
@@ -332,6 +333,19 @@ bool node_await(const size_t *what, struct node *node, size_t at_least)
         }
         usleep(2000);
     }
+}
+
+bool node_await_rows(struct node *node, uint64_t id)
+{
+    int64_t deadline = clock_mono_ms() + WAIT_MS;
+    struct remote *remote = remote_find(node->peer, id); /* nobody changes the members meanwhile */
+    while (!atomic_load(&remote->takes_rows)) {
+        if (clock_mono_ms() > deadline) {
+            return false;
+        }
+        usleep(2000);
+    }
+    return true;
 }
 
 bool node_await_heard(struct node *node, size_t count_wanted)

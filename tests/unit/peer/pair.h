@@ -59,6 +59,8 @@ void node_knows(struct node *node, const struct node *other);
 int node_dial(const struct node *node);
 /* Waits up to 15 s. */
 bool node_await_active(struct node *node, uint64_t id, bool is_active);
+/* That the other has dialed a stream, and so said whether it takes rows. */
+bool node_await_rows(struct node *node, uint64_t id);
 bool node_await_heard(struct node *node, size_t count);
 bool node_await(const size_t *what, struct node *node, size_t at_least);
 
