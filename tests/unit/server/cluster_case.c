@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 int cluster_setup(void **state)
 {
@@ -58,4 +59,59 @@ void put_many(struct cluster *cluster, const char *prefix, int count)
         snprintf(key, sizeof(key), "%s%d", prefix, i);
         cluster_put(cluster, key, prefix);
     }
+}
+
+struct log_look {
+    struct server_ask ask;
+    uint64_t first_index;
+    uint64_t last_index;
+    atomic_bool is_done;
+};
+
+static void look(struct server_ask *ask, struct raft *raft)
+{
+    struct log_look *log = CONTAINER_OF(ask, struct log_look, ask);
+    struct raft_status status;
+    raft_status_get(raft, &status);
+    log->first_index = status.first_index;
+    log->last_index = status.last_index;
+    atomic_store(&log->is_done, true);
+}
+
+static void log_of(struct node *node, struct log_look *out)
+{
+    *out = (struct log_look){.ask.run = look};
+    assert_true(server_on_core(node->server, &out->ask));
+    while (!atomic_load(&out->is_done)) {
+        usleep(1000);
+    }
+}
+
+struct forgetting {
+    struct cluster *cluster;
+    uint64_t index;
+    int64_t leases;
+};
+
+/* The log grows by leases: they take no revision. */
+static bool is_forgotten(void *arg)
+{
+    struct forgetting *forgetting = arg;
+    struct node *leader = cluster_leader(forgetting->cluster);
+    struct log_look log;
+    log_of(leader, &log);
+    if (log.first_index > forgetting->index + 1) {
+        return true;
+    }
+    node_grant(leader, 1000 + forgetting->leases++, 1000);
+    return false;
+}
+
+void reconnect_by_snapshot(struct cluster *cluster, struct node *behind)
+{
+    struct log_look log;
+    log_of(behind, &log);
+    struct forgetting forgetting = {cluster, log.last_index, 0};
+    assert_true(wait_until(is_forgotten, &forgetting));
+    net_isolate(cluster, behind->place, false);
 }

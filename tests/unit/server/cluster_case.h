@@ -18,5 +18,8 @@ int cluster_setup_sending_rows(void **state);
 void assert_reads(struct node *node, const char *key, const char *value);
 /* prefix0, prefix1, ...: all the prefix. */
 void put_many(struct cluster *cluster, const char *prefix, int count);
+/* Reconnects who was isolated when the leader's log has no more what it lacks: snapshots of the log
+ * are taken behind what is written. */
+void reconnect_by_snapshot(struct cluster *cluster, struct node *behind);
 
 #endif

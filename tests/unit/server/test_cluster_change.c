@@ -18,7 +18,7 @@ static void test_a_member_far_behind_gets_a_snapshot(void **state)
     put_many(cluster, "b", 100);
     assert_int_equal(node_put(cluster_leader(cluster), "leased", "x", 77).code, ERR_OK);
     assert_int_equal(cluster->net.snapshots, 0);
-    net_isolate(cluster, behind->place, false);
+    reconnect_by_snapshot(cluster, behind);
     put_many(cluster, "c", 10);
     assert_reads(behind, "b99", "b");
     assert_reads(behind, "c9", "c");
@@ -79,7 +79,7 @@ static void test_a_watcher_outlives_a_snapshot(void **state)
     watch_create(watching.stream, &spec);
     net_isolate(cluster, behind->place, true);
     put_many(cluster, "b", 100);
-    net_isolate(cluster, behind->place, false);
+    reconnect_by_snapshot(cluster, behind);
     put_many(cluster, "c", 10);
     bool has_all = wait_until(has_all_events, &watching);
     watch_stream_free(watching.stream);
@@ -133,7 +133,7 @@ static void crash_while_installing(struct cluster *cluster, int fault)
     net_isolate(cluster, behind->place, true);
     put_many(cluster, "b", 100);
     atomic_store(&behind->install_fault, fault);
-    net_isolate(cluster, behind->place, false);
+    reconnect_by_snapshot(cluster, behind);
     put_many(cluster, "c", 10);
     assert_true(wait_until(has_failed, behind));
     node_crash(behind);

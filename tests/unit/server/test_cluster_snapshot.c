@@ -88,7 +88,7 @@ static void test_users_come_with_a_snapshot(void **state)
     ask(cluster, FIELD_AUTH_ENABLE, &enable.base);
     cluster->username = "u";
     put_many(cluster, "u", 100);
-    net_isolate(cluster, behind->place, false);
+    reconnect_by_snapshot(cluster, behind);
     put_many(cluster, "ub", 10);
     assert_reads(behind, "ub9", "ub");
     assert_true(cluster->net.snapshots > 0);
