@@ -259,7 +259,9 @@ static void test_half_a_snapshot_is_none(void **state)
         GOOD);
     assert_int_equal(write(fd, head, strlen(head)), (ssize_t)strlen(head));
     assert_int_equal(write(fd, body.data, body.len), (ssize_t)body.len);
-    usleep(100000);
+    for (int i = 0; i < 1500 && is_snap_dir_empty(); i++) {
+        usleep(10000);
+    }
     assert_false(is_snap_dir_empty());
     close(fd);
     free(head);
