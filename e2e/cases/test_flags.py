@@ -313,6 +313,8 @@ class Effect(Case):
     def test_socket_reuse_port(self):
         node = self.member(start=False)
         with socket.socket() as held:
+            # The first for what connections of an earlier test have left behind.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             held.bind(("127.0.0.1", node.client_port))
             held.listen()
