@@ -93,49 +93,47 @@ static struct err fetch(const struct asking *asking, const char *url, const char
     return err;
 }
 
-/* GET /members of the first of the others that answers. */
-static struct err fetch_members(const struct asking *asking, struct member **out, size_t *out_count,
-    uint64_t *out_cluster_id, struct why *why)
+/* What a member at one URL says of the cluster, sorted by id. */
+static struct err fetch_members(
+    const struct asking *asking, const char *url, struct founding *out, struct why *why)
 {
-    const char **urls;
-    size_t count = other_urls(asking->config, asking->arena, &urls);
-    for (size_t i = 0; i < count; i++) {
-        struct why reason = {""};
-        struct slice body;
-        struct err err = fetch(asking, urls[i], "/members", &body, out_cluster_id, &reason);
-        if (!err_is(err)) {
-            err = member_list_from_json(body, asking->arena, out, out_count);
-        }
-        if (!err_is(err) && *out_cluster_id != 0) {
-            return *out_count ? OK
-                              : why_set(why, ERR(BAD_CONFIG),
-                                    "failed to get raft cluster member(s) from the given URLs");
-        }
-        if (asking->timeout_ms == FETCH_MS) {
-            LOG_WARN("failed to get cluster response",
-                LOG_STR("address", arena_printf(asking->arena, "%s/members", urls[i])),
-                LOG_ERR(reason.text[0] ? reason.text : "malformed answer"));
-        }
+    struct slice body;
+    struct why reason = {""};
+    struct err err = fetch(asking, url, "/members", &body, &out->cluster_id, &reason);
+    if (!err_is(err)) {
+        err = member_list_from_json(body, asking->arena, &out->members, &out->members_count);
+    }
+    if (!err_is(err) && out->cluster_id != 0) {
+        qsort(out->members, out->members_count, sizeof(*out->members), member_cmp);
+        return OK;
+    }
+    if (asking->timeout_ms == FETCH_MS) {
+        LOG_WARN("failed to get cluster response",
+            LOG_STR("address", arena_printf(asking->arena, "%s/members", url)),
+            LOG_ERR(reason.text[0] ? reason.text : "malformed answer"));
     }
     return why_set(
         why, ERR(BAD_CONFIG), "could not retrieve cluster information from the given URLs");
 }
 
-/* A member whose data is gone must not come back as if it were new: it would vote twice. */
+/* A member whose data is gone must not come back as if it were new: it would vote twice. One that
+ * lags behind may not know it, so all are asked. */
 static struct err refuse_bootstrapped(
     const struct asking *asking, const struct founding *founding, struct why *why)
 {
-    struct member *members;
-    size_t count;
-    uint64_t cluster_id = 0;
-    struct why nobody;
-    if (err_is(fetch_members(asking, &members, &count, &cluster_id, &nobody))) {
-        return OK;
-    }
+    const char **urls;
+    size_t count = other_urls(asking->config, asking->arena, &urls);
     for (size_t i = 0; i < count; i++) {
-        if (members[i].id == founding->self_id && members[i].client_urls_count) {
-            return why_set(why, ERR(BAD_CONFIG), "member %" PRIx64 " has already been bootstrapped",
-                founding->self_id);
+        struct founding known = {.members_count = 0};
+        struct why nobody;
+        if (err_is(fetch_members(asking, urls[i], &known, &nobody))) {
+            continue;
+        }
+        for (size_t j = 0; j < known.members_count; j++) {
+            if (known.members[j].id == founding->self_id && known.members[j].client_urls_count) {
+                return why_set(why, ERR(BAD_CONFIG),
+                    "member %" PRIx64 " has already been bootstrapped", founding->self_id);
+            }
         }
     }
     return OK;
@@ -326,20 +324,56 @@ static struct err check_learners(
                : why_set(why, ERR(BAD_CONFIG), "membership: too many learner members in cluster");
 }
 
-static struct err join(struct asking *asking, struct founding *out, struct why *why)
+/* Whether the members that one of the others knows are those of --initial-cluster. */
+static struct err join_by(
+    const struct asking *asking, const char *url, struct founding *out, struct why *why)
 {
     struct why reason = {""};
-    asking->timeout_ms = FETCH_MS;
-    if (err_is(
-            fetch_members(asking, &out->members, &out->members_count, &out->cluster_id, &reason))) {
+    if (err_is(fetch_members(asking, url, out, &reason))) {
         return why_set(
-            why, ERR(BAD_CONFIG), "cannot fetch cluster info from peer urls: %s", reason.text);
+            why, ERR(CLOSED), "cannot fetch cluster info from peer urls: %s", reason.text);
     }
-    qsort(out->members, out->members_count, sizeof(*out->members), member_cmp);
+    if (out->members_count == 0) {
+        return why_set(why, ERR(BAD_CONFIG),
+            "cannot fetch cluster info from peer urls: "
+            "failed to get raft cluster member(s) from the given URLs");
+    }
     if (err_is(assign_ids(asking->config, out, &reason))) {
         return why_set(why, ERR(BAD_CONFIG), "error validating peerURLs %s: %s",
             describe(out->arena, out->members, out->members_count, out->cluster_id), reason.text);
     }
+    return OK;
+}
+
+/* The reference believes the first that answers. One that lags behind would then keep out a member
+ * that the others know, and without it there may be no quorum that could bring that one up to date:
+ * so the first whose answer fits. */
+static struct err join_by_any(const struct asking *asking, struct founding *out, struct why *why)
+{
+    const char **urls;
+    size_t count = other_urls(asking->config, asking->arena, &urls);
+    bool is_answered = false;
+    why_set(why, ERR(BAD_CONFIG),
+        "cannot fetch cluster info from peer urls: could not retrieve "
+        "cluster information from the given URLs");
+    for (size_t i = 0; i < count; i++) {
+        struct why reason = {""};
+        struct err err = join_by(asking, urls[i], out, &reason);
+        if (!err_is(err)) {
+            return OK;
+        }
+        if (!is_answered && !IS(err, CLOSED)) {
+            is_answered = true;
+            *why = reason;
+        }
+    }
+    return ERR(BAD_CONFIG);
+}
+
+static struct err join(struct asking *asking, struct founding *out, struct why *why)
+{
+    asking->timeout_ms = FETCH_MS;
+    TRY(join_by_any(asking, out, why));
     TRY(check_versions(asking, out, why));
     out->is_join = true;
     return check_learners(asking->config, out, why);

@@ -62,6 +62,22 @@ static void ask(const char *path, const void *request)
     arena_free(arena);
 }
 
+/* Whether so many voters stay that those know without this machine that it was removed: of two the
+ * other cannot, when this one's last message to it is lost. */
+static bool can_spare(const struct machine *machine)
+{
+    struct arena *arena = arena_new(0);
+    Etcdserverpb__MemberListResponse *list = list_members(arena);
+    Etcdserverpb__Member *member = find(list, machine->id, NULL);
+    int voters = 0;
+    for (size_t i = 0; list && i < list->n_members; i++) {
+        voters += !list->members[i]->islearner;
+    }
+    bool can = member && (member->islearner || voters > 2);
+    arena_free(arena);
+    return can;
+}
+
 static int role_of(const struct machine *machine)
 {
     struct arena *arena = arena_new(0);
@@ -164,7 +180,7 @@ static void remove_some(void)
 {
     Etcdserverpb__MemberRemoveRequest request = ETCDSERVERPB__MEMBER_REMOVE_REQUEST__INIT;
     struct machine *machine = machine_any();
-    if (!machine->is_member || !machine->id) {
+    if (!machine->is_member || !machine->id || !can_spare(machine)) {
         return;
     }
     request.id = machine->id;

@@ -20,6 +20,7 @@
 /* What the other one says; "": 404. */
 static struct {
     char members[1024];
+    const char *behind; /* NULL, or what is said of the members the first time */
     const char *version;
     const char *downgrade;
     const char *cluster_id;
@@ -37,10 +38,14 @@ static void serve(struct http_request *request, void *arg)
 {
     (void)arg;
     struct slice path = http_path(request);
-    const char *text = slice_eq(path, SLICE("/members"))             ? says.members
+    const char *members = says.behind ? says.behind : says.members;
+    const char *text = slice_eq(path, SLICE("/members"))             ? members
                        : slice_eq(path, SLICE("/version"))           ? says.version
                        : slice_eq(path, SLICE("/downgrade/enabled")) ? says.downgrade
                                                                      : "";
+    if (text == says.behind) {
+        says.behind = NULL;
+    }
     if (says.cluster_id) {
         http_set_header(request, "X-Etcd-Cluster-ID", says.cluster_id);
     }
@@ -105,14 +110,14 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Member "me" at port 1, "other" at ours. */
-static void load(const char *state_flag)
+/* Member "me" at port 1, "other" at ours, and more. */
+static void load_with(const char *state_flag, const char *more)
 {
     char *environ_none[] = {NULL};
     struct config_notes notes = {0};
     char program[] = "etcd";
-    char *members =
-        mem_printf("--initial-cluster=me=http://127.0.0.1:1,other=http://127.0.0.1:%u", port);
+    char *members = mem_printf(
+        "--initial-cluster=me=http://127.0.0.1:1,other=http://127.0.0.1:%u%s", port, more);
     char name[] = "--name=me";
     char own[] = "--initial-advertise-peer-urls=http://127.0.0.1:1";
     char *state_text = mem_strdup(state_flag);
@@ -123,6 +128,11 @@ static void load(const char *state_flag)
     free(members);
     free(state_text);
     assert_false(err_is(err));
+}
+
+static void load(const char *state_flag)
+{
+    load_with(state_flag, "");
 }
 
 static void say_members(const char *mine, const char *more)
@@ -159,6 +169,29 @@ static void test_who_joins_takes_its_id_from_the_others(void **state)
     assert_int_equal(founding.cluster_id, 0xcc);
     assert_int_equal(founding.members_count, 2);
     assert_int_equal(founding.members[0].id, 5); /* ascending */
+}
+
+/* The first to be asked does not know yet that this one was added; a second URL does. */
+static void test_one_that_lags_behind_keeps_nobody_out(void **state)
+{
+    char more[64];
+    char third[128];
+    (void)state;
+    snprintf(more, sizeof(more), ",third=http://localhost:%u", port);
+    snprintf(third, sizeof(third), ",{\"id\":9,\"peerURLs\":[\"http://localhost:%u\"]}", port);
+    say_members("", "");
+    char *behind = mem_strdup(says.members);
+    says.behind = behind;
+    say_members(mine, third);
+    load_with("--initial-cluster-state=existing", more);
+    struct err err = found_cluster(&config, &(struct http_dialing){0}, &founding, &why);
+    if (err_is(err)) {
+        fail_msg("%s", why.text);
+    }
+    assert_null(says.behind);
+    assert_int_equal(founding.self_id, 5);
+    assert_int_equal(founding.members_count, 3);
+    free(behind);
 }
 
 static void test_who_was_not_added_is_refused(void **state)
@@ -251,12 +284,36 @@ static void test_who_was_there_before_is_refused(void **state)
     arena_free(first.arena);
 }
 
+/* Nor does it, although the first to be asked has not heard of it. */
+static void test_who_was_there_before_is_refused_by_any(void **state)
+{
+    char more[64];
+    char text[256];
+    struct founding first = {0};
+    (void)state;
+    snprintf(more, sizeof(more), ",third=http://localhost:%u", port);
+    load_with("--initial-cluster-state=new", more);
+    assert_false(err_is(found_new(&config, &first, &why)));
+    snprintf(text, sizeof(text),
+        ",{\"id\":%llu,\"peerURLs\":[\"http://127.0.0.1:1\"],\"clientURLs\":[\"http://a:1\"]}",
+        (unsigned long long)first.self_id);
+    say_members(mine, "");
+    char *behind = mem_strdup(says.members);
+    says.behind = behind;
+    say_members(text, "");
+    assert_true(IS(found_cluster(&config, &(struct http_dialing){0}, &founding, &why), BAD_CONFIG));
+    assert_non_null(strstr(why.text, "has already been bootstrapped"));
+    arena_free(first.arena);
+    free(behind);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_who_joins_takes_its_id_from_the_others),
+        TEST(test_one_that_lags_behind_keeps_nobody_out),
         TEST(test_who_was_not_added_is_refused),
         TEST(test_members_at_other_urls_are_refused),
         TEST(test_nobody_to_ask_is_refused),
@@ -267,6 +324,7 @@ int main(void)
         TEST(test_too_many_learners_are_refused),
         TEST(test_a_new_cluster_needs_nobody),
         TEST(test_who_was_there_before_is_refused),
+        TEST(test_who_was_there_before_is_refused_by_any),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
