@@ -1,67 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Members for tests: each a whole peer with a listener of its own on loopback, remembering what it
- * was told.
+ * Two members that know each other, and what they send.
  */
 #ifndef TESTS_PEER_PAIR_H
 #define TESTS_PEER_PAIR_H
 
-#include "base/tls.h"
-#include "peer/peer.h"
+#include "node.h"
 
-#include <pthread.h>
+enum { CLUSTER = 0xc1, ONE = 0x11, TWO = 0x22 };
 
-enum { NODE_HEARD_MAX = 256 };
+extern struct node one;
+extern struct node two;
 
-struct node {
-    uint64_t id;
-    struct peer *peer;
-    struct http_site site;
-    int listen_fd;
-    pthread_t acceptor;
-    char url[64];
-    const char *urls[1];
-    SSL_CTX *server_context; /* NULL: plain */
-    SSL_CTX *client_context;
-    struct err (*admit)(SSL *ssl, void *arg, struct why *why); /* who is dialed */
-    const char *local_address;
-    int64_t read_ms;
-    char snap_dir[64];
+/* For cmocka: both are there and not yet started. Neither has a TLS context. */
+int pair_setup(void **state);
+int pair_setup_https(void **state);
+int pair_teardown(void **state);
+/* All four streams stand. */
+void pair_start(void);
+/* Each knows the other; two does first. */
+void pair_meet(void);
 
-    pthread_mutex_t mutex;
-    struct raft_message heard[NODE_HEARD_MAX];
-    size_t heard_count;
-    size_t unreachable;
-    size_t snapshots_ok;
-    size_t snapshots_failed;
-    size_t removed_told;
-    char *snapshot_path; /* of the last that was received */
-    uint64_t removed_id; /* is_removed says so of this one */
-    struct disk *disk;   /* NULL: the machine's */
-    uint64_t export_bytes;
-    const char *rows_format; /* NULL: databases only */
-    struct backend *store;   /* whose rows are sent */
-    atomic_size_t contexts_asked;
-    atomic_size_t vouched; /* times that the site was asked for */
-    unsigned vouch_ms;     /* and takes so long */
-    bool is_vouch_no;
-};
-
-/* A free port is taken now, so that others may know the URL; node_start listens. is_tls: of the
- * URL. */
-void node_init(struct node *node, uint64_t id, bool is_tls);
-void node_start(struct node *node, uint64_t cluster_id);
-void node_stop(struct node *node);
-/* For struct http_dialing. */
-SSL_CTX *node_client_tls(void *arg);
-void node_knows(struct node *node, const struct node *other);
-/* A connected socket that gives up reading after 15 s. */
-int node_dial(const struct node *node);
-/* Waits up to 15 s. */
-bool node_await_active(struct node *node, uint64_t id, bool is_active);
-/* That the other has dialed a stream, and so said whether it takes rows. */
-bool node_await_rows(struct node *node, uint64_t id);
-bool node_await_heard(struct node *node, size_t count);
-bool node_await(const size_t *what, struct node *node, size_t at_least);
+struct raft_message pair_heartbeat(uint64_t to, uint64_t from, uint64_t commit);
+/* From one to two, behind this index. */
+struct raft_message pair_append(uint64_t index, size_t entries_count, size_t bytes);
+/* From one to two. */
+void pair_send_snapshot(uint64_t index);
+/* Again and again, as raft does, until it has arrived. */
+void pair_deliver_snapshot(uint64_t index);
 
 #endif

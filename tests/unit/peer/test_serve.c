@@ -2,7 +2,7 @@
  * The peer listener's answers, status by status and text by text, to what members and others send:
  * as the reference answers, but for its 403 to a misdirected message. */
 #include "base/mem.h"
-#include "pair.h"
+#include "node.h"
 #include "peer/version.h"
 
 #include <setjmp.h>
@@ -170,43 +170,6 @@ static void test_a_stream_begins_at_once(void **state)
     assert_non_null(strstr(answer, "Transfer-Encoding: chunked\r\n"));
 }
 
-/* A remote that listens but never reads: what it does not take is bounded and reported, the others'
- * messages go on, and the stream ends. */
-static void test_a_remote_that_does_not_read_is_given_up(void **state)
-{
-    static const char stream[] =
-        "GET /raft/stream/msgapp/22 HTTP/1.1\r\nHost: a\r\n" GOOD "X-Raft-To: 11\r\n\r\n";
-    char head[16];
-    (void)state;
-    int fd = node_dial(&node);
-    assert_int_equal(write(fd, stream, sizeof(stream) - 1), sizeof(stream) - 1);
-    assert_int_equal(read(fd, head, sizeof(head)), sizeof(head));
-    for (uint64_t i = 1; i <= 300; i++) {
-        struct raft_message message = {
-            .type = RAFT_MSG_APP, .to = OTHER, .from = SELF, .term = 1, .log_term = 1, .index = i};
-        message.entries = mem_new(sizeof(*message.entries));
-        message.entries_count = 1;
-        message.entries[0] =
-            (struct raft_entry){.term = 1, .index = i + 1, .data = blob_new_size(1 << 20)};
-        peer_send(node.peer, &message, 1);
-    }
-    assert_true(node_await(&node.unreachable, &node, 100));
-    assert_true(node_await_active(&node, OTHER, false));
-    assert_true(node_await(&node.unreachable, &node, 280)); /* what waited is lost with it */
-    ask("GET /raft/probing", "", "");
-    assert_int_equal(strncmp(answer, "HTTP/1.1 200", 12), 0);
-    close(fd);
-}
-
-static bool is_snap_dir_empty(void)
-{
-    struct disk_names names;
-    assert_false(err_is(disk_list(disk_real(), node.snap_dir, &names, NULL)));
-    bool is = names.count == 0;
-    disk_names_fini(&names);
-    return is;
-}
-
 static const char *post_snapshot(struct slice body, uint64_t length)
 {
     struct buf request;
@@ -241,7 +204,7 @@ static void test_bogus_snapshots_are_refused(void **state)
     assert_non_null(strstr(
         post_snapshot(slice_of(junk, sizeof(junk) - 1), sizeof(junk) - 1), "400 Bad Request"));
     assert_non_null(strstr(post_snapshot(SLICE("\x00\x00"), 2), "400 Bad Request"));
-    assert_true(is_snap_dir_empty());
+    assert_false(node_has_files(&node));
     assert_int_equal(node.heard_count, 0);
 }
 
@@ -259,16 +222,10 @@ static void test_half_a_snapshot_is_none(void **state)
         GOOD);
     assert_int_equal(write(fd, head, strlen(head)), (ssize_t)strlen(head));
     assert_int_equal(write(fd, body.data, body.len), (ssize_t)body.len);
-    for (int i = 0; i < 1500 && is_snap_dir_empty(); i++) {
-        usleep(10000);
-    }
-    assert_false(is_snap_dir_empty());
+    assert_true(node_await_snap_dir(&node, false));
     close(fd);
     free(head);
-    for (int i = 0; i < 500 && !is_snap_dir_empty(); i++) {
-        usleep(10000);
-    }
-    assert_true(is_snap_dir_empty());
+    assert_true(node_await_snap_dir(&node, true));
     assert_int_equal(node.heard_count, 0);
     assert_non_null(strstr(post_snapshot(body, body.len), "204 No Content"));
     assert_int_equal(node.heard_count, 1);
@@ -322,8 +279,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_posts_are_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(test_streams_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_stream_begins_at_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            test_a_remote_that_does_not_read_is_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bogus_snapshots_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_half_a_snapshot_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pages_are_the_references, setup, teardown),

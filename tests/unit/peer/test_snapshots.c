@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Two members over real sockets: snapshots as databases and as rows, whole, broken and too large.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pair.h"
+#include "peer/inner.h"
+#include "tests/shared/folder.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void test_a_snapshot_arrives_whole(void **state)
+{
+    struct snap_import *import;
+    struct disk_stat stat;
+    (void)state;
+    one.export_bytes = 20 << 20;
+    pair_start();
+    pair_deliver_snapshot(0x1234);
+    assert_int_equal(two.heard[0].type, RAFT_MSG_SNAP);
+    assert_int_equal(two.heard[0].snapshot->meta.index, 0x1234);
+    assert_true(slice_eq(blob_slice(two.heard[0].snapshot->data), SLICE("{\"Root\":{}}")));
+    char *path = mem_printf("%s/0000000000001234.snap.db", two.snap_dir);
+    assert_string_equal(two.snapshot_path, path);
+    assert_false(err_is(disk_stat(disk_real(), path, &stat, NULL)));
+    assert_true(stat.bytes > one.export_bytes);
+    assert_false(err_is(snap_import_open(disk_real(), path, SNAP_HASH_IF_THERE, &import, NULL)));
+    snap_import_close(import);
+    free(path);
+}
+
+static void open_store(const char *dir, struct backend **out)
+{
+    struct backend_options options = {.path = dir};
+    assert_false(err_is(backend_open(&options, out, NULL)));
+}
+
+static void fill_store(struct backend *store, size_t rows)
+{
+    struct backend_batch *batch = backend_batch_new();
+    uint8_t *value = mem_new(1 << 16);
+    char key[32];
+    for (size_t i = 0; i < rows; i++) {
+        snprintf(key, sizeof(key), "d%06zu", i);
+        backend_batch_put(batch, slice_str(key), slice_of(value, 1 << 16));
+    }
+    assert_false(err_is(backend_write(store, batch, NULL)));
+    backend_batch_free(batch);
+    free(value);
+}
+
+static struct err free_bytes(
+    struct disk *disk, const char *path, uint64_t *out_bytes, struct why *why)
+{
+    (void)disk;
+    (void)path;
+    (void)why;
+    *out_bytes = 5 << 20;
+    return OK;
+}
+
+/* The database and the store that is made of it must fit, before the first byte is taken. */
+static void test_a_database_that_does_not_fit_is_refused(void **state)
+{
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk small = {&ops};
+    (void)state;
+    ops.free_bytes = free_bytes;
+    two.disk = &small;
+    one.export_bytes = 3 << 20;
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    assert_false(node_has_files(&two));
+    one.export_bytes = 2 << 20;
+    pair_deliver_snapshot(8);
+    peer_stop(two.peer); /* the disk is this function's */
+}
+
+/* Rows come in chunks, so their sender says about how many bytes there are. */
+static void test_rows_that_do_not_fit_are_refused(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk small = {&ops};
+    (void)state;
+    ops.free_bytes = free_bytes;
+    two.disk = &small;
+    folder_make(dir);
+    open_store(dir, &one.store);
+    fill_store(one.store, 79);
+    one.rows_format = two.rows_format = "1";
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    assert_false(node_has_files(&two));
+    assert_false(err_is(backend_clear(one.store, SLICE("d000040"), SLICE("e"), NULL)));
+    assert_false(err_is(backend_compact_files(one.store, NULL)));
+    pair_deliver_snapshot(8);
+    peer_stop(two.peer); /* the disk is this function's */
+    backend_close(one.store);
+    folder_remove(dir);
+}
+
+static void send_rows(const char *ours, const char *theirs, char dir[FOLDER_PATH_MAX])
+{
+    folder_make(dir);
+    open_store(dir, &one.store);
+    fill_store(one.store, 200);
+    one.rows_format = ours;
+    two.rows_format = theirs;
+    one.export_bytes = 1 << 20;
+    pair_start();
+    pair_deliver_snapshot(0x1234);
+    backend_close(one.store);
+    folder_remove(dir);
+}
+
+/* Members that keep their stores alike move rows. */
+static void test_rows_arrive_instead_of_a_database(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    struct snap_list list;
+    struct blob *row = NULL;
+    struct backend *store;
+    (void)state;
+    send_rows("1", "1", dir);
+    assert_true(snap_is_list(disk_real(), two.snapshot_path));
+    assert_true(slice_eq(blob_slice(two.heard[0].snapshot->data), SLICE("{\"Root\":{}}")));
+    assert_false(err_is(snap_list_read(disk_real(), two.snap_dir, 0x1234, &list, NULL)));
+    folder_make(dir);
+    open_store(dir, &store);
+    assert_false(err_is(backend_take_files(store, list.paths, list.count, NULL)));
+    assert_false(err_is(backend_get(store, NULL, SLICE("d000199"), &row, NULL)));
+    assert_true(row && row->len == 1 << 16);
+    blob_unref(row);
+    backend_close(store);
+    folder_remove(dir);
+    snap_list_fini(&list);
+}
+
+/* One that keeps them otherwise, or is etcd, gets a database. */
+static void test_rows_of_another_format_are_not_sent(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    (void)state;
+    send_rows("1", "2", dir);
+    assert_false(snap_is_list(disk_real(), two.snapshot_path));
+}
+
+static void test_members_without_rows_get_a_database(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    (void)state;
+    send_rows("1", NULL, dir);
+    assert_false(snap_is_list(disk_real(), two.snapshot_path));
+}
+
+static atomic_bool is_half_written;
+
+/* From the middle on, the disk takes nothing until the member ends. */
+static struct err write_half(
+    struct disk_file *file, uint64_t offset, struct slice bytes, struct why *why)
+{
+    int64_t deadline_ms = clock_mono_ms() + NODE_WAIT_MS;
+    if (offset >= one.export_bytes / 2) {
+        atomic_store(&is_half_written, true);
+        while (!atomic_load(&two.peer->is_stopped) && clock_mono_ms() < deadline_ms) {
+            usleep(1000);
+        }
+    }
+    return disk_real()->ops->write(file, offset, bytes, why);
+}
+
+static bool is_half(void *arg)
+{
+    (void)arg;
+    return atomic_load(&is_half_written);
+}
+
+/* The receiver ends in the middle: reported, and nothing is left lying there. */
+static void test_a_broken_snapshot_leaves_nothing(void **state)
+{
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk slow = {&ops};
+    (void)state;
+    ops.write = write_half;
+    two.disk = &slow;
+    one.export_bytes = 64 << 20;
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await_until(is_half, NULL));
+    peer_stop(two.peer);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    assert_false(node_has_files(&two));
+    assert_null(two.snapshot_path);
+}
+
+static bool has_ended(void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&one.mutex);
+    bool has = one.snapshots_ok + one.snapshots_failed > 0;
+    pthread_mutex_unlock(&one.mutex);
+    return has;
+}
+
+/* Rows go past the table of operations: where it ends is left open, what must be then is not. */
+static void test_broken_rows_leave_nothing(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    (void)state;
+    folder_make(dir);
+    open_store(dir, &one.store);
+    fill_store(one.store, 1000);
+    one.rows_format = two.rows_format = "1";
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await_snap_dir(&two, false));
+    peer_stop(two.peer);
+    assert_true(node_await_until(has_ended, NULL));
+    assert_true(!node_has_files(&two) || two.snapshot_path);
+    backend_close(one.store);
+    folder_remove(dir);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, pair_setup, pair_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_snapshot_arrives_whole),
+        TEST(test_a_database_that_does_not_fit_is_refused),
+        TEST(test_rows_that_do_not_fit_are_refused),
+        TEST(test_rows_arrive_instead_of_a_database),
+        TEST(test_rows_of_another_format_are_not_sent),
+        TEST(test_members_without_rows_get_a_database),
+        TEST(test_a_broken_snapshot_leaves_nothing),
+        TEST(test_broken_rows_leave_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
