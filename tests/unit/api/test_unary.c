@@ -28,7 +28,7 @@ static struct api_status ask(struct service *service, const char *path, struct s
         .edge = &is_done};
     assert_non_null(call.method);
     api_call_start(service->api, &call);
-    for (int i = 0; i < 20000 && !atomic_load(&is_done); i++) {
+    for (int i = 0; i < 60000 && !atomic_load(&is_done); i++) {
         usleep(1000);
     }
     assert_true(atomic_load(&is_done));

@@ -67,7 +67,7 @@ static int teardown(void **state)
 static int dial(const struct http_site *site)
 {
     int fds[2];
-    struct timeval timeout = {5, 0};
+    struct timeval timeout = {60, 0};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     http_adopt(server, site, fds[1], "127.0.0.1:5");
@@ -576,7 +576,7 @@ static void test_watch_lives_until_the_client_leaves(void **state)
     assert_non_null(strstr(answer, CREATED));
     assert_int_equal(fake_open_streams(), 1);
     close(fd);
-    for (int i = 0; i < 200 && fake_open_streams(); i++) {
+    for (int i = 0; i < 6000 && fake_open_streams(); i++) {
         usleep(10000);
     }
     assert_int_equal(fake_open_streams(), 0);
@@ -597,7 +597,7 @@ static void test_a_call_hears_that_its_client_left(void **state)
     say(fd, "POST /v3/kv/txn HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}");
     say(fd, "GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"); /* it waits its turn */
     close(fd);
-    for (int i = 0; i < 3000 && !cancelled_calls(); i++) {
+    for (int i = 0; i < 6000 && !cancelled_calls(); i++) {
         usleep(10000);
     }
     assert_int_equal(cancelled_calls(), 1);

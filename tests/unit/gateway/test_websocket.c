@@ -59,7 +59,7 @@ static int teardown(void **state)
 static int dial(const char *request)
 {
     int fds[2];
-    struct timeval timeout = {30, 0};
+    struct timeval timeout = {60, 0};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     http_adopt(server, site, fds[1], "127.0.0.1:5");
@@ -170,7 +170,7 @@ static void test_messages_are_pieces_of_the_body(void **state)
 
 static void wait_streams(int count)
 {
-    for (int i = 0; i < 3000 && fake_open_streams() != count; i++) {
+    for (int i = 0; i < 6000 && fake_open_streams() != count; i++) {
         usleep(10000);
     }
     assert_int_equal(fake_open_streams(), count);
@@ -215,7 +215,7 @@ static void test_who_leaves_cancels_a_patient_call(void **state)
     hears(fd, "\x8a\x00", 2);
     close(fd);
     int cancelled = 0;
-    for (int i = 0; i < 3000 && !cancelled; i++) {
+    for (int i = 0; i < 6000 && !cancelled; i++) {
         usleep(10000);
         pthread_mutex_lock(&fake.mutex);
         cancelled = fake.cancelled_calls;

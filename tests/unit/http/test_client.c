@@ -128,20 +128,34 @@ static int open_listener(void)
     return fd;
 }
 
-static int setup(void **state)
+/* What is waited for at most: much longer than it ever takes. */
+enum { PATIENCE_MS = 60000 };
+
+static int set_up(int64_t idle_ms)
 {
-    (void)state;
     signal(SIGPIPE, SIG_IGN);
     memset(&got, 0, sizeof(got));
     atomic_store(&accepted, 0);
     atomic_store(&body_bytes, 0);
     listen_fd = open_listener();
-    server = http_server_new(&(struct http_options){.idle_ms = 200});
+    server = http_server_new(&(struct http_options){.idle_ms = idle_ms});
     assert_false(err_is(http_server_start(server, NULL)));
     assert_int_equal(pthread_create(&acceptor, NULL, accept_all, NULL), 0);
     base = event_base_new();
-    client = http_client_new(base, &(struct http_dialing){.dial_ms = 2000});
+    client = http_client_new(base, &(struct http_dialing){.dial_ms = PATIENCE_MS});
     return 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return set_up(PATIENCE_MS);
+}
+
+static int setup_hasty(void **state)
+{
+    (void)state;
+    return set_up(200);
 }
 
 static int teardown(void **state)
@@ -191,7 +205,7 @@ static struct http_call call_of(const char *method, const char *path)
         .method = method,
         .path = path,
         .answer_max = 1024,
-        .timeout_ms = 3000,
+        .timeout_ms = PATIENCE_MS,
         .done = on_done,
         .arg = &got};
 }
@@ -231,7 +245,10 @@ static void test_a_stale_connection_is_replaced(void **state)
     (void)state;
     run(&call);
     assert_int_equal(got.status, 404);
-    usleep(400000);
+    for (int i = 0; i < PATIENCE_MS / 10 && http_connections(server) > 0; i++) {
+        usleep(10000);
+    }
+    assert_int_equal(http_connections(server), 0);
     run(&call);
     assert_int_equal(got.err.code, ERR_OK);
     assert_int_equal(got.status, 404);
@@ -289,8 +306,8 @@ static void test_a_big_body_is_produced(void **state)
 static void dial_from(const char *address)
 {
     http_client_free(client);
-    client =
-        http_client_new(base, &(struct http_dialing){.dial_ms = 2000, .local_address = address});
+    client = http_client_new(
+        base, &(struct http_dialing){.dial_ms = PATIENCE_MS, .local_address = address});
 }
 
 static void test_connections_come_from_the_address_that_was_given(void **state)
@@ -360,6 +377,7 @@ static void test_a_name_is_looked_up(void **state)
     run(&call);
     assert_int_equal(got.err.code, ERR_OK);
     assert_int_equal(got.status, 404);
+    call.timeout_ms = 3000; /* a name server may take longer to say no */
     call.target.host = "no-such-host.invalid";
     call.target.authority = "no-such-host.invalid:1";
     run(&call);
@@ -389,9 +407,9 @@ static void *lie(void *arg)
     const struct liar *liar = arg;
     char request[4096];
     int fd = accept(liar->fd, NULL, NULL);
-    assert_true(recv(fd, request, sizeof(request), 0) > 0);
-    assert_int_equal(
-        send(fd, liar->text, strlen(liar->text), MSG_NOSIGNAL), (ssize_t)strlen(liar->text));
+    if (recv(fd, request, sizeof(request), 0) > 0) { /* who asks may have given up */
+        (void)send(fd, liar->text, strlen(liar->text), MSG_NOSIGNAL);
+    }
     if (liar->stays) {
         while (recv(fd, request, sizeof(request), 0) > 0) {
         }
@@ -400,7 +418,7 @@ static void *lie(void *arg)
     return NULL;
 }
 
-static void ask_liar(const char *text, bool stays)
+static void ask_liar(const char *text, bool stays, int64_t timeout_ms)
 {
     char keep_port[8];
     char keep_authority[32];
@@ -409,7 +427,7 @@ static void ask_liar(const char *text, bool stays)
     memcpy(keep_authority, authority, sizeof(authority));
     struct liar liar = {open_listener(), text, stays};
     struct http_call call = call_of("GET", "/x");
-    call.timeout_ms = 300;
+    call.timeout_ms = timeout_ms;
     assert_int_equal(pthread_create(&thread, NULL, lie, &liar), 0);
     run(&call);
     http_client_cancel(client);
@@ -423,25 +441,25 @@ static void ask_liar(const char *text, bool stays)
 static void test_bad_answers_are_refused(void **state)
 {
     (void)state;
-    ask_liar("HTTP/1.1 20 OK\r\n\r\n", false);
+    ask_liar("HTTP/1.1 20 OK\r\n\r\n", false, PATIENCE_MS);
     assert_int_equal(got.err.code, ERR_BAD_FORMAT);
-    ask_liar("SSH-2.0-x\r\n\r\n", false);
+    ask_liar("SSH-2.0-x\r\n\r\n", false, PATIENCE_MS);
     assert_int_equal(got.err.code, ERR_BAD_FORMAT);
-    ask_liar("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", false);
+    ask_liar("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", false, PATIENCE_MS);
     assert_int_equal(got.err.code, ERR_CLOSED);
-    ask_liar("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", false);
+    ask_liar("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", false, PATIENCE_MS);
     assert_int_equal(got.err.code, ERR_BAD_FORMAT);
-    ask_liar("", false);
+    ask_liar("", false, PATIENCE_MS);
     assert_int_equal(got.err.code, ERR_CLOSED);
 }
 
 static void test_odd_answers_are_understood(void **state)
 {
     (void)state;
-    ask_liar("HTTP/1.0 200 OK\r\n\r\nup to the end", false);
+    ask_liar("HTTP/1.0 200 OK\r\n\r\nup to the end", false, PATIENCE_MS);
     assert_int_equal(got.err.code, ERR_OK);
     assert_string_equal(got.body, "up to the end");
-    ask_liar("HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", true);
+    ask_liar("HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", true, PATIENCE_MS);
     assert_int_equal(got.status, 204);
 }
 
@@ -449,16 +467,16 @@ static void test_silence_ends_a_call(void **state)
 {
     (void)state;
     int64_t start = clock_mono_ms();
-    ask_liar("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", true);
+    ask_liar("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", true, 300);
     assert_int_equal(got.err.code, ERR_TIMEDOUT);
-    assert_in_range(clock_mono_ms() - start, 290, 2000);
+    assert_true(clock_mono_ms() - start >= 290);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_calls_share_one_connection, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_stale_connection_is_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_stale_connection_is_replaced, setup_hasty, teardown),
         cmocka_unit_test_setup_teardown(test_a_stream_comes_in_pieces, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_big_body_is_produced, setup, teardown),
         cmocka_unit_test_setup_teardown(

@@ -109,7 +109,7 @@ static bool pluck(struct client *client, void *tag)
 static grpc_call *call_new(struct client *client, const char *method)
 {
     gpr_timespec deadline =
-        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(5, GPR_TIMESPAN));
+        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(60, GPR_TIMESPAN));
     grpc_slice path = grpc_slice_from_copied_string(method);
     grpc_call *call =
         grpc_channel_create_call(client->channel, NULL, 0, client->cq, path, NULL, deadline, NULL);

@@ -19,6 +19,9 @@
 #define RANGE "/etcdserverpb.KV/Range"
 #define WATCH "/etcdserverpb.Watch/Watch"
 
+/* Of ten milliseconds: a minute, much longer than anything here takes. */
+enum { LOOKS = 6000 };
+
 static struct pki pki;
 
 struct world {
@@ -141,7 +144,7 @@ static void test_unary_parts_are_sent_whole_and_released(void **state)
     assert_int_equal(reply.code, GRPC_STATUS_OK);
     assert_int_equal(reply.len, (4 << 20) + 6);
     reply_fini(&reply);
-    for (int i = 0; i < 200 && fake_api_part_releases() - before < 4; i++) {
+    for (int i = 0; i < LOOKS && fake_api_part_releases() - before < 4; i++) {
         usleep(10000);
     }
     assert_int_equal(fake_api_part_releases() - before, 4);
@@ -339,7 +342,7 @@ static void test_stream_message_size_is_limited(void **state)
 
 static void wait_streams(struct world *world, size_t count)
 {
-    for (int i = 0; i < 300 && fake_api_streams(world->api) != count; i++) {
+    for (int i = 0; i < LOOKS && fake_api_streams(world->api) != count; i++) {
         usleep(10000);
     }
     assert_int_equal(fake_api_streams(world->api), count);
@@ -414,7 +417,7 @@ static void hold_start(struct world *world, struct holder *holder)
 {
     client_open(&holder->client, world->listener.port, NULL, NULL, NULL);
     assert_int_equal(pthread_create(&holder->thread, NULL, call_hold, holder), 0);
-    for (int i = 0; i < 300 && fake_api_held(world->api) == 0; i++) {
+    for (int i = 0; i < LOOKS && fake_api_held(world->api) == 0; i++) {
         usleep(10000);
     }
     assert_int_equal(fake_api_held(world->api), 1);
@@ -428,14 +431,14 @@ static void test_unary_cancel_reaches_the_api(void **state)
     client_stream_open(&call, &world->client, "/etcdserverpb.KV/Range");
     client_stream_send(&call, SLICE("\x0a\x04hold"));
     client_stream_half_close(&call);
-    for (int i = 0; i < 3000 && fake_api_held(world->api) == 0; i++) {
+    for (int i = 0; i < LOOKS && fake_api_held(world->api) == 0; i++) {
         usleep(10000);
     }
     assert_int_equal(fake_api_held(world->api), 1);
     client_stream_cancel(&call);
     client_stream_finish(&call, &reply);
     assert_int_equal(reply.code, GRPC_STATUS_CANCELLED);
-    for (int i = 0; i < 3000 && (fake_api_held(world->api) || rpc_calls(world->rpc)); i++) {
+    for (int i = 0; i < LOOKS && (fake_api_held(world->api) || rpc_calls(world->rpc)); i++) {
         usleep(10000);
     }
     assert_int_equal(fake_api_held(world->api), 0);
@@ -467,7 +470,7 @@ static void test_a_long_answer_holds_up_no_other(void **state)
     struct reply reply;
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, call_long, world), 0);
-    for (int i = 0; i < 6000 && fake_api_finishing(world->api) == 0; i++) {
+    for (int i = 0; i < LOOKS && fake_api_finishing(world->api) == 0; i++) {
         usleep(10000);
     }
     assert_int_equal(fake_api_finishing(world->api), 1);
@@ -520,7 +523,7 @@ static void test_stop_lets_unary_calls_finish_and_ends_streams(void **state)
     assert_int_equal(client_stream_receive(&stream), 1);
     hold_start(&world, &holder);
     assert_int_equal(pthread_create(&releaser, NULL, release_later, world.api), 0);
-    rpc_stop(world.rpc, 3000);
+    rpc_stop(world.rpc, 60000);
     assert_int_equal(rpc_calls(world.rpc), 0);
     pthread_join(releaser, NULL);
     pthread_join(holder.thread, NULL);
@@ -534,6 +537,19 @@ static void test_stop_lets_unary_calls_finish_and_ends_streams(void **state)
     world_close(&world);
 }
 
+struct released {
+    struct api *api;
+    struct holder *holder;
+};
+
+static void *release_when_answered(void *arg)
+{
+    struct released *released = arg;
+    pthread_join(released->holder->thread, NULL);
+    fake_api_release(released->api);
+    return NULL;
+}
+
 static void test_stop_cancels_at_the_deadline(void **state)
 {
     struct world world = {0};
@@ -542,10 +558,10 @@ static void test_stop_cancels_at_the_deadline(void **state)
     (void)state;
     world_open(&world, NULL);
     hold_start(&world, &holder);
-    assert_int_equal(pthread_create(&releaser, NULL, release_later, world.api), 0);
+    struct released released = {world.api, &holder};
+    assert_int_equal(pthread_create(&releaser, NULL, release_when_answered, &released), 0);
     rpc_stop(world.rpc, 20);
     pthread_join(releaser, NULL);
-    pthread_join(holder.thread, NULL);
     assert_int_not_equal(holder.reply.code, GRPC_STATUS_OK);
     reply_fini(&holder.reply);
     client_close(&holder.client);
@@ -710,7 +726,7 @@ static void test_tls_reloads_and_keeps_what_works(void **state)
     spec.sans = "DNS:elsewhere";
     pki_make(&pki, &spec);
     bool is_refused = false;
-    for (int i = 0; i < 30 && !is_refused; i++) {
+    for (int i = 0; i < LOOKS / 10 && !is_refused; i++) {
         struct reply reply;
         usleep(100 * 1000);
         who(&world, NULL, &reply);
