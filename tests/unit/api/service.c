@@ -40,8 +40,9 @@ int service_setup(void **state)
         .tick_ms = 20,
         .election_ticks = 10,
         .max_request_bytes = 1 << 20,
+        .request_ms = 60000,
         .name = "m"});
-    assert_true(server_wait_ready(s->server, 20000));
+    assert_true(server_wait_ready(s->server, 60000));
     service->api = api_new_service(&(struct api_options){
         .server = s->server, .txn_ops_max = 128, .request_bytes_max = 1 << 20});
     *state = service;

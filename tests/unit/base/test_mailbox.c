@@ -53,7 +53,7 @@ static void test_mailbox_waits_as_long_as_told(void **state)
     assert_int_equal(mailbox_take(&box, &out, 0), 0);
     assert_int_equal(mailbox_take(&box, &out, 30), 0);
     int64_t took = clock_mono_ms() - began;
-    assert_true(took >= 29 && took < 5000);
+    assert_true(took >= 29 && took < 60000);
     mailbox_fini(&box);
 }
 
@@ -66,8 +66,8 @@ static void test_mailbox_remembers_a_wake(void **state)
     int64_t began = clock_mono_ms();
     mailbox_wake(&box);
     mailbox_wake(&box);
-    assert_int_equal(mailbox_take(&box, &out, 60000), 0);
-    assert_true(clock_mono_ms() - began < 10000);
+    assert_int_equal(mailbox_take(&box, &out, 120000), 0);
+    assert_true(clock_mono_ms() - began < 60000);
     began = clock_mono_ms();
     assert_int_equal(mailbox_take(&box, &out, 20), 0); /* one wake, one take */
     assert_true(clock_mono_ms() - began >= 19);

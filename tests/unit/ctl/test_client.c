@@ -135,7 +135,7 @@ static void test_call_to_nobody_ends_at_its_deadline(void **state)
                 DEADLINE_EXCEEDED));
         assert_string_equal(why.text, "context deadline exceeded");
         assert_null(response);
-        assert_in_range(clock_mono_ms() - start, 190, 3000);
+        assert_in_range(clock_mono_ms() - start, 190, 60000);
         client_close(client);
     }
     close(fds[0]);

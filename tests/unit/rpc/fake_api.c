@@ -7,7 +7,7 @@
 
 #include <rpc.pb-c.h>
 #include <stdatomic.h>
-#include <time.h>
+#include <unistd.h>
 
 struct api_ops {
     int unused;
@@ -24,6 +24,7 @@ struct api {
     size_t finishing;
     size_t finishing_max;
     atomic_size_t streams;
+    atomic_uint nap_doublings;
 };
 
 struct job {
@@ -189,6 +190,12 @@ size_t fake_api_finishing_max(struct api *api)
     return count;
 }
 
+void fake_api_nap_longer(struct api *api, unsigned doublings)
+{
+    atomic_store(&api->nap_doublings,
+        doublings < FAKE_NAP_DOUBLINGS_MAX ? doublings : FAKE_NAP_DOUBLINGS_MAX);
+}
+
 size_t fake_api_streams(struct api *api)
 {
     return atomic_load(&api->streams);
@@ -335,7 +342,7 @@ static void take_time(struct api *api, bool is_until_released)
     }
     pthread_mutex_unlock(&api->mutex);
     if (!is_until_released) {
-        nanosleep(&(struct timespec){0, FAKE_NAP_MS * 1000000}, NULL);
+        usleep(FAKE_NAP_MS * 1000U << atomic_load(&api->nap_doublings));
     }
     pthread_mutex_lock(&api->mutex);
     api->finishing--;

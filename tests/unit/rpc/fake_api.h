@@ -16,7 +16,12 @@
 
 #include "api/api.h"
 
-enum { FAKE_CHUNKS = 20, FAKE_CHUNK_BYTES = 32 << 10, FAKE_NAP_MS = 30 };
+enum {
+    FAKE_CHUNKS = 20,
+    FAKE_CHUNK_BYTES = 32 << 10,
+    FAKE_NAP_MS = 30,
+    FAKE_NAP_DOUBLINGS_MAX = 5
+};
 
 struct api *fake_api_new(void);
 /* Ends the thread; every call must have ended. */
@@ -30,5 +35,7 @@ size_t fake_api_part_releases(void);
 /* Calls of "long" and "sleepy" that are being finished, and the most there were at once. */
 size_t fake_api_finishing(struct api *api);
 size_t fake_api_finishing_max(struct api *api);
+/* From now on twice as long, four times, ... */
+void fake_api_nap_longer(struct api *api, unsigned doublings);
 
 #endif

@@ -2,6 +2,7 @@
  * What the cases about clusters share. */
 #include "cluster_case.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -20,6 +21,21 @@ int cluster_teardown(void **state)
 {
     cluster_fini(*state);
     free(*state);
+    return 0;
+}
+
+static void be_patient(struct server_options *options)
+{
+    options->request_ms = WAIT_MS;
+}
+
+int cluster_setup_patient(void **state)
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    cluster_init(cluster, 3);
+    cluster->tune = be_patient;
+    cluster_start(cluster);
+    *state = cluster;
     return 0;
 }
 
@@ -48,8 +64,40 @@ int cluster_setup_sending_rows(void **state)
 void assert_reads(struct node *node, const char *key, const char *value)
 {
     char found[64] = "";
-    assert_int_equal(node_get(node, key, found).code, ERR_OK);
+    int64_t deadline_ms = clock_mono_ms() + WAIT_MS;
+    struct err err = node_get(node, key, found);
+    while (err_is(err) && clock_mono_ms() < deadline_ms) {
+        err = node_get(node, key, found);
+    }
+    assert_int_equal(err.code, ERR_OK);
     assert_string_equal(found, value);
+}
+
+void put_leased(struct cluster *cluster, const char *key, int64_t lease)
+{
+    int64_t deadline_ms = clock_mono_ms() + WAIT_MS;
+    while (err_is(node_put(cluster_leader(cluster), key, "x", lease))) {
+        assert_true(clock_mono_ms() < deadline_ms);
+    }
+}
+
+/* Whether one that was lost, or is asked for once more, has happened. */
+static bool is_as_wanted(struct err err, enum raft_conf_change_type type, bool is_promote)
+{
+    return type == RAFT_REMOVE_NODE ? IS(err, MEMBER_NOT_FOUND)
+           : is_promote             ? IS(err, MEMBER_NOT_LEARNER)
+                                    : IS(err, MEMBER_EXIST);
+}
+
+void change_member(struct node *node, enum raft_conf_change_type type, uint64_t id,
+    const struct member *member, bool is_promote)
+{
+    int64_t deadline_ms = clock_mono_ms() + WAIT_MS;
+    struct err err = node_change(node, type, id, member, is_promote);
+    while (err_is(err) && !is_as_wanted(err, type, is_promote)) {
+        assert_true(clock_mono_ms() < deadline_ms);
+        err = node_change(node, type, id, member, is_promote);
+    }
 }
 
 void put_many(struct cluster *cluster, const char *prefix, int count)

@@ -8,14 +8,23 @@
 /* Three members; with a log that forgets soon. */
 int cluster_setup(void **state);
 int cluster_setup_small_log(void **state);
+/* Whose requests wait for a leader as long as any test waits. */
+int cluster_setup_patient(void **state);
 int cluster_teardown(void **state);
 #define CLUSTER_TEST(name) cmocka_unit_test_setup_teardown(name, cluster_setup, cluster_teardown)
+#define PATIENT_TEST(name)                                                                         \
+    cmocka_unit_test_setup_teardown(name, cluster_setup_patient, cluster_teardown)
 #define SMALL_LOG_TEST(name)                                                                       \
     cmocka_unit_test_setup_teardown(name, cluster_setup_small_log, cluster_teardown)
 int cluster_setup_sending_rows(void **state);
 #define SENDING_ROWS_TEST(name)                                                                    \
     cmocka_unit_test_setup_teardown(name, cluster_setup_sending_rows, cluster_teardown)
+/* These ask again when a leader changed meanwhile. */
 void assert_reads(struct node *node, const char *key, const char *value);
+/* "x". */
+void put_leased(struct cluster *cluster, const char *key, int64_t lease);
+void change_member(struct node *node, enum raft_conf_change_type type, uint64_t id,
+    const struct member *member, bool is_promote);
 /* prefix0, prefix1, ...: all the prefix. */
 void put_many(struct cluster *cluster, const char *prefix, int count);
 /* Reconnects who was isolated when the leader's log has no more what it lacks: snapshots of the log

@@ -220,7 +220,7 @@ static void deliver_snapshot(struct node *from, struct node *to, struct raft_mes
     }
     server_report_snapshot(from->server, id, is_ok);
     pthread_mutex_lock(&net->mutex);
-    net->snapshots += is_ok;
+    net->snapshots[to->place] += is_ok;
     net->busy[from->place]--;
     net->busy[to->place]--;
     pthread_cond_broadcast(&net->idle);

@@ -35,7 +35,7 @@ struct net {
     int busy[NODES_MAX];           /* snapshots that it sends or takes */
     int delay_ms;
     int loss_percent;
-    uint64_t snapshots; /* delivered */
+    uint64_t snapshots[NODES_MAX]; /* delivered there */
     uint64_t seed;
     const char *versions[NODES_MAX]; /* what the members say they are */
     bool is_ending;

@@ -103,11 +103,12 @@ static void start(struct member_place *place)
         .tick_ms = 20,
         .election_ticks = 10,
         .max_request_bytes = 4096,
+        .request_ms = 60000,
         .name = "m",
         .on_fatal = on_fatal,
         .on_fatal_arg = place});
     s->server = place->server;
-    assert_true(server_wait_ready(place->server, 20000));
+    assert_true(server_wait_ready(place->server, 60000));
 }
 
 static void stop(struct member_place *place)
@@ -174,7 +175,7 @@ static struct err put(struct member_place *place, const char *key, size_t value_
     waiting.proposal.request = pb_pack_arena(&request, arena);
     waiting.proposal.result.arena = arena;
     server_propose(place->server, &waiting.proposal);
-    for (int i = 0; i < 20000 && !atomic_load(&waiting.dones); i++) {
+    for (int i = 0; i < 60000 && !atomic_load(&waiting.dones); i++) {
         usleep(1000);
     }
     assert_int_equal(atomic_load(&waiting.dones), 1); /* nobody waits for ever */
@@ -310,7 +311,7 @@ static void test_failed_sync_ends_the_member(void **state)
     waiting.proposal.request = pb_pack_arena(&request, arena);
     waiting.proposal.result.arena = arena;
     server_propose(place->server, &waiting.proposal);
-    for (int i = 0; i < 5000 && !atomic_load(&place->fatals); i++) {
+    for (int i = 0; i < 60000 && !atomic_load(&place->fatals); i++) {
         usleep(1000);
     }
     assert_int_equal(atomic_load(&place->fatals), 1);
@@ -333,7 +334,7 @@ static struct err change(struct member_place *place, enum raft_conf_change_type 
         .changes = {{type, id}}, .changes_count = 1, .context = member_to_json(&member, arena)};
     struct waiting waiting = {.proposal = {.conf = &conf, .done = done, .result.arena = arena}};
     server_propose(place->server, &waiting.proposal);
-    for (int i = 0; i < 20000 && !atomic_load(&waiting.dones); i++) {
+    for (int i = 0; i < 60000 && !atomic_load(&waiting.dones); i++) {
         usleep(1000);
     }
     assert_int_equal(atomic_load(&waiting.dones), 1);
@@ -376,7 +377,7 @@ static void transferred(struct server_transfer *transfer)
 
 static void wait_for(struct looking *looking)
 {
-    for (int i = 0; i < 20000 && !atomic_load(&looking->dones); i++) {
+    for (int i = 0; i < 60000 && !atomic_load(&looking->dones); i++) {
         usleep(1000);
     }
     assert_int_equal(atomic_load(&looking->dones), 1);
