@@ -20,7 +20,8 @@ struct auth_table;
 
 struct auth_table *auth_table_new(void);
 void auth_table_free(struct auth_table *table);
-/* Replaces what the table holds by the store's rows. Errors: IO, BAD_FORMAT. */
+/* Replaces what the table holds by the store's rows, for whoever looks from one moment to the next;
+ * untouched on failure. Errors: IO, BAD_FORMAT. */
 MUST struct err auth_load(struct auth_table *table, struct backend *backend, struct why *why);
 
 /* A row of the buckets "auth", "authUsers" or "authRoles" of etcd's database, as a row of the

@@ -20,10 +20,6 @@ static void empty(struct auth_table *table)
     }
     free(table->users.items);
     free(table->roles.items);
-    table->users = (struct sorted){0};
-    table->roles = (struct sorted){0};
-    atomic_store(&table->is_enabled, false);
-    atomic_store(&table->revision, 0);
 }
 
 void auth_table_free(struct auth_table *table)
@@ -56,13 +52,11 @@ static struct err load_row(struct auth_table *table, struct slice key, struct sl
     return OK;
 }
 
-struct err auth_load(struct auth_table *table, struct backend *backend, struct why *why)
+static struct err load_rows(struct auth_table *table, struct backend *backend, struct why *why)
 {
     struct slice key;
     struct slice value;
     struct err err = OK;
-    pthread_rwlock_wrlock(&table->lock);
-    empty(table);
     struct backend_iter *iter = backend_iter_open(backend, NULL, SLICE("mauth_"), SLICE("mauth`"));
     while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
         err = load_row(table, key, value);
@@ -75,7 +69,30 @@ struct err auth_load(struct auth_table *table, struct backend *backend, struct w
     }
     backend_iter_close(iter);
     permit_refresh(table);
-    pthread_rwlock_unlock(&table->lock);
+    return err;
+}
+
+static void swap(struct sorted *a, struct sorted *b)
+{
+    struct sorted kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* At no moment is access control off, or the table half full, because it is loaded. */
+struct err auth_load(struct auth_table *table, struct backend *backend, struct why *why)
+{
+    struct auth_table *fresh = auth_table_new();
+    struct err err = load_rows(fresh, backend, why);
+    if (!err_is(err)) {
+        pthread_rwlock_wrlock(&table->lock);
+        swap(&table->users, &fresh->users);
+        swap(&table->roles, &fresh->roles);
+        atomic_store(&table->revision, auth_revision(fresh));
+        atomic_store(&table->is_enabled, auth_is_enabled(fresh));
+        pthread_rwlock_unlock(&table->lock);
+    }
+    auth_table_free(fresh);
     return err;
 }
 

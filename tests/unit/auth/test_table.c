@@ -398,6 +398,34 @@ static void test_malformed_rows_are_refused(void **state)
     assert_true(IS(auth_load(f->table, f->backend, &why), BAD_FORMAT)); /* one name twice */
 }
 
+static const struct auth_table *loading;
+
+bool __real_backend_iter_next(
+    struct backend_iter *iter, struct slice *out_key, struct slice *out_value);
+bool __wrap_backend_iter_next(
+    struct backend_iter *iter, struct slice *out_key, struct slice *out_value);
+bool __wrap_backend_iter_next(
+    struct backend_iter *iter, struct slice *out_key, struct slice *out_value)
+{
+    if (loading) {
+        assert_true(auth_is_enabled(loading));
+        assert_true(auth_revision(loading) > 0);
+    }
+    return __real_backend_iter_next(iter, out_key, out_value);
+}
+
+/* Others ask what they may while a snapshot's users take the place of these. */
+static void test_access_control_stays_on_while_it_is_loaded(void **state)
+{
+    struct fixture *f = *state;
+    enable(f);
+    ok(backend_write(f->backend, f->batch, NULL));
+    loading = f->table;
+    ok(auth_load(f->table, f->backend, NULL));
+    loading = NULL;
+    assert_true(auth_is_enabled(f->table));
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -418,6 +446,7 @@ int main(void)
         T(test_root_may_everything),
         T(test_the_store_brings_all_of_it_back),
         T(test_malformed_rows_are_refused),
+        T(test_access_control_stays_on_while_it_is_loaded),
     };
     return cmocka_run_group_tests_name("auth", tests, NULL, NULL);
 }
