@@ -776,3 +776,191 @@ def half_of_what_a_deletion_may_have_been(h):
     h.watch(4, end="c", watch=2)
     h.put("a", "4", 6)
     h.shown(6, ["delete", gone("b", 5)], ["put", kv("a", "4", 6)], watch=2)
+
+
+# Sorted ranges.
+
+def three(h):
+    h.put("a", "3", 2)
+    h.put("b", "1", 3)
+    h.put("c", "2", 4)
+
+
+A, B, C = kv("a", "3", 2), kv("b", "1", 3), kv("c", "2", 4)
+
+
+@wrong("wrong-order")
+def ascending_that_descends(h):
+    three(h)
+    h.all(4, C, B, A, order="ascend", sort="mod")
+
+
+@wrong("wrong-order")
+def sorted_by_another_thing(h):
+    three(h)
+    h.all(4, A, B, C, order="ascend", sort="value")
+
+
+@wrong("wrong-order")
+def a_cut_that_leaves_out_the_first(h):
+    three(h)
+    h.all(4, C, A, count=3, more=True, order="ascend", sort="value", limit=2)
+
+
+@wrong("wrong-order")
+def a_cut_before_it_was_sorted(h):
+    three(h)
+    h.all(4, B, A, count=3, more=True, order="descend", sort="mod", limit=2)
+
+
+@wrong("lost-write")
+def a_sorted_range_without_a_key(h):
+    three(h)
+    h.all(4, C, A, order="descend", sort="mod")
+
+
+@wrong("wrong-value")
+def a_sorted_range_of_an_old_value(h):
+    three(h)
+    h.put("a", "4", 5)
+    h.all(5, B, C, kv("a", "3", 5, create=2, version=2), order="ascend", sort="mod")
+
+
+@wrong("wrong-keys")
+def a_sorted_range_with_a_key_outside(h):
+    three(h)
+    h.get("b", 4, A, B, C, end="z", order="ascend", sort="mod")
+
+
+@wrong("wrong-more")
+def a_cut_sorted_range_without_more(h):
+    three(h)
+    h.all(4, B, count=3, order="ascend", sort="value", limit=1)
+
+
+@right
+def ranges_in_every_order(h):
+    three(h)
+    h.all(4, A, B, C, order="ascend", sort="key")
+    h.all(4, C, B, A, order="descend", sort="key")
+    h.all(4, B, C, A, order="ascend", sort="value")
+    h.all(4, A, C, B, order="descend", sort="value")
+    h.all(4, B, C, count=3, more=True, order="ascend", sort="value", limit=2)
+    h.all(4, C, B, count=3, more=True, order="descend", sort="create", limit=2)
+    h.all(4, C, A, B, order="ascend", sort="version")
+    h.all(4, C, count=3, more=True, order="ascend", sort="version", limit=1)
+    h.txn(4, True, [found(C, B, A)], then=[get("a", end="z", order="descend", sort="mod")])
+
+
+@right
+def a_sorted_range_beside_a_write_without_an_answer(h):
+    three(h)
+    h.lost(put("a", "5"))
+    h.put("d", "0", 6)
+    h.all(6, kv("d", "0", 6), B, count=4, more=True, order="ascend", sort="value", limit=2)
+
+
+# Looks at leases.
+
+@wrong("lease-listed")
+def a_lease_without_its_key(h):
+    h.grant(7, 1)
+    h.put("a", "1", 2, lease=7)
+    h.ttl(7, 2, keys=[])
+
+
+@wrong("lease-listed")
+def a_lease_with_a_key_that_was_never_its(h):
+    h.grant(7, 1)
+    h.put("a", "1", 2)
+    h.ttl(7, 2, keys=["a"])
+
+
+@wrong("lease-listed")
+def a_lease_with_a_key_that_nobody_knows(h):
+    h.grant(7, 1)
+    h.ttl(7, 1, keys=["q"])
+
+
+@wrong("lease-listed")
+def a_lease_with_a_key_that_left_it(h):
+    h.grant(7, 1)
+    h.put("a", "1", 2, lease=7)
+    h.put("a", "2", 3)
+    h.ttl(7, 3, keys=["a"])
+
+
+@wrong("lease-listed")
+def a_lease_with_a_key_that_was_deleted(h):
+    h.grant(7, 1)
+    h.put("a", "1", 2, lease=7)
+    h.delete("a", 3)
+    h.ttl(7, 3, keys=["a"])
+
+
+@wrong("lease-listed")
+def an_old_look_at_a_key_that_came_later(h):
+    h.grant(7, 1)
+    h.ttl(7, 1, keys=["a"], stale=True)
+    h.put("a", "1", 2, lease=7)
+
+
+@wrong("lease-shown")
+def a_lease_that_was_revoked(h):
+    h.grant(7, 1)
+    h.revoke(7, 1)
+    h.ttl(7, 1)
+
+
+@wrong("lease-early")
+def a_lease_that_is_not_there_within_its_time(h):
+    h.grant(7, 1)
+    h.ttl(7, 1, ttl=-1, granted=0)
+
+
+@wrong("lease-ttl")
+def a_look_with_more_time_than_granted(h):
+    h.grant(7, 1)
+    h.ttl(7, 1, ttl=11)
+
+
+@wrong("lease-ttl")
+def a_look_with_another_time_granted(h):
+    h.grant(7, 1)
+    h.ttl(7, 1, granted=12)
+
+
+@right
+def looks_at_leases(h):
+    h.grant(7, 1)
+    h.ttl(7, 1, ttl=10, keys=[])
+    h.put("a", "1", 2, lease=7)
+    h.put("b", "2", 3, lease=7)
+    h.ttl(7, 3, keys=["b", "a"])
+    h.ttl(7, 3)
+    h.delete("a", 4)
+    h.ttl(7, 4, keys=["b"])
+    h.ttl(7, 4, keys=["a"], stale=True)
+    h.revoke(7, 5)
+    h.ttl(7, 5, ttl=-1, granted=0, keys=[])
+    h.ttl(7, 2, keys=["b"], stale=True)
+
+
+@right
+def a_look_beside_writes(h):
+    h.grant(7, 1)
+    h.put("a", "1", 2, lease=7)
+    h.ttl(7, 2, keys=["b"], at=(100, 200))
+    h.call(put("b", "2", lease=7), revision=3, at=(120, 180))
+    h.call(put("a", "3"), revision=4, at=(150, 160))
+    h.ttl(7, 2, keys=["a"], at=(100, 200))
+
+
+@right
+def a_look_after_writes_without_an_answer(h):
+    h.grant(7, 1)
+    h.put("a", "1", 2, lease=7)
+    h.lost(put("b", "2", lease=7))
+    h.lost(delete("a"))
+    h.ttl(7, 2, keys=["b"])
+    h.put("c", "1", 5)

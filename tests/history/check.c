@@ -143,7 +143,9 @@ size_t history_check(struct history *history, struct buf *report)
         lease_prepare(&checker);
         watch_mark(&checker);
         replay(&checker);
+        look_check(&checker);
         lease_check(&checker);
+        auth_check(&checker);
         watch_check(&checker);
         check_hashes(history);
     }

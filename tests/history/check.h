@@ -32,18 +32,21 @@ struct slot {
     struct evidence *evidence; /* while no acknowledged writer is known */
     struct call *revokes;      /* acknowledged ones that were answered with this revision */
     struct call *reads;        /* what was answered at this revision */
+    struct call *looks;        /* at leases, asked for when this was the newest known */
     struct change *changes, **changes_end;
     int64_t known_ns; /* when it was known to be there, at the latest */
     size_t known_by;
-    bool is_watched; /* a watch of everything passed it */
+    bool is_watched;            /* a watch of everything passed it */
     bool is_hole, is_unordered; /* nothing is known of it; in which order its changes came */
-    struct call **candidates; /* unknown deletions that could be what happened */
+    struct call **candidates;   /* unknown deletions that could be what happened */
     size_t candidates_count;
 };
 
 struct compaction {
     int64_t revision, invoked_ns;
 };
+
+struct doubt;
 
 struct deleter {
     struct deleter *next;
@@ -59,6 +62,7 @@ struct checker {
     size_t compactions_count;
     struct deleter **deleters; /* unknown calls that may delete a key, by its rank */
     struct deleter *range_deleters;
+    struct doubt *doubts;
     bool has_unknown_keeper; /* an unknown put that keeps the value */
     int64_t at;              /* the revision that is replayed */
     struct call *now;        /* the call that is held against it */
@@ -78,21 +82,12 @@ void order_find_floors(struct checker *checker);
 bool order_was_compacted(const struct checker *checker, int64_t above, int64_t before_ns);
 void place_calls(struct checker *checker);
 void replay(struct checker *checker);
-/* Does the operation at checker->at, and holds what was answered (NULL: nothing) against it. */
-void model_apply(
-    struct checker *checker, const struct history_op *op, const struct history_result *result);
-/* Without an operation: a key that is there, or gone, from checker->at on. */
-void model_put(struct checker *checker, uint32_t rank, const struct entry *entry);
-void model_delete(struct checker *checker, uint32_t rank);
-/* The same, of a key that need not have been there when it is uncertain. */
-void model_delete_if_there(struct checker *checker, uint32_t rank);
-/* Whether the transaction's comparisons hold; *out_is_sure: nothing uncertain was compared. */
-bool model_compares(struct checker *checker, const struct history_op *txn, bool *out_is_sure);
-/* What differs between a key-value as it was seen and as it is; HISTORY_WRONGS: nothing. */
-enum history_wrong model_differs(
-    const struct entry *entry, const struct history_kv *kv, bool is_keys_only);
+/* Keys of leases, as they were answered: at each revision, and at the end. */
+void look_replay(struct checker *checker, const struct slot *slot);
+void look_check(struct checker *checker);
 void lease_prepare(struct checker *checker);
 void lease_check(struct checker *checker);
+void auth_check(struct checker *checker);
 void watch_mark(struct checker *checker);
 void watch_check(struct checker *checker);
 

@@ -38,6 +38,9 @@ def found(*kvs, count=None, **rest):
     return {"kvs": list(kvs), "count": len(kvs) if count is None else count, **rest}
 
 
+AM = {"role": "r", "key": "a", "end": "m", "permission": "readwrite"}
+
+
 class History:
     """Each call takes ten of the clock, one after the other."""
 
@@ -99,6 +102,31 @@ class History:
     def keepalive(self, lease, revision, ttl=10):
         return self.call({"do": "keepalive", "lease": lease}, revision=revision,
                          result={"ttl": ttl})
+
+    def ttl(self, lease, revision, ttl=5, keys=None, granted=10, stale=False, at=None):
+        """A look at a lease, with its keys if some are given."""
+        op = {"do": "ttl", "lease": lease, "serializable": stale, "keys": keys is not None}
+        return self.call(op, revision=revision, at=at,
+                         result={"ttl": ttl, "granted": granted, "names": keys or []})
+
+    def done(self, user, op, revision, at=None, **result):
+        return self.call(op, revision=revision, user=user, at=at, result=result)
+
+    def denied(self, user, op, error="denied", at=None):
+        return self.call(op, outcome="failed", error=error, user=user, at=at)
+
+    def change(self, do, revision=1, outcome="ok", at=None, **op):
+        """Of users and roles, by root."""
+        return self.call({"do": do, **op}, outcome=outcome, revision=revision, user="root", at=at)
+
+    def guarded(self, revision=1):
+        """Access control is on; user u has role r, which may read and write a to m."""
+        for do, op in (("role_add", {"role": "root"}), ("user_add", {"user": "root"}),
+                       ("user_grant", {"user": "root", "role": "root"}),
+                       ("user_add", {"user": "u"}), ("role_add", {"role": "r"}),
+                       ("user_grant", {"user": "u", "role": "r"}), ("role_grant", AM),
+                       ("auth_enable", {})):
+            self.change(do, revision=revision, **op)
 
     def dump(self, revision, *kvs, member=1):
         return self.call({"do": "dump"}, revision=revision, member=member,

@@ -32,6 +32,20 @@ enum history_kind {
     HISTORY_LEASE_REVOKE,
     HISTORY_LEASE_KEEPALIVE,
     HISTORY_DUMP, /* all keys of one member once the faults are over: nothing may lack */
+    HISTORY_LEASE_LOOK,
+    HISTORY_AUTH_ENABLE,
+    HISTORY_AUTH_DISABLE,
+    HISTORY_AUTH_STATUS,
+    HISTORY_USER_ADD,
+    HISTORY_USER_DELETE,
+    HISTORY_USER_GRANT, /* a role to a user */
+    HISTORY_USER_REVOKE,
+    HISTORY_USER_LOOK,
+    HISTORY_ROLE_ADD,
+    HISTORY_ROLE_DELETE,
+    HISTORY_ROLE_GRANT, /* a range of keys to a role */
+    HISTORY_ROLE_REVOKE,
+    HISTORY_ROLE_LOOK,
     HISTORY_KINDS
 };
 
@@ -57,6 +71,27 @@ enum history_relation {
     HISTORY_NOT_EQUAL,
 };
 
+enum history_order {
+    HISTORY_UNSORTED,
+    HISTORY_ASCENDING,
+    HISTORY_DESCENDING,
+};
+
+enum history_sort {
+    HISTORY_BY_KEY,
+    HISTORY_BY_VERSION,
+    HISTORY_BY_CREATE,
+    HISTORY_BY_MOD,
+    HISTORY_BY_VALUE,
+};
+
+enum history_permission {
+    HISTORY_NO_PERMISSION,
+    HISTORY_READ,
+    HISTORY_WRITE,
+    HISTORY_READWRITE,
+};
+
 struct history_compare {
     struct slice key, end;
     enum history_target target;
@@ -73,7 +108,12 @@ struct history_op {
     int64_t ttl_s;    /* lease grant, as asked */
     int64_t revision; /* range: 0 the newest; compact */
     int64_t limit;
-    bool is_serializable, is_keys_only, is_count_only;
+    bool is_serializable, is_keys_only, is_count_only; /* lease look: serializable, it may be old */
+    enum history_order order;                          /* range */
+    enum history_sort sort;
+    bool wants_keys;         /* lease look */
+    struct slice user, role; /* of the calls about access; role grant and revoke: key and end too */
+    enum history_permission permission;
     bool wants_prev;                        /* put, delete */
     bool keeps_value, keeps_lease;          /* put: ignore_value, ignore_lease */
     const struct history_compare *compares; /* txn, and all below */
@@ -87,6 +127,12 @@ struct history_kv {
     int64_t create, mod, version, lease;
 };
 
+/* What a role may do with a range of keys. */
+struct history_grant {
+    struct slice key, end;
+    enum history_permission permission;
+};
+
 struct history_result {
     int64_t revision; /* of the header; ignored inside a transaction */
     const struct history_kv
@@ -97,15 +143,26 @@ struct history_result {
     bool is_succeeded; /* txn: and the results of that side's operations */
     const struct history_result *results;
     size_t results_count;
-    int64_t ttl_s; /* lease grant and keepalive; 0 of a keepalive: no such lease */
+    int64_t ttl_s;     /* lease grant and keepalive; 0 of a keepalive: no such lease; look: -1 */
+    int64_t granted_s; /* lease look */
+    const struct slice *names; /* lease look: the keys; user look: the roles */
+    size_t names_count;
+    const struct history_grant *grants; /* role look */
+    size_t grants_count;
+    bool is_enabled; /* auth status */
+    int64_t auth_revision;
 };
 
 struct history_call {
     int64_t invoked_ns, returned_ns; /* one clock for the whole run; returned: not for UNKNOWN */
     uint64_t client, member;         /* for reports */
     struct history_op op;            /* a lease grant's lease: what was asked for or answered */
+    bool has_user;                   /* who asks is known: */
+    struct slice user;               /* empty: nobody */
     enum history_outcome outcome;
-    struct slice error; /* FAILED: "compacted", "future", "lease", or anything else */
+    /* FAILED: "compacted", "future", "lease", "denied" (a permission lacks), "unnamed" (nobody
+     * asks), "missing" (no such user or role), "present" (there is one), or anything else */
+    struct slice error;
     struct history_result result;
 };
 

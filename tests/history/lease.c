@@ -34,6 +34,32 @@ static void prepare_revoke(struct checker *checker, const struct call *call)
     }
 }
 
+static const struct history_call *answered_grant(const struct lease *lease)
+{
+    const struct history_call *grant = lease->grant ? &lease->grant->of : NULL;
+    return grant && grant->outcome == HISTORY_OK && grant->result.ttl_s > 0 ? grant : NULL;
+}
+
+/* It was there when it was shown, and has the time that it was granted. */
+static void prepare_look(struct checker *checker, const struct call *call)
+{
+    struct lease *lease = state_lease(&checker->state, call->of.op.lease);
+    const struct history_result *result = &call->of.result;
+    const struct history_call *grant = answered_grant(lease);
+    if (call->of.outcome != HISTORY_OK || result->ttl_s < 0) {
+        return;
+    }
+    if (!call->of.op.is_serializable && call->of.invoked_ns > lease->renew_invoked_ns) {
+        lease->renew_invoked_ns = call->of.invoked_ns;
+    }
+    if (result->ttl_s > result->granted_s || (grant && result->granted_s != grant->result.ttl_s)) {
+        wrong(checker->history, HISTORY_WRONG_LEASE_TTL, "%" PRId64 " s left of %" PRId64 " s",
+            result->ttl_s, result->granted_s);
+        wrong_show(checker->history, lease->grant ? lease->grant->number : 0);
+        wrong_show(checker->history, call->number);
+    }
+}
+
 /* A grant or renewal that was answered: it lasts its time from when it was asked for, at least. */
 static void prepare_renewal(struct checker *checker, const struct call *call)
 {
@@ -50,12 +76,11 @@ static void prepare_renewal(struct checker *checker, const struct call *call)
     if (call->of.invoked_ns > lease->renew_invoked_ns) {
         lease->renew_invoked_ns = call->of.invoked_ns;
     }
-    const struct call *grant = lease->grant;
-    bool is_known = grant && grant->of.outcome == HISTORY_OK && grant->of.result.ttl_s > 0;
-    if (is_known && ttl_s != grant->of.result.ttl_s) {
+    const struct history_call *grant = answered_grant(lease);
+    if (grant && ttl_s != grant->result.ttl_s) {
         wrong(checker->history, HISTORY_WRONG_LEASE_TTL, "%" PRId64 " s of %" PRId64 " s", ttl_s,
-            grant->of.result.ttl_s);
-        wrong_show(checker->history, grant->number);
+            grant->result.ttl_s);
+        wrong_show(checker->history, lease->grant->number);
         wrong_show(checker->history, call->number);
     }
 }
@@ -101,12 +126,14 @@ void lease_prepare(struct checker *checker)
         if (call->of.op.kind == HISTORY_LEASE_GRANT ||
             call->of.op.kind == HISTORY_LEASE_KEEPALIVE) {
             prepare_renewal(checker, call);
+        } else if (call->of.op.kind == HISTORY_LEASE_LOOK) {
+            prepare_look(checker, call);
         }
     }
 }
 
-/* Renewed although it was gone: revoked, or ended at a revision that was known. One that was
- * revoked was there until then; its end may share the revision of what came before, as a lease
+/* Renewed, or shown, although it was gone: revoked, or ended at a revision that was known. One that
+ * was revoked was there until then; its end may share the revision of what came before, as a lease
  * without keys ends without one of its own. */
 static void check_renewal(struct checker *checker, const struct call *call)
 {
@@ -115,7 +142,10 @@ static void check_renewal(struct checker *checker, const struct call *call)
     bool was_revoked = revoke && revoke->of.returned_ns < call->of.invoked_ns;
     const struct slot *slot = lease->gone_at && !revoke ? slot_at(checker, lease->gone_at) : NULL;
     if (was_revoked || (slot && slot->known_ns < call->of.invoked_ns)) {
-        wrong(checker->history, HISTORY_WRONG_LEASE_RENEWED, "%" PRId64, lease->id);
+        enum history_wrong what = call->of.op.kind == HISTORY_LEASE_LOOK
+                                      ? HISTORY_WRONG_LEASE_SHOWN
+                                      : HISTORY_WRONG_LEASE_RENEWED;
+        wrong(checker->history, what, "%" PRId64, lease->id);
         wrong_show(checker->history, revoke ? revoke->number : slot->known_by);
         wrong_show(checker->history, call->number);
     }
@@ -148,11 +178,14 @@ void lease_check(struct checker *checker)
         const struct call *call = history->calls[i];
         bool is_renewal =
             call->of.op.kind == HISTORY_LEASE_KEEPALIVE && call->of.outcome == HISTORY_OK;
+        bool is_look = call->of.op.kind == HISTORY_LEASE_LOOK && call->of.outcome == HISTORY_OK &&
+                       !call->of.op.is_serializable;
+        bool is_there = call->of.result.ttl_s > 0 || (is_look && call->of.result.ttl_s == 0);
         bool is_refused = call->of.op.kind == HISTORY_PUT && call->of.op.lease &&
                           slice_eq(call->of.error, SLICE("lease"));
-        if (is_renewal && call->of.result.ttl_s > 0) {
+        if ((is_renewal || is_look) && is_there) {
             check_renewal(checker, call);
-        } else if (is_renewal || is_refused) {
+        } else if (is_renewal || is_look || is_refused) {
             check_absence(checker, call);
         }
     }

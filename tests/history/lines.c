@@ -211,15 +211,51 @@ static struct err read_compare(struct reader *reader, struct json_object *value,
 
 static struct err read_kind(struct reader *reader, struct json_object *value, void *at)
 {
-    static const char *const names[] = {
-        "range", "put", "delete", "txn", "compact", "grant", "revoke", "keepalive", "dump"};
+    static const char *const names[] = {"range", "put", "delete", "txn", "compact", "grant",
+        "revoke", "keepalive", "dump", "ttl", "auth_enable", "auth_disable", "auth_status",
+        "user_add", "user_delete", "user_grant", "user_revoke", "user_get", "role_add",
+        "role_delete", "role_grant", "role_revoke", "role_get"};
     return read_name(reader, value, names, HISTORY_KINDS, at);
+}
+
+static struct err read_order(struct reader *reader, struct json_object *value, void *at)
+{
+    static const char *const names[] = {NULL, "ascend", "descend"};
+    return read_name(reader, value, names, 3, at);
+}
+
+static struct err read_sort(struct reader *reader, struct json_object *value, void *at)
+{
+    static const char *const names[] = {"key", "version", "create", "mod", "value"};
+    return read_name(reader, value, names, 5, at);
+}
+
+static struct err read_permission(struct reader *reader, struct json_object *value, void *at)
+{
+    static const char *const names[] = {NULL, "read", "write", "readwrite"};
+    return read_name(reader, value, names, 4, at);
 }
 
 static struct err read_op(struct reader *reader, struct json_object *value, void *at);
 ARRAY_READER(read_compares, history_op, compares, compares_count, read_compare, history_compare)
 ARRAY_READER(read_then, history_op, then_ops, then_count, read_op, history_op)
 ARRAY_READER(read_else, history_op, else_ops, else_count, read_op, history_op)
+
+enum { NEEDS_KEY = 1, NEEDS_USER = 2, NEEDS_ROLE = 4 };
+
+static const unsigned needs_of[HISTORY_KINDS] = {[HISTORY_RANGE] = NEEDS_KEY,
+    [HISTORY_PUT] = NEEDS_KEY,
+    [HISTORY_DELETE] = NEEDS_KEY,
+    [HISTORY_USER_ADD] = NEEDS_USER,
+    [HISTORY_USER_DELETE] = NEEDS_USER,
+    [HISTORY_USER_GRANT] = NEEDS_USER | NEEDS_ROLE,
+    [HISTORY_USER_REVOKE] = NEEDS_USER | NEEDS_ROLE,
+    [HISTORY_USER_LOOK] = NEEDS_USER,
+    [HISTORY_ROLE_ADD] = NEEDS_ROLE,
+    [HISTORY_ROLE_DELETE] = NEEDS_ROLE,
+    [HISTORY_ROLE_GRANT] = NEEDS_ROLE | NEEDS_KEY,
+    [HISTORY_ROLE_REVOKE] = NEEDS_ROLE | NEEDS_KEY,
+    [HISTORY_ROLE_LOOK] = NEEDS_ROLE};
 
 static struct err read_op(struct reader *reader, struct json_object *value, void *at)
 {
@@ -235,6 +271,12 @@ static struct err read_op(struct reader *reader, struct json_object *value, void
         FIELD(history_op, is_serializable, "serializable", read_bool),
         FIELD(history_op, is_keys_only, "keys_only", read_bool),
         FIELD(history_op, is_count_only, "count_only", read_bool),
+        FIELD(history_op, order, "order", read_order),
+        FIELD(history_op, sort, "sort", read_sort),
+        FIELD(history_op, wants_keys, "keys", read_bool),
+        FIELD(history_op, user, "user", read_bytes),
+        FIELD(history_op, role, "role", read_bytes),
+        FIELD(history_op, permission, "permission", read_permission),
         FIELD(history_op, wants_prev, "prev", read_bool),
         FIELD(history_op, keeps_value, "keep_value", read_bool),
         FIELD(history_op, keeps_lease, "keep_lease", read_bool),
@@ -245,16 +287,31 @@ static struct err read_op(struct reader *reader, struct json_object *value, void
     struct history_op *op = at;
     op->kind = HISTORY_KINDS;
     TRY(READ_FIELDS(reader, value, fields, op));
-    bool needs_key =
-        op->kind == HISTORY_RANGE || op->kind == HISTORY_PUT || op->kind == HISTORY_DELETE;
-    return op->kind != HISTORY_KINDS && (op->key.len || !needs_key)
+    unsigned needs = op->kind < HISTORY_KINDS ? needs_of[op->kind] : 0;
+    bool has_names =
+        (!(needs & NEEDS_USER) || op->user.len) && (!(needs & NEEDS_ROLE) || op->role.len);
+    return op->kind != HISTORY_KINDS && (op->key.len || !(needs & NEEDS_KEY)) && has_names
                ? OK
-               : bad(reader, "an operation without do or key", value);
+               : bad(reader, "an operation without do, key, user or role", value);
 }
 
 static struct err read_result(struct reader *reader, struct json_object *value, void *at);
 ARRAY_READER(read_kvs, history_result, kvs, kvs_count, read_kv, history_kv)
 ARRAY_READER(read_results, history_result, results, results_count, read_result, history_result)
+ARRAY_READER(read_names, history_result, names, names_count, read_bytes, slice)
+
+static struct err read_grant(struct reader *reader, struct json_object *value, void *at)
+{
+    struct history_grant *grant = at;
+    if (!json_object_is_type(value, json_type_array) || json_object_array_length(value) != 3) {
+        return bad(reader, "no array of three", value);
+    }
+    TRY(read_bytes(reader, json_object_array_get_idx(value, 0), &grant->key));
+    TRY(read_bytes(reader, json_object_array_get_idx(value, 1), &grant->end));
+    return read_permission(reader, json_object_array_get_idx(value, 2), &grant->permission);
+}
+
+ARRAY_READER(read_grants, history_result, grants, grants_count, read_grant, history_grant)
 
 static struct err read_result(struct reader *reader, struct json_object *value, void *at)
 {
@@ -264,6 +321,11 @@ static struct err read_result(struct reader *reader, struct json_object *value, 
         FIELD(history_result, has_more, "more", read_bool),
         FIELD(history_result, is_succeeded, "succeeded", read_bool),
         FIELD(history_result, ttl_s, "ttl", read_int),
+        FIELD(history_result, granted_s, "granted", read_int),
+        FIELD(history_result, is_enabled, "enabled", read_bool),
+        FIELD(history_result, auth_revision, "auth_revision", read_int),
+        {"names", read_names, 0},
+        {"grants", read_grants, 0},
         {"kvs", read_kvs, 0},
         {"results", read_results, 0},
     };
@@ -276,12 +338,20 @@ static struct err read_outcome(struct reader *reader, struct json_object *value,
     return read_name(reader, value, names, 3, at);
 }
 
+static struct err read_caller(struct reader *reader, struct json_object *value, void *at)
+{
+    struct history_call *call = at;
+    call->has_user = true;
+    return read_bytes(reader, value, &call->user);
+}
+
 static struct err read_call(struct reader *reader, struct json_object *line)
 {
     static const struct field fields[] = {
         {"type", NULL, 0},
         FIELD(history_call, client, "client", read_u64),
         FIELD(history_call, member, "member", read_u64),
+        {"user", read_caller, 0},
         FIELD(history_call, invoked_ns, "invoke", read_int),
         FIELD(history_call, returned_ns, "return", read_int),
         FIELD(history_call, outcome, "outcome", read_outcome),

@@ -4,8 +4,10 @@
  * A key that a revision nobody saw may have changed is uncertain: what an answer says of it is
  * taken over instead of held against it.
  */
-#include "check.h"
+#include "model.h"
 #include "wrong.h"
+
+#include "base/mem.h"
 
 #include <inttypes.h>
 
@@ -114,14 +116,15 @@ static void hold_absence(struct checker *checker, uint32_t rank, enum history_wr
     state_remove(state, rank, checker->at);
 }
 
-static bool is_ordered(const struct history_result *result, uint32_t from, uint32_t to)
+/* By key, unless they are sorted by something else. */
+static bool is_ordered(const struct history_result *result, uint32_t from, uint32_t to, bool is_any)
 {
     for (size_t i = 0; i < result->kvs_count; i++) {
         uint32_t rank = word_of(result->kvs[i].key)->rank;
         if (rank < from || rank >= to) {
             return false;
         }
-        from = rank + 1;
+        from = is_any ? from : rank + 1;
     }
     return true;
 }
@@ -150,36 +153,126 @@ static void hold_count(struct checker *checker, const struct history_op *op,
     }
 }
 
+static int relation(int64_t left, int64_t right)
+{
+    return (left > right) - (left < right);
+}
+
+/* As a range by that sorts them, the key aside: those that are alike are in no order. */
+static int sorted(
+    const struct history_op *op, const struct history_kv *a, const struct history_kv *b)
+{
+    int order = 0;
+    switch (op->sort) {
+    case HISTORY_BY_KEY:
+        order = slice_cmp(a->key, b->key);
+        break;
+    case HISTORY_BY_VERSION:
+        order = relation(a->version, b->version);
+        break;
+    case HISTORY_BY_CREATE:
+        order = relation(a->create, b->create);
+        break;
+    case HISTORY_BY_MOD:
+        order = relation(a->mod, b->mod);
+        break;
+    case HISTORY_BY_VALUE:
+        order = slice_cmp(a->value, b->value);
+        break;
+    }
+    return op->order == HISTORY_DESCENDING ? -order : order;
+}
+
+static bool is_sorted(const struct history_op *op, const struct history_result *result)
+{
+    for (size_t i = 1; i < result->kvs_count; i++) {
+        if (sorted(op, &result->kvs[i - 1], &result->kvs[i]) > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Of a sorted range that was cut: a key that is not in it does not come before its last one. */
+static void hold_cut(struct checker *checker, const struct history_op *op,
+    const struct history_kv *last, uint32_t rank)
+{
+    const struct entry *entry = &checker->state.entries[rank];
+    const struct word *key = checker->history->keys[rank];
+    struct history_kv kv = {slice_of(key->data, key->len), entry->value, entry->create, entry->mod,
+        entry->version, entry->lease};
+    bool is_sure = !state_is_uncertain(&checker->state, rank) && !entry->is_unsure &&
+                   !is_foreign(checker, rank) &&
+                   !(op->is_keys_only && op->sort == HISTORY_BY_VALUE);
+    if (is_sure && sorted(op, &kv, last) < 0) {
+        report(checker, HISTORY_WRONG_SORT, kv.key, entry);
+    }
+}
+
+static int by_key(const void *a, const void *b)
+{
+    uint32_t left = word_of(((const struct history_kv *)a)->key)->rank;
+    uint32_t right = word_of(((const struct history_kv *)b)->key)->rank;
+    return (left > right) - (left < right);
+}
+
+/* Keys of which the answer says nothing: they are not there, or behind what a limit cut off. */
+static void hold_absences(struct checker *checker, const struct history_op *op, uint32_t from,
+    uint32_t to, const struct history_kv *last)
+{
+    for (uint32_t r = state_next(&checker->state, from); r < to;
+         r = state_next(&checker->state, r + 1)) {
+        if (last) {
+            hold_cut(checker, op, last, r);
+        } else {
+            hold_absence(checker, r, HISTORY_WRONG_LOST);
+        }
+    }
+}
+
+static void hold_range(struct checker *checker, const struct history_op *op,
+    const struct history_result *result, uint32_t from, uint32_t to)
+{
+    bool is_limited = op->limit > 0 && (int64_t)result->kvs_count >= op->limit;
+    const struct history_kv *last =
+        is_limited && op->order ? &result->kvs[result->kvs_count - 1] : NULL;
+    struct history_kv *kvs = mem_alloc((result->kvs_count + 1) * sizeof(*kvs));
+    for (size_t i = 0; i < result->kvs_count; i++) {
+        kvs[i] = result->kvs[i];
+    }
+    record_sort(kvs, result->kvs_count, sizeof(*kvs), by_key);
+    uint32_t next = from;
+    for (size_t i = 0; i < result->kvs_count; i++) {
+        uint32_t rank = word_of(kvs[i].key)->rank;
+        hold_absences(checker, op, next, rank, last);
+        hold_kv(checker, &kvs[i], op->is_keys_only, HISTORY_WRONGS);
+        next = rank + 1;
+    }
+    if ((!is_limited || last) && !op->is_count_only) {
+        hold_absences(checker, op, next, to, last);
+    }
+    free(kvs);
+}
+
 static void model_range(
     struct checker *checker, const struct history_op *op, const struct history_result *result)
 {
     uint32_t from;
     uint32_t to;
     check_ranks(checker, op->key, op->end, &from, &to);
-    bool is_dump = op->kind == HISTORY_DUMP;
-    bool is_limited = op->limit > 0 && (int64_t)result->kvs_count >= op->limit;
-    if (!is_ordered(result, from, to) ||
+    if (!is_ordered(result, from, to, op->order) ||
         (op->limit > 0 && (int64_t)result->kvs_count > op->limit)) {
         report(checker, HISTORY_WRONG_KEYS, op->key, NULL);
         return;
     }
+    if (op->order && !is_sorted(op, result)) {
+        report(checker, HISTORY_WRONG_SORT, op->key, NULL);
+        return;
+    }
     bool is_uncertain = has_uncertain(checker, from, to);
     int64_t wanted = state_count(&checker->state, from, to);
-    uint32_t next = from;
-    for (size_t i = 0; i < result->kvs_count; i++) {
-        uint32_t rank = word_of(result->kvs[i].key)->rank;
-        for (uint32_t r = state_next(&checker->state, next); r < rank;
-             r = state_next(&checker->state, r + 1)) {
-            hold_absence(checker, r, HISTORY_WRONG_LOST);
-        }
-        hold_kv(checker, &result->kvs[i], op->is_keys_only, HISTORY_WRONGS);
-        next = rank + 1;
-    }
-    for (uint32_t r = state_next(&checker->state, next);
-         !is_limited && !op->is_count_only && r < to; r = state_next(&checker->state, r + 1)) {
-        hold_absence(checker, r, HISTORY_WRONG_LOST);
-    }
-    if (!is_uncertain && !is_dump) {
+    hold_range(checker, op, result, from, to);
+    if (!is_uncertain && op->kind != HISTORY_DUMP) {
         hold_count(checker, op, result, wanted);
     }
 }

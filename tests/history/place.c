@@ -77,7 +77,8 @@ static void show_floor(struct checker *checker, const struct call *call)
 static void check_read_age(struct checker *checker, const struct call *call)
 {
     const struct history_call *of = &call->of;
-    bool is_exempt = of->op.kind == HISTORY_LEASE_KEEPALIVE || is_serializable(&of->op);
+    bool is_exempt = of->op.kind == HISTORY_LEASE_KEEPALIVE || of->op.kind == HISTORY_LEASE_LOOK ||
+                     is_serializable(&of->op);
     if (of->result.revision < call->floor && !is_exempt) {
         enum history_wrong what =
             of->op.kind == HISTORY_DUMP ? HISTORY_WRONG_DUMP : HISTORY_WRONG_STALE_READ;
@@ -129,6 +130,9 @@ static void place_answered(struct checker *checker, struct call *call)
     }
     check_read_age(checker, call);
     int64_t at = op->kind == HISTORY_RANGE && op->revision > 0 ? op->revision : result->revision;
+    if (op->kind == HISTORY_LEASE_LOOK) {
+        hang(&slot_at(checker, op->is_serializable ? checker->base : call->floor)->looks, call);
+    }
     if (at < checker->base) {
         return;
     }

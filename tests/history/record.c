@@ -138,6 +138,8 @@ static void copy_op(struct history *history, struct call *call, struct history_o
     to->key = intern(history, from->key, from->key.len > 0);
     to->end = copy_end(history, from->end);
     to->value = intern(history, from->value, false);
+    to->user = intern(history, from->user, false);
+    to->role = intern(history, from->role, false);
     call->is_write = call->is_write || from->kind == HISTORY_PUT || from->kind == HISTORY_DELETE ||
                      from->kind == HISTORY_LEASE_REVOKE;
     if (from->kind == HISTORY_PUT) {
@@ -151,11 +153,29 @@ static void copy_op(struct history *history, struct call *call, struct history_o
     }
 }
 
+static void copy_names(
+    struct history *history, struct history_result *to, const struct history_result *from)
+{
+    struct slice *names = arena_alloc(history->arena, (from->names_count + 1) * sizeof(*names));
+    for (size_t i = 0; i < from->names_count; i++) {
+        names[i] = intern(history, from->names[i], false);
+    }
+    struct history_grant *grants =
+        arena_alloc(history->arena, (from->grants_count + 1) * sizeof(*grants));
+    for (size_t i = 0; i < from->grants_count; i++) {
+        grants[i] = (struct history_grant){intern(history, from->grants[i].key, false),
+            copy_end(history, from->grants[i].end), from->grants[i].permission};
+    }
+    to->names = names;
+    to->grants = grants;
+}
+
 static void copy_result(
     struct history *history, struct history_result *to, const struct history_result *from)
 {
     *to = *from;
     to->kvs = copy_kvs(history, from->kvs, from->kvs_count);
+    copy_names(history, to, from);
     struct history_result *results =
         arena_alloc(history->arena, (from->results_count + 1) * sizeof(*results));
     for (size_t i = 0; i < from->results_count; i++) {
@@ -182,6 +202,7 @@ void history_add_call(struct history *history, const struct history_call *from)
     call->of = *from;
     copy_op(history, call, &call->of.op, &from->op);
     copy_result(history, &call->of.result, &from->result);
+    call->of.user = intern(history, from->user, false);
     call->of.error = arena_dup(history->arena, from->error);
     history->calls = record_grow(
         history->calls, history->calls_count, &history->calls_room, sizeof(*history->calls));

@@ -5,7 +5,7 @@
  * ended or to a deletion without an answer; one of which nothing was seen is a hole, for which some
  * write without an answer must be left over.
  */
-#include "check.h"
+#include "model.h"
 #include "wrong.h"
 
 #include "base/mem.h"
@@ -350,6 +350,7 @@ static void replay_reads(struct checker *checker, struct slot *slot)
         model_apply(checker, &call->of.op, &call->of.result);
     }
     checker->now = NULL;
+    look_replay(checker, slot);
 }
 
 static void replay_base(struct checker *checker)

@@ -5,6 +5,7 @@ import os
 import re
 import unittest
 
+import cases_access  # pylint: disable=unused-import
 import cases_store  # pylint: disable=unused-import
 import cases_watch  # pylint: disable=unused-import
 from histories import RIGHT, WRONG, History, exit_code, gone, judge, kv, put
@@ -46,7 +47,10 @@ class Judged(unittest.TestCase):
         watch = {"type": "watch", "watch": 1, "key": "a"}
         self.assertEqual(0, exit_code([fine]))
         for lines in ([{"type": "cal"}], [{**fine, "invoked": 1}], ["{}\n"], ["[]\n"],
-                      ["nonsense\n"],
+                      ["nonsense\n"], [{**fine, "op": {"do": "user_grant", "user": "u"}}],
+                      [{**fine, "op": {"do": "role_get"}}],
+                      [{**fine, "op": {"do": "range", "key": "a", "order": "up"}}],
+                      [{**fine, "result": {"grants": [["a", "b"]]}}],
                       [{**fine, "op": {"do": "putt", "key": "a"}}], [{**fine, "op": {"do": "put"}}],
                       [{**fine, "invoke": "1"}], [{**fine, "outcome": "fine"}], [watch, watch],
                       [{"type": "response", "watch": 7}], [{**fine, "op": put("é€", "1")}],

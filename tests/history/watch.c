@@ -2,7 +2,7 @@
  *
  * The nine promises of a watch, each response against what the replay found to have happened.
  */
-#include "check.h"
+#include "model.h"
 #include "wrong.h"
 
 #include <inttypes.h>

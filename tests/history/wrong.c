@@ -61,10 +61,21 @@ static void add_key(struct buf *out, struct slice key, struct slice end)
     }
 }
 
+static void add_named(struct buf *out, const char *what, struct slice name)
+{
+    if (name.len) {
+        buf_add_str(out, what);
+        add_bytes(out, name);
+    }
+}
+
 static void add_op(struct buf *out, const struct history_op *op)
 {
-    static const char *const kinds[] = {
-        "range", "put", "delete", "txn", "compact", "grant", "revoke", "keepalive", "dump"};
+    static const char *const kinds[] = {"range", "put", "delete", "txn", "compact", "grant",
+        "revoke", "keepalive", "dump", "ttl", "auth_enable", "auth_disable", "auth_status",
+        "user_add", "user_delete", "user_grant", "user_revoke", "user_get", "role_add",
+        "role_delete", "role_grant", "role_revoke", "role_get"};
+    static const char *const sorts[] = {"key", "version", "create", "mod", "value"};
     buf_add_str(out, kinds[op->kind]);
     if (op->key.len) {
         add_key(out, op->key, op->end);
@@ -72,6 +83,12 @@ static void add_op(struct buf *out, const struct history_op *op)
     if (op->kind == HISTORY_PUT) {
         buf_add_str(out, " = ");
         add_bytes(out, op->value);
+    }
+    add_named(out, " user ", op->user);
+    add_named(out, " role ", op->role);
+    if (op->order) {
+        buf_printf(out, " by %s, %s", sorts[op->sort],
+            op->order == HISTORY_ASCENDING ? "ascending" : "descending");
     }
     if (op->lease) {
         buf_printf(out, " lease %" PRId64, op->lease);
@@ -125,6 +142,13 @@ static void add_result(
         buf_add_str(out, i + 1 < result->kvs_count ? ";" : "");
     }
     buf_add_str(out, result->kvs_count > SHOWN_MAX ? " …" : "");
+    for (size_t i = 0; i < result->names_count && i < SHOWN_MAX; i++) {
+        add_named(out, " ", result->names[i]);
+    }
+    for (size_t i = 0; i < result->grants_count && i < SHOWN_MAX; i++) {
+        add_key(out, result->grants[i].key, result->grants[i].end);
+        buf_printf(out, " %d", (int)result->grants[i].permission);
+    }
     const struct history_op *ops = result->is_succeeded ? op->then_ops : op->else_ops;
     size_t count = result->is_succeeded ? op->then_count : op->else_count;
     for (size_t i = 0; i < result->results_count && i < count; i++) {
@@ -142,6 +166,8 @@ static void add_call(struct buf *out, const struct call *call)
         buf_printf(out, "%" PRId64, of->returned_ns);
     }
     buf_add_str(out, "] ");
+    add_named(out, "user ", of->has_user ? of->user : (struct slice){0});
+    buf_add_str(out, of->has_user && of->user.len ? " " : "");
     add_op(out, &of->op);
     if (of->outcome == HISTORY_OK) {
         buf_printf(out, " -> revision %" PRId64, of->result.revision);
