@@ -131,12 +131,16 @@ static struct err fill(struct storage *storage, const struct raft_snapshot_meta 
     return err;
 }
 
+/* Who may do what comes ahead of the keys: nobody reads the new ones by the old permissions. */
 struct err storage_install_snapshot(
     void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why)
 {
     struct storage *storage = arg;
     struct mvcc_import *rows = NULL;
     struct err err = fill(storage, meta, v2, &rows, why);
+    if (!err_is(err) && !MUTATE(USERS_NOT_LOADED)) {
+        err = auth_load(storage->auth, storage->backend, why);
+    }
     if (!err_is(err)) {
         err =
             rows ? mvcc_reload_imported(storage->mvcc, rows, why) : mvcc_reload(storage->mvcc, why);
@@ -145,7 +149,6 @@ struct err storage_install_snapshot(
     TRY(err);
     TRY(lease_load(storage->leases, storage->backend, why));
     TRY(member_load(storage->members, storage->backend, why));
-    TRY(auth_load(storage->auth, storage->backend, why));
     auth_tokens_forget(storage->tokens, NULL);
     TRY(apply_reload(storage->apply, why));
     watch_reload(storage->hub);

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "service.h"
+#include "users.h"
 #include "words.h"
 
 #include <rpc.pb-c.h>
@@ -12,6 +13,7 @@ enum { OPS_MAX = 4, LEASES_MAX = 4, TIMEOUT_S = 7, KEEP_S = 1, BACKOFF_MS = 50 }
 
 struct client {
     int number;
+    struct user user;
     struct machine *machine;
     int64_t values; /* given so far: each is another */
     int64_t leases[LEASES_MAX];
@@ -82,6 +84,11 @@ static void choose_read(struct client *client, struct history_op *op, struct are
     op->is_keys_only = world_one_in(12);
     op->is_count_only = world_one_in(12);
     op->limit = world_one_in(6) ? 1 + (int64_t)world_below(3) : 0;
+    if (world_one_in(8)) {
+        op->order = world_one_in(2) ? HISTORY_ASCENDING : HISTORY_DESCENDING;
+        op->sort = (enum history_sort)world_below(5);
+        op->limit = world_one_in(2) ? 1 + (int64_t)world_below(4) : 0;
+    }
     if (world_one_in(6) && client->revision > 1) {
         op->revision = client->revision - (int64_t)world_below((uint64_t)client->revision) / 4;
     }
@@ -172,6 +179,9 @@ static void choose_lease_op(struct client *client, struct history_op *op)
         op->ttl_s = 2 + (int64_t)world_below(20);
     } else if (dice < 5) {
         op->kind = HISTORY_LEASE_REVOKE;
+    } else if (dice < 7) {
+        op->kind = HISTORY_LEASE_LOOK;
+        op->wants_keys = !world_one_in(3);
     } else {
         op->kind = HISTORY_LEASE_KEEPALIVE;
     }
@@ -230,8 +240,14 @@ static void choose(struct client *client, struct history_op *op, struct arena *a
 
 static bool changes(const struct history_op *op)
 {
-    return op->kind != HISTORY_RANGE && op->kind != HISTORY_DUMP &&
-           op->kind != HISTORY_LEASE_KEEPALIVE;
+    static const bool is_look[HISTORY_KINDS] = {[HISTORY_RANGE] = true,
+        [HISTORY_DUMP] = true,
+        [HISTORY_LEASE_KEEPALIVE] = true,
+        [HISTORY_LEASE_LOOK] = true,
+        [HISTORY_AUTH_STATUS] = true,
+        [HISTORY_USER_LOOK] = true,
+        [HISTORY_ROLE_LOOK] = true};
+    return !is_look[op->kind];
 }
 
 static bool has(const struct answer *answer, const char *text)
@@ -242,22 +258,23 @@ static bool has(const struct answer *answer, const char *text)
 /* No for ever, whoever is asked: the state says so, or the request was never let in. */
 static const char *refusal(const struct answer *answer)
 {
+    static const char *const refusals[][2] = {{"has been compacted", "compacted"},
+        {"is a future revision", "future"}, {"lease not found", "lease"},
+        {"lease already exists", "lease"}, {"permission denied", "denied"},
+        {"user name is empty", "unnamed"}, {"name not found", "missing"},
+        {"name already exists", "present"}, {"too many requests", "other"},
+        {"not supported for learner", "other"}, {"duplicate key given", "other"},
+        {"key not found", "other"}, {"key is not provided", "other"},
+        {"invalid auth token", "token"}, {"revision of auth store is old", "other"},
+        {"is not granted", "other"}, {"invalid auth management", "other"},
+        {"root user does not", "other"}, {"authentication is not enabled", "other"}};
     if (answer->kind == ANSWER_REFUSED) {
         return "refused";
     }
-    if (has(answer, "has been compacted")) {
-        return "compacted";
-    }
-    if (has(answer, "is a future revision")) {
-        return "future";
-    }
-    if (has(answer, "lease not found") || has(answer, "lease already exists")) {
-        return "lease";
-    }
-    if (has(answer, "too many requests") || has(answer, "not supported for learner") ||
-        has(answer, "duplicate key given") || has(answer, "key not found") ||
-        has(answer, "key is not provided")) {
-        return "other";
+    for (size_t i = 0; i < COUNT_OF(refusals); i++) {
+        if (has(answer, refusals[i][0])) {
+            return refusals[i][1];
+        }
     }
     return NULL;
 }
@@ -293,15 +310,15 @@ static void keep_alive(struct machine *machine, int64_t id, struct arena *arena,
     service_close(stream);
 }
 
-void client_ask(int client, struct machine *machine, struct history_op *op, struct arena *arena,
-    struct history_call *out)
+void client_ask(const struct asking *asking, struct machine *machine, struct history_op *op,
+    struct arena *arena, struct history_call *out)
 {
     struct answer answer;
     void *request;
-    *out = (struct history_call){.invoked_ns = world_now(),
-        .client = (uint64_t)client,
-        .member = (uint64_t)machine->number,
-        .op = *op};
+    *out = (struct history_call){
+        .client = (uint64_t)asking->number, .member = (uint64_t)machine->number, .op = *op};
+    user_speak(asking->user, machine, out);
+    out->invoked_ns = world_now();
     if (op->kind == HISTORY_LEASE_KEEPALIVE) {
         keep_alive(machine, op->lease, arena, &answer);
     } else {
@@ -310,6 +327,10 @@ void client_ask(int client, struct machine *machine, struct history_op *op, stru
     }
     out->returned_ns = world_now();
     judge(out, &answer, arena);
+    run.tally.denied += slice_eq(out->error, SLICE("denied"));
+    if (asking->user && slice_eq(out->error, SLICE("token"))) {
+        user_forget_token(asking->user);
+    }
     history_add_call(history, out);
 }
 
@@ -360,7 +381,7 @@ static void turn(struct client *client)
     struct history_op op;
     struct history_call call;
     choose(client, &op, arena);
-    client_ask(client->number, client->machine, &op, arena, &call);
+    client_ask(&(struct asking){client->number, &client->user}, client->machine, &op, arena, &call);
     learn(client, &call);
     bool is_hindered = call.outcome == HISTORY_UNKNOWN ||
                        (call.outcome == HISTORY_FAILED && !slice_eq(call.error, SLICE("lease")));
@@ -401,8 +422,13 @@ void clients_start(void)
         clients[i].number = i + 1;
         clients[i].is_reader = i == 0 && world_one_in(2);
         clients[i].is_keeper = i > 1 && world_one_in(2);
+        user_draw(&clients[i].user);
+        if (clients[i].is_keeper && clients[i].user.kind) {
+            clients[i].user.kind = USER_ROOT;
+        }
         fiber_detach(fiber_spawn(&run.outside, "client", run_client, &clients[i]));
     }
+    users_start();
     watchers_start();
 }
 

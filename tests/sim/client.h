@@ -21,8 +21,16 @@ bool watchers_have_seen(int64_t rev);
 void watchers_end(void);
 bool watchers_are_done(void);
 
+struct user;
+
+/* Who asks: a number for the history, and somebody's name; user NULL: root. */
+struct asking {
+    int number;
+    struct user *user;
+};
+
 /* Asks that member and records it. */
-void client_ask(int client, struct machine *machine, struct history_op *op, struct arena *arena,
-    struct history_call *out);
+void client_ask(const struct asking *asking, struct machine *machine, struct history_op *op,
+    struct arena *arena, struct history_call *out);
 
 #endif

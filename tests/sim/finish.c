@@ -7,6 +7,7 @@
 #include "nemesis.h"
 #include "net.h"
 #include "service.h"
+#include "users.h"
 
 #include <rpc.pb-c.h>
 #include <stdio.h>
@@ -113,7 +114,7 @@ static void mark(struct machine *machine)
             .key = SLICE("k1"),
             .value = slice_str(arena_printf(arena, "end-%d-%d", machine->number, i))};
         call.outcome = HISTORY_UNKNOWN;
-        client_ask(900, machine, &op, arena, &call);
+        client_ask(&(struct asking){.number = 900}, machine, &op, arena, &call);
         if (call.outcome == HISTORY_OK) {
             marked = call.result.revision;
             break;
@@ -141,7 +142,7 @@ static void dump(struct machine *machine)
         .key = slice_of("\0", 1),
         .end = slice_of("\0", 1),
         .is_serializable = true};
-    client_ask(901, machine, &op, arena, &call);
+    client_ask(&(struct asking){.number = 901}, machine, &op, arena, &call);
     if (call.outcome != HISTORY_OK) {
         run_fail("%s does not say what it has", machine->host.name);
     }
@@ -185,6 +186,7 @@ void finish(void)
     }
     wait_for(is_healed, "not every member serves");
     wait_for(clients_are_done, "clients still wait");
+    wait_for(users_are_done, "the administrator still waits");
     wait_for(are_leases_over, "leases have not ended");
     wait_for(is_level, "the members have not applied the same");
     for (int i = 0; i < run.machines_count; i++) {

@@ -300,7 +300,8 @@ static void start_services(struct process *process)
         .request_bytes_max = REQUEST_BYTES_MAX,
         .snapshot_open = storage_snapshot_open,
         .snapshot_arg = &process->storage,
-        .bcrypt_cost = 4});
+        .bcrypt_cost = AUTH_COST_MIN,
+        .is_cert_required = true});
     process->answers = (struct answers){&process->storage, process->server, process->api};
 }
 

@@ -220,7 +220,8 @@ static void print_totals(const struct totals *t)
         {"slow links", t->tally.slow_links}, {"pauses", t->tally.pauses},
         {"wall clock jumps", t->tally.clock_jumps}, {"clocks that drift", t->tally.drifts},
         {"failing disks", t->tally.disk_faults}, {"slow disks", t->tally.slow_disks},
-        {"membership changes", t->tally.changes}, {"leaders moved", t->tally.transfers}};
+        {"membership changes", t->tally.changes}, {"leaders moved", t->tally.transfers},
+        {"answers about users", t->tally.auth_changes}, {"calls denied", t->tally.denied}};
     for (size_t i = 0; i < COUNT_OF(lines); i++) {
         printf("  %-20s %llu\n", lines[i].name, (unsigned long long)lines[i].count);
     }

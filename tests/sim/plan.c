@@ -31,6 +31,8 @@ static void draw_faults(struct plan *plan, uint64_t seed)
     plan->has_slow_disks = toss(seed, 32, 40);
     plan->has_changes = toss(seed, 29, 40);
     plan->has_transfers = toss(seed, 30, 40);
+    plan->has_users = toss(seed, 33, 45);
+    plan->has_auth_switch = toss(seed, 34, 20);
     plan->has_install_crashes = (plan->has_crashes || plan->has_power_cuts) && toss(seed, 31, 50);
 }
 

@@ -23,6 +23,7 @@ struct call {
     struct tie tie;
     struct process *process;
     const struct api_method *method;
+    struct api_caller caller;
     struct slice request;
     bool is_done;
     bool is_answered;
@@ -40,6 +41,7 @@ struct stream {
     struct tie tie;
     struct process *process;
     const struct api_method *method;
+    struct api_caller caller;
     struct api_stream stream;
     struct list requests;
     struct list responses;
@@ -48,6 +50,27 @@ struct stream {
     bool is_closing; /* by the client */
     bool is_over;
 };
+
+static struct service_caller next_caller;
+static bool has_next_caller;
+
+void service_as(const struct service_caller *caller)
+{
+    next_caller = *caller;
+    has_next_caller = true;
+}
+
+/* Before anything lets others run. */
+static struct api_caller take_caller(void)
+{
+    struct service_caller caller = next_caller;
+    if (!has_next_caller) {
+        caller = (struct service_caller){run.plan.has_users ? "root" : NULL, NULL};
+    }
+    has_next_caller = false;
+    return (struct api_caller){.cert_cn = caller.name,
+        .token = caller.token ? mem_strdup(caller.token) : NULL}; /* never freed */
+}
 
 static void tie_init(struct tie *tie, struct process *process, bool is_stream)
 {
@@ -91,6 +114,7 @@ static void *serve(void *arg)
     struct api_call api_call = {.method = call->method,
         .arena = arena_new(0),
         .request = call->request,
+        .caller = call->caller,
         .deadline_ns = INT64_MAX,
         .done = call_done,
         .edge = call};
@@ -131,6 +155,7 @@ void service_call(struct machine *machine, const char *path, const void *request
     struct call *call = mem_new(sizeof(*call));
     int64_t deadline_ns = world_now() + timeout_ns;
     *out = (struct answer){.kind = ANSWER_REFUSED};
+    call->caller = take_caller();
     run.tally.calls++;
     fiber_sleep(net_delay());
     if (!machine_is_serving(machine)) {
@@ -206,8 +231,11 @@ static void *run_stream(void *arg)
     struct stream *stream = arg;
     bool is_open = true;
     stream->process->calls_count++;
-    stream->stream = (struct api_stream){
-        .method = stream->method, .arena = arena_new(0), .wake = stream_wake, .edge = stream};
+    stream->stream = (struct api_stream){.method = stream->method,
+        .arena = arena_new(0),
+        .caller = stream->caller,
+        .wake = stream_wake,
+        .edge = stream};
     api_stream_open(stream->process->api, &stream->stream);
     while (is_open && !stream->is_closing) {
         stream->is_woken = false;
@@ -228,11 +256,13 @@ static void *run_stream(void *arg)
 
 struct stream *service_open(struct machine *machine, const char *path)
 {
+    struct api_caller caller = take_caller();
     fiber_sleep(net_delay());
     if (!machine_is_serving(machine)) {
         return NULL;
     }
     struct stream *stream = mem_new(sizeof(*stream));
+    stream->caller = caller;
     stream->process = machine->process;
     stream->method = api_method_find(slice_str(path));
     check(stream->method);

@@ -22,6 +22,16 @@ struct answer {
     void *message; /* unpacked, in the arena */
 };
 
+/* Whose the calls are: the common name of a certificate, or a token; both NULL: nobody's. */
+struct service_caller {
+    const char *name; /* lives on */
+    const char *token;
+};
+
+/* Of the next call or stream of this fiber, which follows at once; without it: root's, where there
+ * are users. */
+void service_as(const struct service_caller *caller);
+
 /* From a client's fiber, outside; blocks. */
 void service_call(struct machine *machine, const char *path, const void *request,
     int64_t timeout_ns, struct arena *arena, struct answer *out);

@@ -95,6 +95,8 @@ struct plan {
     bool has_slow_disks;
     bool has_changes; /* of the membership */
     bool has_transfers;
+    bool has_users;           /* access control is on, roles and what they may do change */
+    bool has_auth_switch;     /* and it is turned off and on */
     bool has_install_crashes; /* while a snapshot becomes the store */
 };
 
@@ -112,6 +114,8 @@ struct tally {
     uint64_t slow_disks;
     uint64_t changes;
     uint64_t transfers;
+    uint64_t auth_changes;
+    uint64_t denied;
     uint64_t stops;
     uint64_t calls;
     uint64_t calls_ok;

@@ -23,6 +23,8 @@ static Etcdserverpb__RangeRequest *range_of(const struct history_op *op, struct 
     range->serializable = op->is_serializable;
     range->keys_only = op->is_keys_only;
     range->count_only = op->is_count_only;
+    range->sort_order = (Etcdserverpb__RangeRequest__SortOrder)op->order;
+    range->sort_target = (Etcdserverpb__RangeRequest__SortTarget)op->sort;
     return range;
 }
 
@@ -135,45 +137,60 @@ static Etcdserverpb__TxnRequest *txn_of(const struct history_op *op, struct aren
     return txn;
 }
 
-const char *words_request(const struct history_op *op, struct arena *arena, void **out_request)
+static const char *lease_request(const struct history_op *op, struct arena *arena, void **out)
 {
-    Etcdserverpb__CompactionRequest *compaction;
     Etcdserverpb__LeaseGrantRequest *grant;
     Etcdserverpb__LeaseRevokeRequest *revoke;
-    switch (op->kind) {
-    case HISTORY_PUT:
-        *out_request = put_of(op, arena);
-        return "/etcdserverpb.KV/Put";
-    case HISTORY_DELETE:
-        *out_request = delete_of(op, arena);
-        return "/etcdserverpb.KV/DeleteRange";
-    case HISTORY_TXN:
-        *out_request = txn_of(op, arena);
-        return "/etcdserverpb.KV/Txn";
-    case HISTORY_COMPACT:
-        compaction = make(arena, &etcdserverpb__compaction_request__descriptor);
-        compaction->revision = op->revision;
-        *out_request = compaction;
-        return "/etcdserverpb.KV/Compact";
-    case HISTORY_LEASE_GRANT:
-        grant = make(arena, &etcdserverpb__lease_grant_request__descriptor);
+    Etcdserverpb__LeaseTimeToLiveRequest *look;
+    if (op->kind == HISTORY_LEASE_GRANT) {
+        *out = grant = make(arena, &etcdserverpb__lease_grant_request__descriptor);
         grant->id = op->lease;
         grant->ttl = op->ttl_s;
-        *out_request = grant;
         return "/etcdserverpb.Lease/LeaseGrant";
-    case HISTORY_LEASE_REVOKE:
-        revoke = make(arena, &etcdserverpb__lease_revoke_request__descriptor);
-        revoke->id = op->lease;
-        *out_request = revoke;
-        return "/etcdserverpb.Lease/LeaseRevoke";
-    case HISTORY_RANGE:
-    case HISTORY_DUMP:
-    case HISTORY_LEASE_KEEPALIVE:
-    case HISTORY_KINDS:
-        break;
     }
-    *out_request = range_of(op, arena);
+    if (op->kind == HISTORY_LEASE_REVOKE) {
+        *out = revoke = make(arena, &etcdserverpb__lease_revoke_request__descriptor);
+        revoke->id = op->lease;
+        return "/etcdserverpb.Lease/LeaseRevoke";
+    }
+    *out = look = make(arena, &etcdserverpb__lease_time_to_live_request__descriptor);
+    look->id = op->lease;
+    look->keys = op->wants_keys;
+    return "/etcdserverpb.Lease/LeaseTimeToLive";
+}
+
+static const char *key_request(const struct history_op *op, struct arena *arena, void **out)
+{
+    Etcdserverpb__CompactionRequest *compaction;
+    if (op->kind == HISTORY_PUT) {
+        *out = put_of(op, arena);
+        return "/etcdserverpb.KV/Put";
+    }
+    if (op->kind == HISTORY_DELETE) {
+        *out = delete_of(op, arena);
+        return "/etcdserverpb.KV/DeleteRange";
+    }
+    if (op->kind == HISTORY_TXN) {
+        *out = txn_of(op, arena);
+        return "/etcdserverpb.KV/Txn";
+    }
+    if (op->kind == HISTORY_COMPACT) {
+        *out = compaction = make(arena, &etcdserverpb__compaction_request__descriptor);
+        compaction->revision = op->revision;
+        return "/etcdserverpb.KV/Compact";
+    }
+    *out = range_of(op, arena);
     return "/etcdserverpb.KV/Range";
+}
+
+const char *words_request(const struct history_op *op, struct arena *arena, void **out_request)
+{
+    if (op->kind >= HISTORY_AUTH_ENABLE && op->kind < HISTORY_KINDS) {
+        return words_auth_request(op, arena, out_request);
+    }
+    bool is_lease = op->kind == HISTORY_LEASE_GRANT || op->kind == HISTORY_LEASE_REVOKE ||
+                    op->kind == HISTORY_LEASE_LOOK;
+    return is_lease ? lease_request(op, arena, out_request) : key_request(op, arena, out_request);
 }
 
 /* Answers. */
@@ -246,11 +263,41 @@ static void txn_result(const struct history_op *op, const Etcdserverpb__TxnRespo
     }
 }
 
+static void look_result(const Etcdserverpb__LeaseTimeToLiveResponse *from, struct arena *arena,
+    struct history_result *out)
+{
+    struct slice *names = arena_alloc(arena, (from->n_keys + 1) * sizeof(*names));
+    for (size_t i = 0; i < from->n_keys; i++) {
+        names[i] = pb_slice(from->keys[i]);
+    }
+    out->revision = revision_of(from->header);
+    out->ttl_s = from->ttl;
+    out->granted_s = from->grantedttl;
+    out->names = names;
+    out->names_count = from->n_keys;
+}
+
+static void lease_result(
+    const struct history_op *op, const void *response, struct history_result *out)
+{
+    if (op->kind == HISTORY_LEASE_GRANT) {
+        const Etcdserverpb__LeaseGrantResponse *grant = response;
+        out->revision = revision_of(grant->header);
+        out->ttl_s = grant->ttl;
+    } else if (op->kind == HISTORY_LEASE_KEEPALIVE) {
+        const Etcdserverpb__LeaseKeepAliveResponse *kept = response;
+        out->revision = revision_of(kept->header);
+        out->ttl_s = kept->ttl;
+    } else {
+        out->revision = revision_of(((const Etcdserverpb__LeaseRevokeResponse *)response)->header);
+    }
+}
+
 void words_result(const struct history_op *op, const void *response, struct arena *arena,
     struct history_result *out)
 {
     *out = (struct history_result){0};
-    switch (op->kind) {
+    switch ((int)op->kind) {
     case HISTORY_RANGE:
     case HISTORY_DUMP:
         range_result(response, arena, out);
@@ -267,19 +314,16 @@ void words_result(const struct history_op *op, const void *response, struct aren
     case HISTORY_COMPACT:
         out->revision = revision_of(((const Etcdserverpb__CompactionResponse *)response)->header);
         break;
+    case HISTORY_LEASE_LOOK:
+        look_result(response, arena, out);
+        break;
     case HISTORY_LEASE_GRANT:
-        out->revision = revision_of(((const Etcdserverpb__LeaseGrantResponse *)response)->header);
-        out->ttl_s = ((const Etcdserverpb__LeaseGrantResponse *)response)->ttl;
-        break;
     case HISTORY_LEASE_REVOKE:
-        out->revision = revision_of(((const Etcdserverpb__LeaseRevokeResponse *)response)->header);
-        break;
     case HISTORY_LEASE_KEEPALIVE:
-        out->revision =
-            revision_of(((const Etcdserverpb__LeaseKeepAliveResponse *)response)->header);
-        out->ttl_s = ((const Etcdserverpb__LeaseKeepAliveResponse *)response)->ttl;
+        lease_result(op, response, out);
         break;
-    case HISTORY_KINDS:
+    default:
+        words_auth_result(op, response, arena, out);
         break;
     }
 }

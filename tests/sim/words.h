@@ -13,6 +13,11 @@ const char *words_request(const struct history_op *op, struct arena *arena, void
 /* What the response of that method says, in the arena. */
 void words_result(const struct history_op *op, const void *response, struct arena *arena,
     struct history_result *out);
+/* The same of the calls about users and roles. A user's password is the name; root has none. */
+const char *words_auth_request(
+    const struct history_op *op, struct arena *arena, void **out_request);
+void words_auth_result(const struct history_op *op, const void *response, struct arena *arena,
+    struct history_result *out);
 void words_kv(const void *kv, struct history_kv *out);
 
 #endif
