@@ -85,9 +85,12 @@ class WatchLog:
         if answer.events:
             self._take_events(answer, items)
         elif answer.created or answer.canceled:
-            self.last.pop(number, None)  # a number may be another watch's the next time
             self.created += answer.created
             self.canceled += answer.canceled
+            items.append(answer)
+            if answer.created and answer.canceled:
+                return  # refused: its -1 is no number, though a watch may be called that
+            self.last.pop(number, None)  # a number may be another watch's the next time
             if answer.canceled:
                 self.live.pop(number, None)
                 self.compacted.discard(number)
@@ -96,7 +99,6 @@ class WatchLog:
             else:
                 self.live[number] = 0
                 self.newest = number
-            items.append(answer)
         elif number == -1 and self.barrier:
             self.barrier = False
         elif number == -1:
