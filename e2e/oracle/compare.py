@@ -16,6 +16,7 @@ from .watching import Watching
 
 EXPIRY_SECONDS = 120
 LONG_TTL = 60
+END_SECONDS = 10
 REVISION = re.compile(r"rev([+-]\d+)?$")
 HEADER_REVISION = re.compile(r'"header":\{[^}]*"revision":"(\d+)"')
 JSON_COMPACTION = re.compile(r'/kv/compaction .*"revision": *"?(\d+)')
@@ -23,7 +24,11 @@ SESSIONS = ("Lock", "Campaign", "Proclaim", "Resign")
 # Users and roles are asked for through the log.
 READ_ONLY = ("Range", "LeaseTimeToLive", "LeaseLeases", "MemberList", "Status", "HashKV")
 LEFT = re.compile(r'"TTL":"(\d+)", *"grantedTTL":"(\d+)"')
-LEASE = re.compile(r'\{"ID":"\d+"\}')
+LEASE = re.compile(r'\{"ID":"-?\d+"\}')
+# By ids, which each side chose.
+MEMBERS, MEMBER = re.compile(r'"members":\[.*\]\}'), re.compile(r"\{[^{}]*\}")
+# The reference's last words when compaction took a row that is still a key's: see KNOWN.md.
+LOST_ROW = "range failed to find revision pair"
 OF_KEY = {"mod": "mod_revision", "create": "create_revision", "version": "version"}
 
 
@@ -126,8 +131,19 @@ class Pair(Watching, Waiting):
             return
         self.sessions = self.sessions or name in SESSIONS
         self.attached = self.attached or "lease: <L" in operation.text
-        self.compare(operation, requests[1],
-                     [call(side, name, request) for side, request in zip(self.sides, requests)])
+        self.compare(operation, requests[1], self.ask_both(name, requests))
+
+    def ask_both(self, name, requests):
+        """A compaction that is not waited for leaves its hash when it is done."""
+        end = time.monotonic() + END_SECONDS
+        while True:
+            outcomes = [call(side, name, request) for side, request in zip(self.sides, requests)]
+            if name != "HashKV" or requests[1].revision != self.compacted or \
+                    any(isinstance(one, tuple) for one in outcomes) or \
+                    outcomes[0].compact_revision == outcomes[1].compact_revision or \
+                    time.monotonic() > end:
+                return outcomes
+            time.sleep(0.05)
 
     def compare(self, operation, request, outcomes):
         ours, theirs = outcomes
@@ -142,6 +158,8 @@ class Pair(Watching, Waiting):
             ours, theirs = (self.comparable(name, side, one)
                             for side, one in zip(self.sides, outcomes))
         if ours != theirs and not is_known(name, request, ours, theirs):
+            if isinstance(theirs, tuple) and theirs[0] == "UNAVAILABLE" and self.lost_row():
+                raise Parted
             raise Difference(name, shown(ours), shown(theirs) + self.who_is_gone())
 
     def comparable(self, name, side, answer):
@@ -162,6 +180,13 @@ class Pair(Watching, Waiting):
 
     def count(self, name, outcome):
         self.outcomes[name, outcome[0] if isinstance(outcome, tuple) else "OK"] += 1
+
+    def lost_row(self):
+        """Whether the reference, which does not answer, ends for want of a row."""
+        end = time.monotonic() + END_SECONDS
+        while self.theirs.alive() and time.monotonic() < end:
+            time.sleep(0.05)
+        return LOST_ROW in self.who_is_gone()
 
     def who_is_gone(self):
         return "".join(f"\n{side.member.program} is gone:\n{side.member.log_tail()}"
@@ -242,6 +267,9 @@ class Pair(Watching, Waiting):
             return
         self.sessions = self.sessions or path.split("/")[-1].capitalize() in SESSIONS
         outcomes = [json_settled(side.post(path, body)) for side in self.sides]
+        if "/cluster/member/" in path:
+            outcomes = [MEMBERS.sub(lambda found: str(sorted(MEMBER.findall(found[0]))), one)
+                        for one in outcomes]
         if path.endswith("/leases") and self.sessions:
             outcomes = [LEASE.sub("", one) + str(sorted(LEASE.findall(one))) for one in outcomes]
         self.count("Json " + path[:40], (outcomes[1][:3],))
@@ -268,6 +296,8 @@ class Pair(Watching, Waiting):
         if ours != theirs:
             if not is_known("Raw", operation.raw(), ours, theirs):
                 raise Difference("Raw", shown(ours), shown(theirs) + self.who_is_gone())
+            if theirs[0] == "UNAVAILABLE":  # it panicked, as KNOWN.md tells
+                raise Parted
             if name not in READ_ONLY and (theirs == "taken" or
                                           not theirs[1].startswith(MALFORMED)):
                 raise Parted

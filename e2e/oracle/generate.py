@@ -204,7 +204,8 @@ class Generator:
 
     def compact(self):
         revision = self.pick(["<rev-30>", "<rev-100>"]) if self.chance(0.4) else self.revision(0.3)
-        return f"Compact {fields(revision=revision, physical=self.chance(0.3))}"
+        # Physical: it has left its hash when it is answered.
+        return f"Compact {fields(revision=revision, physical=True)}"
 
     def grant(self):
         if self.chance(0.1):

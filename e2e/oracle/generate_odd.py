@@ -32,7 +32,7 @@ BROKEN = ["", "[]", "null", "{", "}", "{]", '{"key"', '{"key":}', '{"key": 5}', 
           '{"key": "_-8="}', '{"revision": "1e2"}', '{"revision": 1e2}', '{"revision": "-1"}',
           '{"key":"YQ==",}', '{"prev_kv": "true"}', '{"prevKv": true, "key": "YQ=="}']
 # Whatever they are given, these do something to the whole member, or their answer is a stream.
-NOT_RAW = ("AuthEnable", "AuthDisable", "LeaseGrant", "MoveLeader", "Alarm", "UserAdd",
+NOT_RAW = ("Compact", "AuthEnable", "AuthDisable", "LeaseGrant", "MoveLeader", "Alarm", "UserAdd",
            "Authenticate", "UserChangePassword", "MemberAdd", "MemberRemove", "MemberUpdate",
            "MemberPromote", "Defragment", "Hash", "Downgrade", "Lock", "Campaign",
            "Proclaim", "Resign")
@@ -45,8 +45,9 @@ NEVER_TAKEN = ("Cluster/MemberAdd", "Cluster/MemberRemove", "Cluster/MemberUpdat
                "Election/Proclaim", "Election/Resign",
                "Election/Observe", "Watch/Watch", "Lease/LeaseKeepAlive", "Maintenance/Snapshot")
 NO_MESSAGE = (b"\x0a\xff\xff\x7f", b"\xff" * 11, b"\x08", b"\x0d\x00", b"\x09\x01")
-# Whose empty request has the member choose an id, or differs and takes a log entry there.
-NEVER_BROKEN = ("LeaseGrant", "Lock", "Campaign", "MemberUpdate")
+# Whose empty request has the member choose an id, or differs and takes a log entry there, or goes
+# on when it is answered.
+NEVER_BROKEN = ("Compact", "LeaseGrant", "Lock", "Campaign", "MemberUpdate")
 NUMBER = 7_000_000_000_000_000
 
 
