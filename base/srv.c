@@ -105,39 +105,49 @@ struct err srv_look_up(struct arena *arena, const char *service, const char *dom
     return OK;
 }
 
+/* Both ways that clients may take, one after the other. */
+struct clients {
+    struct srv_records records;
+    struct text_list endpoints;
+};
+
 static struct err add_clients(struct arena *arena, const char *service, const char *scheme,
-    const char *domain, struct text_list *list, struct why *why)
+    const char *domain, struct clients *all, struct why *why)
 {
     struct srv_records found;
     TRY(srv_look_up(arena, service, domain, &found, why));
-    const char **items = arena_alloc(arena, (list->count + found.count + 1) * sizeof(*items));
-    for (size_t i = 0; i < list->count; i++) {
-        items[i] = list->items[i];
+    size_t before = all->records.count;
+    size_t count = before + found.count;
+    const char **endpoints = arena_zalloc(arena, (count + 1) * sizeof(*endpoints));
+    struct srv_record *records = arena_alloc(arena, count * sizeof(*records));
+    for (size_t i = 0; i < count; i++) {
+        records[i] = i < before ? all->records.items[i] : found.items[i - before];
+        endpoints[i] = i < before ? all->endpoints.items[i]
+                                  : arena_printf(arena, "%s://%s:%u", scheme, records[i].host,
+                                        records[i].port);
     }
-    for (size_t i = 0; i < found.count; i++) {
-        items[list->count + i] =
-            arena_printf(arena, "%s://%s:%u", scheme, found.items[i].host, found.items[i].port);
-    }
-    list->count += found.count;
-    items[list->count] = NULL;
-    list->items = items;
+    all->records = (struct srv_records){records, count};
+    all->endpoints = (struct text_list){endpoints, count};
     return OK;
 }
 
 struct err srv_clients(struct arena *arena, const char *domain, const char *name,
-    struct text_list *out_list, struct why *why)
+    struct text_list *out_list, struct srv_records *out_records, struct why *why)
 {
     const char *dash = *name ? "-" : "";
-    struct text_list list = {NULL, 0};
+    struct clients all = {0};
     struct why secure = {""};
     struct why plain = {""};
     struct err err = add_clients(arena, arena_printf(arena, "etcd-client-ssl%s%s", dash, name),
-        "https", domain, &list, &secure);
+        "https", domain, &all, &secure);
     struct err other = add_clients(
-        arena, arena_printf(arena, "etcd-client%s%s", dash, name), "http", domain, &list, &plain);
+        arena, arena_printf(arena, "etcd-client%s%s", dash, name), "http", domain, &all, &plain);
     if (err_is(err) && err_is(other)) {
         return why_set(why, ERR(ABSENT), "dns lookup errors: %s and %s", secure.text, plain.text);
     }
-    *out_list = list;
+    *out_list = all.endpoints;
+    if (out_records) {
+        *out_records = all.records;
+    }
     return OK;
 }

@@ -33,8 +33,9 @@ MUST struct err srv_look_up(struct arena *arena, const char *service, const char
     struct srv_records *out, struct why *why);
 /* Endpoints for clients of domain: _etcd-client-ssl._tcp as https://, then _etcd-client._tcp as
  * http://; name, when it is not "", is put behind the service with a "-". In the arena,
- * NULL-terminated. Errors: ABSENT, when there are neither. */
+ * NULL-terminated; out_records, the record of each, may be NULL. Errors: ABSENT, when there are
+ * neither. */
 MUST struct err srv_clients(struct arena *arena, const char *domain, const char *name,
-    struct text_list *out_list, struct why *why);
+    struct text_list *out_list, struct srv_records *out_records, struct why *why);
 
 #endif

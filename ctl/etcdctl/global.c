@@ -161,8 +161,8 @@ static int find_endpoints(struct cmd_run *run, struct client_config *out)
     struct text_list found = {NULL, 0};
     struct why why;
 
-    if (*domain && err_is(srv_clients(
-                       run->arena, domain, cmd_text(run, "discovery-srv-name"), &found, &why))) {
+    if (*domain && err_is(srv_clients(run->arena, domain, cmd_text(run, "discovery-srv-name"),
+                       &found, NULL, &why))) {
         return cmd_fail(CMD_EXIT_ERROR, "%s", why.text);
     }
     const char **list =

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/url.h"
+#include "tcpproxy/found.h"
 #include "tcpproxy/inner.h"
 
 #include <errno.h>
@@ -61,12 +62,6 @@ bool tcpproxy_is_asked(int argc, char *const *argv)
     return argc > 1 && (strcmp(argv[1], "gateway") == 0 || strcmp(argv[1], "grpc-proxy") == 0);
 }
 
-static int refuse(const char *text, const char *what)
-{
-    fprintf(stderr, "%s%s\n", text, what);
-    return 1;
-}
-
 /* Without the scheme: bytes are carried as they come. */
 static const char *bare(struct arena *arena, const char *endpoint)
 {
@@ -75,8 +70,40 @@ static const char *bare(struct arena *arena, const char *endpoint)
     return is_url && url.authority[0] ? url.authority : endpoint;
 }
 
+/* Whether it is told by --discovery-srv whom to carry to; else by --endpoints. */
+static bool take_found(struct proxy *proxy, const struct options *options, struct arena *arena)
+{
+    struct found_ask ask = {options->srv, options->srv_name, options->ca, options->is_insecure};
+    struct found found = {0};
+    struct why why = {""};
+    if (!*options->srv) {
+        return true;
+    }
+    if (err_is(found_ask(arena, &ask, &found, &why))) {
+        fprintf(stderr, "%s\n", why.text);
+        return false;
+    }
+    proxy->remotes = found.count ? mem_new(found.count * sizeof(*proxy->remotes)) : NULL;
+    for (size_t i = 0; i < found.count; i++) {
+        const struct srv_record *record = &found.records[i];
+        const char *port = arena_printf(arena, "%u", record->port);
+        proxy->remotes[proxy->remotes_count++] = (struct remote){.host = record->host,
+            .port = port,
+            .address = arena_printf(arena, "%s:%s", record->host, port),
+            .priority = record->priority,
+            .weight = record->weight};
+    }
+    return true;
+}
+
 static bool take_remotes(struct proxy *proxy, const struct options *options, struct arena *arena)
 {
+    if (!take_found(proxy, options, arena)) {
+        return false;
+    }
+    if (proxy->remotes_count > 0) {
+        return true;
+    }
     proxy->remotes = mem_new((options->endpoints.count + 1) * sizeof(*proxy->remotes));
     for (size_t i = 0; i < options->endpoints.count; i++) {
         struct remote *remote = &proxy->remotes[proxy->remotes_count++];
@@ -265,7 +292,9 @@ static int start_command(int argc, char **argv)
     struct options options = {.listen = "127.0.0.1:23790",
         .endpoints = {.items = endpoint, .count = 1},
         .retry_ns = (int64_t)RETRY_S * NS_PER_S,
-        .srv = ""};
+        .srv = "",
+        .srv_name = "",
+        .ca = ""};
     struct flag_run run = {.arena = arena, .target = &options};
     struct why why = {""};
     int status = 0;
@@ -275,8 +304,6 @@ static int start_command(int argc, char **argv)
     } else if (err_is(err)) {
         fprintf(stderr, "Error: %s\n%s\n", why.text, start_usage);
         status = 1;
-    } else if (*options.srv) {
-        status = refuse("--discovery-srv is not offered by this gateway: give --endpoints", "");
     } else {
         status = start(&options, arena);
     }
@@ -292,10 +319,11 @@ static bool is_help(const char *arg)
 int tcpproxy_main(int argc, char **argv)
 {
     if (strcmp(argv[1], "grpc-proxy") == 0) {
-        return refuse("grpc-proxy is not offered: it would answer from a cache of its own and join "
-                      "watches of many clients, which these members do themselves; for one address "
-                      "in front of a cluster there is \"etcd gateway start\"",
-            "");
+        fputs("grpc-proxy is not offered: it would answer from a cache of its own and join watches "
+              "of many clients, which these members do themselves; for one address in front of a "
+              "cluster there is \"etcd gateway start\"\n",
+            stderr);
+        return 1;
     }
     if (argc > 2 && strcmp(argv[2], "start") == 0) {
         LOG_INFO("Running: ", LOG_STRS("args", (const char *const *)argv));

@@ -21,6 +21,8 @@ struct remote {
     const char *host;
     const char *port;
     const char *address; /* host:port, as it was given */
+    uint16_t priority;   /* of its SRV record, or 0 */
+    uint16_t weight;
     bool is_inactive;
     bool is_probed;
 };
@@ -30,12 +32,12 @@ struct proxy {
     struct evdns_base *dns;
     struct remote *remotes;
     size_t remotes_count;
-    size_t picked; /* how often one was, for turns */
+    size_t picked; /* how many were looked at, for turns */
     int64_t retry_ns;
     struct list links;
 };
 
-/* The next that is active, in turns; NULL: none is. */
+/* The next that is active, by priority, weight and in turns; NULL: none is. */
 struct remote *pick_remote(struct proxy *proxy);
 /* proxy.c: leaves the remote out until it is found again. */
 void proxy_deactivate(struct proxy *proxy, struct remote *remote, const char *error);

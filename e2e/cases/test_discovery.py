@@ -93,7 +93,7 @@ class DnsMember(Member):
         return self.host.command(self.dns.command(command))
 
 
-class Srv(Found):
+class OnHosts(Found):
     def setUp(self):
         super().setUp()
         self.net = Net()
@@ -114,6 +114,8 @@ class Srv(Found):
                               capture_output=True, text=True, timeout=SECONDS,
                               env=dict(os.environ, ETCDCTL_API="3"))
 
+
+class Srv(OnHosts):
     def test_members_and_clients(self):
         members = [self.member(f"n{i}") for i in range(3)]
         self.records("etcd-server", members)
@@ -173,6 +175,97 @@ class Srv(Found):
         for one in said:
             self.assertIn(f"bootstrap at https://n0.{ZONE}:2380 from DNS for etcd-server-ssl has "
                           f"scheme mismatch with expected peer http://n0.{ZONE}:2380", one)
+
+
+
+class Gateway(OnHosts):
+    """`etcd gateway start --discovery-srv`, beside the reference's."""
+
+    def setUp(self):
+        super().setUp()
+        self.host = self.net.host()
+        self.nodes = [DnsMember(self, f"n{number}", []) for number in range(2)]
+        for node in self.nodes:
+            self.addCleanup(node.stop)
+
+    def start_nodes(self):
+        for node in self.nodes:
+            node.flags = [f"--initial-cluster={node.name}=http://{node.name}.{ZONE}:2380"]
+            node.start(wait=False)
+        for node in self.nodes:
+            node.wait_ready(SECONDS)
+
+    def gateway(self, program, *flags):
+        """One that listens; what it logged so far."""
+        path = os.path.join(self.folder, "gateway.log")
+        command = self.host.command(self.dns.command(
+            [program, "gateway", "start", f"--listen-addr={self.host.address}:23790", *flags]))
+        with open(path, "wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.addCleanup(stop, process)
+
+        def log_of():
+            with open(path, encoding="utf-8") as file:
+                return file.read()
+        self.wait(lambda: "ready to proxy" in log_of() or process.poll() is not None, "no gateway")
+        return process, log_of()
+
+    def ctl(self, *args):
+        return self.ctl_at(binary("etcdctl"), self.net.host(),
+                           f"--endpoints={self.host.address}:23790", *args).stdout
+
+    def endpoints(self, log):
+        return [line["endpoints"] for line in map(json.loads, log.splitlines())
+                if line["msg"] == "ready to proxy client requests"]
+
+    def test_insecure(self):
+        self.start_nodes()
+        self.records("etcd-client", self.nodes[1:], 2379)
+        self.records("etcd-client-blue", self.nodes[:1], 2379)
+        for flags, node in (((), 1), (("--discovery-srv-name=blue",), 0)):
+            answers = []
+            for program in (binary("etcd"), reference("etcd")):
+                process, log = self.gateway(program, f"--discovery-srv={ZONE}",
+                                            "--insecure-discovery", *flags)
+                answers.append([one.replace(f"{ZONE}.:", f"{ZONE}:")
+                                for one in sum(self.endpoints(log), [])])
+                self.assertIn(f" n{node}, ", self.ctl("member", "list"))
+                stop(process)
+            self.assertEqual([[f"n{node}.{ZONE}:2379"]] * 2, answers)
+
+    def test_only_the_secure(self):
+        """Those that are reached over TLS; if none is, --endpoints."""
+        self.start_nodes()
+        fallback = f"--endpoints={self.nodes[0].host.address}:2379"
+        self.records("etcd-client", self.nodes[1:], 2379)
+        for program in (binary("etcd"), reference("etcd")):
+            process, log = self.gateway(program, f"--discovery-srv={ZONE}", fallback)
+            self.assertIn('"failed to validate discovered endpoints"', log)
+            self.assertEqual([[self.nodes[0].host.address + ":2379"]], self.endpoints(log))
+            self.assertIn(" n0, ", self.ctl("member", "list"))
+            stop(process)
+        self.records("etcd-client-ssl", self.nodes[1:], 2379)
+        for program in (binary("etcd"), reference("etcd")):
+            process, log = self.gateway(program, f"--discovery-srv={ZONE}", fallback)
+            self.assertIn(f"n1.{ZONE}", self.endpoints(log)[0][0])
+            self.assertIn(" n1, ", self.ctl("member", "list"))
+            stop(process)
+            process, log = self.gateway(program, f"--discovery-srv={ZONE}", fallback,
+                                        "--trusted-ca-file=/nonexistent")
+            self.assertEqual([[self.nodes[0].host.address + ":2379"]], self.endpoints(log))
+            stop(process)
+
+    def test_no_records(self):
+        for program in (binary("etcd"), reference("etcd")):
+            process, log = self.gateway(program, "--discovery-srv=no.such")
+            self.assertEqual(1, process.wait(SECONDS))
+            self.assertIn("dns lookup errors: lookup _etcd-client-ssl._tcp.no.such on ", log)
+
+
+def stop(process):
+    if process.poll() is None:
+        process.terminate()
+        process.wait(SECONDS)
 
 
 class RegistryMember(Member):

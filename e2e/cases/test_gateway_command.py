@@ -125,7 +125,6 @@ class CommandLine(Case):
                   f"--endpoints=127.0.0.1:{port}"], "should not resolve to the gateway"),
                 (["gateway", "start", "--endpoints=here"], 'error parsing endpoint "here"'),
                 (["gateway", "start", "--listen-addr=there"], "failed to validate listen address"),
-                (["gateway", "start", "--discovery-srv=x.example"], ""),
                 (["gateway", "start", "--nothing"], ""), (["gateway", "stop"], ""),
                 (["grpc-proxy", "start"], "")):
             status, text = self.run_with(binary("etcd"), *args)
