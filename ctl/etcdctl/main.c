@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/version.h"
 #include "etcdctl.h"
+#include "moved.h"
 
 static const struct cmd *const children[] = {
     &cmd_get,
@@ -26,6 +27,7 @@ static const struct cmd *const children[] = {
     &cmd_check,
     &cmd_completion,
     &cmd_downgrade,
+    &moved_migrate,
     &cmd_help,
     NULL,
 };

@@ -132,3 +132,26 @@ const struct cmd moved_restore = {
     .options = restore_options,
     .run = snapshot_restore,
 };
+
+static int migrate(struct cmd_run *run)
+{
+    (void)run;
+    return cmd_fail(CMD_EXIT_BAD_FEATURE,
+        "keys of the v2 API are not migrated here: use the etcdctl of etcd 3.4 (ETCDCTL_API=3 "
+        "etcdctl migrate) before the data directory comes to this release");
+}
+
+static const struct cmd_option migrate_options[] = {
+    {"data-dir", CMD_STRING, "", "Path to the data directory", 0, false},
+    {"wal-dir", CMD_STRING, "", "Path to the WAL directory", 0, false},
+    {"no-ttl", CMD_BOOL, "false", "Do not convert TTL keys", 0, false},
+    {"transformer", CMD_STRING, "", "Path to the user-provided transformer program", 0, false},
+    {0},
+};
+
+const struct cmd moved_migrate = {
+    .use = "migrate",
+    .brief = "[removed] Migrates keys in a v2 store to a mvcc store",
+    .options = migrate_options,
+    .run = migrate,
+};

@@ -10,6 +10,7 @@ static const struct cmd_option options[] = {
 
 static const struct cmd *const children[] = {
     &cmd_backup,
+    &cmd_check,
     &cmd_utl_completion,
     &cmd_defrag,
     &cmd_hashkv,

@@ -9,6 +9,7 @@
 
 extern const struct cmd cmd_defrag;
 extern const struct cmd cmd_backup;
+extern const struct cmd cmd_check;
 extern const struct cmd cmd_migrate;
 extern const struct cmd cmd_hashkv;
 extern const struct cmd cmd_snapshot;
@@ -20,6 +21,9 @@ extern const struct cmd cmd_version;
 
 /* cobra's own usage text, which etcdutl prints where etcdctl has one of its own. */
 void usage_print(const struct cmd_run *run, FILE *out);
+
+/* As for a command that lacks these flags, '"a", "b"'. Gives the exit code. */
+int fail_required(const struct cmd_run *run, const char *flags);
 
 /* One row in the formats of -w. json is the whole line, fields the lines; NULL titles end the
  * table. */

@@ -84,10 +84,7 @@ static int defrag_run(struct cmd_run *run)
     struct defrag defrag = {.disk = disk_real(), .dir = cmd_text(run, "data-dir")};
     struct why why = {""};
     if (!*defrag.dir) {
-        fprintf(stderr, "Error: required flag(s) \"data-dir\" not set\n");
-        usage_print(run, stderr);
-        fprintf(stderr, "\n");
-        return cmd_fail(CMD_EXIT_ERROR, "required flag(s) \"data-dir\" not set");
+        return fail_required(run, "\"data-dir\"");
     }
     defrag.store = arena_printf(run->arena, "%s/member/store", defrag.dir);
     int code = look(run, &defrag);

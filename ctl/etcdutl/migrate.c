@@ -279,10 +279,7 @@ static int check_required(struct cmd_run *run)
     if (has_dir && has_target) {
         return CMD_EXIT_OK;
     }
-    fprintf(stderr, "Error: required flag(s) %s not set\n", missing);
-    usage_print(run, stderr);
-    fprintf(stderr, "\n");
-    return cmd_fail(CMD_EXIT_ERROR, "required flag(s) %s not set", missing);
+    return fail_required(run, missing);
 }
 
 static int migrate_run(struct cmd_run *run)

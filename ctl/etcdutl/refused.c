@@ -15,7 +15,7 @@ static const struct cmd_option backup_options[] = {
     {"wal-dir", CMD_STRING, "", "Path to the etcd wal dir", 0, false},
     {"backup-dir", CMD_STRING, "", "Path to the backup dir", 0, false},
     {"backup-wal-dir", CMD_STRING, "", "Path to the backup wal dir", 0, false},
-    {"with-v3", CMD_BOOL, "false", "Backup v3 backend data", 0, false},
+    {"with-v3", CMD_BOOL, "true", "Backup v3 backend data", 0, false},
     {0},
 };
 

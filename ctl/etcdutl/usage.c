@@ -68,7 +68,8 @@ static const char *option_head(const struct cmd_run *run, const struct cmd_optio
 
 static const char *option_default(const struct cmd_run *run, const struct cmd_option *o)
 {
-    bool is_zero = o->type == CMD_BOOL || !*o->fallback || strcmp(o->fallback, "0") == 0;
+    bool is_zero =
+        !*o->fallback || strcmp(o->fallback, "0") == 0 || strcmp(o->fallback, "false") == 0;
     if (is_zero) {
         return "";
     }
@@ -124,4 +125,12 @@ void usage_print(const struct cmd_run *run, FILE *out)
         fprintf(out, "\nUse \"%s [command] --help\" for more information about a command.\n",
             path_text(run));
     }
+}
+
+int fail_required(const struct cmd_run *run, const char *flags)
+{
+    fprintf(stderr, "Error: required flag(s) %s not set\n", flags);
+    usage_print(run, stderr);
+    fprintf(stderr, "\n");
+    return cmd_fail(CMD_EXIT_ERROR, "required flag(s) %s not set", flags);
 }

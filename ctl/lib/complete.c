@@ -86,6 +86,12 @@ static void print_fish(const struct cmd *root, const char *name, struct arena *a
         name, name);
 }
 
+/* A flag of 3.5's; these scripts have no descriptions. */
+const struct cmd_option cmd_complete_options[] = {
+    {"no-descriptions", CMD_BOOL, "false", "disable completion descriptions", 0, false},
+    {0},
+};
+
 int cmd_complete(struct cmd_run *run)
 {
     const struct cmd *root = run->path[0];

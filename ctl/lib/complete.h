@@ -9,6 +9,7 @@
 
 /* "completion SHELL": a script that completes the words of the root's commands. */
 int cmd_complete(struct cmd_run *run);
+extern const struct cmd_option cmd_complete_options[];
 /* What both programs say of it. program: a literal. */
 #define CMD_COMPLETION(program)                                                                    \
     {                                                                                              \
@@ -51,7 +52,7 @@ int cmd_complete(struct cmd_run *run);
                 "  # To load completions for every new session, run:\n"                            \
                 "  PS> " program " completion powershell > " program ".ps1\n"                      \
                 "  # and source this file from your PowerShell profile.\n",                        \
-        .run = cmd_complete, .hides_flags = true,                                                  \
+        .options = cmd_complete_options, .run = cmd_complete, .hides_flags = true,                 \
     }
 
 #endif

@@ -65,6 +65,8 @@ void note2(struct draft *draft, const struct config_note *add);
 /* gates.c */
 /* "Name=true|false (ALPHA - default=false)"; NULL past the last. */
 const char *gates_help(struct arena *arena, size_t i);
+/* "true" or "false"; the gate must exist. */
+const char *gate_default(const char *name);
 struct err gates_set(struct arena *arena, void *draft, const char *value, struct why *why);
 /* Number of a gate; -1: unknown. */
 int gate_find(const char *name);

@@ -59,6 +59,11 @@ static const char *bool_text(bool value)
     return value ? "true" : "false";
 }
 
+const char *gate_default(const char *name)
+{
+    return bool_text(gates[gate_find(name)].value);
+}
+
 static const char *const stages[] = {"ALPHA", "BETA"};
 
 const char *gates_help(struct arena *arena, size_t i)

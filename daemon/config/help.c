@@ -41,6 +41,9 @@ void config_print_usage(FILE *out)
           "\n"
           "  etcd --config-file\n"
           "    Read all settings from a YAML file. Flags and environment are then not read.\n"
+          "\n"
+          "  etcd gateway\n"
+          "    Carry TCP connections to the members of a cluster.\n"
           "\n",
         out);
 }
@@ -74,9 +77,21 @@ static void print_gates(FILE *out)
     arena_free(arena);
 }
 
+/* An older name's is that of what it stands for. */
+static const char *default_of(const struct row *row)
+{
+    if (row->gate) {
+        return gate_default(row->gate);
+    }
+    if (row->state == CONFIG_ALIAS && !row->shown) {
+        row = row_at(row_of(row->remark));
+    }
+    return row->shown ? row->shown : row->value ? row->value : "";
+}
+
 static void print_row(FILE *out, const struct row *row)
 {
-    const char *value = row->shown ? row->shown : row->value ? row->value : "";
+    const char *value = default_of(row);
     fprintf(out, "  --%s '%s'\n", row->flag.name, value);
     if (row->state == CONFIG_ALIAS) {
         fprintf(out, "    Older name of --%s.\n", row->remark);

@@ -165,8 +165,16 @@ class Refused(Case):
                 self.compare([], variable)
 
 
+# Defaults that 3.6 has others for, as ours.
+NEWER = {"3.4": {"snapshot-count": ("100000", "10000"), "discovery-fallback": ("proxy", "exit"),
+                 "pre-vote": ("false", "true"), "logger": ("capnslog", "zap"),
+                 "experimental-backend-bbolt-freelist-type": ("array", "map")},
+         "3.5": {"snapshot-count": ("100000", "10000"), "discovery-fallback": ("proxy", "exit"),
+                 "v2-deprecation": ("not-yet", "write-only")}}
+
+
 class Names(Case):
-    """The lists of names in the tree are those of the programs."""
+    """The lists of names in the tree are those of the programs, and so are the defaults."""
 
     def check(self, program, release):
         done = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=LONG,
@@ -182,6 +190,12 @@ class Names(Case):
                               timeout=LONG, check=False)
         shown = set(re.findall(r"^  --([a-z0-9-]+)", ours.stdout, re.MULTILINE))
         self.assertEqual(set(), names - shown - {"help", "version", "config-file"})
+        default = re.compile(r"^  --([a-z0-9-]+) '?([^'\n]+)'?$", re.MULTILINE)
+        shown = dict(default.findall(ours.stdout))
+        self.assertEqual(NEWER[release], {
+            name: (value, shown.get(name))
+            for name, value in default.findall(done.stdout + done.stderr)
+            if value != shown.get(name)})
         sections = re.findall(r"^([A-Z][A-Za-z ]+):$", ours.stdout, re.MULTILINE)
         for section in ("Member", "Clustering", "Security", "Auth", "Profiling and Monitoring",
                         "Logging", "Unsafe feature"):

@@ -282,6 +282,52 @@ static void test_restore_refuses(void **state)
     assert_non_null(strstr(printed, " has duplicate url\n"));
 }
 
+/* The log of a directory d, with a snapshot at its first entry and one entry after that. */
+static void make_directory(const char *v2, struct blob *last)
+{
+    struct wal *wal;
+    struct wal_options options = {.disk = disk_real(), .dir = "d/member/wal"};
+    struct raft_snapshot_meta meta = {.index = 1, .term = 1, .conf = {.voters = {{1}, 1}}};
+    struct wal_snapshot record = {1, 1, true, meta.conf};
+    struct raft_entry entries[2] = {{.index = 1, .term = 1}, {.index = 2, .term = 1, .data = last}};
+    struct raft_hard_state hard = {.term = 1, .vote = 1, .commit = 2};
+    struct wal_batch batch = {&hard, entries, 2, true};
+    expect(disk_remove_all(disk_real(), "d", NULL), ERR_OK);
+    expect(disk_mkdir_all(disk_real(), "d/member/wal", 0700, NULL), ERR_OK);
+    expect(disk_mkdir_all(disk_real(), "d/member/snap", 0700, NULL), ERR_OK);
+    expect(wal_create(&options, &(struct wal_identity){1, 2}, &wal, NULL), ERR_OK);
+    expect(wal_append(wal, &batch, NULL, NULL), ERR_OK);
+    expect(snap_save(disk_real(), "d/member/snap", &meta, slice_str(v2), NULL), ERR_OK);
+    expect(wal_save_snapshot(wal, &record, NULL), ERR_OK);
+    wal_close(wal);
+}
+
+static void test_keys_of_the_v2_api_are_found(void **state)
+{
+    static const char none[] = "{\"Root\":{\"Children\":{\"0\":{\"Children\":{}},"
+                               "\"1\":{\"Children\":{}}}}}";
+    static const char one[] = "{\"Root\":{\"Children\":{\"0\":{\"Children\":{}},"
+                              "\"1\":{\"Children\":{\"a\":{\"Value\":\"1\"}}}}}}";
+    /* method (2) PUT, path (3) /1/a, val (4) 1 */
+    struct blob *put = blob_new(SLICE("\x12\x03PUT\x1a\x04/1/a\x22\x01"
+                                      "1"));
+    (void)state;
+    make_directory(none, NULL);
+    assert_int_equal(run("check v2store --data-dir d"), 0);
+    assert_string_equal(printed, "No custom content found in v2store.\n");
+    make_directory(one, NULL);
+    assert_int_equal(run("check v2store --data-dir d"), 1);
+    assert_string_equal(printed, "Error: detected custom content in v2store\n");
+    make_directory(none, put);
+    assert_int_equal(run("check v2store --data-dir d --wal-dir d/member/wal"), 1);
+    assert_string_equal(printed, "Error: detected custom content in v2store\n");
+    assert_int_equal(run("check v2store --data-dir nowhere"), 1);
+    assert_string_equal(printed, "Error: open nowhere/member/wal: no such file or directory\n");
+    assert_int_equal(run("check v2store"), 1);
+    assert_non_null(strstr(printed, "Error: required flag(s) \"data-dir\" not set\n"));
+    blob_unref(put);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -294,6 +340,7 @@ int main(void)
         T(test_restore_bumps_and_compacts),
         T(test_restore_keeps_access_control),
         T(test_restore_refuses),
+        T(test_keys_of_the_v2_api_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
