@@ -2,10 +2,13 @@
  *
  * The store on disk: ordered keys and values in RocksDB, written in atomic batches without a log of
  * its own (the raft WAL is the log; after a crash everything above the last flushed batch is
- * applied again). The only room that knows rocksdb/c.h. One column family; keys begin with a
- * one-byte prefix: 'd' be64(main) be64(sub)  a value      'l' be64(main) be64(sub)  a revision row
- * 'm' name  everything else Reads: any thread. Writes: one thread at a time (the apply thread),
- * except where said.
+ * applied again). The only room that knows RocksDB. Keys begin with a one-byte prefix:
+ *
+ *   'd' be64(main) be64(sub)   a value; these have files of their own
+ *   'l' be64(main) be64(sub)   a revision row
+ *   'm' name                   everything else
+ *
+ * Reads: any thread. Writes: one thread at a time (the apply thread), except where said.
  */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
@@ -48,7 +51,7 @@ MUST struct err backend_write(
 /* *out_value is a new blob, or NULL when absent (no error). snapshot may be NULL (now). */
 MUST struct err backend_get(struct backend *backend, const struct backend_snapshot *snapshot,
     struct slice key, struct blob **out_value, struct why *why);
-/* count keys at once; out_values[i] is a new blob or NULL. */
+/* count keys at once, all of them of values or none; out_values[i] is a new blob or NULL. */
 MUST struct err backend_get_many(struct backend *backend, const struct backend_snapshot *snapshot,
     const struct slice *keys, size_t count, struct blob **out_values, struct why *why);
 
@@ -93,7 +96,7 @@ MUST struct err backend_take_files(
  * read and write. */
 MUST struct err backend_flush(struct backend *backend, struct why *why);
 /* Rewrites files in the background's stead, dropping what was deleted (Defragment). Blocks its
- * caller only. */
+ * caller only. A batch that deletes an 'l' row deletes a value before it. */
 MUST struct err backend_compact_files(struct backend *backend, struct why *why);
 
 /* Whether a write, a flush or a merge has failed since the store was opened. Nobody waits for those

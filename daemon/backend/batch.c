@@ -30,9 +30,15 @@ static const char *chars(struct slice bytes)
     return bytes.data ? (const char *)bytes.data : "";
 }
 
+static rocksdb_column_family_handle_t *family_of(struct slice key)
+{
+    return store_shim_family(store_family(key));
+}
+
 void backend_batch_put(struct backend_batch *batch, struct slice key, struct slice value)
 {
-    rocksdb_writebatch_put(batch->rocks, chars(key), key.len, chars(value), value.len);
+    rocksdb_writebatch_put_cf(
+        batch->rocks, family_of(key), chars(key), key.len, chars(value), value.len);
 }
 
 void backend_batch_put_parts(
@@ -46,12 +52,13 @@ void backend_batch_put_parts(
         data[i] = chars(parts[i]);
         lens[i] = parts[i].len;
     }
-    rocksdb_writebatch_putv(batch->rocks, 1, &key_data, &key.len, (int)count, data, lens);
+    rocksdb_writebatch_putv_cf(
+        batch->rocks, family_of(key), 1, &key_data, &key.len, (int)count, data, lens);
 }
 
 void backend_batch_delete(struct backend_batch *batch, struct slice key)
 {
-    rocksdb_writebatch_delete(batch->rocks, chars(key), key.len);
+    rocksdb_writebatch_delete_cf(batch->rocks, family_of(key), chars(key), key.len);
 }
 
 size_t backend_batch_bytes(const struct backend_batch *batch)
@@ -70,19 +77,21 @@ struct err backend_write(struct backend *backend, struct backend_batch *batch, s
 
 /* RocksDB's own range deletion does not go with the memtable's hints (it aborts): whole files go
  * first, what is left one by one. */
-struct err backend_clear(
-    struct backend *backend, struct slice from, struct slice to, struct why *why)
+struct err store_clear(struct backend *backend, enum family family, struct slice from,
+    struct slice to, struct why *why)
 {
     char *text = NULL;
     struct slice key;
     struct slice value;
-    rocksdb_delete_file_in_range(backend->db, chars(from), from.len, chars(to), to.len, &text);
+    rocksdb_column_family_handle_t *handle = backend->families[family];
+    rocksdb_delete_file_in_range_cf(
+        backend->db, handle, chars(from), from.len, chars(to), to.len, &text);
     TRY(store_err(backend, "delete files of", text, why));
     struct backend_batch *batch = backend_batch_new();
-    struct backend_iter *iter = backend_iter_open(backend, NULL, from, to);
+    struct backend_iter *iter = store_iter_open(backend, family, from, to);
     struct err err = OK;
     while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
-        backend_batch_delete(batch, key);
+        rocksdb_writebatch_delete_cf(batch->rocks, handle, chars(key), key.len);
         if (backend_batch_bytes(batch) > CLEAR_BATCH) {
             err = backend_write(backend, batch, why);
             backend_batch_reset(batch);
@@ -97,4 +106,13 @@ struct err backend_clear(
     }
     backend_batch_free(batch);
     return err;
+}
+
+struct err backend_clear(
+    struct backend *backend, struct slice from, struct slice to, struct why *why)
+{
+    for (int i = 0; i < FAMILIES; i++) {
+        TRY(store_clear(backend, (enum family)i, from, to, why));
+    }
+    return OK;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define BULK_PREFIX "bulk-"
+#define VALUES_MARK 'v'
 
 enum { FILE_BYTES = 64 * 1024 * 1024, PACKING_WORTH = 8 };
 
@@ -29,7 +30,8 @@ struct backend_bulk {
     rocksdb_sstfilewriter_t *writer; /* NULL: no file is open */
     struct ending ending;
     bool is_packed;
-    uint64_t bytes; /* in the file at hand */
+    enum family family; /* of the file at hand */
+    uint64_t bytes;     /* in it */
     char **paths;
     size_t count;
     size_t cap;
@@ -81,14 +83,22 @@ void bulk_sweep(const char *path)
     }
 }
 
-static struct err begin_file(struct backend_bulk *bulk, struct why *why)
+/* The name of a file tells whose rows it holds. */
+static enum family family_of_file(const char *path)
+{
+    return path[strlen(path) - 1] == VALUES_MARK ? FAMILY_VALUES : FAMILY_OTHERS;
+}
+
+static struct err begin_file(struct backend_bulk *bulk, enum family family, struct why *why)
 {
     char *text = NULL;
+    const char mark[2] = {family == FAMILY_VALUES ? VALUES_MARK : '\0', '\0'};
     if (bulk->count == bulk->cap) {
         bulk->cap = bulk->cap ? bulk->cap * 2 : 16;
         bulk->paths = mem_grow(bulk->paths, bulk->cap * sizeof(*bulk->paths));
     }
-    bulk->paths[bulk->count] = mem_printf("%s%06zu", bulk->prefix, bulk->count);
+    bulk->paths[bulk->count] = mem_printf("%s%06zu%s", bulk->prefix, bulk->count, mark);
+    bulk->family = family;
     bulk->writer = rocksdb_sstfilewriter_create(bulk->env, bulk->options);
     rocksdb_sstfilewriter_open(bulk->writer, bulk->paths[bulk->count++], &text);
     bulk->bytes = 0;
@@ -150,11 +160,12 @@ struct err backend_bulk_put(
     struct backend_bulk *bulk, struct slice key, struct slice value, struct why *why)
 {
     char *text = NULL;
-    if (bulk->bytes >= FILE_BYTES) {
+    enum family family = store_family(key);
+    if (bulk->bytes >= FILE_BYTES || (bulk->writer && family != bulk->family)) {
         TRY(end_file(bulk, why));
     }
     if (!bulk->writer) {
-        TRY(begin_file(bulk, why));
+        TRY(begin_file(bulk, family, why));
     }
     rocksdb_sstfilewriter_put(bulk->writer, (const char *)key.data, key.len,
         value.data ? (const char *)value.data : "", value.len, &text);
@@ -197,16 +208,29 @@ void backend_bulk_free(struct backend_bulk *bulk, bool removes)
     free(bulk);
 }
 
-struct err backend_take_files(
+struct err store_take_files(
     struct backend *backend, char *const *paths, size_t count, struct why *why)
 {
     char *text = NULL;
-    if (count == 0) {
-        return OK;
+    size_t counts[FAMILIES] = {0};
+    const char **own[FAMILIES];
+    for (int family = 0; family < FAMILIES; family++) {
+        own[family] = mem_alloc((count + 1) * sizeof(char *));
     }
-    rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
-    rocksdb_ingestexternalfileoptions_set_move_files(options, 1);
-    rocksdb_ingest_external_file(backend->db, (const char *const *)paths, count, options, &text);
-    rocksdb_ingestexternalfileoptions_destroy(options);
+    for (size_t i = 0; i < count; i++) {
+        enum family family = family_of_file(paths[i]);
+        own[family][counts[family]++] = paths[i];
+    }
+    text = store_shim_ingest(backend->db, backend->families, own, counts, FAMILIES);
+    for (int family = 0; family < FAMILIES; family++) {
+        free(own[family]);
+    }
     return store_change_err(backend, "take files into", text, why);
+}
+
+struct err backend_take_files(
+    struct backend *backend, char *const *paths, size_t count, struct why *why)
+{
+    TRY(store_take_files(backend, paths, count, why));
+    return store_gather(backend, why); /* files that an earlier version wrote */
 }

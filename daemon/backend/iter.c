@@ -5,28 +5,105 @@
 
 #include "base/mem.h"
 
+/* The order of keys, and whose they are up to the next of these. */
+static const struct span {
+    const char *from;
+    enum family family;
+} spans[] = {{"", FAMILY_OTHERS}, {"d", FAMILY_VALUES}, {"e", FAMILY_OTHERS}};
+
 struct backend_iter {
     struct backend *backend;
     rocksdb_readoptions_t *read;
     rocksdb_iterator_t *rocks;
-    uint8_t *to; /* RocksDB borrows the bound */
+    struct backend_snapshot *view; /* our own, where the walk leads through more than one span */
+    struct blob *to;               /* RocksDB borrows the bounds */
+    size_t span;
+    size_t last_span;
     bool is_started;
 };
 
-struct backend_iter *backend_iter_open(struct backend *backend,
-    const struct backend_snapshot *snapshot, struct slice from, struct slice to)
+static size_t span_of(struct slice key)
+{
+    size_t at = COUNT_OF(spans) - 1;
+    while (slice_cmp(key, slice_str(spans[at].from)) < 0) {
+        at--;
+    }
+    return at;
+}
+
+/* The last span that has a key below `to`; empty: no bound. */
+static size_t span_before(struct slice to)
+{
+    size_t at = to.len ? span_of(to) : COUNT_OF(spans) - 1;
+    return at > 0 && to.len && slice_eq(to, slice_str(spans[at].from)) ? at - 1 : at;
+}
+
+static void open_span(struct backend_iter *iter, struct slice from)
+{
+    struct slice to = blob_slice(iter->to);
+    if (iter->span < iter->last_span) {
+        to = slice_str(spans[iter->span + 1].from);
+    }
+    rocksdb_readoptions_set_iterate_upper_bound(
+        iter->read, to.len ? (const char *)to.data : NULL, to.len);
+    rocksdb_column_family_handle_t *family = iter->backend->families[spans[iter->span].family];
+    iter->rocks = rocksdb_create_iterator_cf(iter->backend->db, iter->read, family);
+    rocksdb_iter_seek(iter->rocks, from.data ? (const char *)from.data : "", from.len);
+}
+
+static struct backend_iter *iter_new(
+    struct backend *backend, const struct backend_snapshot *snapshot, struct slice to)
 {
     struct backend_iter *iter = mem_new(sizeof(*iter));
     iter->backend = backend;
     iter->read = store_read_options(snapshot);
     rocksdb_readoptions_set_fill_cache(iter->read, 0);
-    if (to.len) {
-        iter->to = mem_dup(to.data, to.len);
-        rocksdb_readoptions_set_iterate_upper_bound(iter->read, (const char *)iter->to, to.len);
-    }
-    iter->rocks = rocksdb_create_iterator(backend->db, iter->read);
-    rocksdb_iter_seek(iter->rocks, from.data ? (const char *)from.data : "", from.len);
+    iter->to = to.len ? blob_new(to) : NULL;
     return iter;
+}
+
+struct backend_iter *backend_iter_open(struct backend *backend,
+    const struct backend_snapshot *snapshot, struct slice from, struct slice to)
+{
+    size_t first = span_of(from);
+    size_t last = span_before(to);
+    struct backend_snapshot *view =
+        !snapshot && first < last ? backend_snapshot_take(backend) : NULL;
+    struct backend_iter *iter = iter_new(backend, view ? view : snapshot, to);
+    iter->view = view;
+    iter->span = first;
+    iter->last_span = last > first ? last : first;
+    open_span(iter, from);
+    return iter;
+}
+
+struct backend_iter *store_iter_open(
+    struct backend *backend, enum family family, struct slice from, struct slice to)
+{
+    struct backend_iter *iter = iter_new(backend, NULL, to);
+    while (spans[iter->span].family != family) {
+        iter->span++;
+    }
+    iter->last_span = iter->span;
+    open_span(iter, from);
+    return iter;
+}
+
+/* Onwards while a span is at its end and another follows. */
+static bool is_valid(struct backend_iter *iter)
+{
+    while (!rocksdb_iter_valid(iter->rocks)) {
+        char *text = NULL;
+        rocksdb_iter_get_error(iter->rocks, &text);
+        rocksdb_free(text);
+        if (text || iter->span == iter->last_span) {
+            return false;
+        }
+        rocksdb_iter_destroy(iter->rocks);
+        iter->span++;
+        open_span(iter, slice_str(spans[iter->span].from));
+    }
+    return true;
 }
 
 bool backend_iter_next(struct backend_iter *iter, struct slice *out_key, struct slice *out_value)
@@ -35,7 +112,7 @@ bool backend_iter_next(struct backend_iter *iter, struct slice *out_key, struct 
         rocksdb_iter_next(iter->rocks);
     }
     iter->is_started = true;
-    if (!rocksdb_iter_valid(iter->rocks)) {
+    if (!is_valid(iter)) {
         return false;
     }
     size_t len;
@@ -58,7 +135,8 @@ void backend_iter_close(struct backend_iter *iter)
     if (iter) {
         rocksdb_iter_destroy(iter->rocks);
         rocksdb_readoptions_destroy(iter->read);
-        free(iter->to);
+        backend_snapshot_release(iter->backend, iter->view);
+        blob_unref(iter->to);
         free(iter);
     }
 }

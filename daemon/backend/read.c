@@ -21,8 +21,8 @@ struct err backend_get(struct backend *backend, const struct backend_snapshot *s
 {
     char *text = NULL;
     rocksdb_readoptions_t *own = snapshot ? store_read_options(snapshot) : NULL;
-    rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned(
-        backend->db, own ? own : backend->read, (const char *)key.data, key.len, &text);
+    rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned_cf(backend->db, own ? own : backend->read,
+        backend->families[store_family(key)], (const char *)key.data, key.len, &text);
     if (own) {
         rocksdb_readoptions_destroy(own);
     }
@@ -61,6 +61,7 @@ static void many_fini(struct many *many)
 static bool is_sorted(const struct slice *keys, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
+        check(store_family(keys[i]) == store_family(keys[0]));
         if (slice_cmp(keys[i - 1], keys[i]) > 0) {
             return false;
         }
@@ -77,8 +78,9 @@ struct err backend_get_many(struct backend *backend, const struct backend_snapsh
     struct many many;
     many_init(&many, keys, count);
     rocksdb_readoptions_t *own = snapshot ? store_read_options(snapshot) : NULL;
-    rocksdb_batched_multi_get_cf(backend->db, own ? own : backend->read, backend->family, count,
-        many.keys, many.lens, many.pinned, many.texts, is_sorted(keys, count));
+    rocksdb_batched_multi_get_cf(backend->db, own ? own : backend->read,
+        backend->families[store_family(keys[0])], count, many.keys, many.lens, many.pinned,
+        many.texts, is_sorted(keys, count));
     if (own) {
         rocksdb_readoptions_destroy(own);
     }

@@ -10,17 +10,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum {
-    MIB = 1024 * 1024,
-    CACHE_DEFAULT = 64 * MIB,
-    MEMTABLE_DEFAULT = 32 * MIB,
-    VALUE_APART_MIN = 4096, /* from here on a value apart reads as fast as one in a block */
-    BLOCK_BYTES = 4 * 1024, /* a cold value costs reading and unpacking one block */
-    LEVELS = 7,
-    FILES_TO_MERGE = 8,
-    LOG_LEVEL_WARN = 2,
-    COMPACT_FORCE = 2, /* the lowest level too */
-};
+enum { COMPACT_FORCE = 2 /* the lowest level too */ };
 
 struct err store_code_of(const char *text)
 {
@@ -67,92 +57,12 @@ rocksdb_readoptions_t *store_read_options(const struct backend_snapshot *snapsho
     return read;
 }
 
-rocksdb_block_based_table_options_t *store_table_options(void)
-{
-    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
-    rocksdb_block_based_options_set_block_size(table, BLOCK_BYTES);
-    rocksdb_block_based_options_set_format_version(table, 5);
-    return table;
-}
-
-static void table_init(struct backend *backend, const struct backend_options *options)
-{
-    size_t bytes = options->block_cache_bytes ? options->block_cache_bytes : CACHE_DEFAULT;
-    backend->cache = rocksdb_cache_create_lru(bytes);
-    backend->table = store_table_options();
-    rocksdb_block_based_options_set_block_cache(backend->table, backend->cache);
-    rocksdb_options_set_block_based_table_factory(backend->options, backend->table);
-}
-
-/* Every memtable spans all prefixes, so files overlap and merging them writes rows again and again.
- * Larger values are written once, into blob files, and merging moves only references.
- * Deleting leaves garbage there: the oldest quarter of the files is emptied in passing, and by
- * merges of its own once half of it is garbage. */
-static void values_init(rocksdb_options_t *o)
-{
-    rocksdb_options_set_enable_blob_files(o, 1);
-    rocksdb_options_set_min_blob_size(o, VALUE_APART_MIN);
-    rocksdb_options_set_blob_compression_type(o, rocksdb_lz4_compression);
-    rocksdb_options_set_enable_blob_gc(o, 1);
-    rocksdb_options_set_blob_gc_age_cutoff(o, 0.25);
-    rocksdb_options_set_blob_gc_force_threshold(o, 0.5);
-}
-
-/* Flushed files all overlap (see above), so each merge of the newest level rewrites the one below:
- * half as many merges for twice the files. What is merged soon is not packed. */
-static void merges_init(rocksdb_options_t *o)
-{
-    int packing[LEVELS];
-    for (int i = 0; i < LEVELS; i++) {
-        packing[i] = i ? rocksdb_lz4_compression : rocksdb_no_compression;
-    }
-    rocksdb_options_set_compression_per_level(o, packing, LEVELS);
-    rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
-    rocksdb_options_set_level0_file_num_compaction_trigger(o, FILES_TO_MERGE);
-}
-
-static struct err options_init(
-    struct backend *backend, const struct backend_options *options, struct why *why)
-{
-    /* Without the first, close would flush: what a crash loses and what a stop loses are to be the
-     * same. The last remembers where the newest row of each prefix stands in the memtable: rows
-     * come in order within a prefix, and the prefixes alternate. It forbids deletions of ranges:
-     * RocksDB 7.8 puts them elsewhere and takes the same hint along. */
-    char *text = NULL;
-    rocksdb_options_t *base = rocksdb_options_create();
-    backend->options = rocksdb_options_create();
-    rocksdb_get_options_from_string(base,
-        "avoid_flush_during_shutdown=true;avoid_flush_during_recovery=true;"
-        "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.1",
-        backend->options, &text);
-    rocksdb_options_destroy(base);
-    TRY(store_err(backend, "set up", text, why));
-    rocksdb_options_t *o = backend->options;
-    size_t memtable = options->memtable_bytes ? options->memtable_bytes : MEMTABLE_DEFAULT;
-    rocksdb_options_set_create_if_missing(o, 1);
-    rocksdb_options_set_paranoid_checks(o, 1);
-    rocksdb_options_set_write_buffer_size(o, memtable);
-    rocksdb_options_set_max_write_buffer_number(o, 3);
-    rocksdb_options_set_max_background_jobs(o, 2);
-    rocksdb_options_set_bytes_per_sync(o, MIB);
-    rocksdb_options_set_info_log_level(o, LOG_LEVEL_WARN);
-    rocksdb_options_set_keep_log_file_num(o, 2);
-    rocksdb_options_set_max_log_file_size(o, (size_t)4 * MIB);
-    rocksdb_options_set_stats_dump_period_sec(o, 0);
-    rocksdb_options_set_stats_persist_period_sec(o, 0);
-    merges_init(o);
-    values_init(o);
-    table_init(backend, options);
-    return OK;
-}
-
 static struct err db_open(struct backend *backend, struct why *why)
 {
-    const char *name = "default";
-    const rocksdb_options_t *family_options = backend->options;
+    static const char *const names[FAMILIES] = {"default", "values"};
     char *text = NULL;
-    backend->db = rocksdb_open_column_families(
-        backend->options, backend->path, 1, &name, &family_options, &backend->family, &text);
+    backend->db = rocksdb_open_column_families(backend->options[0], backend->path, FAMILIES, names,
+        (const rocksdb_options_t *const *)backend->options, backend->families, &text);
     return store_err(backend, "open", text, why);
 }
 
@@ -166,7 +76,7 @@ struct err backend_open(
         err = why_errno(why, errno, "make %s", options->path);
         goto out;
     }
-    err = options_init(backend, options, why);
+    err = store_options_init(backend, options, why);
     if (err_is(err)) {
         goto out;
     }
@@ -178,6 +88,10 @@ struct err backend_open(
     backend->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(backend->write, 1);
     backend->read = store_read_options(NULL);
+    err = store_gather(backend, why);
+    if (err_is(err)) {
+        goto out;
+    }
     *out = backend;
     return OK;
 out:
@@ -190,8 +104,10 @@ void backend_close(struct backend *backend)
     if (!backend) {
         return;
     }
-    if (backend->family) {
-        rocksdb_column_family_handle_destroy(backend->family);
+    for (int i = 0; i < FAMILIES; i++) {
+        if (backend->families[i]) {
+            rocksdb_column_family_handle_destroy(backend->families[i]);
+        }
     }
     if (backend->db) {
         rocksdb_close(backend->db);
@@ -208,8 +124,10 @@ void backend_close(struct backend *backend)
     if (backend->cache) {
         rocksdb_cache_destroy(backend->cache);
     }
-    if (backend->options) {
-        rocksdb_options_destroy(backend->options);
+    for (int i = 0; i < FAMILIES; i++) {
+        if (backend->options[i]) {
+            rocksdb_options_destroy(backend->options[i]);
+        }
     }
     free(backend->path);
     free(backend);
@@ -217,26 +135,30 @@ void backend_close(struct backend *backend)
 
 struct err backend_flush(struct backend *backend, struct why *why)
 {
-    char *text = NULL;
-    rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
-    rocksdb_flushoptions_set_wait(flush, 1);
-    rocksdb_flush(backend->db, flush, &text);
-    rocksdb_flushoptions_destroy(flush);
-    return store_change_err(backend, "flush", text, why);
+    return store_change_err(
+        backend, "flush", store_shim_flush(backend->db, backend->families, FAMILIES), why);
 }
 
 static struct err garbage_age(struct backend *backend, const char *part, struct why *why)
 {
     const char *name = "blob_garbage_collection_age_cutoff";
     char *text = NULL;
-    rocksdb_set_options(backend->db, 1, &name, &part, &text);
+    for (int i = 0; i < FAMILIES && !text; i++) {
+        rocksdb_set_options_cf(backend->db, backend->families[i], 1, &name, &part, &text);
+    }
     return store_change_err(backend, "set up", text, why);
 }
 
 static uint64_t property(struct backend *backend, const char *name)
 {
-    uint64_t number = 0;
-    return rocksdb_property_int(backend->db, name, &number) == 0 ? number : 0;
+    uint64_t sum = 0;
+    for (int i = 0; i < FAMILIES; i++) {
+        uint64_t number = 0;
+        bool is_known =
+            rocksdb_property_int_cf(backend->db, backend->families[i], name, &number) == 0;
+        sum += is_known ? number : 0;
+    }
+    return sum;
 }
 
 struct err backend_health(struct backend *backend, struct why *why)
@@ -251,15 +173,46 @@ struct err backend_health(struct backend *backend, struct why *why)
                   : OK;
 }
 
+/* The last key of the family below `end`; NULL: there is none. */
+static struct blob *last_key(struct backend *backend, enum family family, struct slice end)
+{
+    struct blob *last = NULL;
+    rocksdb_iterator_t *iter =
+        rocksdb_create_iterator_cf(backend->db, backend->read, backend->families[family]);
+    rocksdb_iter_seek_for_prev(iter, (const char *)end.data, end.len);
+    if (rocksdb_iter_valid(iter)) {
+        size_t len;
+        const char *key = rocksdb_iter_key(iter, &len);
+        last = blob_new(slice_of(key, len));
+    }
+    rocksdb_iter_destroy(iter);
+    return last;
+}
+
+/* Between bounds that what is written meanwhile stays out of. Where RocksDB finds something of the
+ * range in a memtable, it flushes the families that hold something at that moment, and forgets one
+ * that gets its first row right then; without bounds that could be the values of rows that it does
+ * flush. Within them are only deletions, and the value's goes before its row's. */
+static void compact_family(struct backend *backend, enum family family, struct slice end)
+{
+    struct blob *last = last_key(backend, family, end);
+    if (last) {
+        rocksdb_compactoptions_t *compact = rocksdb_compactoptions_create();
+        rocksdb_compactoptions_set_exclusive_manual_compaction(compact, 0);
+        rocksdb_compactoptions_set_bottommost_level_compaction(compact, COMPACT_FORCE);
+        rocksdb_compact_range_cf_opt(backend->db, backend->families[family], compact, "", 0,
+            (const char *)last->data, last->len);
+        rocksdb_compactoptions_destroy(compact);
+    }
+    blob_unref(last);
+}
+
 struct err backend_compact_files(struct backend *backend, struct why *why)
 {
     TRY(backend_flush(backend, why));
     TRY(garbage_age(backend, "1.0", why)); /* every value file, not the oldest alone */
-    rocksdb_compactoptions_t *compact = rocksdb_compactoptions_create();
-    rocksdb_compactoptions_set_exclusive_manual_compaction(compact, 0);
-    rocksdb_compactoptions_set_bottommost_level_compaction(compact, COMPACT_FORCE);
-    rocksdb_compact_range_opt(backend->db, compact, NULL, 0, NULL, 0);
-    rocksdb_compactoptions_destroy(compact);
+    compact_family(backend, FAMILY_VALUES, SLICE("e"));
+    compact_family(backend, FAMILY_OTHERS, SLICE("m"));
     TRY(garbage_age(backend, "0.25", why));
     return backend_health(backend, why); /* the merge itself tells nothing */
 }
@@ -284,7 +237,8 @@ uint64_t backend_range_bytes(struct backend *backend, struct slice from, struct 
     const char *last = (const char *)to.data;
     uint64_t bytes = 0;
     char *text = NULL;
-    rocksdb_approximate_sizes(backend->db, 1, &first, &from.len, &last, &to.len, &bytes, &text);
+    rocksdb_approximate_sizes_cf(backend->db, backend->families[store_family(from)], 1, &first,
+        &from.len, &last, &to.len, &bytes, &text);
     rocksdb_free(text);
     return bytes;
 }

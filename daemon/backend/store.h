@@ -4,14 +4,18 @@
 #define BACKEND_STORE_H
 
 #include "backend/backend.h"
+#include "backend/shim.h"
 
 #include <rocksdb/c.h>
 #include <stdatomic.h>
 
+/* Values have files of their own: they are written in order, so theirs never overlap. */
+enum family { FAMILY_OTHERS, FAMILY_VALUES, FAMILIES };
+
 struct backend {
     rocksdb_t *db;
-    rocksdb_column_family_handle_t *family;
-    rocksdb_options_t *options;
+    rocksdb_column_family_handle_t *families[FAMILIES];
+    rocksdb_options_t *options[FAMILIES];
     rocksdb_block_based_table_options_t *table;
     rocksdb_cache_t *cache;
     rocksdb_writeoptions_t *write;
@@ -37,6 +41,24 @@ MUST struct err store_change_err(
     struct backend *backend, const char *doing, char *text, struct why *why);
 /* What RocksDB's text means. */
 struct err store_code_of(const char *text);
+static inline enum family store_family(struct slice key)
+{
+    return key.len && key.data[0] == 'd' ? FAMILY_VALUES : FAMILY_OTHERS;
+}
+/* Errors: as backend_open. */
+MUST struct err store_options_init(
+    struct backend *backend, const struct backend_options *options, struct why *why);
+/* backend_take_files, without a look at what they hold. */
+MUST struct err store_take_files(
+    struct backend *backend, char *const *paths, size_t count, struct why *why);
+/* Values that an earlier version left among the others go to their family. Nobody else may read or
+ * write values meanwhile. Errors: as backend_write, BAD_CRC. */
+MUST struct err store_gather(struct backend *backend, struct why *why);
+/* As backend_iter_open and backend_clear, of what stands in one family. */
+struct backend_iter *store_iter_open(
+    struct backend *backend, enum family family, struct slice from, struct slice to);
+MUST struct err store_clear(struct backend *backend, enum family family, struct slice from,
+    struct slice to, struct why *why);
 /* How blocks are cut, of every file. Gives. */
 rocksdb_block_based_table_options_t *store_table_options(void);
 /* Removes what a bulk left in the folder. */

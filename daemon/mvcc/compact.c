@@ -47,12 +47,13 @@ struct slice_work {
     bool is_end;
 };
 
+/* The value first: see backend_compact_files. */
 static void drop(struct slice_work *work, revision main, int64_t sub)
 {
     struct row_key row = row_key('l', main, sub);
     struct row_key value = row_key('d', main, sub);
-    backend_batch_delete(work->batch, row_key_slice(&row));
     backend_batch_delete(work->batch, row_key_slice(&value));
+    backend_batch_delete(work->batch, row_key_slice(&row));
     work->dropped++;
 }
 

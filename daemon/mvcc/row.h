@@ -6,9 +6,8 @@
  * v(main - its main + 1) v(its sub): the version or tombstone replaced 'm' rows of ours:
  * mscheduledCompactRev and mfinishedCompactRev, be64. RocksDB's block checksums cover them all.
  *
- * 'd' before 'l' and 'm': a flushed file spans from the first to the last of its rows, and what it
- * spans is written again when it is merged. New values to the names at the end: the small rows.
- * With values behind the others it was names to new values: all older values.
+ * 'd' rows have files of their own, in which they only ever follow each other. 'd' sorts before 'l'
+ * and 'm' since the time when all shared their files: stores and dumps of that time are read.
  */
 #ifndef MVCC_ROW_H
 #define MVCC_ROW_H

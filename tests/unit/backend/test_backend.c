@@ -157,6 +157,82 @@ static void test_backend_iter_ends_before_its_bound(void **state)
     backend_iter_close(iter);
 }
 
+/* What a walk finds, as "key=value key=value". */
+static void assert_walk(struct place *place, const struct backend_snapshot *snapshot,
+    const char *from, const char *to, const char *want)
+{
+    char found[256] = "";
+    struct slice key;
+    struct slice value;
+    struct backend_iter *iter =
+        backend_iter_open(place->backend, snapshot, slice_str(from), slice_str(to));
+    while (backend_iter_next(iter, &key, &value)) {
+        size_t at = strlen(found);
+        snprintf(found + at, sizeof(found) - at, "%s%.*s=%.*s", at ? " " : "", (int)key.len,
+            (const char *)key.data, (int)value.len, (const char *)value.data);
+    }
+    assert_false(err_is(backend_iter_err(iter, NULL)));
+    backend_iter_close(iter);
+    assert_string_equal(found, want);
+}
+
+/* Values stand apart from the rows on either side of them. */
+static void test_backend_walks_values_and_rows_in_order(void **state)
+{
+    struct place *place = *state;
+    put(place, "ma", "5");
+    put(place, "d2", "3");
+    put(place, "l1", "4");
+    put(place, "d1", "2");
+    put(place, "ca", "1");
+    assert_walk(place, NULL, "", "", "ca=1 d1=2 d2=3 l1=4 ma=5");
+    assert_walk(place, NULL, "d", "n", "d1=2 d2=3 l1=4 ma=5");
+    assert_walk(place, NULL, "d2", "ma", "d2=3 l1=4");
+    assert_walk(place, NULL, "d", "e", "d1=2 d2=3");
+    assert_walk(place, NULL, "d", "d2", "d1=2");
+    assert_walk(place, NULL, "c", "d", "ca=1");
+    assert_walk(place, NULL, "c", "d2", "ca=1 d1=2");
+    assert_walk(place, NULL, "l", "e", "");
+    struct backend_snapshot *snapshot = backend_snapshot_take(place->backend);
+    put(place, "d3", "new");
+    put(place, "l1", "new");
+    assert_walk(place, snapshot, "d", "n", "d1=2 d2=3 l1=4 ma=5");
+    backend_snapshot_release(place->backend, snapshot);
+    assert_false(err_is(backend_clear(place->backend, SLICE("d2"), SLICE("m"), NULL)));
+    assert_walk(place, NULL, "", "", "ca=1 d1=2 ma=5");
+}
+
+/* The walk leads on to rows that did not exist when it came to the values before them. */
+static void test_backend_walk_sees_one_moment(void **state)
+{
+    struct place *place = *state;
+    struct slice key;
+    struct slice value;
+    put(place, "d1", "1");
+    struct backend_iter *iter = backend_iter_open(place->backend, NULL, SLICE("d"), SLICE("n"));
+    assert_true(backend_iter_next(iter, &key, &value));
+    put(place, "l1", "late");
+    assert_false(backend_iter_next(iter, &key, &value));
+    backend_iter_close(iter);
+}
+
+static void test_backend_flushes_values_and_rows_as_one(void **state)
+{
+    struct place *place = *state;
+    struct backend_batch *batch = backend_batch_new();
+    backend_batch_put(batch, SLICE("d1"), SLICE("1"));
+    backend_batch_put(batch, SLICE("l1"), SLICE("1"));
+    backend_batch_put(batch, SLICE("mindex"), SLICE("1"));
+    assert_false(err_is(backend_write(place->backend, batch, NULL)));
+    backend_batch_free(batch);
+    assert_false(err_is(backend_flush(place->backend, NULL)));
+    put(place, "mindex", "2"); /* of values there is nothing to flush */
+    assert_false(err_is(backend_compact_files(place->backend, NULL)));
+    put(place, "d2", "lost");
+    reopen(place);
+    assert_walk(place, NULL, "", "", "d1=1 l1=1 mindex=2");
+}
+
 static void test_backend_refuses_a_second_opener(void **state)
 {
     struct place *place = *state;
@@ -207,7 +283,7 @@ static void test_backend_detects_a_flipped_bit(void **state)
     for (int i = 0; i < 1000; i++) {
         char key[16];
         char value[33];
-        snprintf(key, sizeof(key), "m%05d", i);
+        snprintf(key, sizeof(key), "d%05d", i);
         snprintf(
             value, sizeof(value), "%016x%016x", (unsigned)i * 2654435761u, (unsigned)i * 40503u);
         put(place, key, value);
@@ -218,7 +294,7 @@ static void test_backend_detects_a_flipped_bit(void **state)
     place_open(place);
     struct why why = {""};
     struct blob *value = NULL;
-    struct slice key = SLICE("m00000");
+    struct slice key = SLICE("d00000");
     struct slice row;
     assert_string_equal(err_name(backend_get(place->backend, NULL, key, &value, &why)), "BAD_CRC");
     assert_null(value);
@@ -227,7 +303,7 @@ static void test_backend_detects_a_flipped_bit(void **state)
         err_name(backend_get_many(place->backend, NULL, &key, 1, &value, NULL)), "BAD_CRC");
     assert_null(value);
     struct backend_iter *iter =
-        backend_iter_open(place->backend, NULL, SLICE("m"), (struct slice){0});
+        backend_iter_open(place->backend, NULL, SLICE("d"), (struct slice){0});
     assert_false(backend_iter_next(iter, &key, &row));
     assert_string_equal(err_name(backend_iter_err(iter, NULL)), "BAD_CRC");
     backend_iter_close(iter);
@@ -243,22 +319,22 @@ static void test_backend_detects_a_flipped_bit_in_a_large_value(void **state)
         value[i] = (char)('!' + (seed >> 24) % 89);
     }
     value[8000] = 0;
-    put(place, "va", value);
+    put(place, "da", value);
     assert_false(err_is(backend_flush(place->backend, NULL)));
     reopen(place);
-    assert_value(place, NULL, "va", value);
+    assert_value(place, NULL, "da", value);
     backend_close(place->backend);
     flip(place->path, ".blob");
     place_open(place);
     struct blob *got = NULL;
-    struct slice key = SLICE("va");
+    struct slice key = SLICE("da");
     struct slice row;
     assert_string_equal(err_name(backend_get(place->backend, NULL, key, &got, NULL)), "BAD_CRC");
     assert_string_equal(
         err_name(backend_get_many(place->backend, NULL, &key, 1, &got, NULL)), "BAD_CRC");
     assert_null(got);
     struct backend_iter *iter =
-        backend_iter_open(place->backend, NULL, SLICE("v"), (struct slice){0});
+        backend_iter_open(place->backend, NULL, SLICE("d"), (struct slice){0});
     assert_false(backend_iter_next(iter, &key, &row));
     assert_string_equal(err_name(backend_iter_err(iter, NULL)), "BAD_CRC");
     backend_iter_close(iter);
@@ -277,7 +353,7 @@ static void test_backend_compacts_deleted_values_away(void **state)
             seed = seed * 1664525 + 1013904223;
             value[at] = (uint8_t)(seed >> 24);
         }
-        snprintf(key, sizeof(key), "v%05d", i);
+        snprintf(key, sizeof(key), "d%05d", i);
         backend_batch_put(batch, slice_str(key), slice_of(value, sizeof(value)));
     }
     assert_false(err_is(backend_write(place->backend, batch, NULL)));
@@ -286,7 +362,7 @@ static void test_backend_compacts_deleted_values_away(void **state)
     assert_true(before > 512 * sizeof(value));
     backend_batch_reset(batch);
     for (int i = 0; i < 512; i++) {
-        snprintf(key, sizeof(key), "v%05d", i);
+        snprintf(key, sizeof(key), "d%05d", i);
         if (i % 8) {
             backend_batch_delete(batch, slice_str(key));
         }
@@ -297,7 +373,7 @@ static void test_backend_compacts_deleted_values_away(void **state)
     assert_true(backend_disk_bytes(place->backend) < before / 4);
     assert_true(backend_live_bytes(place->backend) < before / 4);
     struct blob *got = NULL;
-    assert_false(err_is(backend_get(place->backend, NULL, SLICE("v00504"), &got, NULL)));
+    assert_false(err_is(backend_get(place->backend, NULL, SLICE("d00504"), &got, NULL)));
     assert_int_equal(got->len, sizeof(value));
     blob_unref(got);
 }
@@ -374,6 +450,30 @@ static void test_backend_takes_files_at_once_and_durably(void **state)
     free(value);
 }
 
+/* Earlier versions kept values among the other rows, in their files too: those have no mark. */
+static void test_backend_moves_values_of_an_earlier_version(void **state)
+{
+    struct place *place = *state;
+    char *const *paths;
+    put(place, "d0", "0");
+    struct backend_bulk *bulk = bulk_new(place, "tmp");
+    bulk_put(bulk, "d1", SLICE("1"));
+    bulk_put(bulk, "d2", SLICE("2"));
+    bulk_put(bulk, "l1", SLICE("1"));
+    assert_false(err_is(backend_bulk_end(bulk, NULL)));
+    assert_int_equal(backend_bulk_paths(bulk, &paths), 2);
+    char *old = mem_printf("%s/old-000000", place->path);
+    assert_int_equal(rename(paths[0], old), 0);
+    assert_false(err_is(backend_take_files(place->backend, &old, 1, NULL)));
+    assert_walk(place, NULL, "d", "e", "d0=0 d1=1 d2=2");
+    assert_value(place, NULL, "d1", "1");
+    reopen(place);
+    assert_value(place, NULL, "d2", "2");
+    assert_walk(place, NULL, "", "", "d0=0 d1=1 d2=2");
+    backend_bulk_free(bulk, true);
+    free(old);
+}
+
 static void test_backend_bulk_refuses_rows_out_of_order(void **state)
 {
     struct place *place = *state;
@@ -432,6 +532,9 @@ int main(void)
         T(test_backend_gets_many_in_any_order),
         T(test_backend_snapshot_stands_still),
         T(test_backend_iter_ends_before_its_bound),
+        T(test_backend_walks_values_and_rows_in_order),
+        T(test_backend_walk_sees_one_moment),
+        T(test_backend_flushes_values_and_rows_as_one),
         T(test_backend_refuses_a_second_opener),
         T(test_backend_refuses_a_path_that_is_a_file),
         T(test_backend_detects_a_flipped_bit),
@@ -439,6 +542,7 @@ int main(void)
         T(test_backend_compacts_deleted_values_away),
         T(test_backend_compacts_and_measures),
         T(test_backend_takes_files_at_once_and_durably),
+        T(test_backend_moves_values_of_an_earlier_version),
         T(test_backend_bulk_refuses_rows_out_of_order),
         T(test_backend_bulk_says_which_file_it_cannot_make),
         T(test_backend_bulk_says_which_file_it_cannot_end),
