@@ -13,6 +13,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -231,6 +236,97 @@ static void test_backend_flushes_values_and_rows_as_one(void **state)
     put(place, "d2", "lost");
     reopen(place);
     assert_walk(place, NULL, "", "", "d1=1 l1=1 mindex=2");
+}
+
+struct rewriting {
+    struct backend *backend;
+    atomic_bool is_over;
+};
+
+static void *rewrite_main(void *arg)
+{
+    struct rewriting *rewriting = arg;
+    while (!atomic_load(&rewriting->is_over)) {
+        check(!err_is(backend_compact_files(rewriting->backend, NULL)));
+    }
+    return NULL;
+}
+
+/* The number n is in a value, a row and a name; every third batch drops an earlier value and row,
+ * every fourth has none. */
+static void write_numbered(struct place *place, struct backend_batch *batch, int n)
+{
+    char text[16];
+    uint8_t value[1000] = {0};
+    backend_batch_reset(batch);
+    snprintf(text, sizeof(text), "d%06d", n);
+    if (n % 4) {
+        backend_batch_put(batch, slice_str(text), slice_of(value, sizeof(value)));
+        text[0] = 'l';
+        backend_batch_put(batch, slice_str(text), SLICE("row"));
+    }
+    if (n % 3 == 0) {
+        snprintf(text, sizeof(text), "d%06d", n / 3);
+        backend_batch_delete(batch, slice_str(text));
+        text[0] = 'l';
+        backend_batch_delete(batch, slice_str(text));
+    }
+    snprintf(text, sizeof(text), "%d", n);
+    backend_batch_put(batch, SLICE("mn"), slice_str(text));
+    assert_false(err_is(backend_write(place->backend, batch, NULL)));
+}
+
+/* Values and rows of 1..n without those that were dropped, and no others; returns n. */
+static int assert_prefix(struct place *place)
+{
+    struct blob *blob = NULL;
+    assert_false(err_is(backend_get(place->backend, NULL, SLICE("mn"), &blob, NULL)));
+    char text[16] = "";
+    snprintf(text, sizeof(text), "%.*s", blob ? (int)blob->len : 0, blob ? (char *)blob->data : "");
+    int n = (int)strtol(text, NULL, 10);
+    blob_unref(blob);
+    for (int i = 1; i < n + 1000; i++) {
+        bool is_there = i % 4 && i <= n && i > n / 3;
+        snprintf(text, sizeof(text), "d%06d", i);
+        for (int kind = 0; kind < 2; kind++) {
+            text[0] = kind ? 'l' : 'd';
+            assert_false(err_is(backend_get(place->backend, NULL, slice_str(text), &blob, NULL)));
+            assert_true((blob != NULL) == is_there);
+            blob_unref(blob);
+        }
+    }
+    return n;
+}
+
+/* What is in memory is flushed again and again, and lost at the end of each life. */
+static void test_backend_keeps_a_prefix_of_whole_batches(void **state)
+{
+    struct place *place = *state;
+    struct backend_batch *batch = backend_batch_new();
+    int n = 0;
+    int kept = 0;
+    for (int life = 0; life < 3; life++) {
+        struct backend_options options = {.path = place->path, .memtable_bytes = 64 << 10};
+        backend_close(place->backend);
+        assert_false(err_is(backend_open(&options, &place->backend, NULL)));
+        n = assert_prefix(place);
+        assert_true(n >= kept);
+        kept = n;
+        struct rewriting rewriting = {.backend = place->backend};
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, rewrite_main, &rewriting), 0);
+        for (int i = 0; i < 300; i++) {
+            write_numbered(place, batch, ++n);
+        }
+        atomic_store(&rewriting.is_over, true);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        for (int i = 0; i < 600; i++) {
+            write_numbered(place, batch, ++n);
+        }
+    }
+    backend_batch_free(batch);
+    reopen(place);
+    assert_true(assert_prefix(place) > 900);
 }
 
 static void test_backend_refuses_a_second_opener(void **state)
@@ -535,6 +631,7 @@ int main(void)
         T(test_backend_walks_values_and_rows_in_order),
         T(test_backend_walk_sees_one_moment),
         T(test_backend_flushes_values_and_rows_as_one),
+        T(test_backend_keeps_a_prefix_of_whole_batches),
         T(test_backend_refuses_a_second_opener),
         T(test_backend_refuses_a_path_that_is_a_file),
         T(test_backend_detects_a_flipped_bit),
