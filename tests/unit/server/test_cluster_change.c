@@ -12,7 +12,7 @@ static void test_a_member_far_behind_gets_a_snapshot(void **state)
 {
     struct cluster *cluster = *state;
     put_many(cluster, "a", 10);
-    node_grant(cluster_leader(cluster), 77, 100);
+    node_grant(cluster_leader(cluster), 77, 100000);
     struct node *behind = cluster_follower(cluster);
     cluster_settle(cluster);
     net_isolate(cluster, behind->place, true);
