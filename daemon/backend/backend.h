@@ -92,6 +92,24 @@ void backend_bulk_free(struct backend_bulk *bulk, bool removes);
 MUST struct err backend_take_files(
     struct backend *backend, char *const *paths, size_t count, struct why *why);
 
+/* The store as files. */
+
+/* Whoever says the same can open this member's files. */
+const char *backend_files_format(void);
+/* A new folder at path, on the same file system, with the store as it is now: its own files under
+ * second names, flushed first. Writes meanwhile may be in it or not, so keep them away. */
+MUST struct err backend_checkpoint(struct backend *backend, const char *path, struct why *why);
+/* Whether a file of such a folder is part of the store, by its name. */
+bool backend_file_is_ours(const char *name);
+/* Reads a file through, every checksum in it. Any thread. Errors: BAD_CRC, IO. */
+MUST struct err backend_check_file(const char *path, struct why *why);
+/* The store becomes what lies in the folder from, which takes its place; the old one goes to aside,
+ * which must not be there. Waits for open walks and snapshots, and everybody else for it. All
+ * synced. A crash leaves the old one, or none and both folders, or the new one. After an error
+ * whoever uses the store but closes it waits for ever. */
+MUST struct err backend_replace(
+    struct backend *backend, const char *from, const char *aside, struct why *why);
+
 /* Makes everything written so far durable: memtables to files, synced. Blocks; other threads may
  * read and write. */
 MUST struct err backend_flush(struct backend *backend, struct why *why);

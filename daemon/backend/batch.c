@@ -71,7 +71,9 @@ size_t backend_batch_bytes(const struct backend_batch *batch)
 struct err backend_write(struct backend *backend, struct backend_batch *batch, struct why *why)
 {
     char *text = NULL;
+    store_lock(backend);
     rocksdb_write(backend->db, backend->write, batch->rocks, &text);
+    store_unlock(backend);
     return store_change_err(backend, "write", text, why);
 }
 
@@ -83,15 +85,17 @@ struct err store_clear(struct backend *backend, enum family family, struct slice
     char *text = NULL;
     struct slice key;
     struct slice value;
+    store_lock(backend);
     rocksdb_column_family_handle_t *handle = backend->families[family];
     rocksdb_delete_file_in_range_cf(
         backend->db, handle, chars(from), from.len, chars(to), to.len, &text);
+    store_unlock(backend);
     TRY(store_err(backend, "delete files of", text, why));
     struct backend_batch *batch = backend_batch_new();
     struct backend_iter *iter = store_iter_open(backend, family, from, to);
     struct err err = OK;
     while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
-        rocksdb_writebatch_delete_cf(batch->rocks, handle, chars(key), key.len);
+        rocksdb_writebatch_delete_cf(batch->rocks, store_shim_family(family), chars(key), key.len);
         if (backend_batch_bytes(batch) > CLEAR_BATCH) {
             err = backend_write(backend, batch, why);
             backend_batch_reset(batch);

@@ -221,7 +221,9 @@ struct err store_take_files(
         enum family family = family_of_file(paths[i]);
         own[family][counts[family]++] = paths[i];
     }
+    store_lock(backend);
     text = store_shim_ingest(backend->db, backend->families, own, counts, FAMILIES);
+    store_unlock(backend);
     for (int family = 0; family < FAMILIES; family++) {
         free(own[family]);
     }

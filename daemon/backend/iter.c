@@ -56,6 +56,7 @@ static struct backend_iter *iter_new(
 {
     struct backend_iter *iter = mem_new(sizeof(*iter));
     iter->backend = backend;
+    store_enter(backend);
     iter->read = store_read_options(snapshot);
     rocksdb_readoptions_set_fill_cache(iter->read, 0);
     iter->to = to.len ? blob_new(to) : NULL;
@@ -136,6 +137,7 @@ void backend_iter_close(struct backend_iter *iter)
         rocksdb_iter_destroy(iter->rocks);
         rocksdb_readoptions_destroy(iter->read);
         backend_snapshot_release(iter->backend, iter->view);
+        store_leave(iter->backend);
         blob_unref(iter->to);
         free(iter);
     }

@@ -21,13 +21,16 @@ struct err backend_get(struct backend *backend, const struct backend_snapshot *s
 {
     char *text = NULL;
     rocksdb_readoptions_t *own = snapshot ? store_read_options(snapshot) : NULL;
+    store_lock(backend);
     rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned_cf(backend->db, own ? own : backend->read,
         backend->families[store_family(key)], (const char *)key.data, key.len, &text);
+    struct blob *value = blob_take(pinned);
+    store_unlock(backend);
     if (own) {
         rocksdb_readoptions_destroy(own);
     }
     TRY(store_err(backend, "read", text, why));
-    *out_value = blob_take(pinned);
+    *out_value = value;
     return OK;
 }
 
@@ -78,6 +81,7 @@ struct err backend_get_many(struct backend *backend, const struct backend_snapsh
     struct many many;
     many_init(&many, keys, count);
     rocksdb_readoptions_t *own = snapshot ? store_read_options(snapshot) : NULL;
+    store_lock(backend);
     rocksdb_batched_multi_get_cf(backend->db, own ? own : backend->read,
         backend->families[store_family(keys[0])], count, many.keys, many.lens, many.pinned,
         many.texts, is_sorted(keys, count));
@@ -97,6 +101,7 @@ struct err backend_get_many(struct backend *backend, const struct backend_snapsh
             out_values[i] = value;
         }
     }
+    store_unlock(backend);
     many_fini(&many);
     return err;
 }
@@ -104,6 +109,7 @@ struct err backend_get_many(struct backend *backend, const struct backend_snapsh
 struct backend_snapshot *backend_snapshot_take(struct backend *backend)
 {
     struct backend_snapshot *snapshot = mem_new(sizeof(*snapshot));
+    store_enter(backend);
     snapshot->rocks = rocksdb_create_snapshot(backend->db);
     return snapshot;
 }
@@ -112,6 +118,7 @@ void backend_snapshot_release(struct backend *backend, struct backend_snapshot *
 {
     if (snapshot) {
         rocksdb_release_snapshot(backend->db, snapshot->rocks);
+        store_leave(backend);
         free(snapshot);
     }
 }

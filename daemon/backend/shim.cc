@@ -7,6 +7,8 @@
 #include <cstring>
 #include <rocksdb/comparator.h>
 #include <rocksdb/db.h>
+#include <rocksdb/sst_file_reader.h>
+#include <rocksdb/table.h>
 #include <rocksdb/version.h>
 
 static_assert(ROCKSDB_MAJOR == 7 && ROCKSDB_MINOR == 8, "look at the structs in db/c.cc again");
@@ -47,6 +49,32 @@ char *store_shim_ingest(rocksdb_t *db, rocksdb_column_family_handle_t *const *fa
         }
     }
     return args.empty() ? nullptr : text_of(db->rep->IngestExternalFiles(args));
+}
+
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+
+const char *store_format(void)
+{
+    return "rocksdb-" TEXT(ROCKSDB_MAJOR) "." TEXT(ROCKSDB_MINOR) " default,values";
+}
+
+/* Read once and from its beginning to its end. */
+char *store_check_table(const char *path)
+{
+    rocksdb::Options options;
+    rocksdb::BlockBasedTableOptions table;
+    rocksdb::ReadOptions read;
+    table.no_block_cache = true;
+    options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+    read.readahead_size = 1024 * 1024;
+    read.fill_cache = false;
+    rocksdb::SstFileReader reader(options);
+    rocksdb::Status status = reader.Open(path);
+    if (status.ok()) {
+        status = reader.VerifyChecksum(read);
+    }
+    return text_of(status);
 }
 
 namespace

@@ -21,6 +21,11 @@ char *store_shim_ingest(rocksdb_t *db, rocksdb_column_family_handle_t *const *fa
 /* A handle good for batches and nothing else: the family of that id (0, 1 or 2) of any store. */
 rocksdb_column_family_handle_t *store_shim_family(unsigned id);
 
+/* Every block of a table's file against its checksum. The result as above. */
+char *store_check_table(const char *path);
+/* RocksDB's version, and how rows lie in its families. */
+const char *store_format(void);
+
 #ifdef __cplusplus
 }
 #endif

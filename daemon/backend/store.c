@@ -26,6 +26,16 @@ struct err store_code_of(const char *text)
     return ERR(IO);
 }
 
+/* A writer that waits comes before readers, which come without end; no reader takes it twice. */
+static void store_lock_init(struct backend *backend)
+{
+    pthread_rwlockattr_t attr;
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&backend->lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
+}
+
 struct err store_err(struct backend *backend, const char *doing, char *text, struct why *why)
 {
     if (!text) {
@@ -57,7 +67,7 @@ rocksdb_readoptions_t *store_read_options(const struct backend_snapshot *snapsho
     return read;
 }
 
-static struct err db_open(struct backend *backend, struct why *why)
+struct err store_open(struct backend *backend, struct why *why)
 {
     static const char *const names[FAMILIES] = {"default", "values"};
     char *text = NULL;
@@ -72,6 +82,7 @@ struct err backend_open(
     struct err err;
     struct backend *backend = mem_new(sizeof(*backend));
     backend->path = mem_strdup(options->path);
+    store_lock_init(backend);
     if (mkdir(options->path, 0700) != 0 && errno != EEXIST) {
         err = why_errno(why, errno, "make %s", options->path);
         goto out;
@@ -80,7 +91,7 @@ struct err backend_open(
     if (err_is(err)) {
         goto out;
     }
-    err = db_open(backend, why);
+    err = store_open(backend, why);
     if (err_is(err)) {
         goto out;
     }
@@ -99,19 +110,26 @@ out:
     return err;
 }
 
+void store_close(struct backend *backend)
+{
+    for (int i = 0; i < FAMILIES; i++) {
+        if (backend->families[i]) {
+            rocksdb_column_family_handle_destroy(backend->families[i]);
+        }
+        backend->families[i] = NULL;
+    }
+    if (backend->db) {
+        rocksdb_close(backend->db);
+    }
+    backend->db = NULL;
+}
+
 void backend_close(struct backend *backend)
 {
     if (!backend) {
         return;
     }
-    for (int i = 0; i < FAMILIES; i++) {
-        if (backend->families[i]) {
-            rocksdb_column_family_handle_destroy(backend->families[i]);
-        }
-    }
-    if (backend->db) {
-        rocksdb_close(backend->db);
-    }
+    store_close(backend);
     if (backend->write) {
         rocksdb_writeoptions_destroy(backend->write);
     }
@@ -129,35 +147,42 @@ void backend_close(struct backend *backend)
             rocksdb_options_destroy(backend->options[i]);
         }
     }
+    pthread_rwlock_destroy(&backend->lock);
     free(backend->path);
     free(backend);
 }
 
 struct err backend_flush(struct backend *backend, struct why *why)
 {
-    return store_change_err(
-        backend, "flush", store_shim_flush(backend->db, backend->families, FAMILIES), why);
+    store_lock(backend);
+    char *text = store_shim_flush(backend->db, backend->families, FAMILIES);
+    store_unlock(backend);
+    return store_change_err(backend, "flush", text, why);
 }
 
 static struct err garbage_age(struct backend *backend, const char *part, struct why *why)
 {
     const char *name = "blob_garbage_collection_age_cutoff";
     char *text = NULL;
+    store_lock(backend);
     for (int i = 0; i < FAMILIES && !text; i++) {
         rocksdb_set_options_cf(backend->db, backend->families[i], 1, &name, &part, &text);
     }
+    store_unlock(backend);
     return store_change_err(backend, "set up", text, why);
 }
 
 static uint64_t property(struct backend *backend, const char *name)
 {
     uint64_t sum = 0;
+    store_lock(backend);
     for (int i = 0; i < FAMILIES; i++) {
         uint64_t number = 0;
         bool is_known =
             rocksdb_property_int_cf(backend->db, backend->families[i], name, &number) == 0;
         sum += is_known ? number : 0;
     }
+    store_unlock(backend);
     return sum;
 }
 
@@ -195,6 +220,7 @@ static struct blob *last_key(struct backend *backend, enum family family, struct
  * flush. Within them are only deletions, and the value's goes before its row's. */
 static void compact_family(struct backend *backend, enum family family, struct slice end)
 {
+    store_lock(backend);
     struct blob *last = last_key(backend, family, end);
     if (last) {
         rocksdb_compactoptions_t *compact = rocksdb_compactoptions_create();
@@ -204,6 +230,7 @@ static void compact_family(struct backend *backend, enum family family, struct s
             (const char *)last->data, last->len);
         rocksdb_compactoptions_destroy(compact);
     }
+    store_unlock(backend);
     blob_unref(last);
 }
 
@@ -237,8 +264,10 @@ uint64_t backend_range_bytes(struct backend *backend, struct slice from, struct 
     const char *last = (const char *)to.data;
     uint64_t bytes = 0;
     char *text = NULL;
+    store_lock(backend);
     rocksdb_approximate_sizes_cf(backend->db, backend->families[store_family(from)], 1, &first,
         &from.len, &last, &to.len, &bytes, &text);
+    store_unlock(backend);
     rocksdb_free(text);
     return bytes;
 }

@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "backend/shim.h"
 
+#include <pthread.h>
 #include <rocksdb/c.h>
 #include <stdatomic.h>
 
@@ -21,6 +22,8 @@ struct backend {
     rocksdb_writeoptions_t *write;
     rocksdb_readoptions_t *read; /* of now; reads of a snapshot make their own */
     char *path;
+    pthread_rwlock_t lock; /* of what db is: held to read for the length of one call */
+    atomic_uint users;     /* walks and snapshots, which outlast calls */
     atomic_flag is_failing;
     atomic_bool has_failed; /* then failure says how; both stay */
     struct why failure;
@@ -34,6 +37,32 @@ struct backend_snapshot {
     const rocksdb_snapshot_t *rocks;
 };
 
+static inline void store_lock(struct backend *backend)
+{
+    pthread_rwlock_rdlock(&backend->lock);
+}
+
+static inline void store_unlock(struct backend *backend)
+{
+    pthread_rwlock_unlock(&backend->lock);
+}
+
+/* Of a walk or a snapshot: what db is stays so until it leaves. */
+static inline void store_enter(struct backend *backend)
+{
+    store_lock(backend);
+    atomic_fetch_add(&backend->users, 1);
+    store_unlock(backend);
+}
+
+static inline void store_leave(struct backend *backend)
+{
+    atomic_fetch_sub(&backend->users, 1);
+}
+
+/* Only the handles: the rest of *backend stays. */
+MUST struct err store_open(struct backend *backend, struct why *why);
+void store_close(struct backend *backend);
 /* Takes text (RocksDB's, NULL: no failure) and frees it. */
 MUST struct err store_err(struct backend *backend, const char *doing, char *text, struct why *why);
 /* The same of an operation that changes the store: its first failure is kept for backend_health. */
@@ -61,6 +90,8 @@ MUST struct err store_clear(struct backend *backend, enum family family, struct 
     struct slice to, struct why *why);
 /* How blocks are cut, of every file. Gives. */
 rocksdb_block_based_table_options_t *store_table_options(void);
+/* All records of a file of values against their checksums. Errors: BAD_CRC, IO. */
+MUST struct err blobfile_check(const char *path, struct why *why);
 /* Removes what a bulk left in the folder. */
 void bulk_sweep(const char *path);
 /* Checksums verified, at the snapshot when there is one. Gives. */

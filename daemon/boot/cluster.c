@@ -140,11 +140,11 @@ static void receive_snapshot(
     server_receive_snapshot(server_of(arg), message, snapshot_taken, call);
 }
 
-static struct err snapshot_open(void *arg, struct raft_message *message, bool as_rows,
+static struct err snapshot_open(void *arg, struct raft_message *message, enum snap_form best,
     struct snap_export **out, struct why *why)
 {
     struct storage *storage = ((struct cluster *)arg)->answers.storage;
-    return storage_snapshot_message(storage, message, as_rows, out, why);
+    return storage_snapshot_message(storage, message, best, out, why);
 }
 
 static bool is_removed(void *arg, uint64_t id)
@@ -216,6 +216,7 @@ void cluster_open(
         .disk = storage->disk,
         .snap_dir = storage->snap_dir,
         .rows_format = storage_format,
+        .files_format = storage_files_format(),
         .dialing = cluster->dialing,
         .read_ms = config->raft_read_timeout_ns / 1000000,
         .write_ms = config->raft_write_timeout_ns / 1000000,

@@ -3,7 +3,8 @@
  * A leader's snapshot becomes this member's store. The log knows the snapshot by then, and its
  * database lies whole under member/snap. The row "minstalling" is written before the first old row
  * goes and leaves with the last new one, so that a crash between is seen at the next start and the
- * work done again from the same file.
+ * work done again from the same file. Where the store's own files came, their folder takes the
+ * store's place.
  */
 #include "boot/storage.h"
 #include "boot/take.h"
@@ -99,6 +100,22 @@ static struct err fill_rows(
     return err;
 }
 
+/* The folder takes the store's place; a crash between leaves no store, and the next start makes an
+ * empty one and comes here again. */
+static struct err fill_files(struct storage *storage, const char *folder, struct why *why)
+{
+    char *old = disk_path(storage->member_dir, "store.old");
+    struct err err = disk_remove_all(storage->disk, old, why);
+    if (!err_is(err)) {
+        err = backend_replace(storage->backend, folder, old, why);
+    }
+    if (!err_is(err)) {
+        err = disk_remove_all(storage->disk, old, why);
+    }
+    free(old);
+    return err;
+}
+
 static struct err fill_database(struct storage *storage, const struct raft_snapshot_meta *meta,
     struct slice v2, const char *path, struct mvcc_import **out_rows, struct why *why)
 {
@@ -121,9 +138,12 @@ static struct err fill(struct storage *storage, const struct raft_snapshot_meta 
     struct slice v2, struct mvcc_import **out_rows, struct why *why)
 {
     char *path = database_path(storage, meta->index);
-    struct err err = snap_is_list(storage->disk, path)
+    char *folder = snap_files_folder(storage->disk, storage->snap_dir, meta->index);
+    struct err err = folder ? fill_files(storage, folder, why)
+                     : snap_is_list(storage->disk, path)
                          ? fill_rows(storage, meta, why)
                          : fill_database(storage, meta, v2, path, out_rows, why);
+    free(folder);
     if (!err_is(err)) {
         err = disk_remove(storage->disk, path, why);
     }

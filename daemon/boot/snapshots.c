@@ -6,6 +6,10 @@
 
 #include "base/version.h"
 
+#include <stdio.h>
+
+enum { FILES_SLACK = 64 * 1024 * 1024 };
+
 /* The members, as snapshots want them. */
 
 static void cluster_of(struct storage *storage, struct arena *arena, struct snap_cluster *out)
@@ -79,17 +83,33 @@ struct exporting {
     struct backend_snapshot *view;
     struct snap_cluster cluster;
     struct raft_snapshot_meta meta;
+    struct err err; /* of files */
+    struct why *why;
 };
+
+static void capture_tables(struct exporting *e)
+{
+    cluster_of(e->storage, e->arena, &e->cluster);
+    apply_conf_state(e->storage->members, &e->meta.conf);
+    e->meta.index = apply_index(e->storage->apply);
+    e->meta.term = apply_term(e->storage->apply);
+}
 
 /* Between applies: the view of the store and the tables in memory agree. */
 static void capture(void *arg)
 {
     struct exporting *e = arg;
     e->view = backend_snapshot_take(e->storage->backend);
-    cluster_of(e->storage, e->arena, &e->cluster);
-    apply_conf_state(e->storage->members, &e->meta.conf);
-    e->meta.index = apply_index(e->storage->apply);
-    e->meta.term = apply_term(e->storage->apply);
+    capture_tables(e);
+}
+
+static void capture_files(void *arg)
+{
+    struct exporting *e = arg;
+    struct storage *storage = e->storage;
+    e->err =
+        snap_export_files(storage->disk, storage->snap_dir, storage->backend, &e->export, e->why);
+    capture_tables(e);
 }
 
 struct key_walk {
@@ -162,18 +182,47 @@ static void export_rows(struct exporting *e)
     e->export = snap_export_rows(e->storage->backend, e->view);
 }
 
-struct err storage_snapshot_message(struct storage *storage, struct raft_message *message,
-    bool as_rows, struct snap_export **out, struct why *why)
+const char *storage_files_format(void)
 {
-    struct exporting e = {.storage = storage, .arena = arena_new(0)};
-    struct buf json;
-    struct err err = OK;
-    buf_init(&json, SNAP_FILE_MAX);
-    if (as_rows) {
-        export_rows(&e);
-    } else {
-        err = export(&e, why);
+    static char text[64];
+    snprintf(text, sizeof(text), "%s %s", storage_format, backend_files_format());
+    return text;
+}
+
+/* What was deleted and not merged away yet would be sent along. */
+static bool are_files_worth_it(struct backend *backend)
+{
+    uint64_t live = backend_live_bytes(backend);
+    return backend_disk_bytes(backend) <= live + live / 2 + FILES_SLACK;
+}
+
+/* Most of what is in memory goes to files before anyone has to wait for it. */
+static struct err export_files(struct exporting *e)
+{
+    TRY(backend_flush(e->storage->backend, e->why));
+    server_between_applies(e->storage->server, capture_files, e);
+    return e->err;
+}
+
+static struct err export_as(struct exporting *e, enum snap_form form)
+{
+    if (form == SNAP_FILES && are_files_worth_it(e->storage->backend)) {
+        return export_files(e);
     }
+    if (form != SNAP_DATABASE) {
+        export_rows(e);
+        return OK;
+    }
+    return export(e, e->why);
+}
+
+struct err storage_snapshot_message(struct storage *storage, struct raft_message *message,
+    enum snap_form best, struct snap_export **out, struct why *why)
+{
+    struct exporting e = {.storage = storage, .arena = arena_new(0), .why = why};
+    struct buf json;
+    buf_init(&json, SNAP_FILE_MAX);
+    struct err err = export_as(&e, best);
     if (!err_is(err)) {
         snap_v2_json(&e.cluster, &json);
         struct blob *data = blob_new(buf_slice(&json));

@@ -79,9 +79,12 @@ struct blob *storage_snapshot_v2(void *arg);
 struct err storage_keep_snapshot(
     void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
 /* For the transport: what a MsgSnap stands for. Replaces the message's snapshot by one that says
- * where the export stands, with the v2 store as its data. Any thread but server's own. */
+ * where the export stands, with the v2 store as its data. In the best form or one that suits
+ * better. Any thread but server's own. */
 struct err storage_snapshot_message(struct storage *storage, struct raft_message *message,
-    bool as_rows, struct snap_export **out, struct why *why);
+    enum snap_form best, struct snap_export **out, struct why *why);
+/* What the files of this member's store and their rows mean: who says the same can take them. */
+const char *storage_files_format(void);
 
 /* install.c. For server: the store becomes what the received database says, and all that was read
  * from it is read again. */

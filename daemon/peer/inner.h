@@ -57,7 +57,7 @@ struct remote {
     struct slot *slot;
     size_t refusals; /* of connections, one after the other */
     bool is_active;
-    atomic_bool takes_rows; /* as it said when it last dialed a stream */
+    atomic_int takes; /* enum snap_form: the best, as it said when it last dialed a stream */
     struct remote_metrics metrics;
     struct writer writers[2]; /* by enum frame_kind */
     struct reader readers[2];
@@ -77,8 +77,9 @@ void remote_free(struct remote *remote);
 void remote_send(struct remote *remote, struct raft_message *message);
 void remote_flush(struct remote *remote);
 
-/* Whether the request says that its rows are of this member's format. */
-bool peer_has_our_rows(const struct peer *peer, struct http_request *request, const char *field);
+/* In which form, by a request's two fields, a store goes between its sender and this member. */
+enum snap_form peer_form_of(const struct peer *peer, struct http_request *request,
+    const char *files_field, const char *rows_field);
 /* Where to call it now; lent until its URLs change. */
 struct http_target remote_target(const struct remote *remote);
 /* The URL that target was made of did not work: the next one. */

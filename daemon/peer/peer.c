@@ -30,10 +30,12 @@ static char *make_fields(const struct peer *peer)
     }
     char *fields = mem_printf("X-Etcd-Cluster-Id: %s\r\nX-Min-Cluster-Version: %s\r\n"
                               "X-Peerurls: %s\r\nX-Server-From: %s\r\nX-Server-Version: %s\r\n"
-                              "%s%s%s",
+                              "%s%s%s%s%s%s",
         peer->cluster_text, VERSION_MIN_CLUSTER, buf_text(&urls), peer->self_text,
         KETCD_ETCD_VERSION, options->rows_format ? PEER_ROWS_HEADER ": " : "",
-        options->rows_format ? options->rows_format : "", options->rows_format ? "\r\n" : "");
+        options->rows_format ? options->rows_format : "", options->rows_format ? "\r\n" : "",
+        options->files_format ? PEER_FILES_HEADER ": " : "",
+        options->files_format ? options->files_format : "", options->files_format ? "\r\n" : "");
     buf_fini(&urls);
     return fields;
 }
@@ -97,10 +99,18 @@ void peer_free(struct peer *peer)
     free(peer);
 }
 
-bool peer_has_our_rows(const struct peer *peer, struct http_request *request, const char *field)
+static bool is_ours(struct http_request *request, const char *field, const char *ours)
 {
-    const char *ours = peer->options.rows_format;
     return ours && slice_eq(http_header(request, field), slice_str(ours));
+}
+
+enum snap_form peer_form_of(const struct peer *peer, struct http_request *request,
+    const char *files_field, const char *rows_field)
+{
+    if (is_ours(request, files_field, peer->options.files_format)) {
+        return SNAP_FILES;
+    }
+    return is_ours(request, rows_field, peer->options.rows_format) ? SNAP_ROWS : SNAP_DATABASE;
 }
 
 struct http_server *peer_http(struct peer *peer)

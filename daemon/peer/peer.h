@@ -47,6 +47,7 @@ struct peer_options {
     const char *snap_dir;        /* member/snap: received databases go there */
     const char *rows_format;     /* what the store's rows mean: members that say the same send each
                                     other rows instead of databases; NULL: never */
+    const char *files_format;    /* the same of its files, which go before rows */
     struct http_dialing dialing; /* dial_ms 0: 2 s. etcd: 1 s + election timeout. Any thread */
     int64_t read_ms;             /* between two pieces of what comes; 0: 5 s */
     int64_t write_ms;            /* without the other side taking anything; 0: 5 s */
@@ -61,10 +62,11 @@ struct peer_options {
      * message's contents; then peer_snapshot_taken, from any thread. A thread of its own. */
     void (*receive_snapshot)(
         void *arg, struct raft_message *message, const char *path, struct peer_call *call);
-    /* Makes what a MsgSnap stands for: a finished export, or the store's rows, and
-     * message->snapshot replaced by one with the v2 store in its data and the export's index, term
-     * and members. A thread of its own; may block. */
-    struct err (*snapshot_open)(void *arg, struct raft_message *message, bool as_rows,
+    /* Makes what a MsgSnap stands for: an export in the best form that its receiver takes, or in
+     * one that every member of this kind does, and message->snapshot replaced by one with the v2
+     * store in its data and the export's index, term and members. A thread of its own; may block.
+     */
+    struct err (*snapshot_open)(void *arg, struct raft_message *message, enum snap_form best,
         struct snap_export **out, struct why *why);
     bool (*is_removed)(void *arg, uint64_t id);
     /* Others say this member was removed from the cluster. At most once. */

@@ -14,6 +14,9 @@ struct peer;
 #define PEER_ROWS_HEADER "X-Ketcd-Rows"
 #define PEER_ROWS_BODY "X-Ketcd-Rows-Body"
 #define PEER_ROWS_BYTES "X-Ketcd-Rows-Bytes"
+/* The same of files, whose length is known. */
+#define PEER_FILES_HEADER "X-Ketcd-Files"
+#define PEER_FILES_BODY "X-Ketcd-Files-Body"
 
 enum receive_result {
     RECEIVE_OK,

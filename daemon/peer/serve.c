@@ -215,7 +215,7 @@ static void attach(
     } else if (!slice_eq(http_header(request, "X-Raft-To"), slice_str(peer->self_text))) {
         refuse_stream(peer, request, 412, "to field mismatch", from);
     } else {
-        remote->takes_rows = peer_has_our_rows(peer, request, PEER_ROWS_HEADER);
+        remote->takes = peer_form_of(peer, request, PEER_FILES_HEADER, PEER_ROWS_HEADER);
         writer_attach(&remote->writers[kind], request);
     }
 }

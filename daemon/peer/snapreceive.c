@@ -2,7 +2,7 @@
  *
  *   peer thread: message -> database, piece by piece into the box -> its end, or it broke off
  *   its own:     pieces to member/snap/tmp*, synced, named %016x.snap.db, the folder synced; or,
- *                where rows come, to the files that snap makes of them; then the owner is asked,
+ *                where rows or files come, to what snap makes of them; then the owner is asked,
  *                and its answer is the request's
  *
  * Who answers the request gives the last turn to the peer thread, which frees.
@@ -43,8 +43,9 @@ struct snapreceive {
     struct http_task end;
     struct peer_call call;
     struct peer *peer;
-    bool as_rows;
+    enum snap_form form;
     struct snap_refill *refill; /* of rows */
+    struct snap_unpack *unpack; /* of files */
     struct frame_reader reader;
     struct raft_message message;
     bool has_message;
@@ -118,6 +119,9 @@ static struct err write_piece(
 {
     uint64_t at = receive->bytes;
     receive->bytes += bytes.len;
+    if (receive->unpack) {
+        return snap_unpack_take(receive->unpack, bytes, why);
+    }
     return receive->refill ? snap_refill_take(receive->refill, bytes, why)
                            : disk_write(file, at, bytes, why);
 }
@@ -181,6 +185,19 @@ static struct err save_rows(struct snapreceive *receive, struct why *why)
     return err;
 }
 
+static struct err save_files(struct snapreceive *receive, struct why *why)
+{
+    const struct peer_options *options = &receive->peer->options;
+    receive->unpack =
+        snap_unpack_new(options->disk, options->snap_dir, receive->message.snapshot->meta.index);
+    struct err err = write_pieces(receive, NULL, why);
+    if (!err_is(err)) {
+        err = snap_unpack_end(receive->unpack, why);
+    }
+    snap_unpack_free(receive->unpack, err_is(err));
+    return err;
+}
+
 static struct err save_database(struct snapreceive *receive, struct why *why)
 {
     struct disk *disk = receive->peer->options.disk;
@@ -194,6 +211,19 @@ static struct err save_database(struct snapreceive *receive, struct why *why)
     struct err removed = disk_remove(disk, receive->temp_path, NULL);
     (void)removed; /* it may never have been made */
     return err;
+}
+
+static struct err save(struct snapreceive *receive, struct why *why)
+{
+    switch (receive->form) {
+    case SNAP_FILES:
+        return save_files(receive, why);
+    case SNAP_ROWS:
+        return save_rows(receive, why);
+    case SNAP_DATABASE:
+        break;
+    }
+    return save_database(receive, why);
 }
 
 static void count_saved(const struct snapreceive *receive)
@@ -216,7 +246,7 @@ static void *run(void *arg)
     struct peer *peer = receive->peer;
     struct why why = {""};
     prctl(PR_SET_NAME, "peer/snaprecv");
-    struct err err = receive->as_rows ? save_rows(receive, &why) : save_database(receive, &why);
+    struct err err = save(receive, &why);
     if (err_is(err)) {
         struct why text;
         why_set(&text, err, "failed to save KV snapshot (%s)", why.text);
@@ -313,8 +343,8 @@ static void give_up(struct snapreceive *receive, int status, const char *text)
 /* What comes, as the sender says; 0: it does not say. */
 static uint64_t bytes_announced(const struct snapreceive *receive)
 {
-    struct slice field =
-        http_header(receive->call.request, receive->as_rows ? PEER_ROWS_BYTES : "Content-Length");
+    struct slice field = http_header(
+        receive->call.request, receive->form == SNAP_ROWS ? PEER_ROWS_BYTES : "Content-Length");
     char text[24] = "";
     if (field.len >= sizeof(text)) {
         return 0;
@@ -323,21 +353,22 @@ static uint64_t bytes_announced(const struct snapreceive *receive)
     return strtoull(text, NULL, 10);
 }
 
-/* The database and the store that will be made of it; or rows, which become the store, and were
- * estimated. */
+/* The database and the store that will be made of it; or files or rows, which become the store; of
+ * rows the length is an estimate. */
 static bool fits(const struct snapreceive *receive, struct why *why)
 {
     const struct peer_options *options = &receive->peer->options;
     uint64_t bytes = bytes_announced(receive);
     uint64_t free_bytes = 0;
     bool is_told = !err_is(disk_free_bytes(options->disk, options->snap_dir, &free_bytes, NULL));
-    uint64_t room = receive->as_rows ? free_bytes - free_bytes / 8 : free_bytes / 2;
+    bool is_twice = receive->form == SNAP_DATABASE;
+    uint64_t room = is_twice ? free_bytes / 2 : free_bytes - free_bytes / 8;
     if (!is_told || bytes <= room) {
         return true;
     }
     why_set(why, ERR(NO_DISK),
         "failed to save KV snapshot (%s: no space for %llu bytes%s, %llu are free)",
-        options->snap_dir, (unsigned long long)bytes, receive->as_rows ? "" : " twice",
+        options->snap_dir, (unsigned long long)bytes, is_twice ? " twice" : "",
         (unsigned long long)free_bytes);
     LOG_WARN("failed to save incoming database snapshot",
         LOG_STR("local-member-id", receive->peer->self_text),
@@ -459,7 +490,7 @@ void snapreceive_serve(struct peer *peer, struct http_request *request)
     receive->end.run = run_end;
     receive->peer = peer;
     receive->call = (struct peer_call){.peer = peer, .request = request};
-    receive->as_rows = peer_has_our_rows(peer, request, PEER_ROWS_BODY);
+    receive->form = peer_form_of(peer, request, PEER_FILES_BODY, PEER_ROWS_BODY);
     receive->start_ns = clock_mono_ns();
     receive->idle = evtimer_new(peer->base, on_idle, receive);
     check(receive->idle);

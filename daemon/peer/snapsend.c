@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The post's body: u64 big-endian length, raftpb.Message (MsgSnap), then the database's bytes as
- * they are; for a member that keeps its store as this one does, the store's rows instead (chunked,
- * as nobody knows their length). Constant memory: what is read is what the other side takes.
+ * they are; for a member that keeps its store as this one does, the store's files instead, or its
+ * rows (chunked, as nobody knows their length). Constant memory: what is read is what the other
+ * side takes.
  */
 #include "peer/snapsend.h"
 
@@ -37,7 +38,7 @@ struct snapsend {
     char *fields;
     int64_t start_ns;
     uint64_t bytes; /* of rows: as many as were sent so far */
-    bool as_rows;
+    enum snap_form form;
     bool is_removed; /* the answer says this member was */
     bool is_ok;
     struct why why;
@@ -93,7 +94,7 @@ static struct err produce(void *arg, void *out, size_t size, size_t *out_got, st
     size_t left = send->envelope.len - send->envelope_sent;
     if (left == 0) {
         TRY(snap_export_read(send->export, out, size, out_got, why));
-        send->bytes += send->as_rows ? *out_got : 0;
+        send->bytes += send->form == SNAP_ROWS ? *out_got : 0;
         return OK;
     }
     size_t len = left < size ? left : size;
@@ -144,7 +145,7 @@ static void post(struct snapsend *send)
         .fields = send->fields,
         .produce = produce,
         .body_bytes = send->bytes,
-        .is_chunked = send->as_rows,
+        .is_chunked = send->form == SNAP_ROWS,
         .answer_max = ANSWER_MAX,
         .idle_ms = IDLE_MS,
         .write_ms = WRITE_MS,
@@ -163,10 +164,18 @@ static char *make_fields(const struct snapsend *send)
 {
     static const char type[] = "Content-Type: application/octet-stream\r\n";
     const struct peer *peer = send->peer;
-    return send->as_rows ? mem_printf("%s%s" PEER_ROWS_BODY ": %s\r\n" PEER_ROWS_BYTES ": %llu\r\n",
-                               type, peer->fields, peer->options.rows_format,
-                               (unsigned long long)snap_export_bytes(send->export))
-                         : mem_printf("%s%s", type, peer->fields);
+    switch (send->form) {
+    case SNAP_FILES:
+        return mem_printf(
+            "%s%s" PEER_FILES_BODY ": %s\r\n", type, peer->fields, peer->options.files_format);
+    case SNAP_ROWS:
+        return mem_printf("%s%s" PEER_ROWS_BODY ": %s\r\n" PEER_ROWS_BYTES ": %llu\r\n", type,
+            peer->fields, peer->options.rows_format,
+            (unsigned long long)snap_export_bytes(send->export));
+    case SNAP_DATABASE:
+        break;
+    }
+    return mem_printf("%s%s", type, peer->fields);
 }
 
 static void add_envelope(struct snapsend *send)
@@ -175,7 +184,8 @@ static void add_envelope(struct snapsend *send)
     frame_writer_init(&writer, FRAME_MESSAGE);
     buf_init(&send->envelope, SIZE_MAX);
     frame_add(&writer, &send->message, &send->envelope);
-    send->bytes = send->envelope.len + (send->as_rows ? 0 : snap_export_bytes(send->export));
+    send->bytes =
+        send->envelope.len + (send->form == SNAP_ROWS ? 0 : snap_export_bytes(send->export));
 }
 
 static void log_start(const struct snapsend *send)
@@ -212,11 +222,12 @@ static void *run(void *arg)
     prctl(PR_SET_NAME, "peer/snapsend");
     metric_add(inflights, 1);
     struct err err = peer->options.snapshot_open(
-        peer->options.arg, &send->message, send->as_rows, &send->export, &send->why);
+        peer->options.arg, &send->message, send->form, &send->export, &send->why);
     if (err_is(err) && !send->why.text[0]) {
         why_set(&send->why, err, "%s", err_text(err));
     }
     if (!err_is(err)) {
+        send->form = snap_export_form(send->export);
         add_envelope(send);
         send->fields = make_fields(send);
         log_start(send);
@@ -244,7 +255,7 @@ void snapsend_start(struct remote *remote, struct raft_message *message)
     send->target = remote_url_target(send->arena, &url);
     send->message = *message;
     *message = (struct raft_message){0};
-    send->as_rows = remote->takes_rows;
+    send->form = (enum snap_form)atomic_load(&remote->takes);
     send->start_ns = clock_mono_ns();
     bool has_room = atomic_fetch_add(&peer->sending, 1) < SENDING_MAX && remote->is_member;
     if (!has_room || !thread_start(peer, run, send)) {

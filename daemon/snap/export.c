@@ -4,6 +4,7 @@
 #include "bolt/bolt.h"
 #include "snap/dump.h"
 #include "snap/inner.h"
+#include "snap/pack.h"
 
 #include <openssl/evp.h>
 
@@ -33,6 +34,7 @@ struct snap_export {
     uint64_t offset; /* read so far */
     EVP_MD_CTX *sha;
     struct dump *dump; /* then only this */
+    struct pack *pack; /* or this */
 };
 
 struct snap_export *snap_export_to(struct disk_file *file)
@@ -75,6 +77,23 @@ struct snap_export *snap_export_rows(struct backend *backend, struct backend_sna
     return export;
 }
 
+struct err snap_export_files(struct disk *disk, const char *dir, struct backend *backend,
+    struct snap_export **out, struct why *why)
+{
+    struct pack *pack;
+    TRY(pack_new(disk, dir, backend, &pack, why));
+    struct snap_export *export = mem_new(sizeof(*export));
+    export->bytes = pack_bytes(pack);
+    export->pack = pack;
+    *out = export;
+    return OK;
+}
+
+enum snap_form snap_export_form(const struct snap_export *export)
+{
+    return export->pack ? SNAP_FILES : export->dump ? SNAP_ROWS : SNAP_DATABASE;
+}
+
 static void rows_fini(struct rows *rows)
 {
     for (size_t i = 0; i < rows->count; i++) {
@@ -96,6 +115,7 @@ void snap_export_close(struct snap_export *export)
     buf_fini(&export->kv);
     EVP_MD_CTX_free(export->sha);
     dump_free(export->dump);
+    pack_free(export->pack);
     if (export->owns_file) {
         disk_close(export->file);
     }
@@ -180,6 +200,9 @@ struct err snap_export_read(
     uint64_t left = export->bytes - export->offset;
     if (export->dump) {
         return dump_read(export->dump, out, size, out_got, why);
+    }
+    if (export->pack) {
+        return pack_read(export->pack, out, size, out_got, why);
     }
     TRY(disk_read(export->file, export->offset, out, size < left ? size : (size_t)left, &got, why));
     if (!got && left) {

@@ -212,19 +212,21 @@ void snap_file_fini(struct snap_file *file)
     *file = (struct snap_file){0};
 }
 
-/* <index>.snap.db: a database that a peer sent, or the list of the files <index>.rows.* */
+/* <index>.snap.db: a database that a peer sent, the list of the files <index>.rows.*, or the name
+ * of a folder <index>.files.* */
 static bool is_old_database(const char *name, uint64_t index)
 {
     char *end;
     unsigned long long of = strtoull(name, &end, 16);
-    bool is_received = strcmp(end, ".snap.db") == 0 || strncmp(end, ".rows.", 6) == 0;
+    bool is_received = strcmp(end, ".snap.db") == 0 || strncmp(end, ".rows.", 6) == 0 ||
+                       strncmp(end, ".files.", 7) == 0;
     return end != name && is_received && of < index;
 }
 
 static struct err remove_in(struct disk *disk, const char *dir, const char *name, struct why *why)
 {
     char *path = disk_path(dir, name);
-    struct err e = disk_remove(disk, path, why);
+    struct err e = disk_remove_all(disk, path, why);
     free(path);
     return e;
 }
@@ -255,7 +257,8 @@ struct err snap_purge(
 static bool is_left(const char *name, bool is_etcds)
 {
     bool is_temporary = strncmp(name, "tmp", 3) == 0 || has_suffix(name, ".snap.db.tmp");
-    return is_temporary || strstr(name, ".rows.") || (has_suffix(name, ".snap.db") && !is_etcds);
+    return is_temporary || strstr(name, ".rows.") || strstr(name, ".files.") ||
+           (has_suffix(name, ".snap.db") && !is_etcds);
 }
 
 struct err snap_sweep(struct disk *disk, const char *dir, struct why *why)

@@ -7,6 +7,9 @@
 
 enum { REV_MAX = 18 };
 
+/* How the note that names a folder of files begins. */
+#define SNAP_FILES_NOTE "ketcd files\n"
+
 /* A revision as the key bucket's keys and the compaction marks have it. Returns 17, or 18 for a
  * tombstone. */
 size_t rev_put(int64_t main, int64_t sub, bool is_tombstone, uint8_t out[REV_MAX]);

@@ -166,6 +166,20 @@ void snap_export_sha256(struct snap_export *export, uint8_t out[SNAP_SHA_BYTES])
  * are, and only snap_export_read is for it; *out_got 0 is its end. Takes over the view. */
 struct snap_export *snap_export_rows(struct backend *backend, struct backend_snapshot *view);
 
+/* The store's own files, for a member whose store can read them as they are (the same
+ * backend_files_format and meaning of rows): made in a folder of its own in dir, which goes with
+ * the export. Nothing may be applied meanwhile. snap_export_bytes is exact. */
+MUST struct err snap_export_files(struct disk *disk, const char *dir, struct backend *backend,
+    struct snap_export **out, struct why *why);
+
+enum snap_form {
+    SNAP_DATABASE, /* everybody's */
+    SNAP_ROWS,
+    SNAP_FILES,
+};
+
+enum snap_form snap_export_form(const struct snap_export *export);
+
 /* What takes such rows in: files in dir that the store can take as they are, and a list of them,
  * dir/<index as 16 hex digits>.snap.db. */
 struct snap_refill;
@@ -176,6 +190,20 @@ MUST struct err snap_refill_take(struct snap_refill *refill, struct slice bytes,
 MUST struct err snap_refill_end(struct snap_refill *refill, struct why *why);
 /* removes: the files too. NULL is fine. */
 void snap_refill_free(struct snap_refill *refill, bool removes);
+
+/* What takes such files in: they come to lie in a folder dir/<index>.files.<n>, a whole store, each
+ * of its checksums looked at, and dir/<index>.snap.db is a note that names the folder. */
+struct snap_unpack;
+struct snap_unpack *snap_unpack_new(struct disk *disk, const char *dir, uint64_t index);
+/* The next bytes, cut anywhere. Errors: BAD_FORMAT, BAD_CRC, IO, NO_DISK. */
+MUST struct err snap_unpack_take(struct snap_unpack *unpack, struct slice bytes, struct why *why);
+/* Nothing more comes; with OK the store could be opened, stands at the index, has nothing in it
+ * that was its sender's alone, and is durable under its name. Errors: also TORN. */
+MUST struct err snap_unpack_end(struct snap_unpack *unpack, struct why *why);
+/* removes: the files too. NULL is fine. */
+void snap_unpack_free(struct snap_unpack *unpack, bool removes);
+/* The folder that a received file names; NULL: it is no such note. Gives. */
+char *snap_files_folder(struct disk *disk, const char *dir, uint64_t index);
 
 struct snap_list {
     char **paths;

@@ -445,6 +445,37 @@ struct err backend_take_files(
     return backend_flush(backend, why);
 }
 
+/* There are no files to give away: who asks is answered with rows. */
+const char *backend_files_format(void)
+{
+    return "memory";
+}
+
+struct err backend_checkpoint(struct backend *backend, const char *path, struct why *why)
+{
+    (void)backend;
+    return why_set(why, ERR(IO), "a store in memory has no files for %s", path);
+}
+
+bool backend_file_is_ours(const char *name)
+{
+    (void)name;
+    return false;
+}
+
+struct err backend_check_file(const char *path, struct why *why)
+{
+    return why_set(why, ERR(IO), "a store in memory has no file %s", path);
+}
+
+struct err backend_replace(
+    struct backend *backend, const char *from, const char *aside, struct why *why)
+{
+    (void)backend;
+    (void)aside;
+    return why_set(why, ERR(IO), "a store in memory has no folder %s", from);
+}
+
 struct err backend_compact_files(struct backend *backend, struct why *why)
 {
     return backend_flush(backend, why);

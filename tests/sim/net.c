@@ -212,9 +212,8 @@ static bool make_database(struct transfer *transfer)
 {
     struct snap_export *export = NULL;
     struct why why = {""};
-    struct err err =
-        storage_snapshot_message(
-            &transfer->from->storage, &transfer->message, false, &export, &why);
+    struct err err = storage_snapshot_message(
+        &transfer->from->storage, &transfer->message, SNAP_DATABASE, &export, &why);
     if (err_is(err)) {
         run_note("no snapshot could be made: %s", why.text);
         return false;

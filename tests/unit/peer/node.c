@@ -89,13 +89,15 @@ static struct err open_database(
     return OK;
 }
 
-static struct err snapshot_open(void *arg, struct raft_message *message, bool as_rows,
+static struct err snapshot_open(void *arg, struct raft_message *message, enum snap_form best,
     struct snap_export **out, struct why *why)
 {
     struct node *node = arg;
     struct blob *data = blob_new(SLICE("{\"Root\":{}}"));
     struct err err = OK;
-    if (as_rows) {
+    if (best == SNAP_FILES) {
+        err = snap_export_files(disk_real(), node->snap_dir, node->store, out, why);
+    } else if (best == SNAP_ROWS) {
         *out = snap_export_rows(node->store, backend_snapshot_take(node->store));
     } else {
         err = open_database(node, message->snapshot->meta.index, out, why);
@@ -246,6 +248,7 @@ void node_start(struct node *node, uint64_t cluster_id)
         .disk = node->disk ? node->disk : disk_real(),
         .snap_dir = node->snap_dir,
         .rows_format = node->rows_format,
+        .files_format = node->files_format,
         .dialing = {.tls = node->client_context ? node_client_tls : NULL,
             .admit = node->admit,
             .arg = node,

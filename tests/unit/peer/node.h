@@ -41,7 +41,8 @@ struct node {
     struct disk *disk;   /* NULL: the machine's */
     uint64_t export_bytes;
     const char *rows_format; /* NULL: databases only */
-    struct backend *store;   /* whose rows are sent */
+    const char *files_format;
+    struct backend *store; /* whose rows or files are sent */
     atomic_size_t contexts_asked;
     atomic_size_t vouching;    /* times that the site was asked */
     atomic_bool is_vouch_held; /* and does not answer for now */

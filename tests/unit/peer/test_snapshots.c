@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two members over real sockets: snapshots as databases and as rows, whole, broken and too large.
+ * Two members over real sockets: snapshots as databases, as rows and as files, whole, broken and
+ * too large.
  */
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/mem.h"
 #include "pair.h"
 #include "peer/inner.h"
@@ -49,6 +51,24 @@ static void fill_store(struct backend *store, size_t rows)
         snprintf(key, sizeof(key), "d%06zu", i);
         backend_batch_put(batch, slice_str(key), slice_of(value, 1 << 16));
     }
+    assert_false(err_is(backend_write(store, batch, NULL)));
+    backend_batch_free(batch);
+    free(value);
+}
+
+/* A value that does not pack. */
+static void put_letters(struct backend *store, size_t number)
+{
+    char key[32];
+    struct backend_batch *batch = backend_batch_new();
+    uint8_t *value = mem_alloc(1 << 16);
+    uint32_t seed = (uint32_t)number;
+    for (size_t i = 0; i < 1 << 16; i++) {
+        seed = seed * 1664525 + 1013904223;
+        value[i] = (uint8_t)(seed >> 24);
+    }
+    snprintf(key, sizeof(key), "d%06zu", number);
+    backend_batch_put(batch, slice_str(key), slice_of(value, 1 << 16));
     assert_false(err_is(backend_write(store, batch, NULL)));
     backend_batch_free(batch);
     free(value);
@@ -161,6 +181,108 @@ static void test_members_without_rows_get_a_database(void **state)
     assert_false(snap_is_list(disk_real(), two.snapshot_path));
 }
 
+static void put_index(struct backend *store, uint64_t at)
+{
+    uint8_t index[16] = {0};
+    struct backend_batch *batch = backend_batch_new();
+    put_be64(index, at);
+    backend_batch_put(batch, SLICE("mconsistent_index"), slice_of(index, sizeof(index)));
+    assert_false(err_is(backend_write(store, batch, NULL)));
+    backend_batch_free(batch);
+}
+
+static void send_files(const char *ours, const char *theirs)
+{
+    char dir[FOLDER_PATH_MAX];
+    folder_make(dir);
+    open_store(dir, &one.store);
+    fill_store(one.store, 200);
+    put_index(one.store, 0x1234);
+    one.rows_format = two.rows_format = "1";
+    one.files_format = ours;
+    two.files_format = theirs;
+    pair_start();
+    pair_deliver_snapshot(0x1234);
+    backend_close(one.store);
+    folder_remove(dir);
+}
+
+/* Members whose stores are alike to the file move files. */
+static void test_files_arrive_instead_of_rows(void **state)
+{
+    struct blob *row = NULL;
+    struct backend *store;
+    (void)state;
+    send_files("1 x", "1 x");
+    assert_true(slice_eq(blob_slice(two.heard[0].snapshot->data), SLICE("{\"Root\":{}}")));
+    char *folder = snap_files_folder(disk_real(), two.snap_dir, 0x1234);
+    assert_non_null(folder);
+    assert_false(node_has_files(&one));
+    open_store(folder, &store);
+    assert_false(err_is(backend_get(store, NULL, SLICE("d000199"), &row, NULL)));
+    assert_true(row && row->len == 1 << 16);
+    blob_unref(row);
+    backend_close(store);
+    free(folder);
+}
+
+static void test_files_of_another_format_are_not_sent(void **state)
+{
+    (void)state;
+    send_files("1 x", "1 y");
+    assert_true(snap_is_list(disk_real(), two.snapshot_path));
+}
+
+static void test_members_without_files_get_rows(void **state)
+{
+    (void)state;
+    send_files("1 x", NULL);
+    assert_true(snap_is_list(disk_real(), two.snapshot_path));
+}
+
+/* Refused by its length, before any of it comes. */
+static void test_files_that_do_not_fit_are_refused(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk small = {&ops};
+    (void)state;
+    ops.free_bytes = free_bytes;
+    two.disk = &small;
+    folder_make(dir);
+    open_store(dir, &one.store);
+    for (size_t i = 0; i < 200; i++) {
+        put_letters(one.store, i);
+    }
+    one.files_format = two.files_format = "1 x";
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    assert_false(node_has_files(&two));
+    peer_stop(two.peer); /* the disk is this function's */
+    backend_close(one.store);
+    folder_remove(dir);
+}
+
+/* All came, and then it is seen that the store stands at no index. */
+static void test_files_that_are_refused_leave_nothing(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    (void)state;
+    folder_make(dir);
+    open_store(dir, &one.store);
+    fill_store(one.store, 200);
+    one.files_format = two.files_format = "1 x";
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    assert_true(node_await_snap_dir(&one, true));
+    assert_false(node_has_files(&two));
+    assert_null(two.snapshot_path);
+    backend_close(one.store);
+    folder_remove(dir);
+}
+
 static atomic_bool is_half_written;
 
 /* From the middle on, the disk takes nothing until the member ends. */
@@ -229,6 +351,34 @@ static void test_broken_rows_leave_nothing(void **state)
     folder_remove(dir);
 }
 
+/* The receiver ends in the middle of a file. */
+static void test_broken_files_leave_nothing(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk slow = {&ops};
+    (void)state;
+    ops.write = write_half;
+    two.disk = &slow;
+    one.export_bytes = 2 << 20;
+    folder_make(dir);
+    open_store(dir, &one.store);
+    for (size_t i = 0; i < 200; i++) {
+        put_letters(one.store, i);
+    }
+    one.files_format = two.files_format = "1 x";
+    atomic_store(&is_half_written, false);
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await_until(is_half, NULL));
+    peer_stop(two.peer);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    assert_false(node_has_files(&two));
+    assert_null(two.snapshot_path);
+    backend_close(one.store);
+    folder_remove(dir);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, pair_setup, pair_teardown)
 
 int main(void)
@@ -242,6 +392,12 @@ int main(void)
         TEST(test_members_without_rows_get_a_database),
         TEST(test_a_broken_snapshot_leaves_nothing),
         TEST(test_broken_rows_leave_nothing),
+        TEST(test_files_arrive_instead_of_rows),
+        TEST(test_files_of_another_format_are_not_sent),
+        TEST(test_members_without_files_get_rows),
+        TEST(test_files_that_do_not_fit_are_refused),
+        TEST(test_files_that_are_refused_leave_nothing),
+        TEST(test_broken_files_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@
 #include "cluster_net.h"
 
 enum { TICK_MS = 40, ELECTION_TICKS = 10, WAIT_MS = 45000 };
-enum { INSTALL_WELL, INSTALL_CRASHES_BEFORE, INSTALL_CRASHES_MIDWAY, INSTALL_CRASHES_AFTER };
+enum { INSTALL_WELL, CRASH_BEFORE, CRASH_MIDWAY, CRASH_AFTER, CRASH_BETWEEN };
 struct cluster;
 
 struct node {
@@ -27,7 +27,7 @@ struct node {
     struct server *server; /* NULL: down */
     uint64_t id;           /* 0: never started */
     atomic_int fatals;
-    atomic_int install_fault; /* INSTALL_*: what a received snapshot meets */
+    atomic_int install_fault; /* INSTALL_WELL or CRASH_*: what a received snapshot meets */
     atomic_int removals;      /* it applied its own */
     atomic_bool is_gone;      /* others told it so, as a 410 does */
 };
@@ -37,7 +37,7 @@ struct cluster {
     size_t count;
     uint64_t snapshot_count;
     uint64_t catch_up_entries;
-    bool sends_rows;
+    enum snap_form form; /* of snapshots between them */
     int64_t election_ticks;
     bool initial_tick_advance;
     const char *username;                         /* who asks; NULL: nobody */

@@ -39,11 +39,11 @@ int cluster_setup_patient(void **state)
     return 0;
 }
 
-static int setup_small_log(void **state, bool sends_rows)
+static int setup_small_log(void **state, enum snap_form form)
 {
     struct cluster *cluster = mem_new(sizeof(*cluster));
     cluster_init(cluster, 3);
-    cluster->sends_rows = sends_rows;
+    cluster->form = form;
     cluster->snapshot_count = 20;
     cluster->catch_up_entries = 5;
     cluster_start(cluster);
@@ -53,12 +53,17 @@ static int setup_small_log(void **state, bool sends_rows)
 
 int cluster_setup_small_log(void **state)
 {
-    return setup_small_log(state, false);
+    return setup_small_log(state, SNAP_DATABASE);
 }
 
 int cluster_setup_sending_rows(void **state)
 {
-    return setup_small_log(state, true);
+    return setup_small_log(state, SNAP_ROWS);
+}
+
+int cluster_setup_sending_files(void **state)
+{
+    return setup_small_log(state, SNAP_FILES);
 }
 
 void assert_reads(struct node *node, const char *key, const char *value)

@@ -17,8 +17,11 @@ int cluster_teardown(void **state);
 #define SMALL_LOG_TEST(name)                                                                       \
     cmocka_unit_test_setup_teardown(name, cluster_setup_small_log, cluster_teardown)
 int cluster_setup_sending_rows(void **state);
+int cluster_setup_sending_files(void **state);
 #define SENDING_ROWS_TEST(name)                                                                    \
     cmocka_unit_test_setup_teardown(name, cluster_setup_sending_rows, cluster_teardown)
+#define SENDING_FILES_TEST(name)                                                                   \
+    cmocka_unit_test_setup_teardown(name, cluster_setup_sending_files, cluster_teardown)
 /* These ask again when a leader changed meanwhile. */
 void assert_reads(struct node *node, const char *key, const char *value);
 /* "x". */

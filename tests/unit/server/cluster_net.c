@@ -200,6 +200,22 @@ static void copy_rows(struct node *to, struct snap_export *export, uint64_t inde
     snap_refill_free(refill, false);
 }
 
+static void copy_files(struct node *to, struct snap_export *export, uint64_t index)
+{
+    static uint8_t chunk[CHUNK];
+    size_t got = 1;
+    struct snap_unpack *unpack = snap_unpack_new(disk_real(), to->storage.snap_dir, index);
+    while (got) {
+        assert_false(err_is(snap_export_read(export, chunk, sizeof(chunk), &got, NULL)));
+        assert_false(err_is(snap_unpack_take(unpack, slice_of(chunk, got), NULL)));
+    }
+    assert_false(err_is(snap_unpack_end(unpack, NULL)));
+    snap_unpack_free(unpack, false);
+}
+
+static void (*const copy_as[])(struct node *to, struct snap_export *export, uint64_t index) = {
+    [SNAP_DATABASE] = copy_export, [SNAP_ROWS] = copy_rows, [SNAP_FILES] = copy_files};
+
 /* Without the mutex: the sender's core must be able to send meanwhile. */
 static void deliver_snapshot(struct node *from, struct node *to, struct raft_message *message)
 {
@@ -210,11 +226,11 @@ static void deliver_snapshot(struct node *from, struct node *to, struct raft_mes
     net->busy[from->place]++;
     net->busy[to->place]++;
     pthread_mutex_unlock(&net->mutex);
-    bool is_ok = !err_is(storage_snapshot_message(
-        &from->storage, message, from->cluster->sends_rows, &export, &why));
+    bool is_ok = !err_is(
+        storage_snapshot_message(&from->storage, message, from->cluster->form, &export, &why));
     if (is_ok) {
-        (from->cluster->sends_rows ? copy_rows : copy_export)(
-            to, export, message->snapshot->meta.index);
+        assert_int_equal(snap_export_form(export), from->cluster->form);
+        copy_as[from->cluster->form](to, export, message->snapshot->meta.index);
         server_receive_snapshot(to->server, message, NULL, NULL);
         snap_export_close(export);
     }

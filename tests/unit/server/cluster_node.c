@@ -120,20 +120,48 @@ static void write_mark(struct storage *storage, uint64_t index)
     backend_batch_free(batch);
 }
 
-/* The list stays behind, its files do not. */
-static struct err install_all_but_the_end(
+static struct err take_list(
     struct storage *storage, const struct raft_snapshot_meta *meta, struct why *why)
 {
     struct snap_list list;
     struct backend *backend = storage->backend;
-    write_mark(storage, meta->index);
     assert_false(err_is(backend_clear(backend, SLICE("l"), SLICE("m"), why)));
     assert_false(err_is(backend_clear(backend, SLICE("d"), SLICE("e"), why)));
     assert_false(err_is(snap_list_read(storage->disk, storage->snap_dir, meta->index, &list, why)));
-    assert_false(err_is(backend_take_files(backend, list.paths, list.count, why)));
+    struct err err = backend_take_files(backend, list.paths, list.count, why);
     snap_list_fini(&list);
-    assert_false(err_is(backend_flush(backend, why)));
+    return err;
+}
+
+/* The old store is there too. */
+static struct err take_folder(struct storage *storage, const char *folder, struct why *why)
+{
+    char *old = disk_path(storage->member_dir, "store.old");
+    struct err err = backend_replace(storage->backend, folder, old, why);
+    free(old);
+    return err;
+}
+
+/* The list stays behind, its files do not. */
+static struct err install_all_but_the_end(
+    struct storage *storage, const struct raft_snapshot_meta *meta, struct why *why)
+{
+    char *folder = snap_files_folder(storage->disk, storage->snap_dir, meta->index);
+    write_mark(storage, meta->index);
+    assert_false(
+        err_is(folder ? take_folder(storage, folder, why) : take_list(storage, meta, why)));
+    free(folder);
+    assert_false(err_is(backend_flush(storage->backend, why)));
     return why_set(why, ERR(IO), "told to fail");
+}
+
+/* One folder is away from the store's place, and the other not there yet. */
+static void move_away(struct storage *storage)
+{
+    char *old = disk_path(storage->member_dir, "store.old");
+    assert_false(err_is(backend_flush(storage->backend, NULL)));
+    assert_false(err_is(disk_rename(storage->disk, storage->store_dir, old, NULL)));
+    free(old);
 }
 
 /* Halfway the store holds neither the old state nor the new one. */
@@ -146,10 +174,13 @@ static struct err install(
     if (fault == INSTALL_WELL) {
         return storage_install_snapshot(arg, meta, v2, why);
     }
-    if (fault == INSTALL_CRASHES_AFTER) {
+    if (fault == CRASH_AFTER) {
         return install_all_but_the_end(storage, meta, why);
     }
-    if (fault == INSTALL_CRASHES_MIDWAY) {
+    if (fault == CRASH_BETWEEN) {
+        move_away(storage);
+    }
+    if (fault == CRASH_MIDWAY) {
         write_mark(storage, meta->index);
         assert_false(err_is(backend_clear(storage->backend, SLICE("l"), SLICE("m"), why)));
         assert_false(err_is(backend_flush(storage->backend, why)));

@@ -153,18 +153,23 @@ static void crash_while_installing(struct cluster *cluster, int fault)
 
 static void test_a_crash_before_a_snapshot_is_taken_in(void **state)
 {
-    crash_while_installing(*state, INSTALL_CRASHES_BEFORE);
+    crash_while_installing(*state, CRASH_BEFORE);
 }
 
 static void test_a_crash_while_a_snapshot_is_taken_in(void **state)
 {
-    crash_while_installing(*state, INSTALL_CRASHES_MIDWAY);
+    crash_while_installing(*state, CRASH_MIDWAY);
 }
 
 /* The files are the store's, and the mark of an install under way is still there. */
 static void test_a_crash_right_after_rows_are_taken_in(void **state)
 {
-    crash_while_installing(*state, INSTALL_CRASHES_AFTER);
+    crash_while_installing(*state, CRASH_AFTER);
+}
+
+static void test_a_crash_while_folders_change_places(void **state)
+{
+    crash_while_installing(*state, CRASH_BETWEEN);
 }
 
 static bool is_removed(void *arg)
@@ -299,6 +304,12 @@ int main(void)
         SENDING_ROWS_TEST(test_a_crash_before_a_snapshot_is_taken_in),
         SENDING_ROWS_TEST(test_a_crash_while_a_snapshot_is_taken_in),
         SENDING_ROWS_TEST(test_a_crash_right_after_rows_are_taken_in),
+        SENDING_FILES_TEST(test_a_member_far_behind_gets_a_snapshot),
+        SENDING_FILES_TEST(test_a_watcher_outlives_a_snapshot),
+        SENDING_FILES_TEST(test_a_crash_before_a_snapshot_is_taken_in),
+        SENDING_FILES_TEST(test_a_crash_while_a_snapshot_is_taken_in),
+        SENDING_FILES_TEST(test_a_crash_while_folders_change_places),
+        SENDING_FILES_TEST(test_a_crash_right_after_rows_are_taken_in),
         CLUSTER_TEST(test_two_snapshots_in_a_row),
         CLUSTER_TEST(test_a_removed_member_hears_of_it),
         CLUSTER_TEST(test_a_leader_can_be_removed),

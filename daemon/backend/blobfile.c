@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * RocksDB's file of values that stand apart, looked through record by record (RocksDB itself does
+ * that only as values are read). Little-endian:
+ *   head 30: u32 magic, u32 version 1, 22 bytes
+ *   record:  u64 key length, u64 value length, u64 expiration, u32 CRC of these, u32 CRC of what
+ *            follows: key, value
+ *   foot 32: u32 magic, 24 bytes, u32 CRC of these
+ * CRC: CRC-32C, turned and shifted (mask).
+ */
+#include "store.h"
+
+#include "base/crc32c.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { HEAD = 30, RECORD = 32, FOOT = 32, CRC_AT = 24, BODY_CRC_AT = 28, PIECE = 256 * 1024 };
+
+static const uint32_t magic = 2395959;
+
+struct walk {
+    FILE *file;
+    const char *path;
+    uint64_t left; /* bytes up to the foot */
+    uint8_t *piece;
+};
+
+static uint64_t take_le(const uint8_t *at, size_t size)
+{
+    uint64_t number = 0;
+    for (size_t i = size; i > 0; i--) {
+        number = number << 8 | at[i - 1];
+    }
+    return number;
+}
+
+static uint32_t mask(uint32_t crc)
+{
+    return (crc >> 15 | crc << 17) + 0xa282ead8U;
+}
+
+static struct err broken(const struct walk *walk, const char *what, struct why *why)
+{
+    return why_set(why, ERR(BAD_CRC), "%s: %s", walk->path, what);
+}
+
+static struct err read_piece(struct walk *walk, uint8_t *out, size_t size, struct why *why)
+{
+    if (fread(out, 1, size, walk->file) != size) {
+        return ferror(walk->file) ? why_errno(why, errno, "read %s", walk->path)
+                                  : broken(walk, "it ends too early", why);
+    }
+    return OK;
+}
+
+static struct err check_body(struct walk *walk, uint64_t len, uint32_t want, struct why *why)
+{
+    uint32_t crc = 0;
+    while (len) {
+        size_t size = len < PIECE ? (size_t)len : PIECE;
+        TRY(read_piece(walk, walk->piece, size, why));
+        crc = crc32c(crc, slice_of(walk->piece, size));
+        len -= size;
+    }
+    return mask(crc) == want ? OK : broken(walk, "a value does not fit its checksum", why);
+}
+
+static struct err check_record(struct walk *walk, struct why *why)
+{
+    uint8_t head[RECORD];
+    if (walk->left < RECORD) {
+        return broken(walk, "half a record", why);
+    }
+    TRY(read_piece(walk, head, sizeof(head), why));
+    walk->left -= RECORD;
+    uint64_t key_len = take_le(head, 8);
+    uint64_t value_len = take_le(head + 8, 8);
+    if (mask(crc32c(0, slice_of(head, CRC_AT))) != take_le(head + CRC_AT, 4)) {
+        return broken(walk, "a record's head does not fit its checksum", why);
+    }
+    if (key_len > walk->left || value_len > walk->left - key_len) {
+        return broken(walk, "a record is longer than the file", why);
+    }
+    walk->left -= key_len + value_len;
+    return check_body(walk, key_len + value_len, (uint32_t)take_le(head + BODY_CRC_AT, 4), why);
+}
+
+static struct err check_records(struct walk *walk, struct why *why)
+{
+    uint8_t head[HEAD];
+    uint8_t foot[FOOT];
+    TRY(read_piece(walk, head, sizeof(head), why));
+    if (take_le(head, 4) != magic || take_le(head + 4, 4) != 1) {
+        return broken(walk, "no file of values, or of another version", why);
+    }
+    while (walk->left) {
+        TRY(check_record(walk, why));
+    }
+    TRY(read_piece(walk, foot, sizeof(foot), why));
+    bool fits = mask(crc32c(0, slice_of(foot, BODY_CRC_AT))) == take_le(foot + BODY_CRC_AT, 4);
+    return fits && take_le(foot, 4) == magic ? OK : broken(walk, "its end is broken", why);
+}
+
+struct err blobfile_check(const char *path, struct why *why)
+{
+    struct walk walk = {.file = fopen(path, "rbe"), .path = path};
+    if (!walk.file) {
+        return why_errno(why, errno, "open %s", path);
+    }
+    struct err err = OK;
+    long size = fseek(walk.file, 0, SEEK_END) == 0 ? ftell(walk.file) : -1;
+    if (size < 0 || fseek(walk.file, 0, SEEK_SET) != 0) {
+        err = why_errno(why, errno, "measure %s", path);
+    } else if (size < HEAD + FOOT) {
+        err = broken(&walk, "it is too short", why);
+    } else {
+        walk.left = (uint64_t)size - HEAD - FOOT;
+        walk.piece = mem_alloc(PIECE);
+        err = check_records(&walk, why);
+        free(walk.piece);
+    }
+    fclose(walk.file);
+    return err;
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The other end of a pack: its files come to lie in a folder, DIR/<index>.files.<n>, that is a
+ * whole store, and its name takes the place of a received database, DIR/<index>.snap.db: "ketcd
+ * files\n", then the folder's name and a line feed A thread of its own syncs each file and looks it
+ * through while the next one comes: a bit that was flipped on the sender's disk came along with a
+ * checksum that fits.
+ */
+#include "base/codec.h"
+#include "base/crc32c.h"
+#include "snap/dump.h"
+#include "snap/inner.h"
+#include "snap/pack.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+
+enum { FILES_MAX = 100000, CACHE_BYTES = 1024 * 1024 };
+
+struct ending {
+    pthread_t thread;
+    struct disk_file *file;
+    char *path; /* NULL: none is under way */
+    struct err err;
+    struct why why;
+};
+
+struct snap_unpack {
+    struct disk *disk;
+    char *dir;
+    char *folder;
+    char *path; /* of the note that names the folder */
+    uint64_t index;
+    uint8_t edge[PACK_HEAD]; /* a head or foot that has not wholly come */
+    size_t edge_len;
+    struct disk_file *file; /* the one at hand */
+    char *file_path;
+    uint64_t left; /* of its bytes */
+    uint64_t offset;
+    uint32_t crc;
+    size_t count;
+    struct ending ending;
+    bool is_over;
+};
+
+struct snap_unpack *snap_unpack_new(struct disk *disk, const char *dir, uint64_t index)
+{
+    static atomic_uint count;
+    struct snap_unpack *unpack = mem_new(sizeof(*unpack));
+    unpack->disk = disk;
+    unpack->dir = mem_strdup(dir);
+    unpack->index = index;
+    unpack->folder = mem_printf(
+        "%s/%016llx.files.%u", dir, (unsigned long long)index, atomic_fetch_add(&count, 1));
+    unpack->path = mem_printf("%s/%016llx.snap.db", dir, (unsigned long long)index);
+    return unpack;
+}
+
+static struct err await_ending(struct snap_unpack *unpack, struct why *why)
+{
+    struct ending *ending = &unpack->ending;
+    if (!ending->path) {
+        return OK;
+    }
+    check(pthread_join(ending->thread, NULL) == 0);
+    struct err err = err_is(ending->err) ? why_set(why, ending->err, "%s", ending->why.text) : OK;
+    disk_close(ending->file);
+    free(ending->path);
+    *ending = (struct ending){0};
+    return err;
+}
+
+void snap_unpack_free(struct snap_unpack *unpack, bool removes)
+{
+    if (!unpack) {
+        return;
+    }
+    struct err err = await_ending(unpack, NULL);
+    (void)err; /* who frees before the end has lost it anyway */
+    disk_close(unpack->file);
+    free(unpack->file_path);
+    if (removes) {
+        err = disk_remove_all(unpack->disk, unpack->folder, NULL);
+        (void)err; /* the next start does it */
+    }
+    free(unpack->dir);
+    free(unpack->folder);
+    free(unpack->path);
+    free(unpack);
+}
+
+static void *run_ending(void *arg)
+{
+    struct ending *ending = arg;
+    prctl(PR_SET_NAME, "unpack");
+    ending->err = disk_sync(ending->file, &ending->why);
+    if (!err_is(ending->err)) {
+        ending->err = backend_check_file(ending->path, &ending->why);
+    }
+    return NULL;
+}
+
+static struct err begin_file(struct snap_unpack *unpack, const char *name, struct why *why)
+{
+    if (!backend_file_is_ours(name) || ++unpack->count > FILES_MAX) {
+        return why_set(why, ERR(BAD_FORMAT), "a file in a received store that belongs to none");
+    }
+    if (unpack->count == 1) {
+        TRY(disk_remove_all(unpack->disk, unpack->folder, why));
+        TRY(disk_mkdir(unpack->disk, unpack->folder, 0700, why));
+    }
+    free(unpack->file_path);
+    unpack->file_path = disk_path(unpack->folder, name);
+    if (disk_exists(unpack->disk, unpack->file_path)) {
+        return why_set(why, ERR(BAD_FORMAT), "a file comes twice in a received store");
+    }
+    unpack->offset = 0;
+    unpack->crc = 0;
+    return disk_open(
+        unpack->disk, unpack->file_path, DISK_WRITE | DISK_CREATE, 0600, &unpack->file, why);
+}
+
+static struct err take_head(struct snap_unpack *unpack, struct why *why)
+{
+    char name[PACK_NAME + 1] = "";
+    if (crc32c(0, slice_of(unpack->edge, PACK_CRC_AT)) != get_be64(unpack->edge + PACK_CRC_AT)) {
+        return why_set(why, ERR(BAD_CRC), "a head in a received store does not fit its checksum");
+    }
+    memcpy(name, unpack->edge + 8, PACK_NAME);
+    unpack->left = get_be64(unpack->edge);
+    if (!name[0] && unpack->left == 0) {
+        unpack->is_over = true;
+        return OK;
+    }
+    return begin_file(unpack, name, why);
+}
+
+static struct err take_foot(struct snap_unpack *unpack, struct why *why)
+{
+    struct ending *ending = &unpack->ending;
+    if (get_be64(unpack->edge) != unpack->crc) {
+        return why_set(why, ERR(BAD_CRC), "a file of a received store does not fit its checksum");
+    }
+    TRY(await_ending(unpack, why));
+    *ending = (struct ending){.file = unpack->file, .path = unpack->file_path};
+    unpack->file = NULL;
+    unpack->file_path = NULL;
+    if (pthread_create(&ending->thread, NULL, run_ending, ending) != 0) {
+        disk_close(ending->file);
+        free(ending->path);
+        *ending = (struct ending){0};
+        return why_set(why, ERR(IO), "no thread to end a file");
+    }
+    return OK;
+}
+
+/* Of a head, or of a foot where a file is open. */
+static struct err take_edge(struct snap_unpack *unpack, struct slice *bytes, struct why *why)
+{
+    size_t needed = unpack->file ? PACK_FOOT : PACK_HEAD;
+    size_t len = needed - unpack->edge_len < bytes->len ? needed - unpack->edge_len : bytes->len;
+    memcpy(unpack->edge + unpack->edge_len, bytes->data, len);
+    unpack->edge_len += len;
+    *bytes = slice_of(bytes->data + len, bytes->len - len);
+    if (unpack->edge_len < needed) {
+        return OK;
+    }
+    unpack->edge_len = 0;
+    return unpack->file ? take_foot(unpack, why) : take_head(unpack, why);
+}
+
+static struct err take_piece(struct snap_unpack *unpack, struct slice *bytes, struct why *why)
+{
+    size_t len = unpack->left < bytes->len ? (size_t)unpack->left : bytes->len;
+    struct slice piece = slice_of(bytes->data, len);
+    TRY(disk_write(unpack->file, unpack->offset, piece, why));
+    unpack->crc = crc32c(unpack->crc, piece);
+    unpack->offset += len;
+    unpack->left -= len;
+    *bytes = slice_of(bytes->data + len, bytes->len - len);
+    return OK;
+}
+
+struct err snap_unpack_take(struct snap_unpack *unpack, struct slice bytes, struct why *why)
+{
+    while (bytes.len) {
+        if (unpack->is_over) {
+            return why_set(why, ERR(BAD_FORMAT), "bytes behind the end of a received store");
+        }
+        TRY(unpack->file && unpack->left ? take_piece(unpack, &bytes, why)
+                                         : take_edge(unpack, &bytes, why));
+    }
+    return OK;
+}
+
+/* It stands where the message says, and loses what concerned its sender alone. */
+static struct err make_ours(struct snap_unpack *unpack, struct backend *store, struct why *why)
+{
+    struct blob *row = NULL;
+    TRY(backend_get(store, NULL, SLICE("mconsistent_index"), &row, why));
+    bool is_there = row && row->len == 16 && get_be64(row->data) == unpack->index;
+    blob_unref(row);
+    if (!is_there) {
+        return why_set(why, ERR(BAD_FORMAT), "a received store stands at another index than %llu",
+            (unsigned long long)unpack->index);
+    }
+    struct backend_batch *batch = backend_batch_new();
+    backend_batch_delete(batch, SLICE("madopted"));
+    backend_batch_delete(batch, SLICE("minstalling"));
+    struct err err = backend_write(store, batch, why);
+    backend_batch_free(batch);
+    return err_is(err) ? err : backend_flush(store, why);
+}
+
+/* That it opens is seen before anyone gives up a store for it. */
+static struct err try_store(struct snap_unpack *unpack, struct why *why)
+{
+    struct backend_options options = {.path = unpack->folder, .block_cache_bytes = CACHE_BYTES};
+    struct backend *store;
+    char *current = disk_path(unpack->folder, "CURRENT");
+    bool is_store = disk_exists(unpack->disk, current);
+    free(current);
+    if (!is_store) {
+        return why_set(why, ERR(BAD_FORMAT), "files have come that are no store");
+    }
+    TRY(backend_open(&options, &store, why));
+    struct err err = make_ours(unpack, store, why);
+    backend_close(store);
+    return err;
+}
+
+struct err snap_unpack_end(struct snap_unpack *unpack, struct why *why)
+{
+    if (!unpack->is_over) {
+        return why_set(why, ERR(TORN), "unexpected EOF");
+    }
+    TRY(await_ending(unpack, why));
+    TRY(try_store(unpack, why));
+    TRY(disk_sync_folder(unpack->disk, unpack->folder, why));
+    TRY(disk_sync_folder(unpack->disk, unpack->dir, why));
+    char *note = mem_printf("%s%s\n", SNAP_FILES_NOTE, strrchr(unpack->folder, '/') + 1);
+    struct err err = disk_write_file(unpack->disk, unpack->path, slice_str(note), 0600, why);
+    free(note);
+    return err;
+}
+
+char *snap_files_folder(struct disk *disk, const char *dir, uint64_t index)
+{
+    enum { NOTE_MAX = 256 };
+    uint8_t note[NOTE_MAX];
+    size_t got = 0;
+    struct disk_file *file;
+    struct slice head = slice_str(SNAP_FILES_NOTE);
+    char *path = mem_printf("%s/%016llx.snap.db", dir, (unsigned long long)index);
+    struct err err = disk_open(disk, path, DISK_READ, 0, &file, NULL);
+    free(path);
+    if (err_is(err)) {
+        return NULL;
+    }
+    err = disk_read(file, 0, note, sizeof(note), &got, NULL);
+    disk_close(file);
+    if (err_is(err) || got < head.len + 2 || !slice_has_prefix(slice_of(note, got), head) ||
+        note[got - 1] != '\n') {
+        return NULL;
+    }
+    struct slice name = slice_of(note + head.len, got - head.len - 1);
+    bool leads_away = memchr(name.data, '/', name.len) || memchr(name.data, '\n', name.len);
+    return leads_away ? NULL : mem_printf("%s/%.*s", dir, (int)name.len, (const char *)name.data);
+}
