@@ -28,7 +28,7 @@ class Full(ClusterCase):
         others = cluster.living()
         for i in range(300):
             self.put(others[0], b"new/%03d" % i, VALUE)
-        disk.rule(kinds, "member/snap/*.rows.*", error=code("ENOSPC"))
+        disk.rule(kinds, "member/snap/*.files.*", error=code("ENOSPC"))
         behind.start(wait=False)
         self.until(lambda: behind.log_has("failed to save incoming database snapshot"))
         self.until(lambda: disk.hit() > 1)  # sent again
@@ -45,7 +45,7 @@ class Full(ClusterCase):
         self.assertEqual(self.get(behind, b"old", serializable=True), b"1")
         self.assertEqual(self.get(behind, b"new/299", serializable=True), VALUE)
         left = os.listdir(os.path.join(behind.data_dir, "member", "snap"))
-        self.assertFalse([name for name in left if ".rows." in name or name.endswith(".db")])
+        self.assertFalse([name for name in left if ".files." in name or name.endswith(".db")])
 
     def test_in_the_middle(self):
         self.sent_to_a_full_disk(WRITE)
