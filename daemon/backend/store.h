@@ -60,8 +60,7 @@ static inline void store_leave(struct backend *backend)
     atomic_fetch_sub(&backend->users, 1);
 }
 
-/* Only the handles: the rest of *backend stays. */
-MUST struct err store_open(struct backend *backend, struct why *why);
+MUST struct err store_open(struct backend *backend, struct why *why); /* the handles alone */
 void store_close(struct backend *backend);
 /* Takes text (RocksDB's, NULL: no failure) and frees it. */
 MUST struct err store_err(struct backend *backend, const char *doing, char *text, struct why *why);
