@@ -44,7 +44,7 @@ class Wire(Case):
 
     def connect(self):
         self.addCleanup((sock := socket.create_connection(
-            ("127.0.0.1", self.node.client_port), timeout=20)).close)
+            ("127.0.0.1", self.node.client_port), timeout=60)).close)
         return sock
 
     def fails(self, call, *args, **rest):
@@ -112,7 +112,7 @@ class Wire(Case):
         silent = []
         for number in range(600):
             port = self.node.client_port if number % 2 else plain.client_port
-            sock = socket.create_connection(("127.0.0.1", port), timeout=20)
+            sock = socket.create_connection(("127.0.0.1", port), timeout=60)
             self.addCleanup(sock.close)
             sock.setblocking(False)
             kinds = beginnings[number % 2]
@@ -120,11 +120,11 @@ class Wire(Case):
             if said:
                 sock.sendall(said)
             silent.append(sock)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         with Api(plain) as other:
             while silent and time.monotonic() < deadline:
                 for api in (self.api, other):
-                    api.Put(key=b"a", value=b"1", timeout=20)
+                    api.Put(key=b"a", value=b"1", timeout=60)
                 silent = [sock for sock in silent if not self.has_ended(sock)]
                 time.sleep(0.1)
         self.assertEqual([], silent, "connections that never spoke are still there")
@@ -155,18 +155,18 @@ class Wire(Case):
                 sock.sendall(b"\x16\x03\x01\x02\x00\x01")
         with Api(self.node) as api:
             self.assertEqual(b"1", api.Range(key=b"a").kvs[0].value)
-        self.assertEqual(200, self.node.get("/health", timeout=20)[0])
+        self.assertEqual(200, self.node.get("/health", timeout=60)[0])
 
     def test_client_certificate_is_required_of_grpc(self):
         with Api(self.node, client=None) as api:
             self.assertEqual(grpc.StatusCode.UNAVAILABLE,
-                             self.fails(api.Range, key=b"a", timeout=3)[0])
+                             self.fails(api.Range, key=b"a", timeout=60)[0])
         stranger = Certs(os.path.join(self.folder, "stranger"))
         shutil.copy(self.node.certs.ca, stranger.ca)
         target = f"127.0.0.1:{self.node.client_port}"
         with Api(unittest.mock.Mock(target=target, certs=stranger)) as api:
             self.assertEqual(grpc.StatusCode.UNAVAILABLE,
-                             self.fails(api.Range, key=b"a", timeout=3)[0])
+                             self.fails(api.Range, key=b"a", timeout=60)[0])
         self.assertServes()
 
     def test_wrong_json(self):
@@ -176,7 +176,7 @@ class Wire(Case):
             request = urllib.request.Request(self.node.client_url + "/v3/kv/range", data=body,
                                              method="POST")
             with self.assertRaises(urllib.error.HTTPError) as caught:
-                urllib.request.urlopen(request, timeout=20, context=context)
+                urllib.request.urlopen(request, timeout=60, context=context)
             self.assertEqual(400, caught.exception.code, body[:20])
             self.assertIn("message", json.loads(caught.exception.read()))
         self.assertServes()
@@ -261,7 +261,7 @@ class LikeReference(Case):
     def post(self, node, path, body):
         request = urllib.request.Request(node.client_url + path, data=body, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -511,7 +511,7 @@ class KeyDirectory(Case):
     def assertPeerIsMutual(self, node):
         def ask(context):
             url = f"https://127.0.0.1:{node.peer_port}/version"
-            with urllib.request.urlopen(url, timeout=20, context=context) as answer:
+            with urllib.request.urlopen(url, timeout=60, context=context) as answer:
                 return answer.status
         self.assertEqual(200, ask(self.pki.context("peer")))
         with self.assertRaises(OSError):
@@ -614,7 +614,7 @@ class Quota(Case):
             self.assertTrue(api.Status().errors)
             api.DeleteRange(key=b"k", range_end=b"l")
             api.Compact(revision=last + 1, physical=True)
-            api.Defragment(timeout=30)
+            api.Defragment(timeout=60)
             api.Alarm(action=2, memberID=alarms[0].memberID, alarm=1)
             self.assertEqual(0, len(api.Alarm().alarms))
             api.Put(key=b"a", value=b"1")
@@ -689,7 +689,7 @@ class FullDisk(Case):
             for number in range(1000):
                 key, value = b"k%04d" % number, os.urandom(200 << 10)
                 try:
-                    api.Put(key=key, value=value, timeout=20)
+                    api.Put(key=key, value=value, timeout=60)
                 except grpc.RpcError:
                     break
                 acknowledged[key] = value
@@ -706,7 +706,7 @@ class Life(Case):
                 number = 0
                 while not stop.is_set():
                     try:
-                        api.Put(key=b"%s%d" % (name, number), value=b"x" * 1000, timeout=3)
+                        api.Put(key=b"%s%d" % (name, number), value=b"x" * 1000, timeout=60)
                     except grpc.RpcError:
                         return
                     acknowledged.append(b"%s%d" % (name, number))
@@ -723,7 +723,7 @@ class Life(Case):
             self.assertEqual(0, node.terminate())
             stop.set()
             for thread in threads:
-                thread.join(10)
+                thread.join(60)
             watch.close()
         self.assertGreater(len(acknowledged), 50)
         node.start()

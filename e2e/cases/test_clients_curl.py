@@ -70,7 +70,7 @@ class CurlCase(Case):
             self.skipTest("no curl: install curl")
         self.node = self.member(certs=True)
 
-    def curl(self, node, path, *args, base=None, timeout=30):
+    def curl(self, node, path, *args, base=None, timeout=60):
         """Status, content type and body."""
         tls = node.certs.curl_flags() if node.certs else []
         done = subprocess.run(

@@ -208,7 +208,7 @@ class Snapshot(Case):
             [binary("etcdutl"), "snapshot", "restore", path, f"--data-dir={other.data_dir}",
              f"--name={other.name}", f"--initial-cluster={other.name}={other.peer_url}",
              f"--initial-advertise-peer-urls={other.peer_url}"],
-            capture_output=True, text=True, timeout=30, check=False)
+            capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(0, done.returncode, done.stderr)
         self.addCleanup(other.stop)
         other.start()

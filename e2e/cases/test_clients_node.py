@@ -82,7 +82,7 @@ class Node(Case):
             file.write(SCRIPT)
         done = subprocess.run(
             ["node", script, f"127.0.0.1:{node.client_port}", node.certs.ca, *node.certs.pair()],
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, timeout=60, check=False,
             env=dict(os.environ, NODE_PATH=os.path.join(modules, "node_modules")))
         self.assertEqual(0, done.returncode, done.stderr)
         seen = json.loads(done.stdout)

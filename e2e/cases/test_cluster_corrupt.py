@@ -34,7 +34,7 @@ class Corrupt(ClusterCase):
                  "--data-dir", member.data_dir, "--initial-cluster", member.initial,
                  "--initial-cluster-token", "e2e",
                  "--initial-advertise-peer-urls", member.peer_url],
-                capture_output=True, text=True, timeout=30, check=False)
+                capture_output=True, text=True, timeout=60, check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
         cluster.start()
         return cluster
@@ -84,7 +84,7 @@ class Corrupt(ClusterCase):
         odd.kill()
         odd.flags.append("--feature-gates=InitialCorruptCheck=true")
         odd.start(wait=False)
-        self.assertEqual(odd.process.wait(20), 1)
+        self.assertEqual(odd.process.wait(60), 1)
         self.assertTrue(odd.log_has("found data inconsistency with peers"))
         even = cluster.members[1]
         even.terminate()

@@ -9,7 +9,7 @@ import time
 import grpc
 
 from lib import binary
-from lib.cluster import ClusterCase, takes_long
+from lib.cluster import ClusterCase, takes_long, until_healthy
 
 HEALTHY_SECONDS = 5.5  # strict reconfiguration wants members connected for five
 
@@ -20,7 +20,8 @@ class Members(ClusterCase):
         member = cluster.add_host(name=name, program=program)
         member.state = "existing"
         with via.api() as api:
-            answer = api.MemberAdd(peerURLs=[member.peer_url], isLearner=learner)
+            answer = until_healthy(
+                lambda: api.MemberAdd(peerURLs=[member.peer_url], isLearner=learner))
         member.start(wait=False)
         if wait:
             member.wait_ready() if not learner else self.wait_started(via, answer.member.ID)
@@ -43,14 +44,14 @@ class Members(ClusterCase):
         self.put(leader, b"x", b"1")
         time.sleep(HEALTHY_SECONDS)
         with leader.api() as api:
-            api.MemberRemove(ID=victim_id)
-        self.assertEqual(victim.process.wait(15), 0)
+            until_healthy(lambda: api.MemberRemove(ID=victim_id))
+        self.assertEqual(victim.process.wait(60), 0)
         self.assertTrue(victim.log_has(
             "the member has been permanently removed from the cluster"))
         self.assertTrue(victim.log_has("data-dir used by this member must be removed"))
         victim.process = None
         victim.start(wait=False)  # and again: it stays out
-        self.assertEqual(victim.process.wait(15), 0)
+        self.assertEqual(victim.process.wait(60), 0)
         cluster.members.remove(victim)
         fresh, _ = self.add(cluster, leader)
         self.assertEqual(self.get(fresh, b"x"), b"1")
@@ -75,8 +76,8 @@ class Members(ClusterCase):
         time.sleep(HEALTHY_SECONDS)
         for id_, member in ((third_id, third), (second_id, second)):
             with first.api() as api:
-                api.MemberRemove(ID=id_)
-            self.assertEqual(member.process.wait(15), 0)
+                until_healthy(lambda i=id_: api.MemberRemove(ID=i))
+            self.assertEqual(member.process.wait(60), 0)
         self.put_until(first, b"x", b"3")
         self.assertEqual(self.get(first, b"x"), b"3")
 
@@ -141,7 +142,7 @@ class Members(ClusterCase):
         victim.kill()
         shutil.rmtree(victim.data_dir)
         victim.start(wait=False)
-        self.assertEqual(victim.process.wait(15), 1)
+        self.assertEqual(victim.process.wait(60), 1)
         self.assertTrue(victim.log_has("has already been bootstrapped"))
 
     @takes_long
@@ -150,13 +151,13 @@ class Members(ClusterCase):
         stranger = cluster.add_host()
         stranger.state = "existing"  # nobody added it
         stranger.start(wait=False)
-        self.assertEqual(stranger.process.wait(20), 1)
+        self.assertEqual(stranger.process.wait(60), 1)
         self.assertTrue(stranger.log_has("error validating peerURLs {ClusterID:"))
         self.assertTrue(stranger.log_has("member count is unequal"))
         cluster.members[0].kill()
         shutil.rmtree(stranger.data_dir, ignore_errors=True)
         stranger.start(wait=False)
-        self.assertEqual(stranger.process.wait(40), 1)
+        self.assertEqual(stranger.process.wait(60), 1)
         self.assertTrue(stranger.log_has("cannot fetch cluster info from peer urls: could not "
                                          "retrieve cluster information from the given URLs"))
 
@@ -170,22 +171,31 @@ class Members(ClusterCase):
         def write(number):
             with cluster.members[number].api() as api:
                 while not ended.is_set():
-                    counts[number] += 1
-                    api.Put(key=b"/load/%d/%d" % (number, counts[number] % 500),
-                            value=os.urandom(2000))
+                    try:
+                        api.Put(key=b"/load/%d/%d" % (number, counts[number] % 500),
+                                value=os.urandom(2000))
+                        counts[number] += 1
+                    except grpc.RpcError:
+                        time.sleep(0.1)
+
+        def count_to(least):
+            deadline = time.monotonic() + 120
+            while sum(counts) < least:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
         writers = [threading.Thread(target=write, args=(i,), daemon=True) for i in range(2)]
         for writer in writers:
             writer.start()
         time.sleep(HEALTHY_SECONDS)
+        count_to(300)
         fresh, _ = self.add(cluster, first)
         self.assertTrue(fresh.log_has("applied snapshot"))
         fresh.kill()  # and again, as one that has only lagged
-        time.sleep(1)
+        count_to(sum(counts) + 50)
         fresh.start()
         ended.set()
         for writer in writers:
-            writer.join(20)
-        self.assertGreater(sum(counts), 300)
+            writer.join(60)
         cluster.wait_same()
         fresh.restart()
         cluster.wait_same()
@@ -240,5 +250,5 @@ class Members(ClusterCase):
              "--data-dir", member.data_dir, "--initial-cluster", member.initial,
              "--initial-cluster-token", "e2e",
              "--initial-advertise-peer-urls", member.peer_url],
-            capture_output=True, text=True, timeout=30, check=False)
+            capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)

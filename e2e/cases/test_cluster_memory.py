@@ -66,7 +66,7 @@ class Memory(ClusterCase):
         looking.start()
         fresh = self.join(cluster, leader)
         ended.set()
-        looking.join(20)
+        looking.join(60)
         self.assertTrue(fresh.log_has("applied snapshot"))
         last = b"/big/%04d" % (VALUES - 1)
         self.assertEqual(self.get(fresh, last, serializable=True), VALUE)

@@ -81,16 +81,16 @@ class Mixed(ClusterCase):
         """A lease granted through one is seen, kept and revoked through every other."""
         for member in cluster.members:
             with member.api() as api:
-                lease = api.LeaseGrant(TTL=300).ID
+                lease = api.LeaseGrant(TTL=3000).ID
                 api.Put(key=b"/leased", value=b"1", lease=lease)
             for other in cluster.members:
                 with other.api() as api:
                     answer = api.LeaseTimeToLive(ID=lease, keys=True)
                     self.assertEqual(list(answer.keys), [b"/leased"])
-                    self.assertGreater(answer.TTL, 200)
+                    self.assertGreater(answer.TTL, 2000)
                     stream = api.stream("LeaseKeepAlive")
                     stream.send(pb.LeaseKeepAliveRequest(ID=lease))
-                    self.assertEqual(stream.next().TTL, 300)
+                    self.assertEqual(stream.next().TTL, 3000)
                     stream.close()
             with cluster.members[0].api() as api:
                 api.LeaseRevoke(ID=lease)

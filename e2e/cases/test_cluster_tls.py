@@ -232,7 +232,7 @@ class Refused(TlsCase):
         n1.wait_ready(LONG)
         done = subprocess.run(["curl", "-sS", "--max-time", "20", "--cacert", self.authority.ca,
                                n1.peer_url + "/members"], capture_output=True, text=True,
-                              timeout=30, check=False)
+                              timeout=60, check=False)
         self.assertNotEqual(0, done.returncode, done.stdout)
         self.assertEqual("", done.stdout)
 
@@ -241,11 +241,11 @@ class Changing(TlsCase):
     def serial_of(self, member):
         said = subprocess.run(
             ["openssl", "s_client", "-connect", f"127.0.0.1:{member.peer_port}", "-showcerts"],
-            input="", capture_output=True, text=True, timeout=20, check=False).stdout
+            input="", capture_output=True, text=True, timeout=60, check=False).stdout
         if "BEGIN CERTIFICATE" not in said:
             return None
         done = subprocess.run(["openssl", "x509", "-noout", "-serial"], input=said, text=True,
-                              capture_output=True, timeout=20, check=False)
+                              capture_output=True, timeout=60, check=False)
         return done.stdout.strip().split("=")[-1]
 
     def test_certificates_are_exchanged_under_running_members(self):

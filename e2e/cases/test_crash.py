@@ -53,7 +53,7 @@ class Crash(Judged, Case):
             try:
                 with Api(node) as api:
                     while True:
-                        api.Defragment(timeout=30)
+                        api.Defragment(timeout=60)
             except grpc.RpcError:
                 pass
 
@@ -63,5 +63,5 @@ class Crash(Judged, Case):
             thread.join(0.1)
             node.kill()
             node.start()
-            thread.join(30)
+            thread.join(60)
         self.judge([node], crash, 4)

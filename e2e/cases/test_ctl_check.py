@@ -33,7 +33,7 @@ class Check(Case):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=30)
+        said, errors = process.communicate(timeout=60)
         self.assertEqual("", errors)
         return process.returncode, said
 
@@ -62,7 +62,7 @@ class Check(Case):
             time.sleep(0.1)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=60)
         self.assertEqual(1, process.returncode)
         self.assertRegex(said, r"\AFAIL: too many errors\n"
                          r"FAIL: ERROR\(etcdserver: mvcc: database space exceeded\) -> \d+\n")

@@ -29,11 +29,11 @@ class Found(Case):
 
     def names(self, member):
         with Api(member) as api:
-            return sorted(m.name for m in api.MemberList(timeout=20).members)
+            return sorted(m.name for m in api.MemberList(timeout=60).members)
 
     def ids(self, member):
         with Api(member) as api:
-            return sorted(m.ID for m in api.MemberList(timeout=20).members)
+            return sorted(m.ID for m in api.MemberList(timeout=60).members)
 
     def agree(self, members):
         """All of them are one cluster and have told their names; one put arrives everywhere."""
@@ -52,13 +52,13 @@ class Found(Case):
             self.put(member)
         with Api(members[-1]) as api:
             self.assertEqual(len(members), api.Range(
-                key=b"from-", range_end=b"from.", count_only=True, timeout=20).count)
+                key=b"from-", range_end=b"from.", count_only=True, timeout=60).count)
 
     def put(self, member):
         def is_taken():
             try:
                 with Api(member) as api:
-                    api.Put(key=b"from-" + member.name.encode(), value=b"1", timeout=20)
+                    api.Put(key=b"from-" + member.name.encode(), value=b"1", timeout=60)
                 return True
             except grpc.RpcError:
                 return False

@@ -33,7 +33,7 @@ class Entrypoint(Case):
 
     def run_it(self, *words, **env):
         path = self.programs + ":" + os.environ["PATH"]
-        return subprocess.run([ENTRYPOINT, *words], capture_output=True, text=True, timeout=20,
+        return subprocess.run([ENTRYPOINT, *words], capture_output=True, text=True, timeout=60,
                               check=False, env={"PATH": path, "ETCD_KEY_DIR": self.keys, **env})
 
     def command(self, *words, **env):

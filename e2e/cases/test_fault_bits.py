@@ -53,20 +53,20 @@ class FlippedBit(Case):
 
     def answers(self, api):
         """All that a client can see."""
-        now = api.Range(key=b"\0", range_end=b"\0", timeout=10)
+        now = api.Range(key=b"\0", range_end=b"\0", timeout=60)
         yield "keys", [kv.SerializeToString() for kv in now.kvs]
         yield "revision", now.header.revision
         for rev in (13, 30, 60, now.header.revision - 1):
-            old = api.Range(key=b"\0", range_end=b"\0", revision=rev, timeout=10)
+            old = api.Range(key=b"\0", range_end=b"\0", revision=rev, timeout=60)
             yield f"at {rev}", [kv.SerializeToString() for kv in old.kvs]
-        yield "leases", [one.ID for one in api.LeaseLeases(timeout=10).leases]
-        yield "lease", sorted(api.LeaseTimeToLive(ID=77, keys=True, timeout=10).keys)
-        yield "members", api.MemberList(timeout=10).members[0].SerializeToString()
-        yield "hash", api.HashKV(timeout=10).hash
+        yield "leases", [one.ID for one in api.LeaseLeases(timeout=60).leases]
+        yield "lease", sorted(api.LeaseTimeToLive(ID=77, keys=True, timeout=60).keys)
+        yield "members", api.MemberList(timeout=60).members[0].SerializeToString()
+        yield "hash", api.HashKV(timeout=60).hash
         watch = api.watch(b"\0", range_end=b"\0", start_revision=13, prev_kv=True)
         events = []
         while not events or events[-1].kv.mod_revision < now.header.revision:
-            got = watch.next(timeout=10)
+            got = watch.next(timeout=60)
             if got.canceled:
                 raise EOFError(got.cancel_reason)
             events += got.events

@@ -261,7 +261,7 @@ class SlowDisk(DiskCase):
         self.node.start()
         self.faults.rule(SYNC, "member/wal/*", delay_us=1_100_000)
         with Api(self.node) as api:
-            api.Put(key=b"k000", value=b"slow", timeout=10)
+            api.Put(key=b"k000", value=b"slow", timeout=60)
         self.faults.clear()
         self.assertIn("slow fdatasync", self.node.log_tail(20))
         load = Load().run(self.node)

@@ -99,7 +99,7 @@ class Everywhere(ListenersCase):
                         self.ask(place, "/health", True, client=None)
                     with self.api(place, True, client=None) as api:
                         with self.assertRaises(grpc.RpcError):
-                            api.Range(key=b"a", timeout=3)
+                            api.Range(key=b"a", timeout=LONG)
         with self.assertRaises((OSError, IndexError)):
             self.ask(self.metrics_tls, "/health", True, client=None)
 
@@ -113,7 +113,7 @@ class Everywhere(ListenersCase):
                     self.assertEqual(404, self.ask(place, path, is_tls)[0], path)
                 with self.api(place, is_tls) as api:
                     with self.assertRaises(grpc.RpcError):
-                        api.Range(key=b"a", timeout=3)
+                        api.Range(key=b"a", timeout=LONG)
 
     def test_etcdctl_over_unix_sockets(self):
         for build in (Etcdctl, Etcdctl.reference) if REFERENCE else (Etcdctl,):

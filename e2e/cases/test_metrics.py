@@ -80,7 +80,7 @@ def traffic(node):
 
 
 def scrape(node):
-    return node.get("/metrics", timeout=30)[1]
+    return node.get("/metrics", timeout=60)[1]
 
 
 class Names(Case):
@@ -212,7 +212,7 @@ class Values(Case):
             self.assertEqual(1, self.value(node, "etcd_debugging_auth_revision"))
             request = urllib.request.Request(node.client_url + "/v3/auth/role/add",
                                              data=b'{"name":"r"}')
-            urllib.request.urlopen(request, timeout=30).close()
+            urllib.request.urlopen(request, timeout=60).close()
             self.wait(node, "etcd_debugging_auth_revision", 2)
 
     def test_gzip_when_asked(self):
@@ -221,7 +221,7 @@ class Values(Case):
                                  ("gzipped", False)):
             request = urllib.request.Request(node.client_url + "/metrics",
                                              headers={"Accept-Encoding": asked})
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 body = answer.read()
                 self.assertEqual("gzip" if is_packed else None, answer.headers["Content-Encoding"])
             text = gzip.decompress(body) if is_packed else body

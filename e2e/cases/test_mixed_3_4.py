@@ -14,7 +14,7 @@ DEBIAN = "/usr/bin/etcd"
 def debian():
     """Debian's etcd 3.4. Ours may be there under the same name."""
     if os.access(DEBIAN, os.X_OK):
-        said = subprocess.run([DEBIAN, "--version"], capture_output=True, text=True, timeout=20,
+        said = subprocess.run([DEBIAN, "--version"], capture_output=True, text=True, timeout=60,
                               check=False).stdout
         if re.match(r"etcd Version: 3\.4\.", said):
             return DEBIAN

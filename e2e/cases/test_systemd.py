@@ -53,7 +53,7 @@ class Notify(Case):
         self.member(env={"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": "10000000"})
         self.hear("READY=1")
         for _ in range(5):
-            self.hear("WATCHDOG=1", 10)
+            self.hear("WATCHDOG=1")
 
     def test_the_watchdog_is_not_fed_while_core_hangs(self):
         """In a write of the log that the disk does not end."""
@@ -76,7 +76,8 @@ class Notify(Case):
                 pending.result()
                 if hung_all_the_time:
                     break
-            self.assertTrue(hung_all_the_time, "this machine is too slow")
+            if not hung_all_the_time:
+                self.skipTest("this machine is too slow: ten seconds went by at once")
             self.assertFalse(heard)
         self.hear("WATCHDOG=1")
 

@@ -57,7 +57,7 @@ class Defrag(Case):
             self.assertIsNone(process.poll())
             self.assertEqual(self.kept, self.etcdctl("get", "/registry/a50"))
             self.node.terminate()
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=60)
             self.assertEqual(0, process.returncode, said)
         self.node.start()
         self.assertEqual(self.kept, self.etcdctl("get", "/registry/a50"))

@@ -33,7 +33,7 @@ def load():
         path = os.path.join(folder, "set")
         subprocess.run(["protoc-c", f"--descriptor_set_out={path}", "--include_imports",
                         f"-I{PROTO}", "rpc.proto", "health.proto", "v3lockpb.proto",
-                        "v3electionpb.proto"], check=True, timeout=30)
+                        "v3electionpb.proto"], check=True, timeout=60)
         with open(path, "rb") as file:
             files = descriptor_pb2.FileDescriptorSet.FromString(file.read()).file
     pool = descriptor_pool.DescriptorPool()
@@ -110,7 +110,7 @@ class Stream:
     def send(self, request):
         self.requests.put(request)
 
-    def next(self, timeout=30):
+    def next(self, timeout=60):
         """The next answer; the error that ended the stream; queue.Empty when none comes."""
         answer = self.answers.get(timeout=timeout)
         if isinstance(answer, Exception):
@@ -118,7 +118,7 @@ class Stream:
             raise answer
         return answer
 
-    def events(self, count, timeout=30):
+    def events(self, count, timeout=60):
         """That many events, over as many answers as they take."""
         got = []
         while len(got) < count:
@@ -128,7 +128,7 @@ class Stream:
     def close(self):
         self.requests.put(None)
         self.call.cancel()
-        self.reader.join(5)
+        self.reader.join(60)
 
 
 class Api:
@@ -162,7 +162,7 @@ class Api:
         call = self.channel.unary_unary(
             f"/etcdserverpb.{service}/{name}", request_serializer=request.SerializeToString,
             response_deserializer=getattr(pb, stem + "Response").FromString)
-        return lambda message=None, timeout=15, metadata=None, **fields: call(
+        return lambda message=None, timeout=60, metadata=None, **fields: call(
             message if message is not None else request(**fields), timeout=timeout,
             metadata=metadata)
 
@@ -172,7 +172,7 @@ class Api:
         except KeyError:
             raise AttributeError(name) from None
 
-    def streaming(self, name, timeout=30, **fields):
+    def streaming(self, name, timeout=60, **fields):
         """RangeStream and Snapshot: an iterator of answers."""
         service, request, answer = SERVER_STREAMS[name]
         call = self.channel.unary_stream(
@@ -198,7 +198,7 @@ class Api:
         stream.created = created
         return stream
 
-    def raw(self, path, body, timeout=20):
+    def raw(self, path, body, timeout=60):
         """Bytes as they are, to a unary call."""
         return self.channel.unary_unary(path)(body, timeout=timeout)
 

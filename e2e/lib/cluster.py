@@ -18,7 +18,7 @@ CLIENT_PORT, PEER_PORT = 2379, 2380
 takes_long = unittest.skipUnless(os.environ.get("KETCD_CLUSTER_LONG"),
                                  "set KETCD_CLUSTER_LONG for the cases that take long")
 AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-HEARTBEAT = ("--heartbeat-interval=50", "--election-timeout=500")
+HEARTBEAT = ("--heartbeat-interval=100", "--election-timeout=1000")
 
 
 class ClusterMember(Member):
@@ -47,7 +47,7 @@ class ClusterMember(Member):
     def api(self, **rest):
         return Api(self, **rest)
 
-    def status(self, timeout=10):
+    def status(self, timeout=60):
         with self.api() as api:
             return api.Status(timeout=timeout)
 
@@ -106,7 +106,7 @@ class Cluster:
         for member in self.members:
             if member.process:
                 try:
-                    member.process.wait(15)
+                    member.process.wait(60)
                 except subprocess.TimeoutExpired:
                     member.kill()
         self.net.close()
@@ -121,7 +121,7 @@ class Cluster:
             said = {}
             for member in among or self.living():
                 try:
-                    status = member.status(timeout=2)
+                    status = member.status(timeout=10)
                     said[status.header.member_id] = (member, status.leader)
                 except Exception:  # pylint: disable=broad-except
                     pass
@@ -163,13 +163,26 @@ class Cluster:
         return revisions[0]
 
 
+def until_healthy(call, seconds=90):
+    """What strict reconfiguration refuses while it does not see all members connected for five
+    seconds; a leader that changed meanwhile may have done it."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except grpc.RpcError as error:
+            if error.details() != "etcdserver: unhealthy cluster" or time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
 def until_taken(timeout, call, seconds=60):
     if timeout is not None:
         return call(timeout)
     end = time.monotonic() + seconds
     while True:
         try:
-            return call(20)
+            return call(60)
         except grpc.RpcError as error:
             if error.code() not in AGAIN or time.monotonic() > end:
                 raise

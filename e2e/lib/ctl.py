@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 import unittest
 
 from .env import binary, reference
@@ -31,11 +32,11 @@ class Etcdctl:
     def reference(cls, member, **rest):
         return cls(member, reference("etcdctl"), **rest)
 
-    def run(self, *args, stdin=None, timeout=60):
+    def run(self, *args, stdin=None, timeout=120):
         """The finished process, whatever its exit code; text. It has long to answer."""
         words = [*self.flags, *args]
         if not any(word.startswith("--command-timeout") for word in words):
-            words.insert(0, "--command-timeout=30s")
+            words.insert(0, "--command-timeout=60s")
         return subprocess.run([self.program, *words], input=stdin, text=True,
                               capture_output=True, timeout=timeout, env=self.env, check=False)
 
@@ -46,6 +47,16 @@ class Etcdctl:
             raise AssertionError(f"etcdctl {' '.join(args)}: exit {done.returncode}\n"
                                  f"{done.stdout}{done.stderr}")
         return done.stdout
+
+    def until_done(self, *args, seconds=120):
+        """Again, when the member had no time for it; what was done all the same is done."""
+        deadline = time.monotonic() + seconds
+        while True:
+            done = self.run(*args)
+            if done.returncode == 0 or "already" in done.stderr:
+                return
+            if "request timed out" not in done.stderr or time.monotonic() > deadline:
+                raise AssertionError(f"etcdctl {' '.join(args)}: {done.stdout}{done.stderr}")
 
     def json(self, *args, **rest):
         return json.loads(self(*args, "-w", "json", **rest))

@@ -16,7 +16,7 @@ from .env import free_port
 
 PROGRAM = os.environ.get("KETCD_KUBE_APISERVER", "")
 READY_SECONDS = 60
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 BROKEN = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -43,7 +43,7 @@ class Refused(Exception):
 class Client:
     """One connection at a time; a thread has its own."""
 
-    def __init__(self, server, timeout=20):
+    def __init__(self, server, timeout=60):
         self.server, self.timeout, self.connection = server, timeout, None
 
     def close(self):
@@ -103,7 +103,7 @@ class Client:
 class Watch(threading.Thread):
     """Collects a watch's events, each (type, object), until it ends; wait() waits for some."""
 
-    def __init__(self, server, path, resource_version="", seconds=60, **query):
+    def __init__(self, server, path, resource_version="", seconds=90, **query):
         super().__init__(daemon=True)
         self.client = Client(server, timeout=seconds + 5)
         self.query = dict(query, watch="1", resourceVersion=resource_version,
@@ -137,7 +137,7 @@ class Watch(threading.Thread):
             self.over = True
             self.changed.notify_all()
 
-    def wait(self, enough, seconds=30):
+    def wait(self, enough, seconds=60):
         """Until enough(events), the watch's end or the time is up: the events so far."""
         with self.changed:
             self.changed.wait_for(lambda: self.over or enough(self.events), seconds)

@@ -52,7 +52,7 @@ class Member:
             self.wait_ready()
         return self
 
-    def get(self, path, timeout=10, client="client"):
+    def get(self, path, timeout=60, client="client"):
         """GET over HTTP/1.1 on the client port: status and text."""
         context = self.certs.context(client) if self.certs else None
         try:
@@ -64,9 +64,9 @@ class Member:
 
     def is_ready(self):
         try:
-            status = self.get("/readyz")[0]
+            status = self.get("/readyz", timeout=10)[0]
             if status == 404:  # etcd 3.4
-                status = self.get("/health")[0]
+                status = self.get("/health", timeout=10)[0]
             return status == 200
         except OSError:
             return False

@@ -73,7 +73,7 @@ class MixedCase(ClusterCase):
                      ("user", "add", "etcd-client", "--no-password"),
                      ("user", "grant-role", "etcd-client", "root"), ("user", "add", "u:pw"),
                      ("user", "grant-role", "u", "r"), ("auth", "enable")):
-            self.ctl(member)(*args)
+            self.ctl(member).until_done(*args)
 
     def check_auth(self, member):
         """By password, through that member; the permissions are the ones that were given."""
@@ -105,7 +105,7 @@ class MixedCase(ClusterCase):
 
         def hash_of(member, revision):
             with member.api() as api:
-                found = api.HashKV(revision=revision, timeout=20)
+                found = api.HashKV(revision=revision, timeout=60)
                 return found.compact_revision, found.hash
 
         def are_alike():
@@ -176,7 +176,7 @@ class MixedCase(ClusterCase):
         cluster.members.remove(member)
         cluster.write_initial()
         try:
-            member.process.wait(30)
+            member.process.wait(60)
         except subprocess.TimeoutExpired:
             member.kill()
         cluster.leader()
@@ -272,7 +272,7 @@ def leases_everywhere(case, members):
                 case.wait(is_seen, f"{other.name} knowing the lease")
                 stream = api.stream("LeaseKeepAlive")
                 stream.send(pb.LeaseKeepAliveRequest(ID=lease))
-                case.assertEqual(stream.next(timeout=30).TTL, 300)
+                case.assertEqual(stream.next(timeout=60).TTL, 300)
                 stream.close()
         with members[-1].api() as api:
             api.LeaseRevoke(ID=lease)

@@ -14,7 +14,7 @@ PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 
 
 def ip(*args, check=True):
-    return subprocess.run(["ip", *args], capture_output=True, text=True, timeout=20, check=check,
+    return subprocess.run(["ip", *args], capture_output=True, text=True, timeout=60, check=check,
                           env=dict(os.environ, PATH=PATH))
 
 
@@ -82,7 +82,7 @@ class Host:
         return ["ip", "netns", "exec", self.space, *command]
 
     def run(self, *command):
-        return subprocess.run(self.command(command), capture_output=True, text=True, timeout=20,
+        return subprocess.run(self.command(command), capture_output=True, text=True, timeout=60,
                               check=True, env=dict(os.environ, PATH=PATH))
 
     def cut_off(self, *others):

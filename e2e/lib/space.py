@@ -75,7 +75,7 @@ class Space:
     def address(self, address):
         self("ip", "address", "add", address + "/32", "dev", "lo")
 
-    def status(self, url, *flags, timeout=15):
+    def status(self, url, *flags, timeout=60):
         """The HTTP status of a GET; 0 when there is no answer."""
         done = self.run("curl", "-s", "-o", "/dev/null", "-m", str(timeout), "-w", "%{http_code}",
                         *flags, url, timeout=timeout + 5)
@@ -85,7 +85,7 @@ class Space:
         if self.process.poll() is None:
             self.process.stdin.close()
             try:
-                self.process.wait(5)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
