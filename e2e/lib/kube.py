@@ -15,8 +15,8 @@ import urllib.parse
 from .env import free_port
 
 PROGRAM = os.environ.get("KETCD_KUBE_APISERVER", "")
-READY_SECONDS = 60
-STOP_SECONDS = 60
+READY_SECONDS = 300
+STOP_SECONDS = 180
 BROKEN = (OSError, http.client.HTTPException, ValueError)
 
 

@@ -9,8 +9,8 @@ import urllib.request
 
 from .env import binary, free_port
 
-READY_SECONDS = 60
-STOP_SECONDS = 60
+READY_SECONDS = 180
+STOP_SECONDS = 180
 
 
 class Member:
