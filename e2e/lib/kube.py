@@ -43,7 +43,7 @@ class Refused(Exception):
 class Client:
     """One connection at a time; a thread has its own."""
 
-    def __init__(self, server, timeout=60):
+    def __init__(self, server, timeout=180):
         self.server, self.timeout, self.connection = server, timeout, None
 
     def close(self):
