@@ -200,6 +200,39 @@ static void test_the_index_and_what_it_counts_are_written_as_one(void **state)
     assert_true(last > 20);
 }
 
+static bool is_flushing;
+
+__typeof__(backend_write) __real_backend_write;
+__typeof__(backend_write) __wrap_backend_write;
+struct err __wrap_backend_write(
+    struct backend *backend, struct backend_batch *batch, struct why *why)
+{
+    static int writes;
+    TRY(__real_backend_write(backend, batch, why));
+    return is_flushing && ++writes % 3 == 0 ? backend_flush(backend, why) : OK;
+}
+
+/* Every third write is what the disk keeps: with two writes an entry, it would have half of one. */
+static void test_whatever_was_flushed_last_is_whole(void **state)
+{
+    struct machine *machine = *state;
+    char number[32];
+    for (int round = 0; round < 6; round++) {
+        is_flushing = true;
+        for (int i = 0; i < 7; i++) {
+            snprintf(number, sizeof(number), "%d", (int)machine->index + 1);
+            assert_false(err_is(machine_put(machine, "n", number, 0)));
+        }
+        is_flushing = false;
+        machine_crash(machine);
+        machine->index = apply_index(machine->apply);
+        snprintf(number, sizeof(number), "n=%d ", (int)machine->index);
+        assert_string_equal(machine_list(machine), machine->index ? number : "");
+        assert_int_equal(mvcc_revision(machine->options.mvcc), machine->index + 1);
+    }
+    assert_true(machine->index > 20);
+}
+
 int run_entry_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +246,7 @@ int run_entry_tests(void)
         cmocka_unit_test(test_quota_answers_no_space_for_what_was_written),
         MACHINE_TEST(test_same_entries_come_to_the_same_state),
         MACHINE_TEST(test_the_index_and_what_it_counts_are_written_as_one),
+        MACHINE_TEST(test_whatever_was_flushed_last_is_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
