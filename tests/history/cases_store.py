@@ -919,12 +919,6 @@ def a_lease_that_is_not_there_within_its_time(h):
 
 
 @wrong("lease-ttl")
-def a_look_with_more_time_than_granted(h):
-    h.grant(7, 1)
-    h.ttl(7, 1, ttl=11)
-
-
-@wrong("lease-ttl")
 def a_look_with_another_time_granted(h):
     h.grant(7, 1)
     h.ttl(7, 1, granted=12)
@@ -933,7 +927,7 @@ def a_look_with_another_time_granted(h):
 @right
 def looks_at_leases(h):
     h.grant(7, 1)
-    h.ttl(7, 1, ttl=10, keys=[])
+    h.ttl(7, 1, ttl=11, keys=[])
     h.put("a", "1", 2, lease=7)
     h.put("b", "2", 3, lease=7)
     h.ttl(7, 3, keys=["b", "a"])
