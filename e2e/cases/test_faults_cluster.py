@@ -10,6 +10,7 @@ import time
 
 from lib import reference
 from lib.cluster import ClusterCase, takes_long
+from lib.guarded import Guarded
 from lib.recorder import Recorder
 from lib.storm import Storm, with_disk
 
@@ -98,6 +99,29 @@ class Three(FaultCase):
                   for prober in storm.probers for _, code, why in prober.failed]
         print(f"{sum(prober.count for prober in storm.probers)} puts, without an answer: "
               f"{ {one: failed.count(one) for one in failed} } ... ", end="", flush=True)
+
+
+class Users(FaultCase):
+    @takes_long
+    def test_what_users_may_holds_under_faults(self):
+        """Beside the others' load: users with tokens, and an administrator who changes what they
+        may, while leaders are cut off and killed and one member needs a snapshot."""
+        storm = self.storm(disks=False, flags=(*FORGETFUL, "--bcrypt-cost=4"))
+        guarded = Guarded(storm.recorder, storm.cluster.members).start()
+        storm.leader_alone()
+        storm.kill_leader()
+        storm.kill_follower()
+        storm.kill_all()
+        self.wait_until(lambda: guarded.denied > 10 and guarded.threads[0].count > 50)
+        guarded.stop()
+        self.judge(storm)
+        print(f"{guarded.words()} ... ", end="", flush=True)
+
+    def wait_until(self, is_true, seconds=300):
+        deadline = time.monotonic() + seconds
+        while not is_true():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.1)
 
 
 class Five(FaultCase):

@@ -20,6 +20,12 @@ UNARY = {
                "MemberUpdate:MemberUpdate MemberPromote:MemberPromote",
     "Maintenance": "Alarm:Alarm Status:Status Defragment:Defragment Hash:Hash HashKV:HashKV "
                    "MoveLeader:MoveLeader Downgrade:Downgrade",
+    "Auth": "AuthEnable:AuthEnable AuthDisable:AuthDisable AuthStatus:AuthStatus "
+            "Authenticate:Authenticate UserAdd:AuthUserAdd UserDelete:AuthUserDelete "
+            "UserGet:AuthUserGet UserGrantRole:AuthUserGrantRole "
+            "UserRevokeRole:AuthUserRevokeRole RoleAdd:AuthRoleAdd RoleDelete:AuthRoleDelete "
+            "RoleGet:AuthRoleGet RoleGrantPermission:AuthRoleGrantPermission "
+            "RoleRevokePermission:AuthRoleRevokePermission",
 }
 SERVER_STREAMS = {"RangeStream": ("KV", "RangeRequest", "RangeStreamResponse"),
                   "Snapshot": ("Maintenance", "SnapshotRequest", "SnapshotResponse")}
@@ -54,7 +60,7 @@ class Messages:
     """pb.RangeRequest and so on."""
 
     def __getattr__(self, name):
-        for package in ("etcdserverpb", "mvccpb", "grpc.health.v1"):
+        for package in ("etcdserverpb", "mvccpb", "authpb", "grpc.health.v1"):
             if f"{package}.{name}" in MESSAGES:
                 return MESSAGES[f"{package}.{name}"]
         raise AttributeError(name)

@@ -43,8 +43,9 @@ class Turns(threading.Thread):
 
     def turn(self, api):
         what = self.random.choices(
-            [self.put, self.delete, self.read, self.read_old, self.swap, self.txn, self.grant,
-             self.renew, self.revoke, self.compact], [30, 6, 20, 8, 20, 10, 3, 2, 2, 1])[0]
+            [self.put, self.delete, self.read, self.read_old, self.read_sorted, self.swap, self.txn,
+             self.grant, self.renew, self.look, self.revoke, self.compact],
+            [30, 6, 16, 8, 4, 20, 10, 3, 2, 2, 2, 1])[0]
         try:
             answer = what(api)
         except grpc.RpcError as error:
@@ -93,6 +94,11 @@ class Turns(threading.Thread):
         return api.Range(**self.some_range(), serializable=self.random.random() < 0.3,
                          revision=max(1, self.seen - self.random.randrange(50)))
 
+    def read_sorted(self, api):
+        return api.Range(**self.some_range(), limit=self.random.choice([0, 3]),
+                         sort_order=self.random.choice([1, 2]),
+                         sort_target=self.random.choice([0, 1, 2, 3]))
+
     def swap(self, api):
         """As Kubernetes updates: only if nobody else did since it was read."""
         key = self.key()
@@ -117,6 +123,10 @@ class Turns(threading.Thread):
 
     def renew(self, api):
         return api.keepalive(self.random.choice(self.leases)) if self.leases else None
+
+    def look(self, api):
+        return (api.LeaseTimeToLive(ID=self.random.choice(self.leases), keys=True)
+                if self.leases else None)
 
     def revoke(self, api):
         if not self.leases:

@@ -227,7 +227,8 @@ class Run:
 
     def __init__(self, case, cluster, clients=3, **rest):
         self.case, self.cluster = case, cluster
-        self.recorder = Recorder(os.path.join(case.folder, "history"), others=True)
+        self.recorder = Recorder(os.path.join(case.folder, "history"), stale_looks=True,
+                                 others=True)
         self.load = Load(self.recorder, cluster.members, clients=clients, timeout=5, **rest)
         self.began = time.monotonic()
 

@@ -36,9 +36,18 @@ REFUSED = {Code.INVALID_ARGUMENT, Code.OUT_OF_RANGE, Code.NOT_FOUND, Code.ALREAD
            Code.FAILED_PRECONDITION, Code.UNIMPLEMENTED}
 WORDS = {"required revision has been compacted": "compacted",
          "required revision is a future revision": "future",
-         "requested lease not found": "lease"}
+         "requested lease not found": "lease", "permission denied": "denied",
+         "user name is empty": "unnamed", "name not found": "missing",
+         "name already exists": "present"}
 KINDS = {"Range": "range", "Put": "put", "DeleteRange": "delete", "Txn": "txn",
-         "Compact": "compact", "LeaseGrant": "grant", "LeaseRevoke": "revoke"}
+         "Compact": "compact", "LeaseGrant": "grant", "LeaseRevoke": "revoke",
+         "LeaseTimeToLive": "ttl", "AuthEnable": "auth_enable", "AuthDisable": "auth_disable",
+         "AuthStatus": "auth_status", "UserAdd": "user_add", "UserDelete": "user_delete",
+         "UserGrantRole": "user_grant", "UserRevokeRole": "user_revoke", "UserGet": "user_get",
+         "RoleAdd": "role_add", "RoleDelete": "role_delete", "RoleGet": "role_get",
+         "RoleGrantPermission": "role_grant", "RoleRevokePermission": "role_revoke"}
+REQUESTS = {"Compact": "Compaction"}
+PERMISSIONS = ["read", "write", "readwrite"]
 NAMES = ["version", "create", "mod", "value", "lease"]
 FIELDS = ["version", "create_revision", "mod_revision", "value", "lease"]
 
@@ -78,10 +87,14 @@ def kv_of(kv):
 
 
 def op_range(request):
-    if request.sort_order or request.min_mod_revision or request.max_mod_revision \
+    if request.min_mod_revision or request.max_mod_revision \
             or request.min_create_revision or request.max_create_revision:
-        raise ValueError("the history has no sorted or filtered ranges")
+        raise ValueError("the history has no filtered ranges")
+    if request.sort_target == 4 or (request.sort_target and not request.sort_order):
+        raise ValueError("the history has not the values to sort by, and needs an order")
     return {"key": text(request.key), "end": text(request.range_end), "limit": request.limit,
+            "order": ["", "ascend", "descend"][request.sort_order],
+            "sort": ["", "version", "create", "mod"][request.sort_target],
             "revision": request.revision, "serializable": request.serializable,
             "keys_only": request.keys_only, "count_only": request.count_only}
 
@@ -117,10 +130,37 @@ def op_txn(request):
             "else": [op_inner(inner) for inner in request.failure]}
 
 
+def op_role(request):
+    if isinstance(request, pb.AuthRoleGrantPermissionRequest):
+        return {"role": request.name, "key": text(request.perm.key),
+                "end": text(request.perm.range_end),
+                "permission": PERMISSIONS[request.perm.permType]}
+    return {"role": request.role, "key": text(request.key), "end": text(request.range_end)}
+
+
+def op_user_role(request):
+    name = request.user if isinstance(request, pb.AuthUserGrantRoleRequest) else request.name
+    return {"user": name, "role": request.role}
+
+
+def nothing(_):
+    return {}
+
+
 MAKERS = {"Range": op_range, "Put": op_put, "DeleteRange": op_delete, "Txn": op_txn,
           "Compact": lambda request: {"revision": request.revision},
           "LeaseGrant": lambda request: {"lease": request.ID, "ttl": request.TTL},
-          "LeaseRevoke": lambda request: {"lease": request.ID}}
+          "LeaseRevoke": lambda request: {"lease": request.ID},
+          "LeaseTimeToLive": lambda request: {"lease": request.ID, "keys": request.keys},
+          "AuthEnable": nothing, "AuthDisable": nothing, "AuthStatus": nothing,
+          "UserAdd": lambda request: {"user": request.name},
+          "UserDelete": lambda request: {"user": request.name},
+          "UserGet": lambda request: {"user": request.name},
+          "UserGrantRole": op_user_role, "UserRevokeRole": op_user_role,
+          "RoleAdd": lambda request: {"role": request.name},
+          "RoleDelete": lambda request: {"role": request.role},
+          "RoleGet": lambda request: {"role": request.role},
+          "RoleGrantPermission": op_role, "RoleRevokePermission": op_role}
 
 
 def op_of(name, request):
@@ -142,6 +182,16 @@ def result_of(answer):
         said.update(succeeded=answer.succeeded, results=inner)
     elif isinstance(answer, (pb.LeaseGrantResponse, pb.LeaseKeepAliveResponse)):
         said.update(ttl=answer.TTL)
+    elif isinstance(answer, pb.LeaseTimeToLiveResponse):
+        said.update(ttl=answer.TTL, granted=answer.grantedTTL,
+                    names=[text(key) for key in answer.keys])
+    elif isinstance(answer, pb.AuthStatusResponse):
+        said.update(enabled=answer.enabled, auth_revision=answer.authRevision)
+    elif isinstance(answer, pb.AuthUserGetResponse):
+        said.update(names=list(answer.roles))
+    elif isinstance(answer, pb.AuthRoleGetResponse):
+        said.update(grants=[[text(one.key), text(one.range_end), PERMISSIONS[one.permType]]
+                            for one in answer.perm])
     return said
 
 
@@ -151,10 +201,11 @@ def event_of(event):
 
 
 class Recorder:
-    """Writes the file. run: fields of its run line (sane_clocks, slack, revision, kvs, …)."""
+    """Writes the file. run: fields of its run line (sane_clocks, slack, revision, kvs, …).
+    stale_looks: etcd's own leaders say of leases what they know, without a look at who leads."""
 
-    def __init__(self, path, **run):
-        self.path = path
+    def __init__(self, path, stale_looks=False, **run):
+        self.path, self.stale_looks = path, stale_looks
         self.lock = threading.Lock()
         self.file = open(path, "w", encoding="ascii")  # pylint: disable=consider-using-with
         self.open = {}
@@ -276,10 +327,12 @@ class Recorder:
 
 
 class RecordedApi:
-    """recorded.Range(key=b"a") and so on, as Api has them, and keepalive(lease)."""
+    """recorded.Range(key=b"a") and so on, as Api has them, and keepalive(lease). user: who that
+    is, for the history; with a token, or by the client's certificate."""
 
-    def __init__(self, recorder, member, timeout=5, **rest):
-        self.recorder, self.timeout = recorder, timeout
+    def __init__(self, recorder, member, timeout=5, user=None, token=None, **rest):
+        self.recorder, self.timeout, self.user = recorder, timeout, user
+        self.metadata = [("token", token)] if token else None
         self.client, self.member = recorder.number(), recorder.member(member)
         self.api = Api(member, options=QUICK, **rest)
 
@@ -298,8 +351,9 @@ class RecordedApi:
         return lambda timeout=None, **fields: self.call(name, timeout or self.timeout, fields)
 
     def begin(self, op):
+        who = {} if self.user is None else {"user": self.user}
         return self.recorder.began({"type": "call", "client": self.client,
-                                    "member": self.member, "op": op})
+                                    "member": self.member, "op": op, **who})
 
     def end(self, number, work):
         """Runs work, which answers; records how it went."""
@@ -319,12 +373,16 @@ class RecordedApi:
         return answer
 
     def call(self, name, timeout, fields):
-        request_name = {"Compact": "Compaction"}.get(name, name) + "Request"
-        request = getattr(pb, request_name)(**fields)
+        stem = f"Auth{name}" if name.startswith(("User", "Role")) else REQUESTS.get(name, name)
+        request = getattr(pb, stem + "Request")(**fields)
         if name == "LeaseGrant" and not request.ID:
             request.ID = int.from_bytes(os.urandom(7), "big") | 1
-        number = self.begin(op_of(name, request))
-        return self.end(number, lambda: getattr(self.api, name)(request, timeout=timeout))
+        op = op_of(name, request)
+        if name == "LeaseTimeToLive" and self.recorder.stale_looks:
+            op["serializable"] = True
+        number = self.begin(op)
+        return self.end(number, lambda: getattr(self.api, name)(request, timeout=timeout,
+                                                                metadata=self.metadata))
 
     def keepalive(self, lease):
         """The answer; its TTL is 0 when there is no such lease."""
