@@ -9,8 +9,9 @@
 #include "base/codec.h"
 
 enum {
-    /* Events up to this size are copied into the message; larger ones go by reference. */
-    COPY_MAX = 4096,
+    /* Events up to this size are copied into the message; larger ones go by reference, which costs
+     * less than a kibibyte copied for each of a hundred watchers. */
+    COPY_MAX = 512,
     MESSAGE_MAX = INT32_MAX,
 };
 
