@@ -291,6 +291,49 @@ def all_in_order(h):
     h.shown(4)
 
 
+def lost_deletions(h, *orders):
+    h.put("a", "1", 2)
+    h.put("b", "2", 3)
+    h.watch(3, start=4)
+    for keys in orders:
+        h.lost({"do": "txn", "if": [], "then": [delete(key) for key in keys]})
+    h.put("c", "3", 5)
+
+
+BOTH_GONE = ["delete", gone("a", 4)], ["delete", gone("b", 4)]
+C_AFTER = ["put", kv("c", "3", 5)]
+
+
+@right
+def either_of_two_lost_deletions(h):
+    lost_deletions(h, "ab", "ba")
+    h.shown(5, *BOTH_GONE, C_AFTER)
+
+
+@right
+def either_of_two_lost_deletions_swapped(h):
+    lost_deletions(h, "ab", "ba")
+    h.shown(5, *reversed(BOTH_GONE), C_AFTER)
+
+
+@right
+def a_lease_that_ended_or_a_lost_deletion(h):
+    h.grant(7, 1)
+    h.put("a", "1", 2, lease=7)
+    h.put("b", "2", 3, lease=7)
+    h.watch(3, start=4)
+    h.clock += 20_000_000_000
+    h.lost({"do": "txn", "if": [], "then": [delete("b"), delete("a")]})
+    h.put("c", "3", 5)
+    h.shown(5, *reversed(BOTH_GONE), C_AFTER)
+
+
+@wrong("watch-lost")
+def a_lost_deletion_swapped(h):
+    lost_deletions(h, "ab")
+    h.shown(5, *reversed(BOTH_GONE), C_AFTER)
+
+
 @right
 def fragments(h):
     a_put_of_two(h, fragment=True)

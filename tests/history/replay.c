@@ -230,6 +230,13 @@ static void report_deletion(
     wrong_show(checker->history, slot->known_by);
 }
 
+/* A deletion without an answer may have done it as well, in another order of the keys. */
+static bool has_candidate(struct checker *checker, const struct slot *slot)
+{
+    struct call *found[CANDIDATES_MAX];
+    return add_candidates(checker, slot, true, found, 0) > 0;
+}
+
 /* Only deletions were seen of it. */
 static void replay_deletion(struct checker *checker, struct slot *slot)
 {
@@ -244,6 +251,7 @@ static void replay_deletion(struct checker *checker, struct slot *slot)
         }
     }
     if (does_end && !is_early && is_exact) {
+        slot->is_unordered = has_candidate(checker, slot);
         end_lease(checker, lease);
         return;
     }
@@ -255,6 +263,7 @@ static void replay_deletion(struct checker *checker, struct slot *slot)
     } else if (call && !is_sure) {
         delete_unsure(checker, slot);
     } else if (call) {
+        slot->is_unordered = slot->candidates_count > 1;
         checker->now = call;
         model_apply(checker, &call->of.op, NULL);
     } else if (lease && !is_early && (does_end || is_exact)) {
