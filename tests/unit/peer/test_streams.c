@@ -69,12 +69,12 @@ static bool await_bytes(int fd, struct slice wanted)
 {
     struct buf got;
     char piece[4096];
-    ssize_t len = 1;
+    ssize_t len;
     buf_init(&got, SIZE_MAX);
-    while (len > 0 && !memmem(got.data, got.len, wanted.data, wanted.len)) {
+    do {
         len = read(fd, piece, sizeof(piece));
         buf_add(&got, piece, len > 0 ? (size_t)len : 0);
-    }
+    } while (len > 0 && !memmem(got.data, got.len, wanted.data, wanted.len));
     buf_fini(&got);
     return len > 0;
 }
