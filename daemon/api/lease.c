@@ -49,6 +49,17 @@ static void look_start(struct api *api, struct call_state *state)
     server_lease_ask(api->server, &state->lease);
 }
 
+/* The keys that this member has on the lease, and those that the leader has named, who may be
+ * ahead of it. */
+static struct err may_see(const struct apply_guard *guard, const struct server_lease_ask *ask)
+{
+    TRY(apply_may_read_lease(guard, ask->id));
+    for (size_t i = 0; !err_is(ask->err) && i < ask->lease.keys_count; i++) {
+        TRY(auth_may_read(guard->auth, &guard->caller, ask->lease.keys[i], (struct slice){0}));
+    }
+    return OK;
+}
+
 static struct err time_to_live_execute(struct api *api, struct call_state *state)
 {
     const Etcdserverpb__LeaseTimeToLiveRequest *request = (const void *)state->request;
@@ -58,7 +69,7 @@ static struct err time_to_live_execute(struct api *api, struct call_state *state
         api_new(arena, &etcdserverpb__lease_time_to_live_response__descriptor);
     if (request->keys) {
         TRY(api_guard(api, &state->call->caller, arena, &state->guard));
-        TRY(apply_may_read_lease(&state->guard, request->id));
+        TRY(may_see(&state->guard, ask));
     }
     response->header = api_new_header(api, arena);
     response->id = ask->id;

@@ -2,6 +2,7 @@
  * LeaseKeepAlive, and what the other lease calls answer. */
 #include "talk.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 static const char path[] = "/etcdserverpb.Lease/LeaseKeepAlive";
@@ -160,6 +161,62 @@ static void test_time_to_live(void **state)
     assert_int_equal(response->grantedttl, 0);
 }
 
+static void done(struct api_call *call)
+{
+    ++*(int *)call->edge;
+}
+
+/* Access control with a user who may do nothing; gives a token of that user. */
+static const char *guard(struct talk *talk)
+{
+    const struct apply_options *options =
+        apply_options_get(server_options_get(talk->server)->apply);
+    struct backend_batch *batch = backend_batch_new();
+    struct slice password = SLICE("hash");
+    const char *token = NULL;
+    assert_false(err_is(auth_user_add(options->auth, "root", &password, false, batch)));
+    assert_false(err_is(auth_role_add(options->auth, "root", batch)));
+    assert_false(err_is(auth_user_grant_role(options->auth, "root", "root", batch)));
+    assert_false(err_is(auth_user_add(options->auth, "u", &password, false, batch)));
+    assert_false(err_is(auth_enable(options->auth, batch)));
+    struct auth_grant grant = {.username = "u", .prefix = "p", .now_ms = clock_mono_ms()};
+    assert_false(err_is(auth_token_assign(options->tokens, &grant, talk->arena, &token)));
+    backend_batch_free(batch);
+    return token;
+}
+
+/* The leader may be ahead: what it named counts, not only what is known here. */
+static void test_keys_of_the_answer_have_to_be_readable(void **state)
+{
+    struct talk *talk = *state;
+    Etcdserverpb__LeaseTimeToLiveRequest request = ETCDSERVERPB__LEASE_TIME_TO_LIVE_REQUEST__INIT;
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    struct arena *arena = arena_new(0);
+    struct payload payload = {0};
+    struct api_status status;
+    int dones = 0;
+    grant(talk, 7, 60);
+    put.key = talk_text("b");
+    put.lease = 7;
+    talk_ask(talk, "/etcdserverpb.KV/Put", &put, NULL);
+    request.id = 7;
+    request.keys = true;
+    struct api_call call = {.method = api_method_find(SLICE("/etcdserverpb.Lease/LeaseTimeToLive")),
+        .arena = arena,
+        .request = pb_pack_arena(&request, arena),
+        .deadline_ns = INT64_MAX,
+        .done = done,
+        .edge = &dones};
+    api_call_start(talk->api, &call);
+    assert_int_equal(dones, 1);
+    talk_delete(talk, "b", "");
+    call.caller.token = guard(talk);
+    api_call_finish(&call, &payload, &status);
+    assert_string_equal(status.text, "etcdserver: permission denied");
+    payload_fini(&payload);
+    arena_free(arena);
+}
+
 static void test_revoking_deletes_the_keys(void **state)
 {
     static const char revoke_path[] = "/etcdserverpb.Lease/LeaseRevoke";
@@ -196,6 +253,7 @@ int main(void)
         TALK_TEST(test_ids_are_chosen),
         TALK_TEST(test_grants_that_are_refused),
         TALK_TEST(test_time_to_live),
+        TALK_TEST(test_keys_of_the_answer_have_to_be_readable),
         TALK_TEST(test_revoking_deletes_the_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
