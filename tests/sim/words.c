@@ -6,7 +6,7 @@
 
 #include <rpc.pb-c.h>
 
-static void *make(struct arena *arena, const ProtobufCMessageDescriptor *type)
+void *words_make(struct arena *arena, const ProtobufCMessageDescriptor *type)
 {
     void *message = arena_zalloc(arena, type->sizeof_message);
     protobuf_c_message_init(type, message);
@@ -15,7 +15,7 @@ static void *make(struct arena *arena, const ProtobufCMessageDescriptor *type)
 
 static Etcdserverpb__RangeRequest *range_of(const struct history_op *op, struct arena *arena)
 {
-    Etcdserverpb__RangeRequest *range = make(arena, &etcdserverpb__range_request__descriptor);
+    Etcdserverpb__RangeRequest *range = words_make(arena, &etcdserverpb__range_request__descriptor);
     range->key = pb_bytes(op->key);
     range->range_end = pb_bytes(op->end);
     range->revision = op->revision;
@@ -30,7 +30,7 @@ static Etcdserverpb__RangeRequest *range_of(const struct history_op *op, struct 
 
 static Etcdserverpb__PutRequest *put_of(const struct history_op *op, struct arena *arena)
 {
-    Etcdserverpb__PutRequest *put = make(arena, &etcdserverpb__put_request__descriptor);
+    Etcdserverpb__PutRequest *put = words_make(arena, &etcdserverpb__put_request__descriptor);
     put->key = pb_bytes(op->key);
     put->value = pb_bytes(op->value);
     put->lease = op->lease;
@@ -43,7 +43,7 @@ static Etcdserverpb__PutRequest *put_of(const struct history_op *op, struct aren
 static Etcdserverpb__DeleteRangeRequest *delete_of(const struct history_op *op, struct arena *arena)
 {
     Etcdserverpb__DeleteRangeRequest *request =
-        make(arena, &etcdserverpb__delete_range_request__descriptor);
+        words_make(arena, &etcdserverpb__delete_range_request__descriptor);
     request->key = pb_bytes(op->key);
     request->range_end = pb_bytes(op->end);
     request->prev_kv = op->wants_prev;
@@ -57,7 +57,7 @@ static Etcdserverpb__Compare *compare_of(const struct history_compare *from, str
         [HISTORY_GREATER] = ETCDSERVERPB__COMPARE__COMPARE_RESULT__GREATER,
         [HISTORY_LESS] = ETCDSERVERPB__COMPARE__COMPARE_RESULT__LESS,
         [HISTORY_NOT_EQUAL] = ETCDSERVERPB__COMPARE__COMPARE_RESULT__NOT_EQUAL};
-    Etcdserverpb__Compare *to = make(arena, &etcdserverpb__compare__descriptor);
+    Etcdserverpb__Compare *to = words_make(arena, &etcdserverpb__compare__descriptor);
     to->key = pb_bytes(from->key);
     to->range_end = pb_bytes(from->end);
     to->result = results[from->relation];
@@ -95,7 +95,7 @@ static Etcdserverpb__TxnRequest *txn_of(const struct history_op *op, struct aren
 
 static Etcdserverpb__RequestOp *op_of(const struct history_op *op, struct arena *arena)
 {
-    Etcdserverpb__RequestOp *to = make(arena, &etcdserverpb__request_op__descriptor);
+    Etcdserverpb__RequestOp *to = words_make(arena, &etcdserverpb__request_op__descriptor);
     if (op->kind == HISTORY_RANGE) {
         to->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
         to->request_range = range_of(op, arena);
@@ -124,7 +124,7 @@ static Etcdserverpb__RequestOp **ops_of(
 
 static Etcdserverpb__TxnRequest *txn_of(const struct history_op *op, struct arena *arena)
 {
-    Etcdserverpb__TxnRequest *txn = make(arena, &etcdserverpb__txn_request__descriptor);
+    Etcdserverpb__TxnRequest *txn = words_make(arena, &etcdserverpb__txn_request__descriptor);
     txn->n_compare = op->compares_count;
     txn->compare = arena_alloc(arena, (op->compares_count + 1) * sizeof(*txn->compare));
     for (size_t i = 0; i < op->compares_count; i++) {
@@ -143,17 +143,17 @@ static const char *lease_request(const struct history_op *op, struct arena *aren
     Etcdserverpb__LeaseRevokeRequest *revoke;
     Etcdserverpb__LeaseTimeToLiveRequest *look;
     if (op->kind == HISTORY_LEASE_GRANT) {
-        *out = grant = make(arena, &etcdserverpb__lease_grant_request__descriptor);
+        *out = grant = words_make(arena, &etcdserverpb__lease_grant_request__descriptor);
         grant->id = op->lease;
         grant->ttl = op->ttl_s;
         return "/etcdserverpb.Lease/LeaseGrant";
     }
     if (op->kind == HISTORY_LEASE_REVOKE) {
-        *out = revoke = make(arena, &etcdserverpb__lease_revoke_request__descriptor);
+        *out = revoke = words_make(arena, &etcdserverpb__lease_revoke_request__descriptor);
         revoke->id = op->lease;
         return "/etcdserverpb.Lease/LeaseRevoke";
     }
-    *out = look = make(arena, &etcdserverpb__lease_time_to_live_request__descriptor);
+    *out = look = words_make(arena, &etcdserverpb__lease_time_to_live_request__descriptor);
     look->id = op->lease;
     look->keys = op->wants_keys;
     return "/etcdserverpb.Lease/LeaseTimeToLive";
@@ -175,7 +175,7 @@ static const char *key_request(const struct history_op *op, struct arena *arena,
         return "/etcdserverpb.KV/Txn";
     }
     if (op->kind == HISTORY_COMPACT) {
-        *out = compaction = make(arena, &etcdserverpb__compaction_request__descriptor);
+        *out = compaction = words_make(arena, &etcdserverpb__compaction_request__descriptor);
         compaction->revision = op->revision;
         return "/etcdserverpb.KV/Compact";
     }

@@ -6,13 +6,6 @@
 
 #include <rpc.pb-c.h>
 
-static void *make(struct arena *arena, const ProtobufCMessageDescriptor *type)
-{
-    void *message = arena_zalloc(arena, type->sizeof_message);
-    protobuf_c_message_init(type, message);
-    return message;
-}
-
 static char *text(struct arena *arena, struct slice name)
 {
     return arena_printf(arena, "%.*s", (int)name.len, (const char *)name.data);
@@ -21,10 +14,10 @@ static char *text(struct arena *arena, struct slice name)
 static void *user_add_of(const struct history_op *op, struct arena *arena)
 {
     Etcdserverpb__AuthUserAddRequest *add =
-        make(arena, &etcdserverpb__auth_user_add_request__descriptor);
+        words_make(arena, &etcdserverpb__auth_user_add_request__descriptor);
     add->name = text(arena, op->user);
     if (slice_eq(op->user, SLICE("root"))) {
-        add->options = make(arena, &authpb__user_add_options__descriptor);
+        add->options = words_make(arena, &authpb__user_add_options__descriptor);
         add->options->no_password = true;
     } else {
         add->password = text(arena, op->user);
@@ -39,9 +32,9 @@ static void *role_grant_of(const struct history_op *op, struct arena *arena)
         [HISTORY_WRITE] = AUTHPB__PERMISSION__TYPE__WRITE,
         [HISTORY_READWRITE] = AUTHPB__PERMISSION__TYPE__READWRITE};
     Etcdserverpb__AuthRoleGrantPermissionRequest *grant =
-        make(arena, &etcdserverpb__auth_role_grant_permission_request__descriptor);
+        words_make(arena, &etcdserverpb__auth_role_grant_permission_request__descriptor);
     grant->name = text(arena, op->role);
-    grant->perm = make(arena, &authpb__permission__descriptor);
+    grant->perm = words_make(arena, &authpb__permission__descriptor);
     grant->perm->key = pb_bytes(op->key);
     grant->perm->range_end = pb_bytes(op->end);
     grant->perm->permtype = types[op->permission];
@@ -51,7 +44,7 @@ static void *role_grant_of(const struct history_op *op, struct arena *arena)
 static void *role_revoke_of(const struct history_op *op, struct arena *arena)
 {
     Etcdserverpb__AuthRoleRevokePermissionRequest *revoke =
-        make(arena, &etcdserverpb__auth_role_revoke_permission_request__descriptor);
+        words_make(arena, &etcdserverpb__auth_role_revoke_permission_request__descriptor);
     revoke->role = text(arena, op->role);
     revoke->key = pb_bytes(op->key);
     revoke->range_end = pb_bytes(op->end);
@@ -64,7 +57,7 @@ static void *named(struct arena *arena, const ProtobufCMessageDescriptor *type, 
     struct {
         ProtobufCMessage base;
         char *name;
-    } *message = make(arena, type);
+    } *message = words_make(arena, type);
     message->name = text(arena, first);
     return message;
 }
@@ -74,12 +67,12 @@ static void *linked(const struct history_op *op, struct arena *arena)
     Etcdserverpb__AuthUserGrantRoleRequest *grant;
     Etcdserverpb__AuthUserRevokeRoleRequest *revoke;
     if (op->kind == HISTORY_USER_GRANT) {
-        grant = make(arena, &etcdserverpb__auth_user_grant_role_request__descriptor);
+        grant = words_make(arena, &etcdserverpb__auth_user_grant_role_request__descriptor);
         grant->user = text(arena, op->user);
         grant->role = text(arena, op->role);
         return grant;
     }
-    revoke = make(arena, &etcdserverpb__auth_user_revoke_role_request__descriptor);
+    revoke = words_make(arena, &etcdserverpb__auth_user_revoke_role_request__descriptor);
     revoke->name = text(arena, op->user);
     revoke->role = text(arena, op->role);
     return revoke;
@@ -89,11 +82,11 @@ static void *request_of(const struct history_op *op, struct arena *arena)
 {
     switch ((int)op->kind) {
     case HISTORY_AUTH_ENABLE:
-        return make(arena, &etcdserverpb__auth_enable_request__descriptor);
+        return words_make(arena, &etcdserverpb__auth_enable_request__descriptor);
     case HISTORY_AUTH_DISABLE:
-        return make(arena, &etcdserverpb__auth_disable_request__descriptor);
+        return words_make(arena, &etcdserverpb__auth_disable_request__descriptor);
     case HISTORY_AUTH_STATUS:
-        return make(arena, &etcdserverpb__auth_status_request__descriptor);
+        return words_make(arena, &etcdserverpb__auth_status_request__descriptor);
     case HISTORY_USER_ADD:
         return user_add_of(op, arena);
     case HISTORY_USER_DELETE:
