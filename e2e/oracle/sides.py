@@ -20,6 +20,7 @@ START_SECONDS = 120
 STREAM_SECONDS = 3600
 DUE = ("\netcd_debugging_mvcc_slow_watcher_total ", "\netcd_debugging_mvcc_pending_events_total ")
 LABELLED = 0x7000000000000000
+REFUSED = -2
 FLAGS = ["--unsafe-no-fsync", "--log-level=error", "--bcrypt-cost=4",
          "--auth-token-ttl=3600"]
 # For the reference: less time spent on what is not compared.
@@ -80,7 +81,9 @@ class WatchLog:
             self.changed.notify_all()
 
     def _take(self, answer):
-        number = answer.watch_id
+        is_refusal = answer.created and answer.canceled
+        # A refusal's -1 is no number, though a watch may be called that: it has a list of its own.
+        number = REFUSED if is_refusal else answer.watch_id
         items = self.by_id.setdefault(number, [])
         if answer.events:
             self._take_events(answer, items)
@@ -88,8 +91,8 @@ class WatchLog:
             self.created += answer.created
             self.canceled += answer.canceled
             items.append(answer)
-            if answer.created and answer.canceled:
-                return  # refused: its -1 is no number, though a watch may be called that
+            if is_refusal:
+                return
             self.last.pop(number, None)  # a number may be another watch's the next time
             if answer.canceled:
                 self.live.pop(number, None)
