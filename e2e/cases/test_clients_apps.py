@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that Debian packages and that keep their state in etcd over the JSON gateway: patroni's client with
+"""What Debian packages and keeps its state in etcd over the JSON gateway: patroni's client with
 users and tokens, and OpenStack's etcd3gw."""
 import os
 import subprocess
