@@ -316,6 +316,37 @@ def either_of_two_lost_deletions_swapped(h):
     h.shown(5, *reversed(BOTH_GONE), C_AFTER)
 
 
+def a_lost_choice(h):
+    """Whether a is as the lost transaction wants it depends on a lost put before."""
+    h.put("a", "1", 2)
+    h.put("b", "2", 3)
+    h.watch(3, key="b", end="", start=4)
+    h.lost(put("a", "3"))
+    h.lost({"do": "txn",
+            "if": [{"key": "a", "target": "value", "is": ">", "value": "2"}],
+            "then": [put("a", "4"), delete("b")], "else": [put("a", "5")]})
+    h.put("c", "6", 6)
+
+
+@right
+def a_lost_transaction_after_a_lost_put(h):
+    a_lost_choice(h)
+    h.shown(5, ["delete", gone("b", 5)])
+
+
+@wrong("delete-unasked")
+def a_lost_transaction_that_keeps_what_was_deleted(h):
+    h.put("a", "1", 2)
+    h.put("b", "2", 3)
+    h.watch(3, key="b", end="", start=4)
+    h.put("a", "3", 4)
+    h.lost({"do": "txn",
+            "if": [{"key": "a", "target": "value", "is": "<", "value": "2"}],
+            "then": [delete("b")], "else": [put("a", "5")]})
+    h.put("c", "6", 6)
+    h.shown(5, ["delete", gone("b", 5)])
+
+
 @right
 def a_lease_that_ended_or_a_lost_deletion(h):
     h.grant(7, 1)

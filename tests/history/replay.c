@@ -28,20 +28,14 @@ static size_t count_evidence(const struct slot *slot)
     return count;
 }
 
-/* How much the operation would change as the state is, and whether its deletions include all that
- * was seen. A put of it counts: were it seen, its value would have told. */
 static bool would_delete(struct checker *checker, const struct history_op *op,
-    const struct slot *slot, size_t *out_count)
+    const struct slot *slot, size_t *out_count);
+
+/* The same for all of these. */
+static bool would_all_delete(struct checker *checker, const struct history_op *ops,
+    size_t ops_count, const struct slot *slot, size_t *out_count)
 {
     size_t count = 0;
-    const struct history_op *ops = op;
-    size_t ops_count = 1;
-    if (op->kind == HISTORY_TXN) {
-        bool is_sure;
-        bool is_then = model_compares(checker, op, &is_sure);
-        ops = is_then ? op->then_ops : op->else_ops;
-        ops_count = is_then ? op->then_count : op->else_count;
-    }
     size_t seen = 0;
     for (size_t i = 0; i < ops_count; i++) {
         uint32_t from;
@@ -64,6 +58,43 @@ static bool would_delete(struct checker *checker, const struct history_op *op,
     }
     *out_count = count;
     return seen >= count_evidence(slot);
+}
+
+/* How much the operation would change as the state is, and whether its deletions include all that
+ * was seen. A put of it counts: were it seen, its value would have told. Of a transaction whose
+ * side is not known, either side may have done it. */
+static bool would_delete(struct checker *checker, const struct history_op *op,
+    const struct slot *slot, size_t *out_count)
+{
+    bool is_sure = true;
+    if (op->kind != HISTORY_TXN) {
+        return would_all_delete(checker, op, 1, slot, out_count);
+    }
+    for (bool is_then = model_compares(checker, op, &is_sure), is_again = false;;
+         is_then = !is_then, is_again = true) {
+        const struct history_op *ops = is_then ? op->then_ops : op->else_ops;
+        size_t ops_count = is_then ? op->then_count : op->else_count;
+        bool does = would_all_delete(checker, ops, ops_count, slot, out_count);
+        if (does || is_sure || is_again) {
+            return does;
+        }
+    }
+}
+
+/* Whether it is known which side a transaction takes. */
+static bool is_decided(struct checker *checker, const struct history_op *op)
+{
+    bool is_sure = true;
+    if (op->kind != HISTORY_TXN) {
+        return true;
+    }
+    bool is_then = model_compares(checker, op, &is_sure);
+    const struct history_op *ops = is_then ? op->then_ops : op->else_ops;
+    size_t count = is_then ? op->then_count : op->else_count;
+    for (size_t i = 0; is_sure && i < count; i++) {
+        is_sure = is_decided(checker, &ops[i]);
+    }
+    return is_sure;
 }
 
 /* Finds a place for the slot's deletion among its candidates, moving others if they have another
@@ -133,6 +164,9 @@ static struct call *find_deletion(struct checker *checker, bool *out_is_sure)
                            .data;
     slot->candidates_count = count;
     *out_is_sure = count == exact || count == 1;
+    for (size_t i = 0; i < count; i++) {
+        *out_is_sure = *out_is_sure && is_decided(checker, &found[i]->of.op);
+    }
     return match(checker, place, place + 1);
 }
 

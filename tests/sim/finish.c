@@ -14,6 +14,26 @@
 
 enum { LOOK_MS = 100, REST_S = 10, LOOKS_A_SETTLING = 100 };
 
+/* What a leader knows of the others. */
+static void describe_peers(const struct raft *raft)
+{
+    struct raft_status status;
+    raft_status_get(raft, &status);
+    for (size_t i = 0; i < status.peers_count; i++) {
+        const struct raft_peer_status *peer = &status.peers[i];
+        fprintf(stderr,
+            "  %llx: %s match %llu next %llu snapshot %llu in flight %zu%s%s, log from %llu\n",
+            (unsigned long long)peer->id,
+            peer->state == RAFT_PROBE       ? "probe"
+            : peer->state == RAFT_REPLICATE ? "replicate"
+                                            : "snapshot",
+            (unsigned long long)peer->match, (unsigned long long)peer->next,
+            (unsigned long long)peer->pending_snapshot, peer->inflight,
+            peer->is_paused ? " paused" : "", peer->is_recent_active ? " active" : "",
+            (unsigned long long)status.first_index);
+    }
+}
+
 static void describe(void)
 {
     for (int i = 0; i < run.machines_count; i++) {
@@ -28,6 +48,9 @@ static void describe(void)
             (unsigned long long)machine->id, (unsigned long long)status.term,
             (unsigned long long)status.leader, (unsigned long long)status.commit_index,
             (unsigned long long)status.applied_index);
+        if (machine_is_serving(machine)) {
+            describe_peers(machine->process->storage.raft);
+        }
         host_describe(&machine->host);
     }
 }

@@ -311,6 +311,7 @@ void nemesis_heal(void)
         struct machine *machine = &run.machines[i];
         machine->disk.stall_ns = 0;
         machine->disk.fail_in = 0;
+        machine->disk.is_failing = machine->disk.is_lasting = false;
         speed_up(machine);
         resume(machine);
         start_again(machine);
