@@ -354,6 +354,7 @@ void ledger_opened(
     shelf->written_last = 0;
     shelf_jump(shelf, snapshot);
     shelf_take(shelf, &log->hard, log->entries, log->entries_count);
+    shelf->written_hard = log->hard; /* what a failed write had of it may be gone */
     if (log->entries_count == 0) {
         shelf->written_last = snapshot;
     }
