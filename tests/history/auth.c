@@ -21,11 +21,14 @@ struct judging {
     bool is_unclear; /* too much for that question */
 };
 
-/* What need not be the newest is decided by what the member knew: how old that is nobody says. */
+/* What need not be the newest is decided by what the member knew: how old that is nobody says. So
+ * are a grant and a compaction, which are let in by the member that is asked and by nobody after.
+ */
 static bool is_local(const struct history_op *op)
 {
     return (op->kind == HISTORY_RANGE && op->is_serializable) ||
            op->kind == HISTORY_LEASE_KEEPALIVE || op->kind == HISTORY_LEASE_LOOK ||
+           op->kind == HISTORY_LEASE_GRANT || op->kind == HISTORY_COMPACT ||
            op->kind == HISTORY_DUMP;
 }
 

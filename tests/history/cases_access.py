@@ -36,10 +36,17 @@ def nobody_puts(h):
     h.done("", put("a", "1"), 2)
 
 
-@wrong("auth-allowed")
-def nobody_grants_a_lease(h):
+@right
+def nobody_grants_a_lease_at_a_member_that_lags_behind(h):
     h.guarded()
     h.done("", {"do": "grant", "lease": 7, "ttl": 10}, 1, ttl=10)
+
+
+@wrong("auth-allowed")
+def nobody_attaches_a_key_to_a_lease(h):
+    h.guarded()
+    h.done("", {"do": "grant", "lease": 7, "ttl": 10}, 1, ttl=10)
+    h.done("", put("a", "1", lease=7), 2)
 
 
 @wrong("auth-allowed")

@@ -21,6 +21,7 @@ struct kept {
 struct place {
     struct kept *entries;
     uint64_t committed_term; /* 0: not known to be committed */
+    uint64_t known_in;       /* the term of who first knew that it is */
     bool has_state;
     uint32_t keys; /* hashes of the store once it is applied: the keys, all else */
     uint32_t names;
@@ -124,11 +125,13 @@ static void note_entry(
     kept->prev_term = kept->prev_term ? kept->prev_term : prev_term;
 }
 
-static void note_committed(const struct machine *machine, const struct raft_entry *entry)
+static void note_committed(
+    const struct machine *machine, const struct raft_entry *entry, uint64_t term)
 {
     struct place *place = place_of(entry->index);
     if (!place->committed_term) {
         place->committed_term = entry->term;
+        place->known_in = term;
         if (entry->index > ledger.committed) {
             ledger.committed = entry->index;
         }
@@ -148,7 +151,7 @@ static uint64_t *by_term(uint64_t **terms, uint64_t term)
     return &(*terms)[term];
 }
 
-/* One leader a term, and that one has all that is committed. */
+/* One leader a term, and that one has all that was committed in terms before. */
 static void note_leader(const struct machine *machine, const struct raft *raft, uint64_t term)
 {
     uint64_t top = ledger.committed;
@@ -158,6 +161,9 @@ static void note_leader(const struct machine *machine, const struct raft *raft, 
     }
     *leader = machine->id;
     run.tally.elections++;
+    while (top && place_of(top)->known_in >= term) {
+        top--;
+    }
     if (raft_last_index(raft) < top) {
         run_fail("%s leads in term %llu without the committed entry %llu", name_of(machine),
             U(term), U(top));
@@ -235,7 +241,7 @@ void __wrap_raft_take_update(struct raft *raft, struct raft_update *update)
         note_entry(machine, entry, prev);
     }
     for (size_t i = 0; i < update->committed_count; i++) {
-        note_committed(machine, &update->committed[i]);
+        note_committed(machine, &update->committed[i], raft_hard_state_get(raft).term);
     }
     if (update->has_soft_state && update->soft_state.role == RAFT_LEADER) {
         note_leader(machine, raft, raft_hard_state_get(raft).term);
@@ -439,7 +445,7 @@ struct err __wrap_apply_entry(struct apply *apply, const struct raft_entry *entr
     if (view->has_applied && entry->index <= view->applied) {
         run_fail("%s: applies entry %llu twice", name_of(machine), U(entry->index));
     }
-    note_committed(machine, entry);
+    note_committed(machine, entry, raft_hard_state_get(machine->process->storage.raft).term);
     view->applied = entry->index;
     view->has_applied = true;
     return __real_apply_entry(apply, entry, sink, why);
