@@ -32,7 +32,8 @@ struct err backend_checkpoint(struct backend *backend, const char *path, struct 
         rocksdb_checkpoint_object_destroy(checkpoint);
     }
     store_unlock(backend);
-    return store_change_err(backend, "give second names to the files of", text, why);
+    /* The store is what it was; a flush that failed is counted by RocksDB. */
+    return store_err(backend, "give second names to the files of", text, why);
 }
 
 /* "000012.sst": digits, then what says its kind. */

@@ -202,6 +202,7 @@ struct err backend_health(struct backend *backend, struct why *why)
 static struct blob *last_key(struct backend *backend, enum family family, struct slice end)
 {
     struct blob *last = NULL;
+    store_lock(backend);
     rocksdb_iterator_t *iter =
         rocksdb_create_iterator_cf(backend->db, backend->read, backend->families[family]);
     rocksdb_iter_seek_for_prev(iter, (const char *)end.data, end.len);
@@ -211,36 +212,43 @@ static struct blob *last_key(struct backend *backend, enum family family, struct
         last = blob_new(slice_of(key, len));
     }
     rocksdb_iter_destroy(iter);
+    store_unlock(backend);
     return last;
 }
 
 /* Between bounds that what is written meanwhile stays out of. Where RocksDB finds something of the
  * range in a memtable, it flushes the families that hold something at that moment, and forgets one
- * that gets its first row right then; without bounds that could be the values of rows that it does
- * flush. Within them are only deletions, and the value's goes before its row's. */
-static void compact_family(struct backend *backend, enum family family, struct slice end)
+ * that gets its first row right then; that could be the values of rows that it does flush. So the
+ * last key is looked up first and then flushed with all that lies before it: within the bounds are
+ * only deletions, and the value's goes before its row's. */
+static struct err compact_family(
+    struct backend *backend, enum family family, struct slice end, struct why *why)
 {
-    store_lock(backend);
     struct blob *last = last_key(backend, family, end);
-    if (last) {
+    struct err err = backend_flush(backend, why);
+    if (last && !err_is(err)) {
         rocksdb_compactoptions_t *compact = rocksdb_compactoptions_create();
         rocksdb_compactoptions_set_exclusive_manual_compaction(compact, 0);
         rocksdb_compactoptions_set_bottommost_level_compaction(compact, COMPACT_FORCE);
+        store_lock(backend);
         rocksdb_compact_range_cf_opt(backend->db, backend->families[family], compact, "", 0,
             (const char *)last->data, last->len);
+        store_unlock(backend);
         rocksdb_compactoptions_destroy(compact);
     }
-    store_unlock(backend);
     blob_unref(last);
+    return err;
 }
 
 struct err backend_compact_files(struct backend *backend, struct why *why)
 {
-    TRY(backend_flush(backend, why));
     TRY(garbage_age(backend, "1.0", why)); /* every value file, not the oldest alone */
-    compact_family(backend, FAMILY_VALUES, SLICE("e"));
-    compact_family(backend, FAMILY_OTHERS, SLICE("m"));
+    struct err err = compact_family(backend, FAMILY_VALUES, SLICE("e"), why);
+    if (!err_is(err)) {
+        err = compact_family(backend, FAMILY_OTHERS, SLICE("m"), why);
+    }
     TRY(garbage_age(backend, "0.25", why));
+    TRY(err);
     return backend_health(backend, why); /* the merge itself tells nothing */
 }
 

@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <rocksdb/c.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,6 +237,50 @@ static void test_backend_flushes_values_and_rows_as_one(void **state)
     put(place, "d2", "lost");
     reopen(place);
     assert_walk(place, NULL, "", "", "d1=1 l1=1 mindex=2");
+}
+
+/* What is done when a family's files are about to be rewritten. */
+static struct {
+    struct place *place; /* NULL: nothing */
+    int calls;
+} at_compaction;
+
+void __real_rocksdb_compact_range_cf_opt(rocksdb_t *db, rocksdb_column_family_handle_t *family,
+    rocksdb_compactoptions_t *options, const char *from, size_t from_len, const char *to,
+    size_t to_len);
+void __wrap_rocksdb_compact_range_cf_opt(rocksdb_t *db, rocksdb_column_family_handle_t *family,
+    rocksdb_compactoptions_t *options, const char *from, size_t from_len, const char *to,
+    size_t to_len);
+
+void __wrap_rocksdb_compact_range_cf_opt(rocksdb_t *db, rocksdb_column_family_handle_t *family,
+    rocksdb_compactoptions_t *options, const char *from, size_t from_len, const char *to,
+    size_t to_len)
+{
+    if (at_compaction.place) {
+        uint64_t in_memory = 1;
+        assert_int_equal(
+            rocksdb_property_int_cf(db, family, "rocksdb.num-entries-active-mem-table", &in_memory),
+            0);
+        assert_int_equal(in_memory, 0);
+        put(at_compaction.place, at_compaction.calls++ ? "l3" : "l2", "a row without a value");
+    }
+    __real_rocksdb_compact_range_cf_opt(db, family, options, from, from_len, to, to_len);
+}
+
+/* RocksDB flushes what it finds in memory of the range, without the values of a batch that is being
+ * written right then: it must find nothing, also of rows that came after the first flush. */
+static void test_backend_leaves_rocksdb_nothing_to_flush(void **state)
+{
+    struct place *place = *state;
+    put(place, "d1", "1");
+    put(place, "l1", "1");
+    at_compaction.place = place;
+    at_compaction.calls = 0;
+    assert_false(err_is(backend_compact_files(place->backend, NULL)));
+    at_compaction.place = NULL;
+    assert_int_equal(at_compaction.calls, 2);
+    reopen(place);
+    assert_walk(place, NULL, "", "", "d1=1 l1=1 l2=a row without a value");
 }
 
 struct rewriting {
@@ -631,6 +676,7 @@ int main(void)
         T(test_backend_walks_values_and_rows_in_order),
         T(test_backend_walk_sees_one_moment),
         T(test_backend_flushes_values_and_rows_as_one),
+        T(test_backend_leaves_rocksdb_nothing_to_flush),
         T(test_backend_keeps_a_prefix_of_whole_batches),
         T(test_backend_refuses_a_second_opener),
         T(test_backend_refuses_a_path_that_is_a_file),
