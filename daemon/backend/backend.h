@@ -28,7 +28,7 @@ struct backend_options {
     size_t memtable_bytes;    /* 0: a default */
 };
 
-/* Errors: IO, LOCKED, BAD_CRC, NO_DISK; why tells the file. */
+/* Errors: IO, LOCKED, BAD_CRC, NO_DISK, BAD_FORMAT (no store of ours); why tells the file. */
 MUST struct err backend_open(
     const struct backend_options *options, struct backend **out, struct why *why);
 /* Flushes nothing by itself. NULL is fine. */

@@ -67,13 +67,26 @@ rocksdb_readoptions_t *store_read_options(const struct backend_snapshot *snapsho
     return read;
 }
 
+/* Batches know families by their numbers, which a store from elsewhere may have given otherwise. */
+static struct err check_families(struct backend *backend, struct why *why)
+{
+    for (unsigned i = 0; i < FAMILIES; i++) {
+        if (rocksdb_column_family_handle_get_id(backend->families[i]) != i) {
+            return why_set(why, ERR(BAD_FORMAT),
+                "%s: its families are numbered otherwise than ours", backend->path);
+        }
+    }
+    return OK;
+}
+
 struct err store_open(struct backend *backend, struct why *why)
 {
     static const char *const names[FAMILIES] = {"default", "values"};
     char *text = NULL;
     backend->db = rocksdb_open_column_families(backend->options[0], backend->path, FAMILIES, names,
         (const rocksdb_options_t *const *)backend->options, backend->families, &text);
-    return store_err(backend, "open", text, why);
+    TRY(store_err(backend, "open", text, why));
+    return check_families(backend, why);
 }
 
 struct err backend_open(

@@ -232,6 +232,9 @@ static void *run(void *arg)
         send->fields = make_fields(send);
         log_start(send);
         post(send);
+        /* A store's worth of files may go with it: the peer thread has heartbeats to send. */
+        snap_export_close(send->export);
+        send->export = NULL;
     }
     count_end(send);
     metric_add(inflights, -1);

@@ -246,6 +246,22 @@ struct err snap_unpack_end(struct snap_unpack *unpack, struct why *why)
     return err;
 }
 
+/* "<index>.files.<n>", as a receiver names them: what came as a database may say anything. */
+static bool is_folder_name(struct slice name, uint64_t index)
+{
+    char head[32];
+    snprintf(head, sizeof(head), "%016llx.files.", (unsigned long long)index);
+    if (!slice_has_prefix(name, slice_str(head)) || name.len == strlen(head)) {
+        return false;
+    }
+    for (size_t i = strlen(head); i < name.len; i++) {
+        if (name.data[i] < '0' || name.data[i] > '9') {
+            return false;
+        }
+    }
+    return true;
+}
+
 char *snap_files_folder(struct disk *disk, const char *dir, uint64_t index)
 {
     enum { NOTE_MAX = 256 };
@@ -266,6 +282,7 @@ char *snap_files_folder(struct disk *disk, const char *dir, uint64_t index)
         return NULL;
     }
     struct slice name = slice_of(note + head.len, got - head.len - 1);
-    bool leads_away = memchr(name.data, '/', name.len) || memchr(name.data, '\n', name.len);
-    return leads_away ? NULL : mem_printf("%s/%.*s", dir, (int)name.len, (const char *)name.data);
+    return is_folder_name(name, index)
+               ? mem_printf("%s/%.*s", dir, (int)name.len, (const char *)name.data)
+               : NULL;
 }

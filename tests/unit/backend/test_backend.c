@@ -283,6 +283,39 @@ static void test_backend_leaves_rocksdb_nothing_to_flush(void **state)
     assert_walk(place, NULL, "", "", "d1=1 l1=1 l2=a row without a value");
 }
 
+static rocksdb_column_family_handle_t *make_family(
+    rocksdb_t *db, rocksdb_options_t *options, const char *name)
+{
+    char *text = NULL;
+    rocksdb_column_family_handle_t *family = rocksdb_create_column_family(db, options, name, &text);
+    assert_null(text);
+    return family;
+}
+
+/* What a peer sends may be any store: this one's values have the number 2. */
+static void test_backend_refuses_families_of_other_numbers(void **state)
+{
+    struct place *place = *state;
+    char *path = mem_printf("%s-foreign", place->path);
+    char *text = NULL;
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(options, 1);
+    rocksdb_t *db = rocksdb_open(options, path, &text);
+    assert_null(text);
+    rocksdb_column_family_handle_t *first = make_family(db, options, "first");
+    rocksdb_drop_column_family(db, first, &text);
+    assert_null(text);
+    rocksdb_column_family_handle_destroy(first);
+    rocksdb_column_family_handle_destroy(make_family(db, options, "values"));
+    rocksdb_close(db);
+    rocksdb_options_destroy(options);
+    struct backend *backend = NULL;
+    assert_true(
+        IS(backend_open(&(struct backend_options){.path = path}, &backend, NULL), BAD_FORMAT));
+    folder_remove(path);
+    free(path);
+}
+
 struct rewriting {
     struct backend *backend;
     atomic_bool is_over;
@@ -677,6 +710,7 @@ int main(void)
         T(test_backend_walk_sees_one_moment),
         T(test_backend_flushes_values_and_rows_as_one),
         T(test_backend_leaves_rocksdb_nothing_to_flush),
+        T(test_backend_refuses_families_of_other_numbers),
         T(test_backend_keeps_a_prefix_of_whole_batches),
         T(test_backend_refuses_a_second_opener),
         T(test_backend_refuses_a_path_that_is_a_file),

@@ -251,6 +251,17 @@ static void test_a_store_of_another_index_is_refused(void **state)
     assert_refused(place, INDEX + 1, ERR_BAD_FORMAT);
 }
 
+/* The index alone, without the term. */
+static void test_half_an_index_is_refused(void **state)
+{
+    struct place *place = *state;
+    uint8_t index[8];
+    put_be64(index, INDEX);
+    put(place->from, SLICE("mconsistent_index"), slice_of(index, sizeof(index)));
+    send_all(place);
+    assert_refused(place, INDEX, ERR_BAD_FORMAT);
+}
+
 static void add_head(struct place *place, const char *name, uint64_t bytes)
 {
     uint8_t head[HEAD] = {0};
@@ -310,6 +321,36 @@ static void test_a_huge_length_is_only_a_claim(void **state)
     assert_refused(place, INDEX, ERR_TORN);
 }
 
+static void test_nothing_comes_behind_the_end(void **state)
+{
+    struct place *place = *state;
+    send_all(place);
+    buf_add_str(&place->sent, "x");
+    assert_refused(place, INDEX, ERR_BAD_FORMAT);
+}
+
+/* A peer may send this as a database. */
+static void test_a_note_names_nothing_but_a_received_folder(void **state)
+{
+    static const char *const names[] = {"", ".", "..", "tmp.files.0", "0000000000000007.files.0",
+        "0000000000000008.files.", "0000000000000008.files.0x", "0000000000000008.files.0/..",
+        "0000000000000008.files.0\n1"};
+    struct place *place = *state;
+    struct slice good = SLICE("ketcd files\n0000000000000008.files.0\n");
+    char *path = disk_path(place->snap_dir, "0000000000000008.snap.db");
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        char *note = mem_printf("ketcd files\n%s\n", names[i]);
+        assert_false(err_is(disk_write_file(disk_real(), path, slice_str(note), 0600, NULL)));
+        assert_null(snap_files_folder(disk_real(), place->snap_dir, 8));
+        free(note);
+    }
+    assert_false(err_is(disk_write_file(disk_real(), path, good, 0600, NULL)));
+    char *folder = snap_files_folder(disk_real(), place->snap_dir, 8);
+    assert_non_null(folder);
+    free(folder);
+    free(path);
+}
+
 static void test_what_is_left_is_swept(void **state)
 {
     struct place *place = *state;
@@ -337,10 +378,13 @@ int main(void)
         PLACE(test_a_bit_flipped_in_a_value_apart_is_seen),
         PLACE(test_half_a_stream_leaves_nothing),
         PLACE(test_a_store_of_another_index_is_refused),
+        PLACE(test_half_an_index_is_refused),
         PLACE(test_names_that_lead_away_are_refused),
         PLACE(test_a_file_does_not_come_twice),
         PLACE(test_files_that_are_no_store_are_refused),
         PLACE(test_a_huge_length_is_only_a_claim),
+        PLACE(test_nothing_comes_behind_the_end),
+        PLACE(test_a_note_names_nothing_but_a_received_folder),
         PLACE(test_what_is_left_is_swept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
