@@ -104,6 +104,12 @@ static struct err fill_rows(
  * empty one and comes here again. */
 static struct err fill_files(struct storage *storage, const char *folder, struct why *why)
 {
+    char *current = disk_path(folder, "CURRENT");
+    bool is_store = disk_exists(storage->disk, current);
+    free(current);
+    if (!is_store) { /* seen before the old one is touched */
+        return why_set(why, ERR(BAD_FORMAT), "%s is no store", folder);
+    }
     char *old = disk_path(storage->member_dir, "store.old");
     struct err err = disk_remove_all(storage->disk, old, why);
     if (!err_is(err)) {

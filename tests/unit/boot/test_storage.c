@@ -161,6 +161,25 @@ static void test_a_store_without_its_log_is_refused(void **state)
 
 #define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* The store is still in its place: it is all that is left. */
+static void test_a_received_store_that_is_gone_replaces_nothing(void **state)
+{
+    struct folder *folder = *state;
+    struct storage storage;
+    struct why why = {""};
+    struct slice note = SLICE("ketcd files\n0000000000000009.files.0\n");
+    assert_false(err_is(storage_open(&storage, &folder->config, &why)));
+    char *path = disk_path(storage.snap_dir, "0000000000000009.snap.db");
+    assert_false(err_is(disk_write_file(disk_real(), path, note, 0600, &why)));
+    free(path);
+    storage.snapshot.meta.index = 9;
+    assert_true(IS(storage_finish_install(&storage, &why), BAD_FORMAT));
+    assert_true(disk_exists(disk_real(), storage.store_dir));
+    assert_non_null(strstr(why.text, "0000000000000009.files.0"));
+    storage.snapshot.meta.index = 0;
+    storage_close(&storage, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +189,7 @@ int main(void)
         FOLDER_TEST(test_a_store_of_a_newer_cluster_is_refused),
         FOLDER_TEST(test_a_store_ahead_of_its_log_is_refused),
         FOLDER_TEST(test_a_store_without_its_log_is_refused),
+        FOLDER_TEST(test_a_received_store_that_is_gone_replaces_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
