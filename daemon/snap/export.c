@@ -7,6 +7,7 @@
 #include "snap/pack.h"
 
 #include <openssl/evp.h>
+#include <stdatomic.h>
 
 /* Keys and values of the API are limited to a request's size; this is the limit of what an export
  * encodes. */
@@ -51,8 +52,9 @@ struct snap_export *snap_export_to(struct disk_file *file)
 struct err snap_export_open(
     struct disk *disk, const char *dir, struct snap_export **out, struct why *why)
 {
+    static atomic_uint number; /* two at once must not meet at a name */
     struct disk_file *file;
-    char *path = disk_path(dir, "db.export");
+    char *path = mem_printf("%s/tmp.export.%u", dir, atomic_fetch_add(&number, 1));
     struct err e =
         disk_open(disk, path, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, 0600, &file, why);
     if (!err_is(e)) {

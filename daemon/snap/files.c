@@ -223,12 +223,13 @@ static bool is_old_database(const char *name, uint64_t index)
     return end != name && is_received && of < index;
 }
 
+/* Gone already is gone: two may tidy up at once. */
 static struct err remove_in(struct disk *disk, const char *dir, const char *name, struct why *why)
 {
     char *path = disk_path(dir, name);
     struct err e = disk_remove_all(disk, path, why);
     free(path);
-    return e;
+    return IS(e, ABSENT) ? OK : e;
 }
 
 struct err snap_purge(

@@ -35,7 +35,10 @@ static bool is_local(const struct history_op *op)
 static struct moment moment_of(const struct call *call)
 {
     const struct history_call *of = &call->of;
-    bool is_known = of->outcome == HISTORY_OK && of->op.kind != HISTORY_LEASE_KEEPALIVE;
+    /* The revision that the member had when it let one in is not told of those. */
+    bool is_early = of->op.kind == HISTORY_LEASE_KEEPALIVE || of->op.kind == HISTORY_LEASE_GRANT ||
+                    of->op.kind == HISTORY_COMPACT;
+    bool is_known = of->outcome == HISTORY_OK && !is_early;
     return (struct moment){.from_ns = is_local(&of->op) ? INT64_MIN : of->invoked_ns,
         .to_ns = of->returned_ns,
         .revision = is_known ? of->result.revision : 0,

@@ -4,12 +4,14 @@
 #include "base/mem.h"
 #include "disk/faulty.h"
 #include "snap/snap.h"
+#include "tests/shared/folder.h"
 
 #include <json-c/json.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -187,6 +189,38 @@ static void test_purge_keeps_the_newest(void **state)
     disk_names_fini(&names);
 }
 
+/* Another purge takes the oldest just after this one has looked. */
+static struct err list_and_lose(
+    struct disk *disk, const char *path, struct disk_names *out, struct why *why)
+{
+    TRY(disk_real()->ops->list(disk, path, out, why));
+    char *oldest = disk_path(path, out->names[0]);
+    struct err e = disk_real()->ops->remove(disk, oldest, why);
+    free(oldest);
+    return e;
+}
+
+static void test_purge_meets_another(void **state)
+{
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk disk = {&ops};
+    struct disk_names names;
+    char dir[FOLDER_PATH_MAX];
+    (void)state;
+    folder_make(dir);
+    for (uint64_t i = 1; i <= 4; i++) {
+        struct raft_snapshot_meta meta = meta_of(i, 2);
+        expect(snap_save(disk_real(), dir, &meta, SLICE("{}"), NULL), ERR_OK);
+    }
+    ops.list = list_and_lose;
+    expect(snap_purge(&disk, dir, 2, 0, NULL), ERR_OK);
+    expect(disk_list(disk_real(), dir, &names, NULL), ERR_OK);
+    assert_int_equal(names.count, 2);
+    assert_string_equal(names.names[0], "0000000000000002-0000000000000003.snap");
+    disk_names_fini(&names);
+    folder_remove(dir);
+}
+
 /* Whatever operation of a save fails or is the last before a crash: the snapshot before it is still
  * there. */
 static void test_failed_save_leaves_the_one_before(void **state)
@@ -220,6 +254,7 @@ int main(void)
         T(test_load_takes_the_newest_known),
         T(test_empty_file_is_broken),
         T(test_purge_keeps_the_newest),
+        T(test_purge_meets_another),
         T(test_failed_save_leaves_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
