@@ -958,3 +958,25 @@ def a_look_after_writes_without_an_answer(h):
     h.lost(delete("a"))
     h.ttl(7, 2, keys=["b"])
     h.put("c", "1", 5)
+
+
+@right
+def a_lost_put_takes_a_key_off_its_lease_before_it_is_revoked(h):
+    h.grant(7, 1)
+    h.put("a", "1", 2, lease=7)
+    h.lost(put("a", "2"))
+    h.lost(delete("b"))
+    h.lost(put("b", "3"))
+    h.revoke(7, 4)
+    h.put("a", "4", 5)
+    h.get("a", 5, kv("a", "4", 5, create=2, version=3))
+
+
+@right
+def a_revoke_takes_a_key_that_a_lost_put_did_not_take_off(h):
+    h.grant(7, 1)
+    h.put("a", "1", 2, lease=7)
+    h.lost(put("b", "3"))
+    h.revoke(7, 3)
+    h.put("a", "4", 4)
+    h.get("a", 4, kv("a", "4", 4))

@@ -336,14 +336,27 @@ static bool has_put(const struct slot *slot)
     return false;
 }
 
-/* A revoke with keys to take must have done it, or a write without an answer that took those keys
- * before: others are uncertain either way. */
+/* A key that surely hangs on the lease: no write without an answer may have taken it off. NO_RANK:
+ * none. */
+static uint32_t sure_key(const struct checker *checker, const struct lease *lease)
+{
+    uint32_t rank = lease->first;
+    while (rank != NO_RANK && state_is_uncertain(&checker->state, rank)) {
+        rank = checker->state.entries[rank].lease_next;
+    }
+    return rank;
+}
+
+/* A revoke with keys to take must have done it. If they may have been taken off before, it may or
+ * may not. */
 static void replay_hole(struct checker *checker, struct slot *slot)
 {
     for (struct call *call = slot->revokes; call; call = call->next) {
         struct lease *lease = state_lease(&checker->state, call->of.op.lease);
         if (lease->attached) {
-            end_lease(checker, lease);
+            if (sure_key(checker, lease) != NO_RANK) {
+                end_lease(checker, lease);
+            }
             checker->state.last_hole = checker->at;
             return;
         }
@@ -357,10 +370,7 @@ static void replay_revokes(struct checker *checker, struct slot *slot)
 {
     for (struct call *call = slot->revokes; call; call = call->next) {
         struct lease *lease = state_lease(&checker->state, call->of.op.lease);
-        uint32_t rank = lease->first;
-        while (rank != NO_RANK && state_is_uncertain(&checker->state, rank)) {
-            rank = checker->state.entries[rank].lease_next;
-        }
+        uint32_t rank = sure_key(checker, lease);
         if (rank != NO_RANK) {
             const struct word *key = checker->history->keys[rank];
             wrong(checker->history, HISTORY_WRONG_LEASE_KEYS, "lease %" PRId64 ", key %.*s",
