@@ -7,7 +7,7 @@
 #include "snap/pack.h"
 
 #include <openssl/evp.h>
-#include <stdatomic.h>
+#include <pthread.h>
 
 /* Keys and values of the API are limited to a request's size; this is the limit of what an export
  * encodes. */
@@ -49,26 +49,37 @@ struct snap_export *snap_export_to(struct disk_file *file)
     return export;
 }
 
-struct err snap_export_open(
-    struct disk *disk, const char *dir, struct snap_export **out, struct why *why)
+/* Open, and no longer in the folder. Two at once would meet at the name. */
+static struct err open_nameless(
+    struct disk *disk, const char *dir, struct disk_file **out, struct why *why)
 {
-    static atomic_uint number; /* two at once must not meet at a name */
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     struct disk_file *file;
-    char *path = mem_printf("%s/tmp.export.%u", dir, atomic_fetch_add(&number, 1));
+    char *path = disk_path(dir, "db.export");
+    pthread_mutex_lock(&mutex);
     struct err e =
         disk_open(disk, path, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, 0600, &file, why);
     if (!err_is(e)) {
         e = disk_remove(disk, path, why);
         if (err_is(e)) {
             disk_close(file);
+        } else {
+            *out = file;
         }
     }
+    pthread_mutex_unlock(&mutex);
     free(path);
-    if (!err_is(e)) {
-        *out = snap_export_to(file);
-        (*out)->owns_file = true;
-    }
     return e;
+}
+
+struct err snap_export_open(
+    struct disk *disk, const char *dir, struct snap_export **out, struct why *why)
+{
+    struct disk_file *file;
+    TRY(open_nameless(disk, dir, &file, why));
+    *out = snap_export_to(file);
+    (*out)->owns_file = true;
+    return OK;
 }
 
 struct snap_export *snap_export_rows(struct backend *backend, struct backend_snapshot *view)
