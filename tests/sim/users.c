@@ -12,7 +12,7 @@ enum { ROLES_MAX = 5, RANGES_MAX = 3, TIMEOUT_S = 7, BACKOFF_MS = 100, NUMBER = 
 static const char *const names[] = {"u1", "u2", "u3"};
 
 struct allowance {
-    char key[8], end[8];
+    char key[16], end[16];
 };
 
 struct role {
