@@ -15,19 +15,12 @@ struct looking {
     bool has_v2_keys;
 };
 
-static struct err look_at_snapshot(
-    struct cmd_run *run, struct looking *l, const struct wal_snapshots *known, struct why *why)
+static struct err look_at_snapshot(struct cmd_run *run, struct looking *l, struct why *why)
 {
     struct snap_file file = {0};
     struct snap_cluster cluster = {0};
-    struct snap_point *points = arena_zalloc(run->arena, (known->count + 1) * sizeof(*points));
-    for (size_t i = 0; i < known->count; i++) {
-        points[i] = (struct snap_point){known->items[i].index, known->items[i].term};
-    }
-    struct err e = snap_load(l->disk, l->snap_dir, points, known->count, &file, why);
-    if (err_is(e)) {
-        return IS(e, ABSENT) ? OK : e;
-    }
+    struct err e = OK;
+    TRY(snap_load_known(l->disk, l->snap_dir, l->wal_dir, &file, why));
     l->from = (struct wal_snapshot){.index = file.meta.index, .term = file.meta.term};
     if (file.data_len) {
         e = snap_v2_parse(slice_of(file.data, file.data_len), run->arena, &cluster, why);
@@ -51,17 +44,13 @@ static struct err look_at_log(struct looking *l, struct why *why)
 
 static struct err look(struct cmd_run *run, struct looking *l, struct why *why)
 {
-    struct wal_snapshots known;
     if (!disk_exists(l->disk, l->wal_dir)) {
         return why_set(why, ERR(ABSENT), "open %s: no such file or directory", l->wal_dir);
     }
     if (!wal_exists(l->disk, l->wal_dir)) {
         return OK;
     }
-    TRY(wal_snapshots_read(l->disk, l->wal_dir, &known, why));
-    struct err e = look_at_snapshot(run, l, &known, why);
-    wal_snapshots_fini(&known);
-    TRY(e);
+    TRY(look_at_snapshot(run, l, why));
     return look_at_log(l, why);
 }
 

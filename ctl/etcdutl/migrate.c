@@ -36,19 +36,10 @@ static struct err take_lock(struct migrate *migrate, struct why *why)
 
 static struct err open_log(struct migrate *migrate, struct why *why)
 {
-    struct wal_snapshots snapshots = {0};
     struct snap_file newest = {0};
     struct wal_options options = {.disk = migrate->disk, .dir = migrate->wal_dir};
-    TRY(wal_snapshots_read(migrate->disk, migrate->wal_dir, &snapshots, why));
-    struct snap_point *points =
-        arena_zalloc(migrate->arena, (snapshots.count + 1) * sizeof(*points));
-    for (size_t i = 0; i < snapshots.count; i++) {
-        points[i] = (struct snap_point){snapshots.items[i].index, snapshots.items[i].term};
-    }
     struct err err =
-        snap_load(migrate->disk, migrate->snap_dir, points, snapshots.count, &newest, why);
-    err = IS(err, ABSENT) ? OK : err;
-    wal_snapshots_fini(&snapshots);
+        snap_load_known(migrate->disk, migrate->snap_dir, migrate->wal_dir, &newest, why);
     if (!err_is(err)) {
         migrate->snapshot_index = newest.meta.index;
         err = wal_open(

@@ -108,8 +108,7 @@ static struct err choose_source(struct adoption *a, struct why *why)
         a->source = mem_strdup(a->db);
         return OK;
     }
-    a->source =
-        mem_printf("%s/%016llx.snap.db", a->storage->snap_dir, (unsigned long long)snapshot->index);
+    a->source = snap_received_path(a->storage->snap_dir, snapshot->index);
     if (!disk_exists(a->storage->disk, a->source)) {
         return why_set(why, ERR(BAD_FORMAT),
             "%s stands at index %llu, behind the log's snapshot at %llu: it lost data; restore the "

@@ -16,7 +16,7 @@
 
 static char *database_path(const struct storage *storage, uint64_t index)
 {
-    return mem_printf("%s/%016llx.snap.db", storage->snap_dir, (unsigned long long)index);
+    return snap_received_path(storage->snap_dir, index);
 }
 
 static struct err clear_names(struct backend *backend, struct backend_batch *batch, struct why *why)

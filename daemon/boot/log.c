@@ -127,23 +127,15 @@ static size_t count_broken(struct storage *storage)
  * there is none. */
 static struct err newest_snapshot(struct storage *storage, struct why *why)
 {
-    struct wal_snapshots snapshots = {0};
-    TRY(wal_snapshots_read(storage->disk, storage->wal_dir, &snapshots, why));
-    struct snap_point *points = mem_alloc(snapshots.count * sizeof(*points));
-    for (size_t i = 0; i < snapshots.count; i++) {
-        points[i] = (struct snap_point){snapshots.items[i].index, snapshots.items[i].term};
-    }
     size_t broken = count_broken(storage);
-    struct err err = snap_load(
-        storage->disk, storage->snap_dir, points, snapshots.count, &storage->snapshot, why);
+    struct err err = snap_load_known(
+        storage->disk, storage->snap_dir, storage->wal_dir, &storage->snapshot, why);
     broken = count_broken(storage) - broken;
     if (broken) {
         LOG_WARN("a broken snapshot file was set aside as .broken",
             LOG_STR("path", storage->snap_dir), LOG_UINT("files", broken));
     }
-    free(points);
-    wal_snapshots_fini(&snapshots);
-    return IS(err, ABSENT) ? OK : err;
+    return err;
 }
 
 static struct err restart_raft(struct storage *storage, const struct raft_snapshot_meta *snapshot,

@@ -325,7 +325,7 @@ static bool begin_file(struct snapreceive *receive)
     struct peer *peer = receive->peer;
     uint64_t index = receive->message.snapshot->meta.index;
     receive->temp_path = mem_printf("%s/tmp%u", dir, atomic_fetch_add(&count, 1));
-    receive->path = mem_printf("%s/%016llx.snap.db", dir, (unsigned long long)index);
+    receive->path = snap_received_path(dir, index);
     metric_add(metrics_of(peer->metrics.snapshot_receive_inflights, receive->from_text), 1);
     LOG_INFO("receiving database snapshot", LOG_STR("local-member-id", peer->self_text),
         LOG_STR("remote-snapshot-sender-id", receive->from_text),

@@ -223,6 +223,26 @@ static bool is_old_database(const char *name, uint64_t index)
     return end != name && is_received && of < index;
 }
 
+struct err snap_load_known(
+    struct disk *disk, const char *dir, const char *wal_dir, struct snap_file *out, struct why *why)
+{
+    struct wal_snapshots known = {0};
+    TRY(wal_snapshots_read(disk, wal_dir, &known, why));
+    struct snap_point *points = mem_alloc(known.count * sizeof(*points));
+    for (size_t i = 0; i < known.count; i++) {
+        points[i] = (struct snap_point){known.items[i].index, known.items[i].term};
+    }
+    struct err err = snap_load(disk, dir, points, known.count, out, why);
+    free(points);
+    wal_snapshots_fini(&known);
+    return IS(err, ABSENT) ? OK : err;
+}
+
+char *snap_received_path(const char *dir, uint64_t index)
+{
+    return mem_printf("%s/%016llx.snap.db", dir, (unsigned long long)index);
+}
+
 /* Gone already is gone: two may tidy up at once. */
 static struct err remove_in(struct disk *disk, const char *dir, const char *name, struct why *why)
 {

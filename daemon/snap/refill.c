@@ -36,7 +36,7 @@ struct snap_refill *snap_refill_new(struct disk *disk, const char *dir, uint64_t
         "%s/%016llx.rows.%u.", dir, (unsigned long long)index, atomic_fetch_add(&count, 1));
     refill->disk = disk;
     refill->dir = mem_strdup(dir);
-    refill->path = mem_printf("%s/%016llx.snap.db", dir, (unsigned long long)index);
+    refill->path = snap_received_path(dir, index);
     refill->bulk = backend_bulk_new(prefix);
     buf_init(&refill->held, DUMP_BLOCK_MAX);
     buf_init(&refill->last, DUMP_BLOCK_MAX);
@@ -207,7 +207,7 @@ struct err snap_list_read(
 {
     uint8_t *bytes;
     size_t len;
-    char *path = mem_printf("%s/%016llx.snap.db", dir, (unsigned long long)index);
+    char *path = snap_received_path(dir, index);
     struct snap_list list = {0};
     struct err err = disk_read_file(disk, path, LIST_MAX, &bytes, &len, why);
     if (!err_is(err)) {

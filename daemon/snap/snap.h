@@ -72,7 +72,12 @@ MUST struct err snap_save(struct disk *disk, const char *dir, const struct raft_
  * renamed to NAME.broken. Errors: ABSENT (none), disk's. */
 MUST struct err snap_load(struct disk *disk, const char *dir, const struct snap_point *points,
     size_t count, struct snap_file *out, struct why *why);
+/* Of all that the log in wal_dir knows; *out stays as it is when there is none. */
+MUST struct err snap_load_known(struct disk *disk, const char *dir, const char *wal_dir,
+    struct snap_file *out, struct why *why);
 void snap_file_fini(struct snap_file *file);
+/* Where a store that was received at index is kept, or a note that leads to it. Gives. */
+char *snap_received_path(const char *dir, uint64_t index);
 /* Removes the oldest while there are more than files_max (0: keep all), and received databases
  * below index. */
 MUST struct err snap_purge(

@@ -54,7 +54,7 @@ struct snap_unpack *snap_unpack_new(struct disk *disk, const char *dir, uint64_t
     unpack->index = index;
     unpack->folder = mem_printf(
         "%s/%016llx.files.%u", dir, (unsigned long long)index, atomic_fetch_add(&count, 1));
-    unpack->path = mem_printf("%s/%016llx.snap.db", dir, (unsigned long long)index);
+    unpack->path = snap_received_path(dir, index);
     return unpack;
 }
 
@@ -269,7 +269,7 @@ char *snap_files_folder(struct disk *disk, const char *dir, uint64_t index)
     size_t got = 0;
     struct disk_file *file;
     struct slice head = slice_str(SNAP_FILES_NOTE);
-    char *path = mem_printf("%s/%016llx.snap.db", dir, (unsigned long long)index);
+    char *path = snap_received_path(dir, index);
     struct err err = disk_open(disk, path, DISK_READ, 0, &file, NULL);
     free(path);
     if (err_is(err)) {
