@@ -10,6 +10,7 @@
  */
 #include "store.h"
 
+#include "base/codec.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
 
@@ -26,15 +27,6 @@ struct walk {
     uint64_t left; /* bytes up to the foot */
     uint8_t *piece;
 };
-
-static uint64_t take_le(const uint8_t *at, size_t size)
-{
-    uint64_t number = 0;
-    for (size_t i = size; i > 0; i--) {
-        number = number << 8 | at[i - 1];
-    }
-    return number;
-}
 
 static uint32_t mask(uint32_t crc)
 {
@@ -75,16 +67,16 @@ static struct err check_record(struct walk *walk, struct why *why)
     }
     TRY(read_piece(walk, head, sizeof(head), why));
     walk->left -= RECORD;
-    uint64_t key_len = take_le(head, 8);
-    uint64_t value_len = take_le(head + 8, 8);
-    if (mask(crc32c(0, slice_of(head, CRC_AT))) != take_le(head + CRC_AT, 4)) {
+    uint64_t key_len = get_le64(head);
+    uint64_t value_len = get_le64(head + 8);
+    if (mask(crc32c(0, slice_of(head, CRC_AT))) != get_le32(head + CRC_AT)) {
         return broken(walk, "a record's head does not fit its checksum", why);
     }
     if (key_len > walk->left || value_len > walk->left - key_len) {
         return broken(walk, "a record is longer than the file", why);
     }
     walk->left -= key_len + value_len;
-    return check_body(walk, key_len + value_len, (uint32_t)take_le(head + BODY_CRC_AT, 4), why);
+    return check_body(walk, key_len + value_len, get_le32(head + BODY_CRC_AT), why);
 }
 
 static struct err check_records(struct walk *walk, struct why *why)
@@ -92,15 +84,15 @@ static struct err check_records(struct walk *walk, struct why *why)
     uint8_t head[HEAD];
     uint8_t foot[FOOT];
     TRY(read_piece(walk, head, sizeof(head), why));
-    if (take_le(head, 4) != magic || take_le(head + 4, 4) != 1) {
+    if (get_le32(head) != magic || get_le32(head + 4) != 1) {
         return broken(walk, "no file of values, or of another version", why);
     }
     while (walk->left) {
         TRY(check_record(walk, why));
     }
     TRY(read_piece(walk, foot, sizeof(foot), why));
-    bool fits = mask(crc32c(0, slice_of(foot, BODY_CRC_AT))) == take_le(foot + BODY_CRC_AT, 4);
-    return fits && take_le(foot, 4) == magic ? OK : broken(walk, "its end is broken", why);
+    bool fits = mask(crc32c(0, slice_of(foot, BODY_CRC_AT))) == get_le32(foot + BODY_CRC_AT);
+    return fits && get_le32(foot) == magic ? OK : broken(walk, "its end is broken", why);
 }
 
 struct err blobfile_check(const char *path, struct why *why)
