@@ -93,9 +93,8 @@ static struct err fetch(const struct asking *asking, const char *url, const char
     return err;
 }
 
-/* What a member at one URL says of the cluster, sorted by id. */
-static struct err fetch_members(
-    const struct asking *asking, const char *url, struct founding *out, struct why *why)
+/* What a member at one URL says of the cluster, sorted by id; false: nothing. */
+static bool fetch_members(const struct asking *asking, const char *url, struct founding *out)
 {
     struct slice body;
     struct why reason = {""};
@@ -105,15 +104,14 @@ static struct err fetch_members(
     }
     if (!err_is(err) && out->cluster_id != 0) {
         qsort(out->members, out->members_count, sizeof(*out->members), member_cmp);
-        return OK;
+        return true;
     }
     if (asking->timeout_ms == FETCH_MS) {
         LOG_WARN("failed to get cluster response",
             LOG_STR("address", arena_printf(asking->arena, "%s/members", url)),
             LOG_ERR(reason.text[0] ? reason.text : "malformed answer"));
     }
-    return why_set(
-        why, ERR(BAD_CONFIG), "could not retrieve cluster information from the given URLs");
+    return false;
 }
 
 /* A member whose data is gone must not come back as if it were new: it would vote twice. One that
@@ -125,8 +123,7 @@ static struct err refuse_bootstrapped(
     size_t count = other_urls(asking->config, asking->arena, &urls);
     for (size_t i = 0; i < count; i++) {
         struct founding known = {.members_count = 0};
-        struct why nobody;
-        if (err_is(fetch_members(asking, urls[i], &known, &nobody))) {
+        if (!fetch_members(asking, urls[i], &known)) {
             continue;
         }
         for (size_t j = 0; j < known.members_count; j++) {
@@ -325,14 +322,9 @@ static struct err check_learners(
 }
 
 /* Whether the members that one of the others knows are those of --initial-cluster. */
-static struct err join_by(
-    const struct asking *asking, const char *url, struct founding *out, struct why *why)
+static struct err join_by(const struct asking *asking, struct founding *out, struct why *why)
 {
     struct why reason = {""};
-    if (err_is(fetch_members(asking, url, out, &reason))) {
-        return why_set(
-            why, ERR(CLOSED), "cannot fetch cluster info from peer urls: %s", reason.text);
-    }
     if (out->members_count == 0) {
         return why_set(why, ERR(BAD_CONFIG),
             "cannot fetch cluster info from peer urls: "
@@ -358,11 +350,13 @@ static struct err join_by_any(const struct asking *asking, struct founding *out,
         "cluster information from the given URLs");
     for (size_t i = 0; i < count; i++) {
         struct why reason = {""};
-        struct err err = join_by(asking, urls[i], out, &reason);
-        if (!err_is(err)) {
+        if (!fetch_members(asking, urls[i], out)) {
+            continue;
+        }
+        if (!err_is(join_by(asking, out, &reason))) {
             return OK;
         }
-        if (!is_answered && !IS(err, CLOSED)) {
+        if (!is_answered) {
             is_answered = true;
             *why = reason;
         }
