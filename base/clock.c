@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 
+#include "base/mutation.h"
+
 #include <stdio.h>
 #include <time.h>
 
@@ -13,7 +15,7 @@ static int64_t read_ns(clockid_t id)
 
 int64_t clock_mono_ns(void)
 {
-    return read_ns(CLOCK_MONOTONIC);
+    return read_ns(MUTATE(WALL_FOR_MONO) ? CLOCK_REALTIME : CLOCK_MONOTONIC);
 }
 
 int64_t clock_mono_ms(void)

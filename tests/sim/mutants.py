@@ -22,7 +22,7 @@ BATCH = 1
 
 def planted():
     names = set()
-    for source in sorted((ROOT / "daemon").rglob("*.c")):
+    for source in [ROOT / "base/clock.c", *sorted((ROOT / "daemon").rglob("*.c"))]:
         names.update(re.findall(r"\bMUTATE\((\w+)\)", source.read_text()))
     return sorted(names)
 

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "cluster_net.h"
+#include "cluster_request.h"
 
 enum { TICK_MS = 40, ELECTION_TICKS = 10, WAIT_MS = 45000 };
 enum { INSTALL_WELL, CRASH_BEFORE, CRASH_MIDWAY, CRASH_AFTER, CRASH_BETWEEN };
@@ -42,6 +43,9 @@ struct cluster {
     bool initial_tick_advance;
     const char *username;                         /* who asks; NULL: nobody */
     void (*tune)(struct server_options *options); /* NULL: as ever */
+    /* Whose clock this thread goes by from now on, NULL the machine's; gives whose it was. NULL:
+     * all go by the machine's. */
+    struct node *(*as)(struct node *node);
     struct node nodes[NODES_MAX];
     struct net net;
 };
@@ -67,22 +71,6 @@ void cluster_settle(struct cluster *cluster);
 /* Whether all that are up hold the same keys. */
 bool cluster_agrees(struct cluster *cluster);
 
-/* Finished when done; the arena holds the result until request_fini. */
-struct request {
-    struct server_proposal proposal;
-    struct server_read read;
-    struct server_lease_ask lease;
-    atomic_int dones;
-    struct arena *arena;
-};
-
-void request_begin(
-    struct request *request, struct node *node, uint32_t field, const ProtobufCMessage *message);
-void request_begin_conf(
-    struct request *request, struct node *node, const struct raft_conf_change *change);
-struct err request_wait(struct request *request);
-void request_fini(struct request *request);
-
 struct err node_put(struct node *node, const char *key, const char *value, int64_t lease);
 /* Asks for a read index, then reads here. "" when there is no such key. */
 struct err node_get(struct node *node, const char *key, char out[64]);
@@ -94,6 +82,7 @@ struct err node_change(struct node *node, enum raft_conf_change_type type, uint6
     const struct member *member, bool is_promote);
 /* Repeats until it succeeds. */
 void cluster_put(struct cluster *cluster, const char *key, const char *value);
+struct node *cluster_as(struct cluster *cluster, struct node *node);
 bool wait_until(bool (*is_true)(void *arg), void *arg);
 
 #endif

@@ -47,6 +47,7 @@ static void send(void *arg, struct raft_message *messages, size_t count)
 {
     struct node *node = arg;
     struct net *net = &node->cluster->net;
+    struct node *was = cluster_as(node->cluster, NULL);
     pthread_mutex_lock(&net->mutex);
     for (size_t i = 0; i < count; i++) {
         struct node *to = find(node->cluster, messages[i].to);
@@ -64,6 +65,7 @@ static void send(void *arg, struct raft_message *messages, size_t count)
     }
     pthread_cond_signal(&net->cond);
     pthread_mutex_unlock(&net->mutex);
+    cluster_as(node->cluster, was);
 }
 
 static void change(void *arg, uint64_t id, const char *const *peer_urls, size_t count)
@@ -120,7 +122,9 @@ static void ask_renew(void *arg, uint64_t leader, int64_t id, int64_t timeout_ms
     pthread_mutex_lock(&net->mutex);
     struct node *other = find(node->cluster, leader);
     if (other && net->is_up[other->place] && !net->is_cut[node->place][other->place]) {
+        struct node *was = cluster_as(node->cluster, other);
         err = lease_renew(other->storage.leases, id, clock_mono_ms(), &ttl_s);
+        cluster_as(node->cluster, was);
     }
     pthread_mutex_unlock(&net->mutex);
     done(done_arg, err, ttl_s);
@@ -140,8 +144,10 @@ static void ask_look(void *arg, uint64_t leader, int64_t id, bool with_keys, int
     if (other && net->is_up[other->place] && !net->is_cut[node->place][other->place]) {
         struct lease_info info = {0};
         struct slice *keys = NULL;
+        struct node *was = cluster_as(node->cluster, other);
         err = lease_look(other->storage.leases, id, clock_mono_ms(), arena, &info,
             with_keys ? &keys : NULL, &lease.keys_count);
+        cluster_as(node->cluster, was);
         lease.ttl_s = info.remaining_s;
         lease.granted_s = info.granted_s;
         lease.keys = keys;
@@ -260,6 +266,7 @@ static void deliver(struct cluster *cluster, struct parcel *parcel)
         raft_message_fini(&parcel->message);
     } else {
         server_receive(to->server, &parcel->message);
+        net->delivered[parcel->to]++;
     }
     free(parcel);
 }
@@ -349,6 +356,15 @@ void net_up(struct node *node, bool is_up)
         pthread_cond_wait(&net->idle, &net->mutex);
     }
     pthread_mutex_unlock(&net->mutex);
+}
+
+uint64_t net_delivered(struct node *node)
+{
+    struct net *net = &node->cluster->net;
+    pthread_mutex_lock(&net->mutex);
+    uint64_t count = net->delivered[node->place];
+    pthread_mutex_unlock(&net->mutex);
+    return count;
 }
 
 void net_cut(struct cluster *cluster, size_t a, size_t b, bool is_cut)

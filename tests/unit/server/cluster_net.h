@@ -36,20 +36,23 @@ struct net {
     int delay_ms;
     int loss_percent;
     uint64_t snapshots[NODES_MAX]; /* delivered there */
+    uint64_t delivered[NODES_MAX]; /* all else */
     uint64_t seed;
     const char *versions[NODES_MAX]; /* what the members say they are */
     bool is_ending;
 };
 
-/* Both ways. */
 /* Each message so late, and so many lost. */
 void net_spoil(struct cluster *cluster, int delay_ms, int loss_percent);
+/* Both ways. */
 void net_cut(struct cluster *cluster, size_t a, size_t b, bool is_cut);
 void net_isolate(struct cluster *cluster, size_t node, bool is_cut);
 void net_start(struct net *net);
 void net_stop(struct net *net);
 void net_name(struct node *node, uint64_t id);
 void net_up(struct node *node, bool is_up);
+/* Messages that came there. */
+uint64_t net_delivered(struct node *node);
 struct server_transport net_transport(struct node *node);
 struct server_asking net_asking(struct node *node);
 

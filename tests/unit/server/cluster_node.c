@@ -13,6 +13,11 @@
 
 enum { FIELD_PUT = 4, FIELD_LEASE_GRANT = 8 };
 
+struct node *cluster_as(struct cluster *cluster, struct node *node)
+{
+    return cluster->as ? cluster->as(node) : NULL;
+}
+
 static void on_fatal(void *arg, const char *what)
 {
     atomic_fetch_add(&((struct node *)arg)->fatals, 1);
@@ -192,6 +197,7 @@ void node_start(struct node *node)
 {
     struct why why = {""};
     struct storage *s = &node->storage;
+    struct node *was = cluster_as(node->cluster, node);
     struct err err = storage_open(s, &node->config, &why);
     if (err_is(err)) {
         fail_msg("%s: %s: %s", node->name, err_name(err), why.text);
@@ -232,14 +238,17 @@ void node_start(struct node *node)
     }
     node->server = server_start(&options);
     s->server = node->server;
+    cluster_as(node->cluster, was);
     net_up(node, true);
 }
 
 static void close_node(struct node *node)
 {
+    struct node *was = cluster_as(node->cluster, node);
     server_stop(node->server);
     server_free(node->server);
     storage_close(&node->storage, false);
+    cluster_as(node->cluster, was);
     node->server = NULL;
 }
 
@@ -385,6 +394,15 @@ static void has_read(struct server_read *read)
     atomic_fetch_add(&CONTAINER_OF(read, struct request, read)->dones, 1);
 }
 
+static void propose(struct request *request, struct node *node)
+{
+    struct node *was = cluster_as(node->cluster, node);
+    request->proposal.result.arena = request->arena;
+    request->proposal.done = proposed;
+    server_propose(node->server, &request->proposal);
+    cluster_as(node->cluster, was);
+}
+
 void request_begin(
     struct request *request, struct node *node, uint32_t field, const ProtobufCMessage *message)
 {
@@ -393,9 +411,7 @@ void request_begin(
     request->proposal.username = node->cluster->username;
     request->proposal.auth_revision = auth_revision(node->storage.auth);
     request->proposal.request = pb_pack_arena(message, request->arena);
-    request->proposal.result.arena = request->arena;
-    request->proposal.done = proposed;
-    server_propose(node->server, &request->proposal);
+    propose(request, node);
 }
 
 void request_begin_conf(
@@ -403,9 +419,30 @@ void request_begin_conf(
 {
     *request = (struct request){.arena = arena_new(0)};
     request->proposal.conf = change;
-    request->proposal.result.arena = request->arena;
-    request->proposal.done = proposed;
-    server_propose(node->server, &request->proposal);
+    propose(request, node);
+}
+
+void request_begin_read(struct request *request, struct node *node)
+{
+    struct node *was = cluster_as(node->cluster, node);
+    *request = (struct request){.arena = arena_new(0), .read.done = has_read};
+    server_read_index(node->server, &request->read);
+    cluster_as(node->cluster, was);
+}
+
+static void lease_asked(struct server_lease_ask *ask)
+{
+    atomic_fetch_add(&CONTAINER_OF(ask, struct request, lease)->dones, 1);
+}
+
+void request_begin_lease(struct request *request, struct node *node, int64_t id, bool is_look)
+{
+    struct node *was = cluster_as(node->cluster, node);
+    *request = (struct request){.arena = arena_new(0)};
+    request->lease = (struct server_lease_ask){
+        .id = id, .is_look = is_look, .arena = request->arena, .done = lease_asked};
+    server_lease_ask(node->server, &request->lease);
+    cluster_as(node->cluster, was);
 }
 
 struct err request_wait(struct request *request)
@@ -462,17 +499,10 @@ void node_grant(struct node *node, int64_t id, int64_t ttl_s)
     }
 }
 
-static void lease_asked(struct server_lease_ask *ask)
-{
-    atomic_fetch_add(&CONTAINER_OF(ask, struct request, lease)->dones, 1);
-}
-
 struct err node_ask_lease(struct node *node, int64_t id, bool is_look, struct server_lease *out)
 {
-    struct request request = {.arena = arena_new(0)};
-    request.lease = (struct server_lease_ask){
-        .id = id, .is_look = is_look, .arena = request.arena, .done = lease_asked};
-    server_lease_ask(node->server, &request.lease);
+    struct request request;
+    request_begin_lease(&request, node, id, is_look);
     struct err err = request_wait(&request);
     *out = request.lease.lease;
     request_fini(&request);
@@ -495,9 +525,11 @@ struct err node_get_serializable(struct node *node, const char *key, char out[64
 
 struct err node_get(struct node *node, const char *key, char out[64])
 {
-    struct request request = {.read.done = has_read};
-    server_read_index(node->server, &request.read);
-    TRY(request_wait(&request));
+    struct request request;
+    request_begin_read(&request, node);
+    struct err err = request_wait(&request);
+    request_fini(&request);
+    TRY(err);
     return node_get_serializable(node, key, out);
 }
 
