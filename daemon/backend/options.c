@@ -94,6 +94,7 @@ static rocksdb_options_t *family_options(struct backend *backend,
     rocksdb_options_set_max_write_buffer_number(o, 3);
     merges_init(o, family);
     apart_init(o);
+    store_shim_lower_merges(o);
     rocksdb_options_set_block_based_table_factory(o, backend->table);
     return o;
 }

@@ -6,11 +6,15 @@
 
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <rocksdb/comparator.h>
 #include <rocksdb/db.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 #include <rocksdb/version.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static_assert(ROCKSDB_MAJOR == 7 && ROCKSDB_MINOR == 8, "look at the structs in db/c.cc again");
 
@@ -20,6 +24,10 @@ struct rocksdb_t {
 
 struct rocksdb_column_family_handle_t {
     rocksdb::ColumnFamilyHandle *rep;
+};
+
+struct rocksdb_options_t {
+    rocksdb::Options rep;
 };
 
 static char *text_of(const rocksdb::Status &status)
@@ -50,6 +58,29 @@ char *store_shim_ingest(rocksdb_t *db, rocksdb_column_family_handle_t *const *fa
         }
     }
     return args.empty() ? nullptr : text_of(db->rep->IngestExternalFiles(args));
+}
+
+namespace
+{
+class Lowering final : public rocksdb::EventListener
+{
+  public:
+    void OnCompactionBegin(rocksdb::DB *, const rocksdb::CompactionJobInfo &) override
+    {
+        id_t thread = gettid(); // a process to these calls, on Linux
+        if (getpriority(PRIO_PROCESS, thread) < MERGE_NICE) {
+            (void)setpriority(PRIO_PROCESS, thread, MERGE_NICE);
+        }
+    }
+
+  private:
+    static const int MERGE_NICE = 5; // not less: flushing waits for merges that never end
+};
+} // namespace
+
+void store_shim_lower_merges(rocksdb_options_t *options)
+{
+    options->rep.listeners.push_back(std::make_shared<Lowering>());
 }
 
 #define TEXT_OF(number) #number

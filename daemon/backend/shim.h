@@ -18,6 +18,8 @@ char *store_shim_flush(
  * files are moved away. The result as above. */
 char *store_shim_ingest(rocksdb_t *db, rocksdb_column_family_handle_t *const *families,
     const char **const *paths, const size_t *counts, size_t families_count);
+/* Merges, in whatever thread of RocksDB's, get out of the way of those that answer calls. */
+void store_shim_lower_merges(rocksdb_options_t *options);
 /* A handle good for batches and nothing else: the family of that id (0, 1 or 2) of any store. */
 rocksdb_column_family_handle_t *store_shim_family(unsigned id);
 

@@ -15,6 +15,7 @@
 enum {
     COMPACT_ROWS = 1000,
     COMPACT_PAUSE_MS = 2,
+    COMPACT_PIECE = 100, /* rows at a time: half a millisecond that others may have to wait */
     SYNC_TICK_MS = 100,
     BACK_NICE = 5, /* nobody waits for it as for the others */
 };
@@ -78,14 +79,32 @@ static void note_compaction(struct server *server)
     server->metrics.compact_began_ns = 0;
 }
 
+/* So many rows, then so long a pause. */
+struct pace {
+    size_t rows;
+    int64_t pause_ms;
+};
+
+/* What was asked for, in smaller pieces: on few processors, who has an answer to give waits for the
+ * thread that compacts as long as that one goes on without a pause. */
+static struct pace compaction_pace(const struct server_options *options)
+{
+    size_t rows = options->compaction_rows ? options->compaction_rows : COMPACT_ROWS;
+    int64_t pause_ms =
+        options->compaction_pause_ms ? options->compaction_pause_ms : COMPACT_PAUSE_MS;
+    size_t pieces =
+        rows / COMPACT_PIECE < (size_t)pause_ms ? rows / COMPACT_PIECE : (size_t)pause_ms;
+    return pieces > 1 ? (struct pace){rows / pieces, pause_ms / (int64_t)pieces}
+                      : (struct pace){rows, pause_ms};
+}
+
 /* One slice. A compaction that begins meanwhile only moves the goal, so "done" is asked for again
  * then. */
-static void compact_slice(struct server *server)
+static void compact_slice(struct server *server, size_t rows)
 {
     struct why why = {""};
     bool is_done = false;
     revision goal = mvcc_compact_revision(server->options.mvcc);
-    size_t rows = server->options.compaction_rows ? server->options.compaction_rows : COMPACT_ROWS;
     int64_t began_ns = clock_mono_ns();
     if (err_is(mvcc_compact_step(server->options.mvcc, rows, &is_done, &why))) {
         server_fail(server, why.text);
@@ -106,12 +125,11 @@ void *back_main(void *arg)
     struct list *node;
     list_init(&jobs);
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), BACK_NICE); /* of this thread, on Linux */
-    int64_t pause_ms = server->options.compaction_pause_ms ? server->options.compaction_pause_ms
-                                                           : COMPACT_PAUSE_MS;
+    struct pace pace = compaction_pace(&server->options);
     back_compact(server); /* one may have been under way when the member went down */
     for (;;) {
         bool is_busy = is_compacting(server) && !atomic_load(&server->has_failed);
-        size_t taken = mailbox_take(&server->back_box, &jobs, is_busy ? pause_ms : -1);
+        size_t taken = mailbox_take(&server->back_box, &jobs, is_busy ? pace.pause_ms : -1);
         while ((node = list_pop(&jobs))) {
             struct server_job *job = LIST_ITEM(node, struct server_job, node);
             job->run(job);
@@ -124,7 +142,7 @@ void *back_main(void *arg)
             server->metrics.compact_began_ns = clock_mono_ns();
         }
         if (is_busy) {
-            compact_slice(server);
+            compact_slice(server, pace.rows);
         }
     }
 }

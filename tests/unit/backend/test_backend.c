@@ -283,6 +283,39 @@ static void test_backend_leaves_rocksdb_nothing_to_flush(void **state)
     assert_walk(place, NULL, "", "", "d1=1 l1=1 l2=a row without a value");
 }
 
+/* The most that one of this process' threads of that name gives way; -1: there is none. */
+static int nice_of(const char *name)
+{
+    int most = -1;
+    struct dirent *entry;
+    DIR *tasks = opendir("/proc/self/task");
+    while ((entry = readdir(tasks))) {
+        char path[300];
+        char comm[32] = "";
+        snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (file && fgets(comm, sizeof(comm), file) && strncmp(comm, name, strlen(name)) == 0) {
+            int level = getpriority(PRIO_PROCESS, (id_t)strtoul(entry->d_name, NULL, 10));
+            most = level > most ? level : most;
+        }
+        if (file) {
+            fclose(file);
+        }
+    }
+    closedir(tasks);
+    return most;
+}
+
+/* Where two processors are all there is, a merge that runs is what an answer waits for. */
+static void test_backend_merges_give_way(void **state)
+{
+    struct place *place = *state;
+    put(place, "d1", "1");
+    put(place, "l1", "1");
+    assert_false(err_is(backend_compact_files(place->backend, NULL)));
+    assert_int_equal(nice_of("rocksdb:low"), 5);
+}
+
 static rocksdb_column_family_handle_t *make_family(
     rocksdb_t *db, rocksdb_options_t *options, const char *name)
 {
@@ -710,6 +743,7 @@ int main(void)
         T(test_backend_walk_sees_one_moment),
         T(test_backend_flushes_values_and_rows_as_one),
         T(test_backend_leaves_rocksdb_nothing_to_flush),
+        T(test_backend_merges_give_way),
         T(test_backend_refuses_families_of_other_numbers),
         T(test_backend_keeps_a_prefix_of_whole_batches),
         T(test_backend_refuses_a_second_opener),
