@@ -26,6 +26,8 @@ struct backend_options {
     const char *path;         /* the folder; made (0700) when absent */
     size_t block_cache_bytes; /* 0: a default */
     size_t memtable_bytes;    /* 0: a default */
+    bool is_received;         /* another's files, of which each was looked at (backend_check_file):
+                               * a store of ours and whole, or BAD_FORMAT, BAD_CRC or IO */
 };
 
 /* Errors: IO, LOCKED, BAD_CRC, NO_DISK, BAD_FORMAT (no store of ours); why tells the file. */

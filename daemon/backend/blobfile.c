@@ -2,11 +2,11 @@
  *
  * RocksDB's file of values that stand apart, looked through record by record (RocksDB itself does
  * that only as values are read). Little-endian:
- *   head 30: u32 magic, u32 version 1, 22 bytes
+ *   head 30: u32 magic, u32 version 1, u32 family, u8 whether values expire, u8 packing, 16 bytes
  *   record:  u64 key length, u64 value length, u64 expiration, u32 CRC of these, u32 CRC of what
  *            follows: key, value
  *   foot 32: u32 magic, 24 bytes, u32 CRC of these
- * CRC: CRC-32C, turned and shifted (mask).
+ * CRC: CRC-32C, turned and shifted (mask). A packed value begins with its length before (varint).
  */
 #include "store.h"
 
@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 enum { HEAD = 30, RECORD = 32, FOOT = 32, CRC_AT = 24, BODY_CRC_AT = 28, PIECE = 256 * 1024 };
+enum { EXPIRY_AT = 12, PACKING_AT = 13, PACKING_NONE = 0, PACKING_LZ4 = 4, LZ4_RATIO_MAX = 256 };
 
 static const uint32_t magic = 2395959;
 
@@ -25,6 +26,7 @@ struct walk {
     FILE *file;
     const char *path;
     uint64_t left; /* bytes up to the foot */
+    bool is_packed;
     uint8_t *piece;
 };
 
@@ -47,16 +49,39 @@ static struct err read_piece(struct walk *walk, uint8_t *out, size_t size, struc
     return OK;
 }
 
-static struct err check_body(struct walk *walk, uint64_t len, uint32_t want, struct why *why)
+/* Whoever reads a packed value makes room for as much as it says first. */
+static bool is_true_length(const struct walk *walk, uint64_t len, size_t got)
 {
-    uint32_t crc = 0;
+    struct wire wire;
+    uint64_t unpacked = 0;
+    wire_init(&wire, slice_of(walk->piece, got));
+    return !walk->is_packed ||
+           (!err_is(varint_take(&wire, &unpacked)) && unpacked / LZ4_RATIO_MAX <= len);
+}
+
+static struct err check_value(struct walk *walk, uint64_t len, uint32_t *crc, struct why *why)
+{
+    for (uint64_t left = len; left;) {
+        size_t size = left < PIECE ? (size_t)left : PIECE;
+        TRY(read_piece(walk, walk->piece, size, why));
+        if (left == len && !is_true_length(walk, len, size)) {
+            return broken(walk, "a value claims to be longer than it can be", why);
+        }
+        *crc = crc32c(*crc, slice_of(walk->piece, size));
+        left -= size;
+    }
+    return OK;
+}
+
+static struct err check_key(struct walk *walk, uint64_t len, uint32_t *crc, struct why *why)
+{
     while (len) {
         size_t size = len < PIECE ? (size_t)len : PIECE;
         TRY(read_piece(walk, walk->piece, size, why));
-        crc = crc32c(crc, slice_of(walk->piece, size));
+        *crc = crc32c(*crc, slice_of(walk->piece, size));
         len -= size;
     }
-    return mask(crc) == want ? OK : broken(walk, "a value does not fit its checksum", why);
+    return OK;
 }
 
 static struct err check_record(struct walk *walk, struct why *why)
@@ -76,7 +101,12 @@ static struct err check_record(struct walk *walk, struct why *why)
         return broken(walk, "a record is longer than the file", why);
     }
     walk->left -= key_len + value_len;
-    return check_body(walk, key_len + value_len, get_le32(head + BODY_CRC_AT), why);
+    uint32_t crc = 0;
+    TRY(check_key(walk, key_len, &crc, why));
+    TRY(check_value(walk, value_len, &crc, why));
+    return mask(crc) == get_le32(head + BODY_CRC_AT)
+               ? OK
+               : broken(walk, "a value does not fit its checksum", why);
 }
 
 static struct err check_records(struct walk *walk, struct why *why)
@@ -86,6 +116,10 @@ static struct err check_records(struct walk *walk, struct why *why)
     TRY(read_piece(walk, head, sizeof(head), why));
     if (get_le32(head) != magic || get_le32(head + 4) != 1) {
         return broken(walk, "no file of values, or of another version", why);
+    }
+    walk->is_packed = head[PACKING_AT] == PACKING_LZ4;
+    if ((!walk->is_packed && head[PACKING_AT] != PACKING_NONE) || head[EXPIRY_AT]) {
+        return broken(walk, "its values are packed otherwise, or expire", why);
     }
     while (walk->left) {
         TRY(check_record(walk, why));

@@ -20,6 +20,7 @@ struct backend_iter {
     size_t span;
     size_t last_span;
     bool is_started;
+    char *broken; /* what RocksDB threw: rocks is used no more */
 };
 
 static size_t span_of(struct slice key)
@@ -47,8 +48,11 @@ static void open_span(struct backend_iter *iter, struct slice from)
     rocksdb_readoptions_set_iterate_upper_bound(
         iter->read, to.len ? (const char *)to.data : NULL, to.len);
     rocksdb_column_family_handle_t *family = iter->backend->families[spans[iter->span].family];
-    iter->rocks = rocksdb_create_iterator_cf(iter->backend->db, iter->read, family);
-    rocksdb_iter_seek(iter->rocks, from.data ? (const char *)from.data : "", from.len);
+    iter->rocks = store_shim_iter(iter->backend->db, iter->read, family, &iter->broken);
+    if (!iter->broken) {
+        iter->broken = store_shim_move(
+            iter->rocks, STORE_MOVE_TO, from.data ? (const char *)from.data : "", from.len);
+    }
 }
 
 static struct backend_iter *iter_new(
@@ -93,7 +97,7 @@ struct backend_iter *store_iter_open(
 /* Onwards while a span is at its end and another follows. */
 static bool is_valid(struct backend_iter *iter)
 {
-    while (!rocksdb_iter_valid(iter->rocks)) {
+    while (!iter->broken && !rocksdb_iter_valid(iter->rocks)) {
         char *text = NULL;
         rocksdb_iter_get_error(iter->rocks, &text);
         rocksdb_free(text);
@@ -104,13 +108,13 @@ static bool is_valid(struct backend_iter *iter)
         iter->span++;
         open_span(iter, slice_str(spans[iter->span].from));
     }
-    return true;
+    return !iter->broken;
 }
 
 bool backend_iter_next(struct backend_iter *iter, struct slice *out_key, struct slice *out_value)
 {
-    if (iter->is_started && rocksdb_iter_valid(iter->rocks)) {
-        rocksdb_iter_next(iter->rocks);
+    if (iter->is_started && !iter->broken && rocksdb_iter_valid(iter->rocks)) {
+        iter->broken = store_shim_move(iter->rocks, STORE_MOVE_NEXT, NULL, 0);
     }
     iter->is_started = true;
     if (!is_valid(iter)) {
@@ -126,15 +130,20 @@ bool backend_iter_next(struct backend_iter *iter, struct slice *out_key, struct 
 
 struct err backend_iter_err(struct backend_iter *iter, struct why *why)
 {
-    char *text = NULL;
-    rocksdb_iter_get_error(iter->rocks, &text);
+    char *text = iter->broken ? mem_strdup(iter->broken) : NULL;
+    if (!text) {
+        rocksdb_iter_get_error(iter->rocks, &text);
+    }
     return store_err(iter->backend, "walk", text, why);
 }
 
 void backend_iter_close(struct backend_iter *iter)
 {
     if (iter) {
-        rocksdb_iter_destroy(iter->rocks);
+        if (iter->rocks) {
+            rocksdb_iter_destroy(iter->rocks);
+        }
+        rocksdb_free(iter->broken);
         rocksdb_readoptions_destroy(iter->read);
         backend_snapshot_release(iter->backend, iter->view);
         store_leave(iter->backend);

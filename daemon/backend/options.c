@@ -54,10 +54,16 @@ static void merges_init(rocksdb_options_t *o, enum family family)
     }
 }
 
-static void store_init(rocksdb_options_t *o)
+/* A received store is whole or none, and no thread of RocksDB's reads from it: what is thrown there
+ * ends the process. */
+static void store_init(rocksdb_options_t *o, bool is_received)
 {
-    rocksdb_options_set_create_if_missing(o, 1);
-    rocksdb_options_set_create_missing_column_families(o, 1);
+    rocksdb_options_set_create_if_missing(o, !is_received);
+    rocksdb_options_set_create_missing_column_families(o, !is_received);
+    rocksdb_options_set_disable_auto_compactions(o, is_received);
+    if (is_received) {
+        rocksdb_options_set_max_file_opening_threads(o, 1);
+    }
     rocksdb_options_set_atomic_flush(o, 1);
     rocksdb_options_set_paranoid_checks(o, 1);
     rocksdb_options_set_max_background_jobs(o, 2);
@@ -89,7 +95,7 @@ static rocksdb_options_t *family_options(struct backend *backend,
         return NULL;
     }
     size_t memtable = options->memtable_bytes ? options->memtable_bytes : MEMTABLE_DEFAULT;
-    store_init(o);
+    store_init(o, options->is_received);
     rocksdb_options_set_write_buffer_size(o, memtable);
     rocksdb_options_set_max_write_buffer_number(o, 3);
     merges_init(o, family);

@@ -22,7 +22,7 @@ struct err backend_get(struct backend *backend, const struct backend_snapshot *s
     char *text = NULL;
     rocksdb_readoptions_t *own = snapshot ? store_read_options(snapshot) : NULL;
     store_lock(backend);
-    rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned_cf(backend->db, own ? own : backend->read,
+    rocksdb_pinnableslice_t *pinned = store_shim_get(backend->db, own ? own : backend->read,
         backend->families[store_family(key)], (const char *)key.data, key.len, &text);
     struct blob *value = blob_take(pinned);
     store_unlock(backend);
@@ -82,13 +82,13 @@ struct err backend_get_many(struct backend *backend, const struct backend_snapsh
     many_init(&many, keys, count);
     rocksdb_readoptions_t *own = snapshot ? store_read_options(snapshot) : NULL;
     store_lock(backend);
-    rocksdb_batched_multi_get_cf(backend->db, own ? own : backend->read,
-        backend->families[store_family(keys[0])], count, many.keys, many.lens, many.pinned,
-        many.texts, is_sorted(keys, count));
+    const struct store_keys named = {many.keys, many.lens, count, is_sorted(keys, count)};
+    char *text = store_shim_get_many(backend->db, own ? own : backend->read,
+        backend->families[store_family(keys[0])], &named, many.pinned, many.texts);
     if (own) {
         rocksdb_readoptions_destroy(own);
     }
-    struct err err = OK;
+    struct err err = store_err(backend, "read", text, why);
     for (size_t i = 0; i < count; i++) {
         struct err one = store_err(backend, "read", many.texts[i], why);
         err = err_is(one) ? one : err;

@@ -82,11 +82,38 @@ static struct err check_families(struct backend *backend, struct why *why)
 struct err store_open(struct backend *backend, struct why *why)
 {
     static const char *const names[FAMILIES] = {"default", "values"};
-    char *text = NULL;
-    backend->db = rocksdb_open_column_families(backend->options[0], backend->path, FAMILIES, names,
-        (const rocksdb_options_t *const *)backend->options, backend->families, &text);
+    char *text = store_shim_open((const rocksdb_options_t *const *)backend->options, backend->path,
+        names, FAMILIES, backend->families, &backend->db);
     TRY(store_err(backend, "open", text, why));
     return check_families(backend, why);
+}
+
+static struct err check_none(struct backend *backend, enum family family, struct slice from,
+    struct slice to, struct why *why)
+{
+    struct slice key;
+    struct slice value;
+    struct backend_iter *iter = store_iter_open(backend, family, from, to);
+    bool has_row = backend_iter_next(iter, &key, &value);
+    struct err err = backend_iter_err(iter, why);
+    backend_iter_close(iter);
+    return has_row ? why_set(why, ERR(BAD_FORMAT), "%s holds rows of kinds that there are not",
+                         backend->path)
+                   : err;
+}
+
+/* What RocksDB, which trusts its files, would notice late or never. */
+static struct err check_received(struct backend *backend, struct why *why)
+{
+    const struct slice none = {0};
+    for (int i = 0; i < FAMILIES; i++) {
+        char *text = store_shim_check_apart(backend->db, backend->families[i], backend->path);
+        TRY(store_err(backend, "open", text, why));
+    }
+    TRY(check_none(backend, FAMILY_VALUES, none, SLICE("d"), why));
+    TRY(check_none(backend, FAMILY_VALUES, SLICE("e"), none, why));
+    TRY(check_none(backend, FAMILY_OTHERS, none, SLICE("l"), why));
+    return check_none(backend, FAMILY_OTHERS, SLICE("n"), none, why);
 }
 
 struct err backend_open(
@@ -96,7 +123,7 @@ struct err backend_open(
     struct backend *backend = mem_new(sizeof(*backend));
     backend->path = mem_strdup(options->path);
     store_lock_init(backend);
-    if (mkdir(options->path, 0700) != 0 && errno != EEXIST) {
+    if (!options->is_received && mkdir(options->path, 0700) != 0 && errno != EEXIST) {
         err = why_errno(why, errno, "make %s", options->path);
         goto out;
     }
@@ -112,7 +139,7 @@ struct err backend_open(
     backend->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(backend->write, 1);
     backend->read = store_read_options(NULL);
-    err = store_gather(backend, why);
+    err = options->is_received ? check_received(backend, why) : store_gather(backend, why);
     if (err_is(err)) {
         goto out;
     }
@@ -211,22 +238,29 @@ struct err backend_health(struct backend *backend, struct why *why)
                   : OK;
 }
 
-/* The last key of the family below `end`; NULL: there is none. */
-static struct blob *last_key(struct backend *backend, enum family family, struct slice end)
+/* Of the family, below `end`; *out stays NULL when there is none. */
+static struct err last_key(struct backend *backend, enum family family, struct slice end,
+    struct blob **out, struct why *why)
 {
-    struct blob *last = NULL;
+    char *text = NULL;
     store_lock(backend);
     rocksdb_iterator_t *iter =
-        rocksdb_create_iterator_cf(backend->db, backend->read, backend->families[family]);
-    rocksdb_iter_seek_for_prev(iter, (const char *)end.data, end.len);
-    if (rocksdb_iter_valid(iter)) {
+        store_shim_iter(backend->db, backend->read, backend->families[family], &text);
+    if (!text) {
+        text = store_shim_move(iter, STORE_MOVE_BEFORE, (const char *)end.data, end.len);
+    }
+    if (!text && rocksdb_iter_valid(iter)) {
         size_t len;
         const char *key = rocksdb_iter_key(iter, &len);
-        last = blob_new(slice_of(key, len));
+        *out = blob_new(slice_of(key, len));
+    } else if (!text) {
+        rocksdb_iter_get_error(iter, &text);
     }
-    rocksdb_iter_destroy(iter);
+    if (iter) {
+        rocksdb_iter_destroy(iter);
+    }
     store_unlock(backend);
-    return last;
+    return store_err(backend, "walk", text, why);
 }
 
 /* Between bounds that what is written meanwhile stays out of. Where RocksDB finds something of the
@@ -237,7 +271,8 @@ static struct blob *last_key(struct backend *backend, enum family family, struct
 static struct err compact_family(
     struct backend *backend, enum family family, struct slice end, struct why *why)
 {
-    struct blob *last = last_key(backend, family, end);
+    struct blob *last = NULL;
+    TRY(last_key(backend, family, end, &last, why));
     struct err err = backend_flush(backend, why);
     if (last && !err_is(err)) {
         rocksdb_compactoptions_t *compact = rocksdb_compactoptions_create();
