@@ -140,6 +140,12 @@ static void receive_snapshot(
     server_receive_snapshot(server_of(arg), message, snapshot_taken, call);
 }
 
+static struct err check_store(
+    void *arg, const struct raft_snapshot *snapshot, struct backend *store, struct why *why)
+{
+    return storage_check_received(((struct cluster *)arg)->answers.storage, snapshot, store, why);
+}
+
 static struct err snapshot_open(void *arg, struct raft_message *message, enum snap_form best,
     struct snap_export **out, struct why *why)
 {
@@ -225,6 +231,7 @@ void cluster_open(
         .report_unreachable = report_unreachable,
         .report_snapshot = report_snapshot,
         .receive_snapshot = receive_snapshot,
+        .check_store = check_store,
         .snapshot_open = snapshot_open,
         .is_removed = is_removed,
         .on_self_removed = on_self_removed,

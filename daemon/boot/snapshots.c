@@ -207,7 +207,10 @@ static struct err export_files(struct exporting *e)
 static struct err export_as(struct exporting *e, enum snap_form form)
 {
     if (form == SNAP_FILES && are_files_worth_it(e->storage->backend)) {
-        return export_files(e);
+        struct err err = export_files(e);
+        if (!IS(err, TOO_BIG)) {
+            return err;
+        }
     }
     if (form != SNAP_DATABASE) {
         export_rows(e);

@@ -39,7 +39,6 @@ struct storage {
     struct founding founding;    /* where there was no data */
     struct http_dialing dialing; /* how members are reached before the transport is there */
 };
-
 /* Fills *storage as far as it gets; storage_close in every case. Errors: whatever keeps a member
  * from starting, with why naming the file. */
 MUST struct err storage_open(struct storage *storage, const struct config *config, struct why *why);
@@ -69,7 +68,7 @@ extern const char storage_format[];
 MUST struct err storage_check_version(struct slice version, const char *path, struct why *why);
 /* The same of the cluster version in a store. */
 MUST struct err storage_check_cluster(struct backend *backend, const char *path, struct why *why);
-/* RocksDB and what lives in it. The identity comes from the log. */
+/* RocksDB and what lives in it. */
 MUST struct err storage_store(
     struct storage *storage, const struct wal_identity *identity, struct why *why);
 
@@ -78,20 +77,21 @@ struct blob *storage_snapshot_v2(void *arg);
 /* For server: writes the snapshot file of the log, with that or the leader's as it came. */
 struct err storage_keep_snapshot(
     void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
-/* For the transport: what a MsgSnap stands for. Replaces the message's snapshot by one that says
- * where the export stands, with the v2 store as its data. In the best form or one that suits
- * better. Any thread but server's own. */
+/* For the transport: what a MsgSnap stands for, in the best form or one that suits better; its
+ * snapshot becomes what the export is. Any thread but server's own. */
 struct err storage_snapshot_message(struct storage *storage, struct raft_message *message,
     enum snap_form best, struct snap_export **out, struct why *why);
 /* What the files of this member's store and their rows mean: who says the same can take them. */
 const char *storage_files_format(void);
 
-/* install.c. For server: the store becomes what the received database says, and all that was read
- * from it is read again. */
+/* received.c. For the transport: whether a store that came as files may become this member's. */
+MUST struct err storage_check_received(struct storage *storage,
+    const struct raft_snapshot *snapshot, struct backend *store, struct why *why);
+
+/* install.c. For server: the store becomes what was received, and is read again. */
 struct err storage_install_snapshot(
     void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
-/* At start, before the store is read: whether the newest snapshot was received and its database not
- * yet, or not wholly, taken into the store; then it is now. */
+/* At start, before the store is read: the same, unless it is done. */
 MUST struct err storage_finish_install(struct storage *storage, struct why *why);
 /* For api, arg a struct storage whose server is set: a bbolt file of everything. */
 struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why *why);

@@ -4,6 +4,7 @@
  * row's, or the compacted one where compaction has taken the last rows.
  */
 #include "load.h"
+#include "row.h"
 #include "state.h"
 
 #include "base/mem.h"
@@ -58,6 +59,26 @@ struct err mvcc_open(const struct mvcc_options *options, struct mvcc **out, stru
     }
     *out = mvcc;
     return OK;
+}
+
+struct err mvcc_check(struct backend *backend, struct why *why)
+{
+    struct err err = OK;
+    struct slice key;
+    struct slice value;
+    revision rev = 0;
+    struct row row;
+    struct backend_iter *iter = backend_iter_open(backend, NULL, SLICE("l"), SLICE("m"));
+    while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
+        err = row_take(key, value, &row, why);
+    }
+    if (!err_is(err)) {
+        err = backend_iter_err(iter, why);
+    }
+    backend_iter_close(iter);
+    TRY(err);
+    TRY(row_rev_get(backend, ROW_SCHEDULED, &rev, why));
+    return row_rev_get(backend, ROW_FINISHED, &rev, why);
 }
 
 void mvcc_forget(struct mvcc *mvcc)

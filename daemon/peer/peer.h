@@ -62,6 +62,10 @@ struct peer_options {
      * message's contents; then peer_snapshot_taken, from any thread. A thread of its own. */
     void (*receive_snapshot)(
         void *arg, struct raft_message *message, const char *path, struct peer_call *call);
+    /* Whether a store that came as files may be taken for what the snapshot says; NULL: whatever
+     * opens may. A thread of its own. */
+    struct err (*check_store)(
+        void *arg, const struct raft_snapshot *snapshot, struct backend *store, struct why *why);
     /* Makes what a MsgSnap stands for: an export in the best form that its receiver takes, or in
      * one that every member of this kind does, and message->snapshot replaced by one with the v2
      * store in its data and the export's index, term and members. A thread of its own; may block.

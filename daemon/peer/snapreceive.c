@@ -185,14 +185,22 @@ static struct err save_rows(struct snapreceive *receive, struct why *why)
     return err;
 }
 
+static struct err check_store(void *arg, struct backend *store, struct why *why)
+{
+    const struct snapreceive *receive = arg;
+    const struct peer_options *options = &receive->peer->options;
+    return options->check_store(options->arg, receive->message.snapshot, store, why);
+}
+
 static struct err save_files(struct snapreceive *receive, struct why *why)
 {
     const struct peer_options *options = &receive->peer->options;
+    struct snap_check check = {options->check_store ? check_store : NULL, receive};
     receive->unpack =
-        snap_unpack_new(options->disk, options->snap_dir, receive->message.snapshot->meta.index);
+        snap_unpack_new(options->disk, options->snap_dir, &receive->message.snapshot->meta);
     struct err err = write_pieces(receive, NULL, why);
     if (!err_is(err)) {
-        err = snap_unpack_end(receive->unpack, why);
+        err = snap_unpack_end(receive->unpack, &check, why);
     }
     snap_unpack_free(receive->unpack, err_is(err));
     return err;

@@ -86,6 +86,9 @@ struct err pack_new(
     if (!err_is(err)) {
         err = list_files(pack, why);
     }
+    if (!err_is(err) && pack->count > PACK_FILES_MAX) {
+        err = why_set(why, ERR(TOO_BIG), "a store of more than %d files", PACK_FILES_MAX);
+    }
     if (err_is(err)) {
         pack_free(pack);
         return err;

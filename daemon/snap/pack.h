@@ -12,11 +12,12 @@
 #include "backend/backend.h"
 #include "disk/disk.h"
 
-enum { PACK_NAME = 32, PACK_HEAD = 48, PACK_CRC_AT = 40, PACK_FOOT = 8 };
+enum { PACK_NAME = 32, PACK_HEAD = 48, PACK_CRC_AT = 40, PACK_FOOT = 8, PACK_FILES_MAX = 10000 };
 
 struct pack;
 
-/* Makes the files' second names in a folder of its own under dir. */
+/* Makes the files' second names in a folder of its own under dir. Errors: TOO_BIG (more than
+ * PACK_FILES_MAX) and disk's. */
 MUST struct err pack_new(struct disk *disk, const char *dir, struct backend *backend,
     struct pack **out, struct why *why);
 /* Removes the folder. NULL is fine. */

@@ -57,7 +57,6 @@ struct snap_file {
     uint8_t *data; /* the v2 store's JSON */
     size_t data_len;
 };
-
 struct snap_point {
     uint64_t index;
     uint64_t term;
@@ -68,8 +67,8 @@ void snap_metrics_init(void);
 /* Written beside, synced, renamed, the folder synced: when it returns, the wal may record it. */
 MUST struct err snap_save(struct disk *disk, const char *dir, const struct raft_snapshot_meta *meta,
     struct slice data, struct why *why);
-/* The newest good file that is one of the points that the log knows. Broken ones met on the way are
- * renamed to NAME.broken. Errors: ABSENT (none), disk's. */
+/* The newest good file that is one of the points that the log knows; broken ones met on the way
+ * become NAME.broken. Errors: ABSENT (none), disk's. */
 MUST struct err snap_load(struct disk *disk, const char *dir, const struct snap_point *points,
     size_t count, struct snap_file *out, struct why *why);
 /* Of all that the log in wal_dir knows; *out stays as it is when there is none. */
@@ -82,8 +81,8 @@ char *snap_received_path(const char *dir, uint64_t index);
  * below index. */
 MUST struct err snap_purge(
     struct disk *disk, const char *dir, size_t files_max, uint64_t index, struct why *why);
-/* At start, when no received database is needed any more: removes them, and what a crash left of
- * others. A folder that was etcd's keeps what etcd received. */
+/* At start, when no received database is needed any more: removes them and what a crash left. A
+ * folder that was etcd's keeps what etcd received. */
 MUST struct err snap_sweep(struct disk *disk, const char *dir, struct why *why);
 
 /* raftpb.Snapshot, alone (in a peer's message) and framed with its checksum (in a file). Errors:
@@ -126,7 +125,6 @@ struct snap_key {
 };
 
 struct snap_export;
-
 /* Makes a file in dir that has no name any more. */
 MUST struct err snap_export_open(
     struct disk *disk, const char *dir, struct snap_export **out, struct why *why);
@@ -167,13 +165,13 @@ MUST struct err snap_export_read(
     struct snap_export *export, void *out, size_t size, size_t *out_got, struct why *why);
 void snap_export_sha256(struct snap_export *export, uint8_t out[SNAP_SHA_BYTES]);
 
-/* The same rows for a member that keeps them as this one: no database is made, they stream as they
- * are, and only snap_export_read is for it; *out_got 0 is its end. Takes over the view. */
+/* The same rows for a member that keeps them as this one: they stream as they are, and only
+ * snap_export_read is for it; *out_got 0 is its end. Takes over the view. */
 struct snap_export *snap_export_rows(struct backend *backend, struct backend_snapshot *view);
 
-/* The store's own files, for a member whose store can read them as they are (the same
- * backend_files_format and meaning of rows): made in a folder of its own in dir, which goes with
- * the export. Nothing may be applied meanwhile. snap_export_bytes is exact. */
+/* The store's own files, for a member whose store can read them as they are: made in a folder of
+ * its own in dir, which goes with the export. Nothing may be applied meanwhile. snap_export_bytes
+ * is exact. Errors: TOO_BIG (more files than anyone takes) and disk's. */
 MUST struct err snap_export_files(struct disk *disk, const char *dir, struct backend *backend,
     struct snap_export **out, struct why *why);
 
@@ -182,10 +180,9 @@ enum snap_form {
     SNAP_ROWS,
     SNAP_FILES,
 };
-
 enum snap_form snap_export_form(const struct snap_export *export);
 
-/* What takes such rows in: files in dir that the store can take as they are, and a list of them,
+/* What takes such rows in: files in dir that the store can take, and a list of them,
  * dir/<index as 16 hex digits>.snap.db. */
 struct snap_refill;
 struct snap_refill *snap_refill_new(struct disk *disk, const char *dir, uint64_t index);
@@ -196,15 +193,21 @@ MUST struct err snap_refill_end(struct snap_refill *refill, struct why *why);
 /* removes: the files too. NULL is fine. */
 void snap_refill_free(struct snap_refill *refill, bool removes);
 
-/* What takes such files in: they come to lie in a folder dir/<index>.files.<n>, a whole store, each
- * of its checksums looked at, and dir/<index>.snap.db is a note that names the folder. */
+/* What takes such files in: to a folder dir/<index>.files.<n>, each checksum looked at, and
+ * dir/<index>.snap.db is a note that names it. */
 struct snap_unpack;
-struct snap_unpack *snap_unpack_new(struct disk *disk, const char *dir, uint64_t index);
+struct snap_unpack *snap_unpack_new(
+    struct disk *disk, const char *dir, const struct raft_snapshot_meta *meta);
 /* The next bytes, cut anywhere. Errors: BAD_FORMAT, BAD_CRC, IO, NO_DISK. */
 MUST struct err snap_unpack_take(struct snap_unpack *unpack, struct slice bytes, struct why *why);
-/* Nothing more comes; with OK the store could be opened, stands at the index, has nothing in it
- * that was its sender's alone, and is durable under its name. Errors: also TORN. */
-MUST struct err snap_unpack_end(struct snap_unpack *unpack, struct why *why);
+struct snap_check { /* what rows mean is for others to judge; store NULL: nobody does */
+    struct err (*store)(void *arg, struct backend *store, struct why *why);
+    void *arg;
+};
+/* Nothing more comes; with OK the store could be opened, stands where meta says, has passed the
+ * check, holds nothing of its sender's alone and is durable. Errors: also TORN and the check's. */
+MUST struct err snap_unpack_end(
+    struct snap_unpack *unpack, const struct snap_check *check, struct why *why);
 /* removes: the files too. NULL is fine. */
 void snap_unpack_free(struct snap_unpack *unpack, bool removes);
 /* The folder that a received file names; NULL: it is no such note. Gives. */
@@ -214,18 +217,14 @@ struct snap_list {
     char **paths;
     size_t count;
 };
-
 /* Whether a received file is such a list and not a database. */
 bool snap_is_list(struct disk *disk, const char *path);
 /* Errors: BAD_FORMAT and disk's. */
 MUST struct err snap_list_read(
     struct disk *disk, const char *dir, uint64_t index, struct snap_list *out, struct why *why);
 void snap_list_fini(struct snap_list *list);
-
 /* And back. */
-
 struct snap_import;
-
 enum snap_hash {
     SNAP_HASH_REQUIRED, /* etcdutl snapshot restore: BAD_FORMAT when there is none */
     SNAP_HASH_IF_THERE,

@@ -2,9 +2,9 @@
  *
  * The other end of a pack: its files come to lie in a folder, DIR/<index>.files.<n>, that is a
  * whole store, and its name takes the place of a received database, DIR/<index>.snap.db: "ketcd
- * files\n", then the folder's name and a line feed A thread of its own syncs each file and looks it
- * through while the next one comes: a bit that was flipped on the sender's disk came along with a
- * checksum that fits.
+ * files\n", then the folder's name and a line feed. A thread of its own syncs each file and looks
+ * it through while the next one comes: a bit that was flipped on the sender's disk came along with
+ * a checksum that fits.
  */
 #include "base/codec.h"
 #include "base/crc32c.h"
@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 
-enum { FILES_MAX = 100000, CACHE_BYTES = 1024 * 1024 };
+enum { CACHE_BYTES = 1024 * 1024 };
 
 struct ending {
     pthread_t thread;
@@ -33,6 +33,7 @@ struct snap_unpack {
     char *folder;
     char *path; /* of the note that names the folder */
     uint64_t index;
+    uint64_t term;
     uint8_t edge[PACK_HEAD]; /* a head or foot that has not wholly come */
     size_t edge_len;
     struct disk_file *file; /* the one at hand */
@@ -45,16 +46,18 @@ struct snap_unpack {
     bool is_over;
 };
 
-struct snap_unpack *snap_unpack_new(struct disk *disk, const char *dir, uint64_t index)
+struct snap_unpack *snap_unpack_new(
+    struct disk *disk, const char *dir, const struct raft_snapshot_meta *meta)
 {
     static atomic_uint count;
     struct snap_unpack *unpack = mem_new(sizeof(*unpack));
     unpack->disk = disk;
     unpack->dir = mem_strdup(dir);
-    unpack->index = index;
+    unpack->index = meta->index;
+    unpack->term = meta->term;
     unpack->folder = mem_printf(
-        "%s/%016llx.files.%u", dir, (unsigned long long)index, atomic_fetch_add(&count, 1));
-    unpack->path = snap_received_path(dir, index);
+        "%s/%016llx.files.%u", dir, (unsigned long long)meta->index, atomic_fetch_add(&count, 1));
+    unpack->path = snap_received_path(dir, meta->index);
     return unpack;
 }
 
@@ -104,7 +107,7 @@ static void *run_ending(void *arg)
 
 static struct err begin_file(struct snap_unpack *unpack, const char *name, struct why *why)
 {
-    if (!backend_file_is_ours(name) || ++unpack->count > FILES_MAX) {
+    if (!backend_file_is_ours(name) || ++unpack->count > PACK_FILES_MAX) {
         return why_set(why, ERR(BAD_FORMAT), "a file in a received store that belongs to none");
     }
     if (unpack->count == 1) {
@@ -200,11 +203,13 @@ static struct err make_ours(struct snap_unpack *unpack, struct backend *store, s
 {
     struct blob *row = NULL;
     TRY(backend_get(store, NULL, SLICE("mconsistent_index"), &row, why));
-    bool is_there = row && row->len == 16 && get_be64(row->data) == unpack->index;
+    bool is_there = row && row->len == 16 && get_be64(row->data) == unpack->index &&
+                    get_be64(row->data + 8) == unpack->term;
     blob_unref(row);
     if (!is_there) {
-        return why_set(why, ERR(BAD_FORMAT), "a received store stands at another index than %llu",
-            (unsigned long long)unpack->index);
+        return why_set(why, ERR(BAD_FORMAT),
+            "a received store stands elsewhere than at index %llu of term %llu",
+            (unsigned long long)unpack->index, (unsigned long long)unpack->term);
     }
     struct backend_batch *batch = backend_batch_new();
     backend_batch_delete(batch, SLICE("madopted"));
@@ -215,9 +220,11 @@ static struct err make_ours(struct snap_unpack *unpack, struct backend *store, s
 }
 
 /* That it opens is seen before anyone gives up a store for it. */
-static struct err try_store(struct snap_unpack *unpack, struct why *why)
+static struct err try_store(
+    struct snap_unpack *unpack, const struct snap_check *check, struct why *why)
 {
-    struct backend_options options = {.path = unpack->folder, .block_cache_bytes = CACHE_BYTES};
+    struct backend_options options = {
+        .path = unpack->folder, .block_cache_bytes = CACHE_BYTES, .is_received = true};
     struct backend *store;
     char *current = disk_path(unpack->folder, "CURRENT");
     bool is_store = disk_exists(unpack->disk, current);
@@ -227,17 +234,21 @@ static struct err try_store(struct snap_unpack *unpack, struct why *why)
     }
     TRY(backend_open(&options, &store, why));
     struct err err = make_ours(unpack, store, why);
+    if (!err_is(err) && check->store) {
+        err = check->store(check->arg, store, why);
+    }
     backend_close(store);
     return err;
 }
 
-struct err snap_unpack_end(struct snap_unpack *unpack, struct why *why)
+struct err snap_unpack_end(
+    struct snap_unpack *unpack, const struct snap_check *check, struct why *why)
 {
     if (!unpack->is_over) {
         return why_set(why, ERR(TORN), "unexpected EOF");
     }
     TRY(await_ending(unpack, why));
-    TRY(try_store(unpack, why));
+    TRY(try_store(unpack, check, why));
     TRY(disk_sync_folder(unpack->disk, unpack->folder, why));
     TRY(disk_sync_folder(unpack->disk, unpack->dir, why));
     char *note = mem_printf("%s%s\n", SNAP_FILES_NOTE, strrchr(unpack->folder, '/') + 1);

@@ -49,6 +49,7 @@ static struct err take_file(
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const struct raft_snapshot_meta meta = {.index = 1, .term = 1};
     uint8_t end[HEAD] = {0};
     if (size < 2) {
         return 0;
@@ -58,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         atexit(remove_dir);
     }
     size_t step = (size_t)data[0] + 1;
-    struct snap_unpack *unpack = snap_unpack_new(disk_real(), dir, 1);
+    struct snap_unpack *unpack = snap_unpack_new(disk_real(), dir, &meta);
     struct err err = data[1] % 2 ? take_file(unpack, data + 2, size - 2, step)
                                  : take(unpack, data + 2, size - 2, step);
     put_be64(end + CRC_AT, crc32c(0, slice_of(end, CRC_AT)));
@@ -66,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         err = take(unpack, end, sizeof(end), step);
     }
     if (!err_is(err)) {
-        err = snap_unpack_end(unpack, NULL);
+        err = snap_unpack_end(unpack, &(struct snap_check){0}, NULL);
     }
     snap_unpack_free(unpack, true);
     return 0;

@@ -180,6 +180,84 @@ static void test_a_received_store_that_is_gone_replaces_nothing(void **state)
     storage_close(&storage, true);
 }
 
+static void put_row(struct backend *backend, struct slice key, struct slice value)
+{
+    struct backend_batch *batch = backend_batch_new();
+    backend_batch_put(batch, key, value);
+    assert_false(err_is(backend_write(backend, batch, NULL)));
+    backend_batch_free(batch);
+}
+
+static void delete_row(struct backend *backend, struct slice key)
+{
+    struct backend_batch *batch = backend_batch_new();
+    backend_batch_delete(batch, key);
+    assert_false(err_is(backend_write(backend, batch, NULL)));
+    backend_batch_free(batch);
+}
+
+/* A member's own store stands for a received one. */
+static void test_a_received_store_must_be_what_its_message_says(void **state)
+{
+    static const struct {
+        struct slice key;
+        struct slice bad;
+        const char *says;
+    } rows[] = {
+        {{(const uint8_t *)"mformat", 7}, {(const uint8_t *)"1", 1}, "format"},
+        {{(const uint8_t *)"mformat", 7}, {0}, "format"},
+        {{(const uint8_t *)"mcluster_version", 16}, {(const uint8_t *)"3.8.0", 5}, "is of 3.8.0"},
+        {{(const uint8_t *)"mcluster_version", 16}, {(const uint8_t *)"3.5.0", 5}, "version"},
+        {{(const uint8_t *)"mcluster_version", 16}, {0}, "version"},
+        {{(const uint8_t *)"l", 1}, {(const uint8_t *)"x", 1}, "malformed row"},
+        {{(const uint8_t *)"l\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0", 17}, {(const uint8_t *)"\3", 1},
+            "malformed row"},
+        {{(const uint8_t *)"mfinishedCompactRev", 19}, {(const uint8_t *)"x", 1}, "malformed row"},
+        {{(const uint8_t *)"mlease/x", 8}, {(const uint8_t *)"x", 1}, "lease"},
+        {{(const uint8_t *)"mmember/x", 9}, {(const uint8_t *)"x", 1}, "member"},
+        {{(const uint8_t *)"mauth_user/x", 12}, {(const uint8_t *)"\xff", 1}, ""},
+    };
+    struct folder *folder = *state;
+    struct storage storage;
+    struct why why = {""};
+    assert_false(err_is(storage_open(&storage, &folder->config, &why)));
+    struct backend *store = storage.backend;
+    struct backend_batch *batch = backend_batch_new();
+    member_set_cluster_version(storage.members, "3.6.0", batch);
+    assert_false(err_is(backend_write(store, batch, &why)));
+    backend_batch_free(batch);
+    struct blob *v2 = storage_snapshot_v2(&storage);
+    struct raft_snapshot *snapshot =
+        raft_snapshot_new(&(struct raft_snapshot_meta){.index = 1, .term = 1}, v2);
+    if (err_is(storage_check_received(&storage, snapshot, store, &why))) {
+        fail_msg("%s", why.text);
+    }
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct blob *before = NULL;
+        assert_false(err_is(backend_get(store, NULL, rows[i].key, &before, NULL)));
+        why = (struct why){""};
+        if (rows[i].bad.len) {
+            put_row(store, rows[i].key, rows[i].bad);
+        } else {
+            delete_row(store, rows[i].key);
+        }
+        struct err err = storage_check_received(&storage, snapshot, store, &why);
+        if (!err_is(err) || !strstr(why.text, rows[i].says)) {
+            fail_msg("%zu: %s", i, why.text);
+        }
+        if (before) {
+            put_row(store, rows[i].key, blob_slice(before));
+        } else {
+            delete_row(store, rows[i].key);
+        }
+        blob_unref(before);
+        assert_false(err_is(storage_check_received(&storage, snapshot, store, &why)));
+    }
+    raft_snapshot_unref(snapshot);
+    blob_unref(v2);
+    storage_close(&storage, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +268,7 @@ int main(void)
         FOLDER_TEST(test_a_store_ahead_of_its_log_is_refused),
         FOLDER_TEST(test_a_store_without_its_log_is_refused),
         FOLDER_TEST(test_a_received_store_that_is_gone_replaces_nothing),
+        FOLDER_TEST(test_a_received_store_must_be_what_its_message_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,6 +109,15 @@ static struct err snapshot_open(void *arg, struct raft_message *message, enum sn
     return err;
 }
 
+static struct err check_store(
+    void *arg, const struct raft_snapshot *snapshot, struct backend *store, struct why *why)
+{
+    const struct node *node = arg;
+    assert_non_null(store);
+    assert_true(slice_eq(blob_slice(snapshot->data), SLICE("{\"Root\":{}}")));
+    return node->is_store_refused ? why_set(why, ERR(BAD_FORMAT), "not such a store") : OK;
+}
+
 static bool is_removed(void *arg, uint64_t id)
 {
     struct node *node = arg;
@@ -261,6 +270,7 @@ void node_start(struct node *node, uint64_t cluster_id)
         .report_unreachable = report_unreachable,
         .report_snapshot = report_snapshot,
         .receive_snapshot = receive_snapshot,
+        .check_store = check_store,
         .snapshot_open = snapshot_open,
         .is_removed = is_removed,
         .on_self_removed = on_self_removed,

@@ -43,6 +43,7 @@ struct node {
     const char *rows_format; /* NULL: databases only */
     const char *files_format;
     struct backend *store; /* whose rows or files are sent */
+    bool is_store_refused; /* one that comes as files */
     atomic_size_t contexts_asked;
     atomic_size_t vouching;    /* times that the site was asked */
     atomic_bool is_vouch_held; /* and does not answer for now */

@@ -186,6 +186,7 @@ static void put_index(struct backend *store, uint64_t at)
     uint8_t index[16] = {0};
     struct backend_batch *batch = backend_batch_new();
     put_be64(index, at);
+    put_be64(index + 8, 1);
     backend_batch_put(batch, SLICE("mconsistent_index"), slice_of(index, sizeof(index)));
     assert_false(err_is(backend_write(store, batch, NULL)));
     backend_batch_free(batch);
@@ -277,6 +278,25 @@ static void test_files_that_are_refused_leave_nothing(void **state)
     pair_send_snapshot(7);
     assert_true(node_await(&one.snapshots_failed, &one, 1));
     assert_true(node_await_snap_dir(&one, true));
+    assert_false(node_has_files(&two));
+    assert_null(two.snapshot_path);
+    backend_close(one.store);
+    folder_remove(dir);
+}
+
+/* All came and is a store, and who knows what rows mean will not have it. */
+static void test_a_store_that_is_not_wanted_leaves_nothing(void **state)
+{
+    char dir[FOLDER_PATH_MAX];
+    (void)state;
+    folder_make(dir);
+    open_store(dir, &one.store);
+    put_index(one.store, 7);
+    one.files_format = two.files_format = "1 x";
+    two.is_store_refused = true;
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
     assert_false(node_has_files(&two));
     assert_null(two.snapshot_path);
     backend_close(one.store);
@@ -397,6 +417,7 @@ int main(void)
         TEST(test_members_without_files_get_rows),
         TEST(test_files_that_do_not_fit_are_refused),
         TEST(test_files_that_are_refused_leave_nothing),
+        TEST(test_a_store_that_is_not_wanted_leaves_nothing),
         TEST(test_broken_files_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,13 +177,14 @@ struct server_asking net_asking(struct node *node)
 }
 
 /* The export as the receiver's file. */
-static void copy_export(struct node *to, struct snap_export *export, uint64_t index)
+static void copy_export(
+    struct node *to, struct snap_export *export, const struct raft_snapshot *snapshot)
 {
     static uint8_t chunk[CHUNK];
     char path[160];
     size_t got = 1;
-    snprintf(
-        path, sizeof(path), "%s/%016llx.snap.db", to->storage.snap_dir, (unsigned long long)index);
+    snprintf(path, sizeof(path), "%s/%016llx.snap.db", to->storage.snap_dir,
+        (unsigned long long)snapshot->meta.index);
     FILE *file = fopen(path, "we");
     assert_non_null(file);
     while (got) {
@@ -193,11 +194,13 @@ static void copy_export(struct node *to, struct snap_export *export, uint64_t in
     fclose(file);
 }
 
-static void copy_rows(struct node *to, struct snap_export *export, uint64_t index)
+static void copy_rows(
+    struct node *to, struct snap_export *export, const struct raft_snapshot *snapshot)
 {
     static uint8_t chunk[CHUNK];
     size_t got = 1;
-    struct snap_refill *refill = snap_refill_new(disk_real(), to->storage.snap_dir, index);
+    struct snap_refill *refill =
+        snap_refill_new(disk_real(), to->storage.snap_dir, snapshot->meta.index);
     while (got) {
         assert_false(err_is(snap_export_read(export, chunk, sizeof(chunk), &got, NULL)));
         assert_false(err_is(snap_refill_take(refill, slice_of(chunk, got), NULL)));
@@ -206,20 +209,39 @@ static void copy_rows(struct node *to, struct snap_export *export, uint64_t inde
     snap_refill_free(refill, false);
 }
 
-static void copy_files(struct node *to, struct snap_export *export, uint64_t index)
+struct received {
+    struct storage *storage;
+    const struct raft_snapshot *snapshot;
+};
+
+static struct err check_received(void *arg, struct backend *store, struct why *why)
 {
+    struct received *received = arg;
+    return storage_check_received(received->storage, received->snapshot, store, why);
+}
+
+static void copy_files(
+    struct node *to, struct snap_export *export, const struct raft_snapshot *snapshot)
+{
+    struct why why = {""};
+    struct received received = {&to->storage, snapshot};
+    struct snap_check check = {check_received, &received};
     static uint8_t chunk[CHUNK];
     size_t got = 1;
-    struct snap_unpack *unpack = snap_unpack_new(disk_real(), to->storage.snap_dir, index);
+    struct snap_unpack *unpack =
+        snap_unpack_new(disk_real(), to->storage.snap_dir, &snapshot->meta);
     while (got) {
         assert_false(err_is(snap_export_read(export, chunk, sizeof(chunk), &got, NULL)));
         assert_false(err_is(snap_unpack_take(unpack, slice_of(chunk, got), NULL)));
     }
-    assert_false(err_is(snap_unpack_end(unpack, NULL)));
+    if (err_is(snap_unpack_end(unpack, &check, &why))) {
+        fail_msg("%s", why.text);
+    }
     snap_unpack_free(unpack, false);
 }
 
-static void (*const copy_as[])(struct node *to, struct snap_export *export, uint64_t index) = {
+static void (*const copy_as[])(
+    struct node *to, struct snap_export *export, const struct raft_snapshot *snapshot) = {
     [SNAP_DATABASE] = copy_export, [SNAP_ROWS] = copy_rows, [SNAP_FILES] = copy_files};
 
 /* Without the mutex: the sender's core must be able to send meanwhile. */
@@ -236,7 +258,7 @@ static void deliver_snapshot(struct node *from, struct node *to, struct raft_mes
         storage_snapshot_message(&from->storage, message, from->cluster->form, &export, &why));
     if (is_ok) {
         assert_int_equal(snap_export_form(export), from->cluster->form);
-        copy_as[from->cluster->form](to, export, message->snapshot->meta.index);
+        copy_as[from->cluster->form](to, export, message->snapshot);
         server_receive_snapshot(to->server, message, NULL, NULL);
         snap_export_close(export);
     }

@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { INDEX = 0x12, HEAD = 48 };
+enum { INDEX = 0x12, TERM = 3, HEAD = 48, FILES_MAX = 10000 };
 
 struct place {
     char from_dir[FOLDER_PATH_MAX];
@@ -26,6 +26,7 @@ struct place {
     char snap_dir[FOLDER_PATH_MAX];
     struct backend *from;
     struct buf sent;
+    struct snap_check check;
     struct why why;
 };
 
@@ -58,6 +59,7 @@ static void fill(struct backend *store)
     }
     put(store, SLICE("d1"), slice_of(big, 1 << 20));
     put_be64(index, INDEX);
+    put_be64(index + 8, TERM);
     put(store, SLICE("mconsistent_index"), slice_of(index, sizeof(index)));
     put(store, SLICE("mformat"), SLICE("2"));
     put(store, SLICE("madopted"), SLICE("12345678"));
@@ -127,15 +129,21 @@ static struct err take_in(
         size_t len = bytes.len - at < step ? bytes.len - at : step;
         TRY(snap_unpack_take(unpack, slice_of(bytes.data + at, len), &place->why));
     }
-    return snap_unpack_end(unpack, &place->why);
+    return snap_unpack_end(unpack, &place->check, &place->why);
+}
+
+static struct err take_at(
+    struct place *place, const struct raft_snapshot_meta *meta, struct slice bytes, size_t step)
+{
+    struct snap_unpack *unpack = snap_unpack_new(disk_real(), place->snap_dir, meta);
+    struct err err = take_in(place, unpack, bytes, step);
+    snap_unpack_free(unpack, err_is(err));
+    return err;
 }
 
 static struct err take(struct place *place, uint64_t index, struct slice bytes, size_t step)
 {
-    struct snap_unpack *unpack = snap_unpack_new(disk_real(), place->snap_dir, index);
-    struct err err = take_in(place, unpack, bytes, step);
-    snap_unpack_free(unpack, err_is(err));
-    return err;
+    return take_at(place, &(struct raft_snapshot_meta){.index = index, .term = TERM}, bytes, step);
 }
 
 static bool has(struct backend *store, const char *key)
@@ -251,6 +259,31 @@ static void test_a_store_of_another_index_is_refused(void **state)
     assert_refused(place, INDEX + 1, ERR_BAD_FORMAT);
 }
 
+static void test_a_store_of_another_term_is_refused(void **state)
+{
+    struct place *place = *state;
+    struct raft_snapshot_meta meta = {.index = INDEX, .term = TERM + 1};
+    send_all(place);
+    assert_true(IS(take_at(place, &meta, buf_slice(&place->sent), 100000), BAD_FORMAT));
+    assert_int_equal(count_files(place->snap_dir), 0);
+}
+
+static struct err refuse(void *arg, struct backend *store, struct why *why)
+{
+    (void)arg;
+    assert_true(has(store, "l000000") && has(store, "mformat"));
+    return why_set(why, ERR(CORRUPT), "not to be taken");
+}
+
+static void test_who_knows_the_rows_may_refuse_them(void **state)
+{
+    struct place *place = *state;
+    send_all(place);
+    place->check = (struct snap_check){refuse, place};
+    assert_refused(place, INDEX, ERR_CORRUPT);
+    assert_string_equal(place->why.text, "not to be taken");
+}
+
 /* The index alone, without the term. */
 static void test_half_an_index_is_refused(void **state)
 {
@@ -298,6 +331,61 @@ static void test_a_file_does_not_come_twice(void **state)
     add_file(place, "CURRENT", SLICE("1"));
     add_file(place, "CURRENT", SLICE("2"));
     assert_refused(place, INDEX, ERR_BAD_FORMAT);
+}
+
+/* All that came is sound, and the manifest names one file more. */
+static void test_a_file_of_values_that_did_not_come_is_noticed(void **state)
+{
+    struct place *place = *state;
+    struct buf kept;
+    send_all(place);
+    buf_init(&kept, SIZE_MAX);
+    size_t left_out = 0;
+    for (size_t at = 0; at < place->sent.len;) {
+        const uint8_t *head = place->sent.data + at;
+        bool is_end = head[8] == 0;
+        size_t len = HEAD + (is_end ? 0 : (size_t)get_be64(head) + 8);
+        if (strstr((const char *)head + 8, ".blob")) {
+            left_out++;
+        } else {
+            buf_add(&kept, head, len);
+        }
+        at += len;
+    }
+    assert_int_equal(left_out, 1);
+    buf_fini(&place->sent);
+    place->sent = kept;
+    assert_refused(place, INDEX, ERR_BAD_CRC);
+    assert_non_null(strstr(place->why.text, ".blob"));
+}
+
+static struct err no_sync(struct disk_file *file, bool is_data_only, struct why *why)
+{
+    (void)file;
+    (void)is_data_only;
+    (void)why;
+    return OK;
+}
+
+/* Small ones, whose number costs folders, threads and names. */
+static void test_files_beyond_counting_are_refused(void **state)
+{
+    struct place *place = *state;
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk disk = {&ops};
+    struct raft_snapshot_meta meta = {.index = INDEX, .term = TERM};
+    char name[32];
+    ops.sync = no_sync;
+    struct snap_unpack *unpack = snap_unpack_new(&disk, place->snap_dir, &meta);
+    for (int i = 0; i <= FILES_MAX; i++) {
+        buf_reset(&place->sent);
+        snprintf(name, sizeof(name), "MANIFEST-%06d", i);
+        add_file(place, name, (struct slice){0});
+        struct err err = snap_unpack_take(unpack, buf_slice(&place->sent), &place->why);
+        assert_int_equal(err.code, i < FILES_MAX ? ERR_OK : ERR_BAD_FORMAT);
+    }
+    snap_unpack_free(unpack, true);
+    assert_int_equal(count_files(place->snap_dir), 0);
 }
 
 static void test_files_that_are_no_store_are_refused(void **state)
@@ -378,7 +466,11 @@ int main(void)
         PLACE(test_a_bit_flipped_in_a_value_apart_is_seen),
         PLACE(test_half_a_stream_leaves_nothing),
         PLACE(test_a_store_of_another_index_is_refused),
+        PLACE(test_a_store_of_another_term_is_refused),
+        PLACE(test_who_knows_the_rows_may_refuse_them),
         PLACE(test_half_an_index_is_refused),
+        PLACE(test_a_file_of_values_that_did_not_come_is_noticed),
+        PLACE(test_files_beyond_counting_are_refused),
         PLACE(test_names_that_lead_away_are_refused),
         PLACE(test_a_file_does_not_come_twice),
         PLACE(test_files_that_are_no_store_are_refused),
