@@ -160,6 +160,9 @@ void leader_changed(struct server *server, struct raft_soft_state soft)
     bool is_leader = soft.role == RAFT_LEADER;
     uint64_t old = server->soft.lead;
     server->soft = soft;
+    if (old && !soft.lead) {
+        server->leaderless_ms = clock_mono_ms();
+    }
     atomic_store(&server->leader, soft.lead);
     atomic_store(&server->is_leader, is_leader);
     if (is_leader && !was_leader) {

@@ -314,6 +314,15 @@ static void tick(struct server *server, int64_t now_ms)
     leader_tick(server, now_ms);
 }
 
+/* As the reference: for want of a leader it waited outside of raft until its time was over. One
+ * that raft had, or could have had, may be in a log. */
+static struct err unsent_timeout(struct server *server, const struct server_proposal *proposal)
+{
+    int64_t start_ms = proposal->deadline_ms - server_request_ms(server);
+    bool had_leader = atomic_load(&server->leader) || start_ms < server->leaderless_ms;
+    return had_leader ? waiter_timeout(server, proposal) : ERR(NEVER_PROPOSED);
+}
+
 static void retry_unsent(struct server *server, struct turn *turn, int64_t now_ms)
 {
     bool has_leader = atomic_load(&server->leader) != 0;
@@ -325,7 +334,7 @@ static void retry_unsent(struct server *server, struct turn *turn, int64_t now_m
         struct core_proposal *envelope =
             CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct core_proposal, item);
         if (envelope->proposal->deadline_ms <= now_ms) {
-            finish_envelope(server, envelope, waiter_timeout(server, envelope->proposal));
+            finish_envelope(server, envelope, unsent_timeout(server, envelope->proposal));
         } else if (has_leader) {
             take_proposal(server, turn, envelope);
         } else {

@@ -131,8 +131,9 @@ struct server_proposal {
     int64_t deadline_ms;
 };
 
-/* Errors, in result.err: REQUEST_TOO_LARGE, REQUEST_TOO_MANY_REQUESTS, TIMEOUT, NO_LEADER, STOPPED,
- * UNSUPPORTED (members before 3.5 would end at it), and what applying gives. */
+/* Errors, in result.err: REQUEST_TOO_LARGE, REQUEST_TOO_MANY_REQUESTS, TIMEOUT and its like,
+ * NEVER_PROPOSED for want of a leader, STOPPED, UNSUPPORTED (members before 3.5 would end at it),
+ * and what applying gives. */
 void server_propose(struct server *server, struct server_proposal *proposal);
 /* A number that no other request of this member has. */
 uint64_t server_next_id(struct server *server);
@@ -169,7 +170,7 @@ struct server_lease_ask {
     struct server *server;
     int64_t deadline_ms;
 };
-/* Errors: LEASE_NOT_FOUND, TIMEOUT, STOPPED. */
+/* Errors: LEASE_NOT_FOUND, TIMEOUT, NO_LEADER when none came in time, STOPPED. */
 void server_lease_ask(struct server *server, struct server_lease_ask *asked);
 /* done when the entry of that index is applied here. Errors: TIMEOUT, STOPPED. */
 void server_wait_applied(struct server *server, struct server_read *read, uint64_t index);

@@ -54,6 +54,7 @@ struct server {
     atomic_bool is_asking_versions;
     struct raft_soft_state soft;
     int64_t elected_ms;       /* when the present leader became known */
+    int64_t leaderless_ms;    /* when the last one was lost; 0: none was ever known */
     int64_t heard_ms;         /* when the last message of a leader's came */
     size_t revokes;           /* at a time: leader_revokes */
     struct raft_ids known;    /* to the transport */

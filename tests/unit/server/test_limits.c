@@ -178,21 +178,35 @@ static bool has_no_leader(void *arg)
     return status.leader == 0;
 }
 
+/* What a leader took fails as a write may that is in a log; what came when there was none was never
+ * in any. */
 static void test_without_a_quorum_requests_time_out(void **state)
 {
     struct cluster *cluster = *state;
     char value[64];
+    struct request taken;
+    struct server_lease lease;
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    put.key = (ProtobufCBinaryData){1, (uint8_t *)"z"};
     cluster_put(cluster, "a", "1");
     struct node *left = cluster_leader(cluster);
+    net_isolate(cluster, left->place, true);
+    request_begin(&taken, left, 4, &put.base);
     for (size_t i = 0; i < cluster->count; i++) {
         if (&cluster->nodes[i] != left) {
             node_crash(&cluster->nodes[i]);
         }
     }
     assert_true(wait_until(has_no_leader, left));
+    net_isolate(cluster, left->place, false);
     struct err err = node_put(left, "a", "2", 0);
-    assert_string_equal(err_text(err), "etcdserver: request timed out");
+    assert_string_equal(err_text(err), "context deadline exceeded");
+    assert_int_equal(err_grpc(err), GRPC_CODE_DEADLINE_EXCEEDED);
+    err = request_wait(&taken);
+    request_fini(&taken);
+    assert_memory_equal(err_text(err), "etcdserver: request timed out", 29);
     assert_int_equal(err_grpc(err), GRPC_CODE_UNAVAILABLE);
+    assert_true(IS(node_ask_lease(left, 5, false, &lease), NO_LEADER));
     err = node_get(left, "a", value);
     assert_string_equal(err_text(err), "etcdserver: request timed out");
     assert_int_equal(node_get_serializable(left, "a", value).code, ERR_OK);
