@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- *
- * What the peer thread holds: the transport and its remotes.
- */
+ * What the peer thread holds: the transport and its remotes. */
 #ifndef PEER_INNER_H
 #define PEER_INNER_H
 
@@ -35,13 +33,15 @@ struct peer {
     struct event_base *base;
     struct metrics metrics;
     struct list remotes;
+    struct list receives; /* of snapshots */
     struct slot slots[SLOTS];
     atomic_bool is_stopped;
-    atomic_bool is_removed; /* from the cluster; told once */
-    atomic_size_t threads;  /* for snapshots, and calls they still make */
-    atomic_size_t waiting;  /* messages on their way to the peer thread */
-    atomic_uint sending;    /* snapshots */
-    atomic_uint receiving;  /* snapshots */
+    atomic_bool is_removed;  /* from the cluster; told once */
+    atomic_size_t threads;   /* for snapshots, and calls they still make */
+    atomic_size_t waiting;   /* messages on their way to the peer thread */
+    atomic_uint sending;     /* snapshots */
+    atomic_uint receiving;   /* snapshots */
+    atomic_uint sends_ended; /* times that all under way were told to end */
 };
 
 /* Another member as this one reaches it. */
@@ -92,7 +92,7 @@ void remote_dialed(struct remote *remote, bool is_refused);
 /* "failed to <action> <id> on <source> (<why>)". */
 void remote_deactivate(
     struct remote *remote, const char *source, const char *action, const char *why);
-/* A message that cannot go. Takes over its contents. */
+/* It cannot go. Takes over its contents. */
 void remote_drop(struct remote *remote, struct raft_message *message);
 
 #endif

@@ -16,6 +16,7 @@
 enum {
     DIAL_MS = 2000,
     IO_MS = 5000,
+    PROGRESS_MS = 10000,
     WAITING_MAX = 32 << 10, /* messages on their way to the peer thread */
     THREADS_STEP_US = 2000,
 };
@@ -47,12 +48,14 @@ struct peer *peer_new(const struct peer_options *options)
     peer->options.dialing.dial_ms = options->dialing.dial_ms ? options->dialing.dial_ms : DIAL_MS;
     peer->options.read_ms = options->read_ms ? options->read_ms : IO_MS;
     peer->options.write_ms = options->write_ms ? options->write_ms : IO_MS;
+    peer->options.progress_ms = options->progress_ms ? options->progress_ms : PROGRESS_MS;
     snprintf(
         peer->self_text, sizeof(peer->self_text), "%llx", (unsigned long long)options->self_id);
     snprintf(peer->cluster_text, sizeof(peer->cluster_text), "%llx",
         (unsigned long long)options->cluster_id);
     peer->fields = make_fields(peer);
     list_init(&peer->remotes);
+    list_init(&peer->receives);
     metrics_init(&peer->metrics);
     peer->http = http_server_new(&(struct http_options){.handshake_ms = IO_MS,
         .header_ms = peer->options.read_ms,
@@ -111,6 +114,11 @@ enum snap_form peer_form_of(const struct peer *peer, struct http_request *reques
         return SNAP_FILES;
     }
     return is_ours(request, rows_field, peer->options.rows_format) ? SNAP_ROWS : SNAP_DATABASE;
+}
+
+void peer_end_sending(struct peer *peer)
+{
+    atomic_fetch_add(&peer->sends_ended, 1);
 }
 
 struct http_server *peer_http(struct peer *peer)

@@ -51,6 +51,7 @@ struct peer_options {
     struct http_dialing dialing; /* dial_ms 0: 2 s. etcd: 1 s + election timeout. Any thread */
     int64_t read_ms;             /* between two pieces of what comes; 0: 5 s */
     int64_t write_ms;            /* without the other side taking anything; 0: 5 s */
+    int64_t progress_ms;         /* 16 KiB of a snapshot come meanwhile, or none of it; 0: 10 s */
     void *arg;
 
     /* A message to this member from one that was not removed, of a type that travels. Takes over
@@ -115,6 +116,9 @@ void peer_update(struct peer *peer, uint64_t id, const char *const *peer_urls, s
 void peer_remove(struct peer *peer, uint64_t id);
 /* Takes over what the messages own; zeroes them. To 0: dropped. */
 void peer_send(struct peer *peer, struct raft_message *messages, size_t count);
+/* Snapshots under way to others end soon, as failures: they may read a store that is to be
+ * replaced, for as long as it pleases who takes them. Returns at once. */
+void peer_end_sending(struct peer *peer);
 /* clock_mono_ms of when it became reachable; 0: it is not, or is unknown. */
 int64_t peer_active_since_ms(struct peer *peer, uint64_t id);
 /* Since when its streams are gone and its host says that nobody listens there; 0: not so. */

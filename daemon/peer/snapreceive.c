@@ -17,6 +17,7 @@
 #include "peer/frame.h"
 #include "peer/inner.h"
 #include "peer/receive.h"
+#include "peer/snapspace.h"
 #include "peer/thread.h"
 
 #include <event2/event.h>
@@ -26,7 +27,7 @@ enum {
     RECEIVING_MAX = 4,
     BOX_HIGH = 4 << 20, /* bytes that wait for the disk */
     BOX_LOW = 1 << 20,
-    IDLE_MS = 10000,
+    PROGRESS_BYTES = 16 << 10, /* meanwhile, or its sender is as good as gone */
 };
 
 enum piece_kind { PIECE_BYTES, PIECE_END, PIECE_BROKEN };
@@ -39,6 +40,7 @@ struct piece {
 };
 
 struct snapreceive {
+    struct list node; /* of all that are under way */
     struct http_task resume;
     struct http_task end;
     struct peer_call call;
@@ -51,7 +53,11 @@ struct snapreceive {
     bool has_message;
     bool is_over; /* its end, or its break, was told */
     bool is_paused;
-    struct event *idle;
+    bool was_paused; /* since the last look */
+    size_t came;     /* the same */
+    struct event *look;
+    uint64_t from;
+    uint64_t term; /* its sender's */
     char from_text[17];
     struct mailbox box;
     atomic_size_t waiting; /* bytes in the box */
@@ -59,14 +65,15 @@ struct snapreceive {
     char *temp_path;
     char *path;
     uint64_t bytes;
+    struct snapspace space;
     int64_t start_ns;
 };
 
-static void stop_idle(struct snapreceive *receive)
+static void stop_look(struct snapreceive *receive)
 {
-    if (receive->idle) {
-        event_free(receive->idle);
-        receive->idle = NULL;
+    if (receive->look) {
+        event_free(receive->look);
+        receive->look = NULL;
     }
 }
 
@@ -85,7 +92,8 @@ static void run_end(struct http_task *task)
 {
     struct snapreceive *receive = CONTAINER_OF(task, struct snapreceive, end);
     atomic_fetch_sub(&receive->peer->receiving, 1);
-    stop_idle(receive);
+    list_remove(&receive->node);
+    stop_look(receive);
     if (receive->path) {
         struct metric *inflights = receive->peer->metrics.snapshot_receive_inflights;
         metric_add(metrics_of(inflights, receive->from_text), -1);
@@ -119,6 +127,7 @@ static struct err write_piece(
 {
     uint64_t at = receive->bytes;
     receive->bytes += bytes.len;
+    TRY(snapspace_came(&receive->space, receive->bytes, why));
     if (receive->unpack) {
         return snap_unpack_take(receive->unpack, bytes, why);
     }
@@ -316,7 +325,7 @@ static void take_database(struct snapreceive *receive, struct slice bytes)
 {
     push(receive, PIECE_BYTES, bytes);
     if (atomic_load(&receive->waiting) > BOX_HIGH && !receive->is_paused) {
-        receive->is_paused = true;
+        receive->is_paused = receive->was_paused = true;
         http_body_pause(receive->call.request, true);
         atomic_store(&receive->wants_resume, true);
         if (atomic_load(&receive->waiting) < BOX_LOW &&
@@ -344,7 +353,7 @@ static bool begin_file(struct snapreceive *receive)
 static void give_up(struct snapreceive *receive, int status, const char *text)
 {
     receive->is_over = true;
-    stop_idle(receive);
+    stop_look(receive);
     refuse(receive, status, text);
 }
 
@@ -361,33 +370,59 @@ static uint64_t bytes_announced(const struct snapreceive *receive)
     return strtoull(text, NULL, 10);
 }
 
-/* The database and the store that will be made of it; or files or rows, which become the store; of
- * rows the length is an estimate. */
-static bool fits(const struct snapreceive *receive, struct why *why)
+static bool fits(struct snapreceive *receive, struct why *why)
 {
     const struct peer_options *options = &receive->peer->options;
-    uint64_t bytes = bytes_announced(receive);
-    uint64_t free_bytes = 0;
-    bool is_told = !err_is(disk_free_bytes(options->disk, options->snap_dir, &free_bytes, NULL));
-    bool is_twice = receive->form == SNAP_DATABASE;
-    uint64_t room = is_twice ? free_bytes / 2 : free_bytes - free_bytes / 8;
-    if (!is_told || bytes <= room) {
+    struct why told = {""};
+    receive->space = (struct snapspace){.disk = options->disk,
+        .dir = options->snap_dir,
+        .is_twice = receive->form == SNAP_DATABASE};
+    struct err err = snapspace_init(&receive->space, bytes_announced(receive), &told);
+    if (!err_is(err)) {
         return true;
     }
-    why_set(why, ERR(NO_DISK),
-        "failed to save KV snapshot (%s: no space for %llu bytes%s, %llu are free)",
-        options->snap_dir, (unsigned long long)bytes, is_twice ? " twice" : "",
-        (unsigned long long)free_bytes);
+    why_set(why, err, "failed to save KV snapshot (%s)", told.text);
     LOG_WARN("failed to save incoming database snapshot",
         LOG_STR("local-member-id", receive->peer->self_text),
         LOG_STR("remote-snapshot-sender-id", receive->from_text), LOG_ERR(why->text));
     return false;
 }
 
+/* No more comes, whole or not. */
+static void end_body(struct snapreceive *receive, bool is_whole)
+{
+    receive->is_over = true;
+    stop_look(receive);
+    if (receive->has_message) {
+        push(receive, is_whole ? PIECE_END : PIECE_BROKEN, (struct slice){0});
+    } else {
+        refuse(receive, 400, "failed to decode raft message (unexpected EOF)");
+    }
+}
+
+/* A member sends one at a time, and only while it leads: its own earlier ones, and those of leaders
+ * before, are of no use to anyone, however fast they come. */
+static void end_others(const struct snapreceive *receive)
+{
+    LIST_EACH(node, &receive->peer->receives)
+    {
+        struct snapreceive *other = LIST_ITEM(node, struct snapreceive, node);
+        if (other != receive && other->has_message && !other->is_over &&
+            (other->from == receive->from || other->term < receive->term)) {
+            LOG_INFO("gave up a database snapshot for a newer one",
+                LOG_STR("local-member-id", receive->peer->self_text),
+                LOG_STR("remote-snapshot-sender-id", other->from_text));
+            end_body(other, false);
+        }
+    }
+}
+
 static void begin_database(struct snapreceive *receive)
 {
     struct why why = {""};
     struct raft_message *message = &receive->message;
+    receive->from = message->from;
+    receive->term = message->term;
     snprintf(
         receive->from_text, sizeof(receive->from_text), "%llx", (unsigned long long)message->from);
     if (message->type != RAFT_MSG_SNAP) {
@@ -405,6 +440,7 @@ static void begin_database(struct snapreceive *receive)
         give_up(receive, 500, "failed to save KV snapshot (no thread)");
     } else {
         receive->has_message = true;
+        end_others(receive);
     }
 }
 
@@ -426,24 +462,6 @@ static void take_message(struct snapreceive *receive, struct slice bytes)
     }
 }
 
-/* No more comes, whole or not. */
-static void end_body(struct snapreceive *receive, bool is_whole)
-{
-    receive->is_over = true;
-    stop_idle(receive);
-    if (receive->has_message) {
-        push(receive, is_whole ? PIECE_END : PIECE_BROKEN, (struct slice){0});
-    } else {
-        refuse(receive, 400, "failed to decode raft message (unexpected EOF)");
-    }
-}
-
-static void await_more(struct snapreceive *receive)
-{
-    struct timeval after = {IDLE_MS / 1000, 0};
-    event_add(receive->idle, &after);
-}
-
 static void on_body(
     struct http_request *request, enum http_body_event event, struct slice bytes, void *arg)
 {
@@ -456,7 +474,7 @@ static void on_body(
         end_body(receive, event == HTTP_BODY_END);
         return;
     }
-    await_more(receive);
+    receive->came += bytes.len;
     if (receive->has_message) {
         take_database(receive, bytes);
     } else {
@@ -473,20 +491,29 @@ static void on_closed(struct http_request *request, void *arg)
     }
 }
 
-/* Silent for too long, unless it is us who do not read. */
-static void on_idle(evutil_socket_t fd, short what, void *arg)
+/* Silent for too long, or as good as that, unless it is us who do not read. */
+static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct snapreceive *receive = arg;
+    bool is_slow = receive->came < PROGRESS_BYTES && !receive->is_paused && !receive->was_paused;
     (void)fd;
     (void)what;
-    if (receive->is_over) {
-        return;
-    }
-    if (receive->is_paused) {
-        await_more(receive);
-    } else {
+    receive->came = 0;
+    receive->was_paused = receive->is_paused;
+    if (is_slow && !receive->is_over) {
+        LOG_WARN("a snapshot comes too slowly, its sender is given up",
+            LOG_STR("local-member-id", receive->peer->self_text),
+            LOG_STR("remote-snapshot-sender-id", receive->from_text));
         end_body(receive, false);
     }
+}
+
+static void start_look(struct snapreceive *receive)
+{
+    int64_t ms = receive->peer->options.progress_ms;
+    struct timeval every = {ms / 1000, ms % 1000 * 1000};
+    receive->look = event_new(receive->peer->base, -1, EV_PERSIST, on_look, receive);
+    check(receive->look && event_add(receive->look, &every) == 0);
 }
 
 static const struct http_stream stream = {.body = on_body, .closed = on_closed};
@@ -500,14 +527,13 @@ void snapreceive_serve(struct peer *peer, struct http_request *request)
     receive->call = (struct peer_call){.peer = peer, .request = request};
     receive->form = peer_form_of(peer, request, PEER_FILES_BODY, PEER_ROWS_BODY);
     receive->start_ns = clock_mono_ns();
-    receive->idle = evtimer_new(peer->base, on_idle, receive);
-    check(receive->idle);
+    list_push(&peer->receives, &receive->node);
     mailbox_init(&receive->box, SIZE_MAX);
     frame_reader_init(&receive->reader, FRAME_MESSAGE, 0, 0, FRAME_ENVELOPE_MAX);
     if (atomic_fetch_add(&peer->receiving, 1) >= RECEIVING_MAX) {
         give_up(receive, 500, "too many snapshots under way");
         return;
     }
-    await_more(receive);
+    start_look(receive);
     http_body_stream(request, &stream, receive);
 }

@@ -39,6 +39,7 @@ struct snapsend {
     int64_t start_ns;
     uint64_t bytes; /* of rows: as many as were sent so far */
     enum snap_form form;
+    unsigned ended;  /* peer->sends_ended when it began */
     bool is_removed; /* the answer says this member was */
     bool is_ok;
     struct why why;
@@ -126,6 +127,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (atomic_load(&send->peer->is_stopped)) {
         why_set(&send->why, ERR(STOPPED), "stopped");
+        event_base_loopbreak(send->base);
+    } else if (atomic_load(&send->peer->sends_ended) != send->ended) {
+        why_set(&send->why, ERR(STOPPED), "this member's store is being replaced");
         event_base_loopbreak(send->base);
     }
 }
@@ -259,6 +263,7 @@ void snapsend_start(struct remote *remote, struct raft_message *message)
     send->message = *message;
     *message = (struct raft_message){0};
     send->form = (enum snap_form)atomic_load(&remote->takes);
+    send->ended = atomic_load(&peer->sends_ended);
     send->start_ns = clock_mono_ns();
     bool has_room = atomic_fetch_add(&peer->sending, 1) < SENDING_MAX && remote->is_member;
     if (!has_room || !thread_start(peer, run, send)) {

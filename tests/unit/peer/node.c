@@ -265,6 +265,7 @@ void node_start(struct node *node, uint64_t cluster_id)
             .dial_ms = NODE_WAIT_MS},
         .read_ms = node->read_ms ? node->read_ms : NODE_WAIT_MS,
         .write_ms = node->write_ms ? node->write_ms : NODE_WAIT_MS,
+        .progress_ms = node->progress_ms ? node->progress_ms : NODE_WAIT_MS,
         .arg = node,
         .receive = receive,
         .report_unreachable = report_unreachable,

@@ -25,8 +25,9 @@ struct node {
     SSL_CTX *client_context;
     struct err (*admit)(SSL *ssl, void *arg, struct why *why); /* who is dialed */
     const char *local_address;
-    int64_t read_ms;  /* 0: NODE_WAIT_MS, so that no stream ends because the machine is busy */
-    int64_t write_ms; /* the same */
+    int64_t read_ms;     /* 0: NODE_WAIT_MS, so that no stream ends because the machine is busy */
+    int64_t write_ms;    /* the same */
+    int64_t progress_ms; /* the same */
     char snap_dir[64];
 
     pthread_mutex_t mutex;

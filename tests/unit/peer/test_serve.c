@@ -3,12 +3,15 @@
  * as the reference answers, but for its 403 to a misdirected message. */
 #include "base/mem.h"
 #include "node.h"
+#include "peer/inner.h"
 #include "peer/version.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -232,6 +235,75 @@ static void test_half_a_snapshot_is_none(void **state)
     assert_non_null(node.snapshot_path);
 }
 
+enum { TRICKLE_MAX = 60000 };
+
+static int begin_snapshot(struct slice message)
+{
+    int fd = node_dial(&node);
+    char *head = mem_printf("POST /raft/snapshot HTTP/1.1\r\nHost: a\r\n"
+                            "Content-Length: 100000\r\n%s\r\n",
+        GOOD);
+    assert_int_equal(write(fd, head, strlen(head)), (ssize_t)strlen(head));
+    assert_int_equal(write(fd, message.data, message.len), (ssize_t)message.len);
+    free(head);
+    return fd;
+}
+
+/* Whether an answer came, or the end. */
+static bool is_ended(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno == ECONNRESET;
+}
+
+/* Never silent, and never done. */
+static void test_a_snapshot_that_trickles_is_given_up(void **state)
+{
+    static const char good[] =
+        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x22\x20\x01J\x00";
+    (void)state;
+    node.peer->options.progress_ms = 300;
+    int fd = begin_snapshot(slice_of(good, sizeof(good) - 1));
+    int sent = 0;
+    while (!is_ended(fd) && sent < TRICKLE_MAX) {
+        ssize_t got = write(fd, "x", 1);
+        (void)got; /* it may be closed by now */
+        sent++;
+        usleep(1000);
+    }
+    assert_true(sent < TRICKLE_MAX);
+    close(fd);
+    assert_true(node_await_snap_dir(&node, true));
+    assert_int_equal(node.heard_count, 0);
+}
+
+static void await_end(int fd)
+{
+    char bytes[13] = "";
+    assert_true(recv(fd, bytes, sizeof(bytes) - 1, 0) >= 0);
+    assert_string_equal(bytes, "HTTP/1.1 500");
+    close(fd);
+}
+
+/* One of its sender's own, and one of a leader before. */
+static void test_a_newer_snapshot_ends_older_ones(void **state)
+{
+    static const char term_1[] =
+        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x22\x20\x01J\x00";
+    static const char term_2[] =
+        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x23\x20\x02J\x00"
+        "database";
+    (void)state;
+    int first = begin_snapshot(slice_of(term_1, sizeof(term_1) - 1));
+    assert_true(node_await_snap_dir(&node, false));
+    int second = begin_snapshot(slice_of(term_1, sizeof(term_1) - 1));
+    await_end(first);
+    struct slice body = slice_of(term_2, sizeof(term_2) - 1);
+    assert_non_null(strstr(post_snapshot(body, body.len), "204 No Content"));
+    await_end(second);
+    assert_int_equal(node.heard_count, 1);
+}
+
 static void test_pages_are_the_references(void **state)
 {
     (void)state;
@@ -281,6 +353,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_stream_begins_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bogus_snapshots_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_half_a_snapshot_is_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_snapshot_that_trickles_is_given_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_newer_snapshot_ends_older_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pages_are_the_references, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

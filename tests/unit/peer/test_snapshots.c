@@ -9,6 +9,7 @@
 #include "peer/inner.h"
 #include "tests/shared/folder.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -399,6 +400,91 @@ static void test_broken_files_leave_nothing(void **state)
     folder_remove(dir);
 }
 
+/* Goes on and on, much slower than it is sent. */
+static struct err write_slowly(
+    struct disk_file *file, uint64_t offset, struct slice bytes, struct why *why)
+{
+    atomic_store(&is_half_written, true);
+    for (int i = 0; i < 50 && !atomic_load(&two.peer->is_stopped); i++) {
+        usleep(1000);
+    }
+    return disk_real()->ops->write(file, offset, bytes, why);
+}
+
+/* Nobody can say how long a receiver takes, and a store that is sent cannot be replaced. */
+static void test_sending_ends_when_it_is_told_to(void **state)
+{
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk slow = {&ops};
+    (void)state;
+    ops.write = write_slowly;
+    two.disk = &slow;
+    one.export_bytes = 64 << 20;
+    atomic_store(&is_half_written, false);
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await_until(is_half, NULL));
+    peer_end_sending(one.peer);
+    assert_true(node_await_until(has_ended, NULL));
+    assert_int_equal(one.snapshots_failed, 1);
+    peer_stop(two.peer);
+    assert_false(node_has_files(&two));
+}
+
+static atomic_int free_asked;
+
+/* Plenty at first; then somebody else takes it. */
+static struct err free_bytes_less_and_less(
+    struct disk *disk, const char *path, uint64_t *out_bytes, struct why *why)
+{
+    (void)disk;
+    (void)path;
+    (void)why;
+    *out_bytes = atomic_fetch_add(&free_asked, 1) ? 10 << 20 : 1ULL << 40;
+    return OK;
+}
+
+/* Also where its sender did not say how much would come. */
+static void test_a_disk_that_fills_meanwhile_ends_it(void **state)
+{
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk small = {&ops};
+    (void)state;
+    ops.free_bytes = free_bytes_less_and_less;
+    two.disk = &small;
+    one.export_bytes = 40 << 20;
+    atomic_store(&free_asked, 0);
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    assert_true(node_await_snap_dir(&two, true));
+    assert_null(two.snapshot_path);
+    peer_stop(two.peer); /* the disk is this function's */
+}
+
+static struct err write_until_full(
+    struct disk_file *file, uint64_t offset, struct slice bytes, struct why *why)
+{
+    return offset < 1 << 20 ? disk_real()->ops->write(file, offset, bytes, why)
+                            : why_errno(why, ENOSPC, "write");
+}
+
+static void test_a_full_disk_leaves_nothing(void **state)
+{
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk full = {&ops};
+    (void)state;
+    ops.write = write_until_full;
+    two.disk = &full;
+    one.export_bytes = 2 << 20;
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    assert_true(node_await_snap_dir(&two, true));
+    peer_stop(two.peer); /* the disk is this function's */
+    assert_null(two.snapshot_path);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, pair_setup, pair_teardown)
 
 int main(void)
@@ -419,6 +505,9 @@ int main(void)
         TEST(test_files_that_are_refused_leave_nothing),
         TEST(test_a_store_that_is_not_wanted_leaves_nothing),
         TEST(test_broken_files_leave_nothing),
+        TEST(test_sending_ends_when_it_is_told_to),
+        TEST(test_a_disk_that_fills_meanwhile_ends_it),
+        TEST(test_a_full_disk_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
