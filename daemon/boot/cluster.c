@@ -207,6 +207,22 @@ static void lease_ttl_asked(void *arg, int64_t id, bool with_keys, struct peer_c
     answer_lease_ttl(answers_of(arg), id, with_keys, call);
 }
 
+static void end_sending(void *arg)
+{
+    peer_end_sending(((struct cluster *)arg)->peer);
+}
+
+/* NULL: by rows, in both directions; second names need one file system too. */
+static const char *files_format(const struct storage *storage)
+{
+    if (storage_can_swap(storage)) {
+        return storage_files_format();
+    }
+    LOG_INFO("snapshots go by rows: the store and member/snap lie on different file systems",
+        LOG_STR("store", storage->store_dir), LOG_STR("snap", storage->snap_dir));
+    return NULL;
+}
+
 void cluster_open(
     struct cluster *cluster, struct storage *storage, void (*on_removed)(void *arg), void *arg)
 {
@@ -222,7 +238,7 @@ void cluster_open(
         .disk = storage->disk,
         .snap_dir = storage->snap_dir,
         .rows_format = storage_format,
-        .files_format = storage_files_format(),
+        .files_format = files_format(storage),
         .dialing = cluster->dialing,
         .read_ms = config->raft_read_timeout_ns / 1000000,
         .write_ms = config->raft_write_timeout_ns / 1000000,
@@ -243,6 +259,8 @@ void cluster_open(
         .lease_renew = lease_renew_asked,
         .lease_ttl = lease_ttl_asked,
     });
+    storage->end_sending = end_sending;
+    storage->end_sending_arg = cluster;
     cluster->questions = (struct questions){
         cluster->peer, storage->members, 5000 + 2 * (int64_t)config->election_ms};
     cluster->plain = (struct http_site){.serve = peer_serve, .arg = cluster->peer};

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +24,30 @@ static void warn_of_mode(const char *path)
         LOG_WARN("check file permission", LOG_STR("path", path), LOG_STR("permission", mode),
             LOG_STR("recommended", "0700"));
     }
+}
+
+/* Renaming ends at a mount's edge, also where both sides are the same file system; kernels before
+ * 5.8 do not tell of mounts. */
+static bool is_same_mount(const char *a, const char *b)
+{
+    struct statx x;
+    struct statx y;
+    const unsigned mask = STATX_TYPE | STATX_MNT_ID;
+    if (statx(AT_FDCWD, a, 0, mask, &x) != 0 || statx(AT_FDCWD, b, 0, mask, &y) != 0) {
+        return false;
+    }
+    bool tells = x.stx_mask & y.stx_mask & STATX_MNT_ID;
+    return x.stx_dev_major == y.stx_dev_major && x.stx_dev_minor == y.stx_dev_minor &&
+           (!tells || x.stx_mnt_id == y.stx_mnt_id);
+}
+
+/* A store behind a symbolic link is where somebody wants it. */
+bool storage_can_swap(const struct storage *storage)
+{
+    struct stat st;
+    return lstat(storage->store_dir, &st) == 0 && S_ISDIR(st.st_mode) &&
+           is_same_mount(storage->member_dir, storage->store_dir) &&
+           is_same_mount(storage->member_dir, storage->snap_dir);
 }
 
 static struct err make_dir(struct storage *storage, const char *path, struct why *why)

@@ -110,6 +110,15 @@ static struct err fill_files(struct storage *storage, const char *folder, struct
     if (!is_store) { /* seen before the old one is touched */
         return why_set(why, ERR(BAD_FORMAT), "%s is no store", folder);
     }
+    if (!storage_can_swap(storage)) {
+        return why_set(why, ERR(IO),
+            "%s cannot take the place of %s: they lie on different file systems or mounts, or one "
+            "behind a link; let them lie on one until the member has started",
+            folder, storage->store_dir);
+    }
+    if (storage->end_sending) { /* replacing waits for who reads */
+        storage->end_sending(storage->end_sending_arg);
+    }
     char *old = disk_path(storage->member_dir, "store.old");
     struct err err = disk_remove_all(storage->disk, old, why);
     if (!err_is(err)) {

@@ -12,7 +12,9 @@
 #include "tests/shared/folder.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct folder {
@@ -258,6 +260,90 @@ static void test_a_received_store_must_be_what_its_message_says(void **state)
     storage_close(&storage, true);
 }
 
+static void add_call(void *arg)
+{
+    ++*(int *)arg;
+}
+
+/* A folder as if it had been received, which stands at index 9. */
+static void receive_folder(struct storage *storage)
+{
+    const uint8_t index[16] = {[7] = 9, [15] = 1};
+    struct slice note = SLICE("ketcd files\n0000000000000009.files.0\n");
+    char *folder = disk_path(storage->snap_dir, "0000000000000009.files.0");
+    char *path = disk_path(storage->snap_dir, "0000000000000009.snap.db");
+    put_row(storage->backend, SLICE("mconsistent_index"), slice_of(index, sizeof(index)));
+    assert_false(err_is(backend_checkpoint(storage->backend, folder, NULL)));
+    delete_row(storage->backend, SLICE("mconsistent_index"));
+    assert_false(err_is(disk_write_file(disk_real(), path, note, 0600, NULL)));
+    storage->snapshot.meta.index = 9;
+    storage->snapshot.meta.term = 1;
+    free(folder);
+    free(path);
+}
+
+static bool has_row(const struct storage *storage, struct slice key)
+{
+    struct blob *row = NULL;
+    assert_false(err_is(backend_get(storage->backend, NULL, key, &row, NULL)));
+    bool has = row != NULL;
+    blob_unref(row);
+    return has;
+}
+
+/* Who reads the old store for another member may do so for ever. */
+static void test_a_store_is_replaced_once_nobody_is_sent_the_old_one(void **state)
+{
+    struct folder *folder = *state;
+    struct storage storage;
+    struct why why = {""};
+    int calls = 0;
+    assert_false(err_is(storage_open(&storage, &folder->config, &why)));
+    receive_folder(&storage);
+    storage.end_sending = add_call;
+    storage.end_sending_arg = &calls;
+    if (err_is(storage_finish_install(&storage, &why))) {
+        fail_msg("%s", why.text);
+    }
+    assert_int_equal(calls, 1);
+    assert_true(has_row(&storage, SLICE("mconsistent_index")));
+    storage.snapshot.meta.index = 0;
+    storage_close(&storage, true);
+}
+
+/* Another file system where every machine has one; not each, as a container may be built. */
+static void test_a_store_behind_a_mount_or_a_link_is_not_replaced(void **state)
+{
+    struct folder *folder = *state;
+    struct storage storage;
+    struct why why = {""};
+    char shm[] = "/dev/shm/ketcd-test-XXXXXX";
+    assert_false(err_is(storage_open(&storage, &folder->config, &why)));
+    assert_true(storage_can_swap(&storage));
+    char *store_dir = storage.store_dir;
+    storage.store_dir = mem_printf("%s/link", folder->path);
+    assert_int_equal(symlink(store_dir, storage.store_dir), 0);
+    assert_false(storage_can_swap(&storage));
+    receive_folder(&storage);
+    assert_true(IS(storage_finish_install(&storage, &why), IO));
+    assert_false(has_row(&storage, SLICE("mconsistent_index")));
+    assert_true(disk_exists(disk_real(), store_dir));
+    free(storage.store_dir);
+    storage.store_dir = store_dir;
+    if (mkdtemp(shm)) {
+        char *snap_dir = storage.snap_dir;
+        storage.snap_dir = shm;
+        struct stat a;
+        struct stat b;
+        assert_true(stat(shm, &a) == 0 && stat(store_dir, &b) == 0);
+        assert_int_equal(storage_can_swap(&storage), a.st_dev == b.st_dev);
+        storage.snap_dir = snap_dir;
+        rmdir(shm);
+    }
+    storage.snapshot.meta.index = 0;
+    storage_close(&storage, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +355,8 @@ int main(void)
         FOLDER_TEST(test_a_store_without_its_log_is_refused),
         FOLDER_TEST(test_a_received_store_that_is_gone_replaces_nothing),
         FOLDER_TEST(test_a_received_store_must_be_what_its_message_says),
+        FOLDER_TEST(test_a_store_is_replaced_once_nobody_is_sent_the_old_one),
+        FOLDER_TEST(test_a_store_behind_a_mount_or_a_link_is_not_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
