@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a member says that has lost its majority: codes and words of each call, held against what
 etcd's own member says in the same place. Both clusters go through it at the same time."""
+import datetime
+import json
 import signal
 import tempfile
 import threading
@@ -189,25 +191,30 @@ class Side:
                 self.kill([old])
 
 
-class Timeouts(ClusterCase):
+class TwoKinds(ClusterCase):
+    """A cluster of our members and one of the reference's, which go through the same."""
+
     def setUp(self):
         super().setUp()
         self.programs = {"ours": None, "theirs": reference("etcd")}
 
-    def side(self, name):
+    def new_side(self, name, prepare=lambda members: None):
         cluster = self.cluster(0, start=False)
         cluster.folder = tempfile.mkdtemp(dir=self.folder)
         for _ in range(3):
             cluster.add_host(program=self.programs[name])
-        return Side(cluster.start())
+        prepare(cluster.members)
+        side = Side(cluster.start())
+        side.is_ours = name == "ours"
+        return side
 
-    def both(self, story):
+    def both(self, story, **rest):
         """What is said on either side in that story, which takes a side."""
         sides, broken = {}, []
 
         def tell(name):
             try:
-                sides[name] = self.side(name)
+                sides[name] = self.new_side(name, **rest)
                 story(sides[name])
             except Exception as error:  # pylint: disable=broad-except
                 broken.append(f"{name}: {error!r}")
@@ -222,6 +229,8 @@ class Timeouts(ClusterCase):
         self.assertEqual(broken, [])
         return sides["ours"].words, sides["theirs"].words
 
+
+class Timeouts(TwoKinds):
     def majority_lost(self, survivor_leads):
         """On a slow machine some calls may come when the leader is lost already, on one side: that
         is tried once more, and then they may be told what is told later."""
@@ -249,3 +258,96 @@ class Timeouts(ClusterCase):
         for words in self.both(Side.change_leader):
             self.assertLessEqual({LEADER_FAILED, LEADER_CHANGED}, words)
             self.assertLessEqual(words, {"OK", TIMED_OUT, LEADER_FAILED, LEADER_CHANGED})
+
+
+# Of connections between members. Who shows what: the timeout, and how it is told to the member.
+LONG_READ, LONG_WRITE, SHORT_READ = 12, 10, 5
+GRACE = 3  # what came last came that long before the silence, and clocks of loops are not exact
+
+
+def set_links(members):
+    first, second, third = members
+    first.flags += [f"--raft-write-timeout={LONG_WRITE}s", "--raft-read-timeout=1s"]
+    second.env["ETCD_RAFT_READ_TIMEOUT"] = f"{LONG_READ}s"
+    third.env["ETCD_RAFT_WRITE_TIMEOUT"] = "1s"
+
+
+class Silent:
+    """The third member stands still: it neither sends nor reads. What the others say of it."""
+
+    def __init__(self, side):
+        self.members = side.cluster.members
+        self.silent = self.members[2]
+        self.id = f"{self.silent.member_id():x}"
+        self.since = time.time()
+        self.silent.process.send_signal(signal.SIGSTOP)
+
+    def lines(self, member, words, kind):
+        """Of that member's log, since then: what it lost, as a kind of stream."""
+        with open(member.log_path, encoding="utf-8", errors="replace") as file:
+            entries = [json.loads(line) for line in file if words in line]
+        return [entry for entry in entries if entry.get("remote-peer-id") == self.id
+                and kind in entry and self.after(entry) > 0]
+
+    def after(self, entry):
+        stamp = datetime.datetime.strptime(entry["ts"][:26].rstrip("Z"), "%Y-%m-%dT%H:%M:%S.%f")
+        return stamp.replace(tzinfo=datetime.timezone.utc).timestamp() - self.since
+
+    def wait(self, member, kind, meanwhile=lambda: time.sleep(0.2), seconds=60):
+        """The first loss of that kind."""
+        deadline = time.monotonic() + seconds
+        while True:
+            lost = self.lines(member, "lost TCP streaming connection", kind)
+            if lost:
+                return lost[0]
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{member.name} lost no {kind}")
+            meanwhile()
+
+
+class Links(TwoKinds):
+    """--raft-read-timeout and --raft-write-timeout."""
+
+    def lead(self, side, target):
+        """Only a leader has much to send."""
+        deadline = time.monotonic() + 60
+        while (leader := side.cluster.leader()) is not target:
+            with leader.api() as api:
+                said(lambda api=api: api.MoveLeader(targetID=target.member_id()))
+            self.assertLess(time.monotonic(), deadline)
+
+    def see_silence(self, side):
+        first, second, _ = side.cluster.members
+        self.lead(side, first)
+        silent = Silent(side)
+        big = bytes(1 << 20)
+        try:
+            with first.api() as api:
+                def put():
+                    said(lambda: api.Put(key=b"big", value=big, timeout=PATIENCE))
+                    time.sleep(0.2)
+                write = silent.wait(first, "stream-writer-type", put)
+            self.assertGreater(silent.after(write), LONG_WRITE - 1)
+            if side.is_ours:
+                self.see_no_word(silent, first, SHORT_READ)
+                self.see_no_word(silent, second, LONG_READ)
+        finally:
+            silent.silent.kill()
+        side.words = {"write": sorted(write), "level": write["level"]}
+        for member in side.cluster.members:
+            with open(member.log_path, encoding="utf-8") as file:
+                side.words[member.name] = [
+                    (entry["level"], entry["msg"]) for entry in map(json.loads, file)
+                    if "minimum value" in entry["msg"]]
+
+    def see_no_word(self, silent, member, seconds):
+        lost = silent.wait(member, "stream-reader-type")
+        self.assertIn("i/o timeout", lost["error"])
+        self.assertGreater(silent.after(lost), seconds - GRACE)
+
+    def test_who_neither_sends_nor_reads_is_let_go(self):
+        """The reference (3.5 to 3.7) limits no read of a stream: its dialer is not the one with the
+        timeouts, since another has been preferred to it."""
+        ours, theirs = self.both(self.see_silence, prepare=set_links)
+        self.assertEqual(ours, theirs)
+        self.assertEqual(ours["n1"], [("info", "raft-read-timeout increased to minimum value: 5s")])
