@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 struct place {
@@ -657,6 +658,16 @@ static void test_backend_takes_files_at_once_and_durably(void **state)
     free(value);
 }
 
+static uint64_t free_bytes = UINT64_MAX;
+
+/* Instead of libc's. */
+int statvfs(const char *path, struct statvfs *out)
+{
+    (void)path;
+    *out = (struct statvfs){.f_frsize = 1, .f_bavail = free_bytes};
+    return 0;
+}
+
 /* Earlier versions kept values among the other rows, in their files too: those have no mark. */
 static void test_backend_moves_values_of_an_earlier_version(void **state)
 {
@@ -677,6 +688,33 @@ static void test_backend_moves_values_of_an_earlier_version(void **state)
     reopen(place);
     assert_value(place, NULL, "d2", "2");
     assert_walk(place, NULL, "", "", "d0=0 d1=1 d2=2");
+    backend_bulk_free(bulk, true);
+    free(old);
+}
+
+/* Nothing is moved, and nothing lost. */
+static void test_backend_needs_room_to_move_values(void **state)
+{
+    struct place *place = *state;
+    struct backend_options options = {.path = place->path};
+    struct why why = {""};
+    char *const *paths;
+    struct backend_bulk *bulk = bulk_new(place, "tmp");
+    bulk_put(bulk, "d1", SLICE("1"));
+    assert_false(err_is(backend_bulk_end(bulk, NULL)));
+    assert_int_equal(backend_bulk_paths(bulk, &paths), 1);
+    char *old = mem_printf("%s/old-000000", place->path);
+    assert_int_equal(rename(paths[0], old), 0);
+    free_bytes = 1;
+    assert_true(IS(backend_take_files(place->backend, &old, 1, &why), NO_DISK));
+    backend_close(place->backend);
+    place->backend = NULL;
+    why = (struct why){""};
+    assert_true(IS(backend_open(&options, &place->backend, &why), NO_DISK));
+    assert_non_null(strstr(why.text, "make room"));
+    free_bytes = UINT64_MAX;
+    assert_false(err_is(backend_open(&options, &place->backend, &why)));
+    assert_value(place, NULL, "d1", "1");
     backend_bulk_free(bulk, true);
     free(old);
 }
@@ -754,6 +792,7 @@ int main(void)
         T(test_backend_compacts_and_measures),
         T(test_backend_takes_files_at_once_and_durably),
         T(test_backend_moves_values_of_an_earlier_version),
+        T(test_backend_needs_room_to_move_values),
         T(test_backend_bulk_refuses_rows_out_of_order),
         T(test_backend_bulk_says_which_file_it_cannot_make),
         T(test_backend_bulk_says_which_file_it_cannot_end),
