@@ -111,13 +111,15 @@ struct err storage_store(
     const struct config *config = storage->config;
     uint64_t seed;
     int64_t began_ns = clock_mono_ns();
+    /* First, for opening takes room too, and a crash may have left a whole store's worth. */
+    TRY(snap_sweep(storage->disk, storage->snap_dir, storage->snapshot.meta.index, why));
     TRY(make_folder(storage, why));
     TRY(backend_open(
         &(struct backend_options){.path = storage->store_dir}, &storage->backend, why));
     TRY(check_format(storage, why));
     TRY(storage_check_cluster(storage->backend, storage->store_dir, why));
     TRY(storage_finish_install(storage, why));
-    TRY(snap_sweep(storage->disk, storage->snap_dir, why));
+    TRY(snap_sweep(storage->disk, storage->snap_dir, 0, why));
     struct mvcc_options mvcc = {.backend = storage->backend,
         .value_cache_bytes = value_cache_bytes(config),
         .hash_keys_max = config->gates.compact_hash_check ? SIZE_MAX : HASH_KEYS_MAX};

@@ -11,7 +11,7 @@
 
 /* Keys and values of the API are limited to a request's size; this is the limit of what an export
  * encodes. */
-enum { ROW_MAX = 64 * 1024 * 1024 };
+enum { ROW_MAX = 64 * 1024 * 1024, LOOK_BYTES = 16 * 1024 * 1024 };
 
 struct row {
     uint8_t *data; /* key, then value */
@@ -31,6 +31,11 @@ struct snap_export {
     struct rows buckets[SNAP_BUCKETS];
     struct bolt_writer *writer;
     struct buf kv;
+    struct disk *disk; /* not to be filled where dir lies; NULL: the caller's worry */
+    char *dir;
+    uint64_t kept; /* bytes that stay free there */
+    uint64_t put;
+    uint64_t looked; /* at so many that were put */
     uint64_t bytes;
     uint64_t offset; /* read so far */
     EVP_MD_CTX *sha;
@@ -79,6 +84,11 @@ struct err snap_export_open(
     TRY(open_nameless(disk, dir, &file, why));
     *out = snap_export_to(file);
     (*out)->owns_file = true;
+    (*out)->disk = disk;
+    (*out)->dir = mem_strdup(dir);
+    if (!err_is(disk_free_bytes(disk, dir, &(*out)->kept, NULL))) {
+        (*out)->kept /= 8;
+    }
     return OK;
 }
 
@@ -126,6 +136,7 @@ void snap_export_close(struct snap_export *export)
     }
     bolt_writer_free(export->writer);
     buf_fini(&export->kv);
+    free(export->dir);
     EVP_MD_CTX_free(export->sha);
     dump_free(export->dump);
     pack_free(export->pack);
@@ -189,6 +200,24 @@ struct err snap_export_finish(struct snap_export *export,
     return bolt_writer_end(export->writer, &export->bytes, why);
 }
 
+/* The log and the store are written on the same disk, and the member ends when they cannot be. */
+static struct err check_room(struct snap_export *export, size_t len, struct why *why)
+{
+    uint64_t free_bytes = 0;
+    export->put += len;
+    if (!export->disk || export->put < export->looked + LOOK_BYTES) {
+        return OK;
+    }
+    export->looked = export->put;
+    if (err_is(disk_free_bytes(export->disk, export->dir, &free_bytes, NULL)) ||
+        free_bytes >= export->kept) {
+        return OK;
+    }
+    return why_set(why, ERR(NO_DISK),
+        "%s: a database of the store would take what the member needs, %llu bytes are free",
+        export->dir, (unsigned long long)free_bytes);
+}
+
 struct err snap_export_key(struct snap_export *export, const struct snap_key *key, struct why *why)
 {
     uint8_t rev[REV_MAX];
@@ -198,6 +227,7 @@ struct err snap_export_key(struct snap_export *export, const struct snap_key *ke
     if (export->kv.is_full) {
         return why_set(why, ERR(TOO_BIG), "a key of more than %d bytes", ROW_MAX);
     }
+    TRY(check_room(export, export->kv.len, why));
     return bolt_writer_put(export->writer, slice_of(rev, len), buf_slice(&export->kv), why);
 }
 

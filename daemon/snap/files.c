@@ -275,14 +275,20 @@ struct err snap_purge(
     return e;
 }
 
-static bool is_left(const char *name, bool is_etcds)
+static bool is_left(const char *name, bool is_etcds, uint64_t kept)
 {
-    bool is_temporary = strncmp(name, "tmp", 3) == 0 || has_suffix(name, ".snap.db.tmp");
+    char *end;
+    bool is_kept = kept && strtoull(name, &end, 16) == kept && *end == '.';
+    bool is_temporary = strncmp(name, "tmp", 3) == 0 || has_suffix(name, ".snap.db.tmp") ||
+                        strcmp(name, "db.export") == 0;
+    if (is_kept && !is_temporary) {
+        return false;
+    }
     return is_temporary || strstr(name, ".rows.") || strstr(name, ".files.") ||
            (has_suffix(name, ".snap.db") && !is_etcds);
 }
 
-struct err snap_sweep(struct disk *disk, const char *dir, struct why *why)
+struct err snap_sweep(struct disk *disk, const char *dir, uint64_t kept, struct why *why)
 {
     struct disk_names names;
     struct err e = OK;
@@ -292,7 +298,7 @@ struct err snap_sweep(struct disk *disk, const char *dir, struct why *why)
         is_etcds |= strcmp(names.names[i], "db") == 0 || strcmp(names.names[i], "db.etcd") == 0;
     }
     for (size_t i = 0; i < names.count && !err_is(e); i++) {
-        if (is_left(names.names[i], is_etcds)) {
+        if (is_left(names.names[i], is_etcds, kept)) {
             e = remove_in(disk, dir, names.names[i], why);
         }
     }

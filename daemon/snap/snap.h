@@ -81,9 +81,9 @@ char *snap_received_path(const char *dir, uint64_t index);
  * below index. */
 MUST struct err snap_purge(
     struct disk *disk, const char *dir, size_t files_max, uint64_t index, struct why *why);
-/* At start, when no received database is needed any more: removes them and what a crash left. A
- * folder that was etcd's keeps what etcd received. */
-MUST struct err snap_sweep(struct disk *disk, const char *dir, struct why *why);
+/* At start: removes received databases, but those at the index kept (0: none), and what a crash
+ * left. A folder that was etcd's keeps what etcd received. */
+MUST struct err snap_sweep(struct disk *disk, const char *dir, uint64_t kept, struct why *why);
 
 /* raftpb.Snapshot, alone (in a peer's message) and framed with its checksum (in a file). Errors:
  * BAD_FORMAT, BAD_CRC. */

@@ -344,6 +344,24 @@ static void test_a_store_behind_a_mount_or_a_link_is_not_replaced(void **state)
     storage_close(&storage, true);
 }
 
+/* The disk may be full of them, and that be why it cannot be opened. */
+static void test_what_a_crash_left_goes_before_the_store_is_opened(void **state)
+{
+    static const char *const left[] = {
+        "tmp7", "db.export", "0000000000000009.snap.db", "0000000000000009.files.0"};
+    struct folder *folder = *state;
+    assert_false(err_is(visit(folder, 0, "1")));
+    char *snap_dir = disk_path(folder->path, "member/snap");
+    for (size_t i = 0; i < COUNT_OF(left); i++) {
+        char *path = disk_path(snap_dir, left[i]);
+        assert_int_equal(mkdir(path, 0700), 0);
+        free(path);
+    }
+    assert_true(err_is(visit(folder, 0, NULL)));
+    assert_int_equal(rmdir(snap_dir), 0);
+    free(snap_dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +375,7 @@ int main(void)
         FOLDER_TEST(test_a_received_store_must_be_what_its_message_says),
         FOLDER_TEST(test_a_store_is_replaced_once_nobody_is_sent_the_old_one),
         FOLDER_TEST(test_a_store_behind_a_mount_or_a_link_is_not_replaced),
+        FOLDER_TEST(test_what_a_crash_left_goes_before_the_store_is_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "bolt/bolt.h"
 #include "disk/faulty.h"
 #include "snap/snap.h"
+#include "tests/shared/folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -243,11 +244,55 @@ static void test_keys_must_be_revisions(void **state)
     assert_int_equal(key.key.len, 0);
 }
 
+static int free_asked;
+
+static struct err free_bytes_less(
+    struct disk *disk, const char *path, uint64_t *out_bytes, struct why *why)
+{
+    (void)disk;
+    (void)path;
+    (void)why;
+    *out_bytes = free_asked++ ? 100 << 20 : 1000 << 20;
+    return OK;
+}
+
+static struct err add_large(void *arg, struct snap_export *export, struct why *why)
+{
+    struct snap_key key = key_of(0);
+    key.value = slice_of(arg, 1 << 20);
+    for (int64_t i = 0; i < 40; i++) {
+        key.main++;
+        TRY(snap_export_key(export, &key, why));
+    }
+    return OK;
+}
+
+/* Where the log is, too. */
+static void test_an_export_does_not_fill_the_disk(void **state)
+{
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk small = {&ops};
+    struct snap_export *export;
+    struct why why = {""};
+    char dir[FOLDER_PATH_MAX];
+    uint8_t *value = mem_new(1 << 20);
+    (void)state;
+    ops.free_bytes = free_bytes_less;
+    folder_make(dir);
+    expect(snap_export_open(&small, dir, &export, &why), ERR_OK);
+    expect(snap_export_finish(export, add_large, value, &why), ERR_NO_DISK);
+    assert_non_null(strstr(why.text, "104857600 bytes are free"));
+    snap_export_close(export);
+    folder_remove(dir);
+    free(value);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_export_is_imported),
+        T(test_an_export_does_not_fill_the_disk),
         T(test_export_passes_the_check),
         T(test_hash_is_checked),
         T(test_export_tells_a_full_disk),

@@ -450,7 +450,12 @@ static void test_what_is_left_is_swept(void **state)
     assert_false(err_is(snap_purge(disk_real(), place->snap_dir, 5, INDEX + 1, NULL)));
     assert_int_equal(count_files(place->snap_dir), 0);
     assert_false(err_is(take(place, INDEX, buf_slice(&place->sent), 100000)));
-    assert_false(err_is(snap_sweep(disk_real(), place->snap_dir, NULL)));
+    assert_false(err_is(snap_sweep(disk_real(), place->snap_dir, INDEX, NULL)));
+    assert_int_equal(count_files(place->snap_dir), 2);
+    assert_false(err_is(snap_sweep(disk_real(), place->snap_dir, INDEX + 1, NULL)));
+    assert_int_equal(count_files(place->snap_dir), 0);
+    assert_false(err_is(take(place, INDEX, buf_slice(&place->sent), 100000)));
+    assert_false(err_is(snap_sweep(disk_real(), place->snap_dir, 0, NULL)));
     assert_int_equal(count_files(place->snap_dir), 0);
 }
 

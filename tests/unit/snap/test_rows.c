@@ -294,12 +294,12 @@ static void test_a_sweep_leaves_what_counts(void **state)
     assert_int_equal(count_files(place->snap_dir), 2);
     touch(place, "0000000000000012.snap.db");
     touch(place, "0000000000000012.rows.0.000000");
-    assert_false(err_is(snap_sweep(disk_real(), place->snap_dir, NULL)));
+    assert_false(err_is(snap_sweep(disk_real(), place->snap_dir, 0, NULL)));
     assert_int_equal(count_files(place->snap_dir), 1);
     touch(place, "db.etcd");
     touch(place, "0000000000000012.snap.db"); /* etcd's, too */
     touch(place, "tmp123");
-    assert_false(err_is(snap_sweep(disk_real(), place->snap_dir, NULL)));
+    assert_false(err_is(snap_sweep(disk_real(), place->snap_dir, 0, NULL)));
     assert_int_equal(count_files(place->snap_dir), 3);
 }
 
