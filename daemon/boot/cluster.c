@@ -248,6 +248,7 @@ void cluster_open(
         .report_snapshot = report_snapshot,
         .receive_snapshot = receive_snapshot,
         .check_store = check_store,
+        .check_row = mvcc_check_row,
         .snapshot_open = snapshot_open,
         .is_removed = is_removed,
         .on_self_removed = on_self_removed,

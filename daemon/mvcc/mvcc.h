@@ -60,6 +60,8 @@ int64_t mvcc_keys(const struct mvcc *mvcc);
 /* Whether a store from elsewhere could be opened: reads every row that an open does, and keeps
  * none. Any thread. Errors: BAD_FORMAT, BAD_CRC, IO. */
 MUST struct err mvcc_check(struct backend *backend, struct why *why);
+/* Whether such a row could be opened; what is no revision row could. */
+bool mvcc_check_row(struct slice key, struct slice value);
 /* Living keys in [key, end), as mvcc_range_options has them, now: two walks down the tree. */
 int64_t mvcc_count(struct mvcc *mvcc, struct slice key, struct slice end);
 size_t mvcc_memory_bytes(const struct mvcc *mvcc);

@@ -81,6 +81,12 @@ struct err mvcc_check(struct backend *backend, struct why *why)
     return row_rev_get(backend, ROW_FINISHED, &rev, why);
 }
 
+bool mvcc_check_row(struct slice key, struct slice value)
+{
+    struct row row;
+    return !slice_has_prefix(key, SLICE("l")) || !err_is(row_take(key, value, &row, NULL));
+}
+
 void mvcc_forget(struct mvcc *mvcc)
 {
     check(!mvcc->is_txn_open);

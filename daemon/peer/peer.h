@@ -67,6 +67,8 @@ struct peer_options {
      * opens may. A thread of its own. */
     struct err (*check_store)(
         void *arg, const struct raft_snapshot *snapshot, struct backend *store, struct why *why);
+    /* The same of one row, where rows come. */
+    bool (*check_row)(struct slice key, struct slice value);
     /* Makes what a MsgSnap stands for: an export in the best form that its receiver takes, or in
      * one that every member of this kind does, and message->snapshot replaced by one with the v2
      * store in its data and the export's index, term and members. A thread of its own; may block.

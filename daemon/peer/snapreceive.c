@@ -184,8 +184,8 @@ static struct err save_file(struct snapreceive *receive, struct why *why)
 static struct err save_rows(struct snapreceive *receive, struct why *why)
 {
     const struct peer_options *options = &receive->peer->options;
-    receive->refill =
-        snap_refill_new(options->disk, options->snap_dir, receive->message.snapshot->meta.index);
+    receive->refill = snap_refill_new(options->disk, options->snap_dir,
+        receive->message.snapshot->meta.index, options->check_row);
     struct err err = write_pieces(receive, NULL, why);
     if (!err_is(err)) {
         err = snap_refill_end(receive->refill, why);

@@ -25,16 +25,19 @@ struct snap_refill {
     struct buf last; /* key */
     size_t needed;   /* of the block; 0: its head */
     uint64_t crc;
+    bool (*is_row)(struct slice key, struct slice value);
     bool is_over;
 };
 
-struct snap_refill *snap_refill_new(struct disk *disk, const char *dir, uint64_t index)
+struct snap_refill *snap_refill_new(struct disk *disk, const char *dir, uint64_t index,
+    bool (*is_row)(struct slice key, struct slice value))
 {
     static atomic_uint count;
     struct snap_refill *refill = mem_new(sizeof(*refill));
     char *prefix = mem_printf(
         "%s/%016llx.rows.%u.", dir, (unsigned long long)index, atomic_fetch_add(&count, 1));
     refill->disk = disk;
+    refill->is_row = is_row;
     refill->dir = mem_strdup(dir);
     refill->path = snap_received_path(dir, index);
     refill->bulk = backend_bulk_new(prefix);
@@ -69,11 +72,12 @@ static struct err take_bytes(struct wire *wire, struct slice *out)
 }
 
 /* Ascending rows of the kinds there are, and none that is this member's own. */
-static bool is_sound(const struct snap_refill *refill, struct slice key)
+static bool is_sound(const struct snap_refill *refill, struct slice key, struct slice value)
 {
     bool is_kind = key.len > 1 && (key.data[0] == 'd' || key.data[0] == 'l' || key.data[0] == 'm');
     bool is_next = slice_cmp(key, buf_slice(&refill->last)) > 0;
-    return is_kind && is_next && !dump_is_own(key);
+    bool is_row = !refill->is_row || refill->is_row(key, value);
+    return is_kind && is_next && is_row && !dump_is_own(key);
 }
 
 static struct err take_rows(struct snap_refill *refill, struct slice block, struct why *why)
@@ -87,7 +91,7 @@ static struct err take_rows(struct snap_refill *refill, struct slice block, stru
         if (!err_is(err)) {
             err = take_bytes(&wire, &value);
         }
-        if (err_is(err) || !is_sound(refill, key)) {
+        if (err_is(err) || !is_sound(refill, key, value)) {
             return why_set(why, ERR(BAD_FORMAT), "malformed row in a received store");
         }
         TRY(backend_bulk_put(refill->bulk, key, value, why));

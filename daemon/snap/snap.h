@@ -182,10 +182,10 @@ enum snap_form {
 };
 enum snap_form snap_export_form(const struct snap_export *export);
 
-/* What takes such rows in: files in dir that the store can take, and a list of them,
- * dir/<index as 16 hex digits>.snap.db. */
-struct snap_refill;
-struct snap_refill *snap_refill_new(struct disk *disk, const char *dir, uint64_t index);
+/* What takes such rows in, of which each has to be one to is_row (NULL: to nobody): files in dir
+ * that the store can take, and a list of them, dir/<index as 16 hex digits>.snap.db. */
+struct snap_refill *snap_refill_new(struct disk *disk, const char *dir, uint64_t index,
+    bool (*is_row)(struct slice key, struct slice value));
 /* The next bytes, cut anywhere. Errors: BAD_FORMAT, BAD_CRC, TOO_BIG, IO, NO_DISK. */
 MUST struct err snap_refill_take(struct snap_refill *refill, struct slice bytes, struct why *why);
 /* Nothing more comes; with OK all is durable under its names. Errors: also TORN. */

@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         atexit(remove_dir);
     }
     size_t step = (size_t)data[0] + 1;
-    struct snap_refill *refill = snap_refill_new(disk_real(), dir, 1);
+    struct snap_refill *refill = snap_refill_new(disk_real(), dir, 1, NULL);
     struct err err = OK;
     if (data[1] % 2) { /* one block around what follows */
         put_be64(head, size - 2);

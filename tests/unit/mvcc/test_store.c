@@ -286,8 +286,15 @@ static void test_open_refuses_a_malformed_row(void **state)
     struct place *place = *state;
     struct why why = {""};
     struct mvcc *second = NULL;
-    backend_batch_put(place->batch, slice_of("l\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0", 17), SLICE("?"));
+    struct slice key = slice_of("l\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0", 17);
+    assert_false(err_is(mvcc_check(place->backend, NULL)));
+    backend_batch_put(place->batch, key, SLICE("?"));
     place_write(place);
+    assert_string_equal(err_name(mvcc_check(place->backend, NULL)), "BAD_FORMAT");
+    assert_false(mvcc_check_row(key, SLICE("?")));
+    assert_false(mvcc_check_row(SLICE("l"), SLICE("\1\0\0\1\0k")));
+    assert_true(mvcc_check_row(key, SLICE("\1\0\0\1\0k")));
+    assert_true(mvcc_check_row(SLICE("mx"), SLICE("?")));
     assert_string_equal(err_name(mvcc_open(&place->options, &second, &why)), "BAD_FORMAT");
     assert_null(second);
     assert_non_null(strstr(why.text, "revision 2"));

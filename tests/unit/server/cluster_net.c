@@ -200,7 +200,7 @@ static void copy_rows(
     static uint8_t chunk[CHUNK];
     size_t got = 1;
     struct snap_refill *refill =
-        snap_refill_new(disk_real(), to->storage.snap_dir, snapshot->meta.index);
+        snap_refill_new(disk_real(), to->storage.snap_dir, snapshot->meta.index, mvcc_check_row);
     while (got) {
         assert_false(err_is(snap_export_read(export, chunk, sizeof(chunk), &got, NULL)));
         assert_false(err_is(snap_refill_take(refill, slice_of(chunk, got), NULL)));

@@ -44,7 +44,7 @@ static int setup(void **state)
     open_store(place->from_dir, &place->from);
     open_store(place->to_dir, &place->to);
     buf_init(&place->sent, SIZE_MAX);
-    place->refill = snap_refill_new(disk_real(), place->snap_dir, INDEX);
+    place->refill = snap_refill_new(disk_real(), place->snap_dir, INDEX, NULL);
     *state = place;
     return 0;
 }
@@ -239,6 +239,26 @@ static void add_block(struct place *place, struct slice rows)
     buf_add_slice(&place->sent, rows);
 }
 
+static bool is_row(struct slice key, struct slice value)
+{
+    return !slice_eq(key, SLICE("l1")) || slice_eq(value, SLICE("x"));
+}
+
+/* Who knows what rows mean is asked. */
+static void test_rows_that_mean_nothing_are_refused(void **state)
+{
+    struct place *place = *state;
+    snap_refill_free(place->refill, true);
+    place->refill = snap_refill_new(disk_real(), place->snap_dir, INDEX, is_row);
+    add_block(place, slice_of("\x02l1\x01x\x02l2\x01y", 10));
+    assert_false(err_is(snap_refill_take(place->refill, buf_slice(&place->sent), NULL)));
+    snap_refill_free(place->refill, true);
+    place->refill = snap_refill_new(disk_real(), place->snap_dir, INDEX, is_row);
+    buf_reset(&place->sent);
+    add_block(place, slice_of("\x02l1\x01y", 5));
+    assert_refused(place, ERR_BAD_FORMAT);
+}
+
 static void test_malformed_rows_are_refused(void **state)
 {
     static const struct slice bad[] = {
@@ -255,7 +275,7 @@ static void test_malformed_rows_are_refused(void **state)
     struct place *place = *state;
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         snap_refill_free(place->refill, true);
-        place->refill = snap_refill_new(disk_real(), place->snap_dir, INDEX);
+        place->refill = snap_refill_new(disk_real(), place->snap_dir, INDEX, NULL);
         buf_reset(&place->sent);
         add_block(place, bad[i]);
         assert_refused(place, ERR_BAD_FORMAT);
@@ -315,6 +335,7 @@ int main(void)
         T(test_bytes_behind_the_end_are_refused),
         T(test_a_huge_block_is_refused),
         T(test_malformed_rows_are_refused),
+        T(test_rows_that_mean_nothing_are_refused),
         T(test_a_list_leads_nowhere_else),
         T(test_a_sweep_leaves_what_counts),
     };
