@@ -112,6 +112,16 @@ static void test_a_whole_store_opens(void **state)
 {
     struct place *place = *state;
     make_store(place);
+    DIR *dir = opendir(place->path);
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        char *path = mem_printf("%s/%s", place->path, entry->d_name);
+        if (err_is(backend_check_file(path, &place->why))) {
+            fail_msg("%s", place->why.text);
+        }
+        free(path);
+    }
+    closedir(dir);
     if (err_is(open_received(place))) {
         fail_msg("%s", place->why.text);
     }
@@ -270,6 +280,9 @@ static void test_rows_that_are_to_be_merged_cannot_be_read(void **state)
     assert_null(foreign.text);
     rocksdb_writeoptions_destroy(write);
     foreign_close(&foreign, values);
+    char *path = find(place, ".sst");
+    assert_true(err_is(backend_check_file(path, &place->why)));
+    free(path);
     struct backend_options options = {.path = place->path, .is_received = true};
     struct backend *store = NULL;
     assert_false(err_is(backend_open(&options, &store, &place->why)));
