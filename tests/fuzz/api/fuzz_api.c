@@ -212,7 +212,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         leave(&edge.streams[i]);
     }
-    alone_hold(edge.server, false); /* what a lock's walk asks for from here on is not kept waiting */
+    alone_hold(edge.server, false); /* what a lock's walk asks for from here on is not held */
     alone_run(edge.server);
     api_free(edge.api);
     alone_close(edge.server);
