@@ -19,10 +19,12 @@ PATIENCE = 120  # of a client: longer than any member lets it wait
 BRIEF = 3  # for what a member lets wait as long as the client does
 HAS_LEADER = (("hasleader", "true"),)
 LONG_LEASE = 3600
+NOBODY = ["https://127.0.0.1:1"]
 
 
 TIMED_OUT = "UNAVAILABLE: etcdserver: request timed out"
 LEADER_FAILED = TIMED_OUT + ", possibly due to previous leader failure"
+UNHEALTHY = "UNAVAILABLE: etcdserver: unhealthy cluster"
 LEADER_CHANGED = "UNAVAILABLE: etcdserver: leader changed"
 # A read whose leader is lost is told so at once, and may go to another member: etcd's own lets it
 # wait. And a leader that cannot know that it still leads speaks for no lease.
@@ -88,11 +90,11 @@ def upkeep(api, other):
         "hash": lambda: api.HashKV(timeout=PATIENCE),
         "downgrade": lambda: api.Downgrade(action="VALIDATE", version="3.4.0", timeout=PATIENCE),
         "move leader": lambda: api.MoveLeader(targetID=other, timeout=BRIEF),
-        "member add": lambda: api.MemberAdd(peerURLs=["https://127.0.0.1:1"], timeout=BRIEF),
-        "learner add": lambda: api.MemberAdd(peerURLs=["https://127.0.0.1:1"], isLearner=True,
+        "member add": lambda: api.MemberAdd(peerURLs=NOBODY, timeout=BRIEF),
+        "learner add": lambda: api.MemberAdd(peerURLs=NOBODY, isLearner=True,
                                              timeout=BRIEF),
         "member remove": lambda: api.MemberRemove(ID=other, timeout=BRIEF),
-        "member update": lambda: api.MemberUpdate(ID=other, peerURLs=["https://127.0.0.1:1"],
+        "member update": lambda: api.MemberUpdate(ID=other, peerURLs=NOBODY,
                                                   timeout=BRIEF),
         "promote": lambda: api.MemberPromote(ID=12345, timeout=PATIENCE),
         "promote a voter": lambda: api.MemberPromote(ID=other, timeout=PATIENCE),
@@ -141,6 +143,14 @@ class Side:
                 raise AssertionError(f"{self.survivor.name}: {words} after a minute")
             time.sleep(0.05)
 
+    def wait_unhealthy(self, api):
+        """Until it knows that the connections are gone as well."""
+        deadline = time.monotonic() + 60
+        while (word := said(lambda: api.MemberAdd(peerURLs=NOBODY, timeout=BRIEF))) != UNHEALTHY:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{self.survivor.name}, adding a member: {word}")
+            time.sleep(0.1)
+
     def ask(self, when, calls):
         """All at once."""
         with ThreadPoolExecutor(len(calls)) as pool:
@@ -158,6 +168,7 @@ class Side:
                 self.wait_for(lambda leader: not leader, "a leader is still seen")
             finally:
                 self.kill(self.others)
+            self.wait_unhealthy(api)
             self.ask("later", {**through_the_log(api, self.leases[0]),
                                **reads(api, self.leases[1]), **upkeep(api, self.other_id)})
 
@@ -230,6 +241,11 @@ class TwoKinds(ClusterCase):
         return sides["ours"].words, sides["theirs"].words
 
 
+def elect_slowly(members):
+    for member in members:
+        member.flags.append("--election-timeout=4000")
+
+
 class Timeouts(TwoKinds):
     def majority_lost(self, survivor_leads):
         """On a slow machine some calls may come when the leader is lost already, on one side: that
@@ -254,10 +270,15 @@ class Timeouts(TwoKinds):
         self.majority_lost(True)
 
     def test_a_leader_that_stands_still(self):
-        """Who did not become the next one itself is told less by etcd's own."""
-        for words in self.both(Side.change_leader):
-            self.assertLessEqual({LEADER_FAILED, LEADER_CHANGED}, words)
-            self.assertLessEqual(words, {"OK", TIMED_OUT, LEADER_FAILED, LEADER_CHANGED})
+        """Who did not become the next one itself is told less by etcd's own. On a slow machine the
+        calls may come too late to be lost."""
+        for _ in range(3):
+            both = self.both(Side.change_leader, prepare=elect_slowly)
+            for words in both:
+                self.assertLessEqual(words, {"OK", TIMED_OUT, LEADER_FAILED, LEADER_CHANGED})
+            if all(words >= {LEADER_FAILED, LEADER_CHANGED} for words in both):
+                return
+        self.fail(both)
 
 
 # Of connections between members. Who shows what: the timeout, and how it is told to the member.
