@@ -58,7 +58,11 @@ static struct err reopen(struct log_file *file, struct why *why)
     struct stat st;
     int fd = open(file->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, file->mode);
     if (fd < 0 || fstat(fd, &st) != 0) {
-        return why_errno(why, errno, "open log output %s", file->path);
+        struct err err = why_errno(why, errno, "open log output %s", file->path);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return err;
     }
     file->fd = fd;
     file->mode = st.st_mode & 07777;
@@ -133,13 +137,16 @@ static bool copy_compressed(int from, gzFile to)
     return got == 0;
 }
 
-static void compress_backup(const struct log_file *file, const char *name)
+static void compress_backup(const char *name)
 {
+    struct stat st;
     char *target = mem_printf("%s%s", name, gz);
     int from = open(name, O_RDONLY | O_CLOEXEC);
-    int to = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, file->mode);
+    bool is_open = from >= 0 && fstat(from, &st) == 0;
+    int to =
+        is_open ? open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, st.st_mode & 07777) : -1;
     gzFile stream = to < 0 ? NULL : gzdopen(to, "wb");
-    bool is_done = from >= 0 && stream && copy_compressed(from, stream);
+    bool is_done = stream && copy_compressed(from, stream);
     if (stream) {
         is_done = gzclose(stream) == Z_OK && is_done;
     } else if (to >= 0) {
@@ -179,7 +186,7 @@ static void mill_once(const struct log_file *file)
         if (is_over) {
             (void)unlink(list[i].name);
         } else if (rotation->compress && !list[i].is_compressed) {
-            compress_backup(file, list[i].name);
+            compress_backup(list[i].name);
         }
         free(list[i].name);
     }

@@ -266,8 +266,8 @@ static void test_a_length_that_no_memory_can_hold_is_refused(void **state)
     const struct place *place = *state;
     struct why why = {""};
     struct stat st;
-#if defined(__SANITIZE_ADDRESS__)
-    print_message("the address sanitizer ends a process that asks for so much\n");
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    print_message("the sanitizer ends a process that asks for so much\n");
     skip();
 #endif
     checkpoint(*state);

@@ -306,6 +306,24 @@ static void test_log_files_are_compressed(void **state)
     free(name);
 }
 
+static void test_a_compressed_log_file_has_the_mode_of_the_whole_one(void **state)
+{
+    struct log_rotation rotation = {.bytes_max = 4096, .compress = true};
+    struct stat st;
+    char *whole = in_folder("etcd-2020-01-01T00-00-00.000.log");
+    char *compressed = in_folder("etcd-2020-01-01T00-00-00.000.log.gz");
+    (void)state;
+    touch("etcd.log");
+    touch("etcd-2020-01-01T00-00-00.000.log");
+    assert_int_equal(chmod(whole, 0400), 0);
+    open_rotated(&rotation); /* looks at once */
+    log_close();
+    assert_int_equal(stat(compressed, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0400);
+    free(compressed);
+    free(whole);
+}
+
 #define ROTATION(test) cmocka_unit_test_setup_teardown(test, setup_folder, teardown_folder)
 
 int main(void)
@@ -322,6 +340,7 @@ int main(void)
         ROTATION(test_log_files_are_kept_by_number),
         ROTATION(test_log_files_are_kept_by_age),
         ROTATION(test_log_files_are_compressed),
+        ROTATION(test_a_compressed_log_file_has_the_mode_of_the_whole_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
