@@ -28,7 +28,8 @@ READ_ONLY = ("Range", "LeaseTimeToLive", "LeaseLeases", "MemberList", "Status", 
 LEFT = re.compile(r'"TTL":"(\d+)", *"grantedTTL":"(\d+)"')
 LEASE = re.compile(r'\{"ID":"-?\d+"\}')
 # By ids, which each side chose.
-MEMBERS, MEMBER = re.compile(r'"members":\[.*\]\}'), re.compile(r"\{[^{}]*\}")
+UNORDERED = re.compile(r'"(?:members|alarms)":\[.*\]\}')
+ONE = re.compile(r"\{[^{}]*\}")
 # The reference's last words when compaction took a row that is still a key's: see KNOWN.md.
 LOST_ROW = "range failed to find revision pair"
 OF_KEY = {"mod": "mod_revision", "create": "create_revision", "version": "version"}
@@ -269,8 +270,8 @@ class Pair(Watching, Waiting):
             return
         self.sessions = self.sessions or path.split("/")[-1].capitalize() in SESSIONS
         outcomes = [json_settled(side.post(path, body)) for side in self.sides]
-        if "/cluster/member/" in path:
-            outcomes = [MEMBERS.sub(lambda found: str(sorted(MEMBER.findall(found[0]))), one)
+        if "/cluster/member/" in path or path.endswith("/alarm"):
+            outcomes = [UNORDERED.sub(lambda found: str(sorted(ONE.findall(found[0]))), one)
                         for one in outcomes]
         if path.endswith("/leases") and self.sessions:
             outcomes = [LEASE.sub("", one) + str(sorted(LEASE.findall(one))) for one in outcomes]

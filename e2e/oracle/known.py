@@ -60,6 +60,10 @@ def forget(name, answer, first_index):
         answer.raftIndex -= first_index
         answer.raftAppliedIndex -= first_index
         answer.errors[:] = sorted(answer.errors)
+    elif name == "Alarm":
+        alarms = sorted(answer.alarms, key=lambda one: (one.memberID, one.alarm))
+        del answer.alarms[:]
+        answer.alarms.extend(alarms)
     elif name == "HashKV":
         answer.ClearField("hash_revision")
     elif name == "LeaseTimeToLive":
