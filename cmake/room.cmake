@@ -62,7 +62,8 @@ function(room_test room)
     endforeach()
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
-    set_tests_properties(${name} PROPERTIES LABELS ${room} TIMEOUT 900)
+    set_tests_properties(${name} PROPERTIES LABELS ${room} TIMEOUT 900
+        ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
 endfunction()
 
 # fuzz_target(NAME SOURCES file... ON room...): with the fuzz preset a libFuzzer binary; otherwise a replayer of
