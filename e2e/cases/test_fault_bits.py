@@ -76,6 +76,7 @@ class FlippedBit(Case):
     def setUp(self):
         super().setUp()
         self.node = self.member(flags=FLAGS)
+        self.node.may_abort = True
         self.fill()
         self.node.kill()
         self.node.start()  # the store's files are read anew

@@ -7,7 +7,7 @@ import time
 import unittest
 
 from lib import BIN, Case
-from lib.env import ROOT
+from lib.env import ROOT, few
 from lib.space import Space
 
 try:
@@ -80,7 +80,7 @@ class Manifest(Case):
         with open(os.path.join(self.folder, "log"), "ab") as log:
             self.process = subprocess.Popen(
                 self.space.command(*command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={"PATH": BIN + ":" + os.environ["PATH"]})
+                env=few(PATH=BIN + ":" + os.environ["PATH"]))
         self.probes = {name: Probe(self.space, self.container, name + "Probe")
                        for name in ("startup", "liveness", "readiness")}
         return self.probes

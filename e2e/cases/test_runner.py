@@ -160,8 +160,32 @@ class Runner(Case):
             @classmethod
             def tearDownClass(cls): report("3", "late ")
             def test_a(self): pass
-        """, "--asan")
+        """)
         self.assertEqual((1, "3 2 0"), (code, counts), said)
         self.assertIn("failed toy.Toy.test_b", said)
         self.assertIn("one leak", said)
         self.assertEqual(2, said.count("late "))
+
+    def test_a_member_that_crashes_fails_the_test(self):
+        """Whoever does not look at it, too; and what one says on its standard error is shown."""
+        code, counts, _, said = self.run_toys("""
+        from lib import Case
+        class Toy(Case):
+            def broken(self, number, **rest):
+                program = os.path.join(self.folder, "etcd")
+                with open(program, "w") as file:
+                    file.write(f"#!/bin/sh\\necho broken >&2\\nkill -{number} $$\\n")
+                os.chmod(program, 0o755)
+                member = self.member(program=program, wait=False, **rest)
+                member.process.wait()
+                return member
+            def test_aborts(self): self.broken("ABRT")
+            def test_is_started_again(self): self.broken("SEGV").start(wait=False)
+            def test_is_killed(self): self.broken("KILL")
+            def test_may_abort(self): self.broken("ABRT").may_abort = True
+            def test_may_not_do_that(self): self.broken("BUS").may_abort = True
+        """)
+        self.assertEqual((1, "2 3 0"), (code, counts), said)
+        self.assertEqual(3, said.count("\nbroken"), said)
+        for name in ("aborts", "is_started_again", "may_not_do_that"):
+            self.assertIn(f"failed toy.Toy.test_{name}", said)

@@ -110,6 +110,8 @@ class Cluster:
                 except subprocess.TimeoutExpired:
                     member.kill()
         self.net.close()
+        for member in self.members:
+            member.assert_no_crash()
 
     def living(self):
         return [m for m in self.members if m.process and m.process.poll() is None]

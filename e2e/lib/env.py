@@ -27,6 +27,13 @@ def reference(name):
     return path
 
 
+def few(**variables):
+    """An environment of these variables, and of where sanitizers report to (lib/side.py)."""
+    kept = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")
+            if name in os.environ}
+    return {**kept, **variables}
+
+
 def free_port():
     """A port that nobody listens on now, one of a hundred that no other process here takes. Below
     the range from which the kernel takes ports for outgoing connections, so that none of those

@@ -11,6 +11,8 @@ from .env import binary, free_port
 
 READY_SECONDS = 180
 STOP_SECONDS = 180
+CRASHES = tuple(-number for number in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL,
+                                       signal.SIGFPE))
 
 
 class Member:
@@ -31,6 +33,7 @@ class Member:
         self.client_url = f"{scheme}://127.0.0.1:{self.client_port}"
         self.peer_url = f"{scheme}://127.0.0.1:{self.peer_port}"
         self.process = None
+        self.may_abort = False  # a check on what the disk gave may end it
 
     def command(self):
         flags = [f"--name={self.name}", f"--data-dir={self.data_dir}",
@@ -44,6 +47,7 @@ class Member:
         return [self.program, *flags, *self.flags]
 
     def start(self, wait=True):
+        self.assert_no_crash()
         os.makedirs(self.folder, exist_ok=True)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
@@ -108,3 +112,12 @@ class Member:
                 self.terminate()
             except subprocess.TimeoutExpired:
                 self.kill()
+        self.assert_no_crash()
+
+    def assert_no_crash(self):
+        """That the process, if it is over, did not end by a signal that only its own fault sends:
+        unseen by a test that looks at the other members, or starts it again."""
+        code = self.process.poll() if self.process else None
+        if code in CRASHES and not (self.may_abort and code == -signal.SIGABRT):
+            self.process = None  # said once
+            raise AssertionError(f"{self.name} ended with {code}:\n{self.log_tail(40)}")
