@@ -29,7 +29,7 @@ def reference(name):
 
 def few(**variables):
     """An environment of these variables, and of where sanitizers report to (lib/side.py)."""
-    kept = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")
+    kept = {name: os.environ[name] for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS")
             if name in os.environ}
     return {**kept, **variables}
 

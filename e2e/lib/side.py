@@ -20,10 +20,13 @@ import time
 import traceback
 import unittest
 
+from .env import ROOT
+
 SECONDS = 900
 SET_PDEATHSIG, SET_CHILD_SUBREAPER = 1, 36
 # The library that fails on demand is loaded before the sanitizer's; their memory is for what leaks.
 ASAN_OPTIONS = "verify_asan_link_order=0:quarantine_size_mb=16"
+TSAN_OPTIONS = f"halt_on_error=0:print_suppressions=0:suppressions={ROOT}/tests/tsan.supp"
 CLASS_FIXTURES = ("setUpClass", "tearDownClass")
 
 
@@ -69,6 +72,7 @@ class Reports:
         os.chmod(self.folder, 0o1777)
         common = f"log_path={self.folder}/report:halt_on_error=1:print_stacktrace=1"
         os.environ["UBSAN_OPTIONS"] = common
+        os.environ["TSAN_OPTIONS"] = f"{common}:{TSAN_OPTIONS}"
         os.environ["ASAN_OPTIONS"] = f"{common}:detect_leaks=1:{ASAN_OPTIONS}"
 
     def new(self):
