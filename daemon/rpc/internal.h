@@ -49,7 +49,7 @@ struct rpc {
     unsigned threads_count;
     struct rpc_method *methods;
     size_t methods_count;
-    atomic_size_t calls;
+    atomic_size_t calls; /* and one until the server is shut, when no call comes any more */
     atomic_bool is_stopping;
     pthread_rwlock_t adopt_lock; /* adopting (read) against stopping (write) */
     bool is_open;                /* under adopt_lock */
@@ -58,7 +58,7 @@ struct rpc {
     struct rpc_tag shutdown_tag;
     pthread_mutex_t idle_mutex;
     pthread_cond_t idle_cond;
-    bool is_shut; /* the server has no call any more; under idle_mutex */
+    bool is_idle; /* shut, and no call is left; under idle_mutex */
 };
 
 /* A registered method of the table. */

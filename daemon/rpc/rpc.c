@@ -146,10 +146,7 @@ static void on_shut(struct rpc_tag *tag, bool is_ok)
 {
     struct rpc *rpc = CONTAINER_OF(tag, struct rpc, shutdown_tag);
     (void)is_ok;
-    pthread_mutex_lock(&rpc->idle_mutex);
-    rpc->is_shut = true;
-    pthread_cond_broadcast(&rpc->idle_cond);
-    pthread_mutex_unlock(&rpc->idle_mutex);
+    rpc_call_ended(rpc);
 }
 
 static void register_methods(struct rpc *rpc, bool is_extensive)
@@ -201,6 +198,7 @@ struct err rpc_new(const struct rpc_options *options, struct rpc **out_rpc, stru
     rpc->threads_count = options->threads ? options->threads : cores();
     rpc->lanes_count = (rpc->threads_count + THREADS_A_LANE - 1) / THREADS_A_LANE;
     rpc->shutdown_tag.fn = on_shut;
+    atomic_store(&rpc->calls, 1);
     list_init(&rpc->streams);
     pthread_rwlock_init(&rpc->adopt_lock, NULL);
     pthread_mutex_init(&rpc->streams_mutex, NULL);
@@ -331,10 +329,13 @@ void rpc_call_began(struct rpc *rpc)
     atomic_fetch_add_explicit(&rpc->calls, 1, memory_order_relaxed);
 }
 
+/* On any thread, one of core's too that nobody joins: rpc may be gone when the count has gone down,
+ * and only who brings it to nil, for whom the stop waits, may look at it once more. */
 void rpc_call_ended(struct rpc *rpc)
 {
-    if (atomic_fetch_sub(&rpc->calls, 1) == 1 && atomic_load(&rpc->is_stopping)) {
+    if (atomic_fetch_sub(&rpc->calls, 1) == 1) {
         pthread_mutex_lock(&rpc->idle_mutex);
+        rpc->is_idle = true;
         pthread_cond_broadcast(&rpc->idle_cond);
         pthread_mutex_unlock(&rpc->idle_mutex);
     }
@@ -342,7 +343,8 @@ void rpc_call_ended(struct rpc *rpc)
 
 size_t rpc_calls(const struct rpc *rpc)
 {
-    return atomic_load(&rpc->calls);
+    size_t calls = atomic_load(&rpc->calls);
+    return calls ? calls - 1 : 0;
 }
 
 /* True when the server is shut and no call is left; false when until_ns came first (INT64_MAX:
@@ -353,7 +355,7 @@ static bool wait_idle(struct rpc *rpc, int64_t until_ns)
     bool is_idle;
     struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
     pthread_mutex_lock(&rpc->idle_mutex);
-    while (!(is_idle = rpc->is_shut && atomic_load(&rpc->calls) == 0) && rc == 0) {
+    while (!(is_idle = rpc->is_idle) && rc == 0) {
         rc = until_ns == INT64_MAX
                  ? pthread_cond_wait(&rpc->idle_cond, &rpc->idle_mutex)
                  : pthread_cond_timedwait(&rpc->idle_cond, &rpc->idle_mutex, &until);
