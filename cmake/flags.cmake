@@ -14,6 +14,10 @@ if(KETCD_SANITIZE)
     add_link_options(-fsanitize=${KETCD_SANITIZE})
     if(KETCD_SANITIZE MATCHES "undefined")
         add_compile_options(-fno-sanitize-recover=undefined)
+        if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+            # Beside the shared library of the address sanitizer that of this one ignores log_path.
+            add_link_options(-static-libubsan)
+        endif()
     endif()
 else()
     target_compile_options(ketcd_flags INTERFACE -fstack-protector-strong

@@ -363,7 +363,7 @@ static uint64_t bytes_announced(const struct snapreceive *receive)
     struct slice field = http_header(
         receive->call.request, receive->form == SNAP_ROWS ? PEER_ROWS_BYTES : "Content-Length");
     char text[24] = "";
-    if (field.len >= sizeof(text)) {
+    if (!field.len || field.len >= sizeof(text)) {
         return 0;
     }
     memcpy(text, field.data, field.len);

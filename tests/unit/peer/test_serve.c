@@ -304,6 +304,21 @@ static void test_a_newer_snapshot_ends_older_ones(void **state)
     assert_int_equal(node.heard_count, 1);
 }
 
+/* As etcd sends it. */
+static void test_a_snapshot_whose_length_is_not_told_is_taken(void **state)
+{
+    static const char chunks[] =
+        "POST /raft/snapshot HTTP/1.1\r\nHost: a\r\n" GOOD "Transfer-Encoding: chunked\r\n\r\n"
+        "1a\r\n\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11"
+        "\x18\x22\x20\x01J\x00"
+        "database\r\n0\r\n\r\n";
+    (void)state;
+    ask_bytes(slice_of(chunks, sizeof(chunks) - 1), "HTTP/1.1 ");
+    assert_non_null(strstr(answer, "204 No Content"));
+    assert_int_equal(node.heard_count, 1);
+    assert_non_null(node.snapshot_path);
+}
+
 static void test_pages_are_the_references(void **state)
 {
     (void)state;
@@ -355,6 +370,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_half_a_snapshot_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_snapshot_that_trickles_is_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_newer_snapshot_ends_older_ones, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_snapshot_whose_length_is_not_told_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pages_are_the_references, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
