@@ -563,6 +563,17 @@ def a_put_without_an_answer_that_nobody_saw(h):
 
 
 @right
+def a_put_without_an_answer_that_took_a_key_off_a_lease(h):
+    h.grant(7, 1)
+    h.put("a", "1", 2, lease=7)
+    h.lost(put("a", "2"))
+    h.delete("b", 3, count=0)
+    h.revoke(7, 3)  # too late to have made revision 3: it found no key
+    h.put("a", "3", 4)
+    h.put("a", "4", 5, kv("a", "3", 4, create=2, version=3))
+
+
+@right
 def a_deletion_without_an_answer_that_nobody_saw(h):
     h.put("a", "1", 2)
     h.lost(delete("a"))

@@ -207,13 +207,19 @@ static void end_lease(struct checker *checker, struct lease *lease)
     free(ranks);
 }
 
+/* One that was asked for when the revision was known already did not make it. */
+static bool may_have_made(const struct call *revoke, const struct slot *slot)
+{
+    return revoke->of.invoked_ns <= slot->known_ns;
+}
+
 /* Whether the lease may have ended here: nobody used or renewed it later, and its time was up or
  * somebody may have revoked it. */
 static bool may_end(const struct checker *checker, const struct lease *lease, bool *out_is_early)
 {
     const struct slot *slot = slot_at((struct checker *)(uintptr_t)checker, checker->at);
     const struct history_run *run = &checker->history->run;
-    bool is_revoked = lease->maybe_revoke && lease->maybe_revoke->of.invoked_ns <= slot->known_ns;
+    bool is_revoked = lease->maybe_revoke && may_have_made(lease->maybe_revoke, slot);
     *out_is_early =
         run->has_sane_clocks && !is_revoked && lease->renewed_ns - run->slack_ns > slot->known_ns;
     return lease->used_at <= checker->at && lease->renew_invoked_ns <= slot->known_ns;
@@ -279,7 +285,7 @@ static void replay_deletion(struct checker *checker, struct slot *slot)
     bool does_end = lease && may_end(checker, lease, &is_early);
     bool is_exact = lease && lease->attached == count_evidence(slot);
     for (struct call *call = slot->revokes; call; call = call->next) {
-        if (lease && call->of.op.lease == lease->id) {
+        if (lease && call->of.op.lease == lease->id && may_have_made(call, slot)) {
             end_lease(checker, lease);
             return;
         }
@@ -353,7 +359,7 @@ static void replay_hole(struct checker *checker, struct slot *slot)
 {
     for (struct call *call = slot->revokes; call; call = call->next) {
         struct lease *lease = state_lease(&checker->state, call->of.op.lease);
-        if (lease->attached) {
+        if (lease->attached && may_have_made(call, slot)) {
             if (sure_key(checker, lease) != NO_RANK) {
                 end_lease(checker, lease);
             }
