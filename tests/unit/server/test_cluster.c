@@ -93,6 +93,63 @@ static void test_a_put_lost_with_its_leader_is_given_up_early(void **state)
     assert_true(cluster_agrees(cluster));
 }
 
+struct turn {
+    struct server_ask ask;
+    atomic_bool is_done;
+};
+
+static void note_turn(struct server_ask *ask, struct raft *raft)
+{
+    (void)raft;
+    atomic_store(&CONTAINER_OF(ask, struct turn, ask)->is_done, true);
+}
+
+static bool has_turned(void *arg)
+{
+    return atomic_load(&((struct turn *)arg)->is_done);
+}
+
+/* What was given to core before is with raft. */
+static void turn_twice(struct node *node)
+{
+    for (int i = 0; i < 2; i++) {
+        struct turn turn = {.ask.run = note_turn};
+        assert_true(server_on_core(node->server, &turn.ask));
+        assert_true(wait_until(has_turned, &turn));
+    }
+}
+
+static void reconnect(struct cluster *cluster, const struct node *node)
+{
+    pthread_mutex_lock(&cluster->net.mutex);
+    cluster->net.since_ms[node->place] = clock_mono_ms() + 1;
+    pthread_mutex_unlock(&cluster->net.mutex);
+}
+
+/* A put that was lost on its way to a leader that stays: the connection is younger than the put. */
+static void test_a_put_lost_with_its_connection_is_told_so(void **state)
+{
+    struct cluster *cluster = *state;
+    bool is_told = false;
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    put.key = (ProtobufCBinaryData){1, (uint8_t *)"z"};
+    for (int round = 0; round < 10 && !is_told; round++) { /* another election may come between */
+        struct request lost;
+        cluster_put(cluster, "a", "1");
+        struct node *follower = cluster_follower(cluster);
+        struct node *leader = cluster_leader(cluster);
+        net_spoil(cluster, 0, 100);
+        request_begin(&lost, follower, 4, &put.base);
+        turn_twice(follower);
+        net_spoil(cluster, 0, 0);
+        reconnect(cluster, leader);
+        is_told = IS(request_wait(&lost), TIMEOUT_DUE_TO_CONNECTION_LOST);
+        request_fini(&lost);
+    }
+    assert_true(is_told);
+    assert_true(cluster_agrees(cluster));
+}
+
 static void transferred(struct server_transfer *transfer)
 {
     atomic_store((atomic_bool *)transfer->arg, true);
@@ -492,6 +549,7 @@ int main(void)
         CLUSTER_TEST(test_a_leader_that_is_heard_or_only_silent_is_waited_for),
         PATIENT_TEST(test_a_put_right_after_a_kill_is_kept_for_the_next_leader),
         PATIENT_TEST(test_a_put_lost_with_its_leader_is_given_up_early),
+        CLUSTER_TEST(test_a_put_lost_with_its_connection_is_told_so),
         PATIENT_TEST(test_a_put_passed_on_during_a_transfer_is_kept),
         CLUSTER_TEST(test_a_cut_off_leader_serves_nothing),
         CLUSTER_TEST(test_two_of_three_down_means_no_service_until_one_is_back),
