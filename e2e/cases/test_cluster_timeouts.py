@@ -24,6 +24,7 @@ NOBODY = ["https://127.0.0.1:1"]
 
 TIMED_OUT = "UNAVAILABLE: etcdserver: request timed out"
 LEADER_FAILED = TIMED_OUT + ", possibly due to previous leader failure"
+CONNECTION_LOST = TIMED_OUT + ", possibly due to connection lost"
 UNHEALTHY = "UNAVAILABLE: etcdserver: unhealthy cluster"
 LEADER_CHANGED = "UNAVAILABLE: etcdserver: leader changed"
 # A read whose leader is lost is told so at once, and may go to another member: etcd's own lets it
@@ -202,6 +203,23 @@ class Side:
                 self.kill([old])
 
 
+    def lose_connection(self):
+        """To a leader that stays: what was passed on to it is lost with the connection, and the
+        next one is younger than the call."""
+        self.choose(False)
+        member, leader = self.survivor, self.cluster.leader()
+        with member.api() as api, ThreadPoolExecutor(1) as pool:
+            self.prepare(api)
+            member.host.run("iptables", "-A", "OUTPUT", "-d", leader.host.address, "-j", "DROP")
+            try:
+                word = pool.submit(said, lambda: api.Put(key=b"a", value=b"2", timeout=PATIENCE))
+                time.sleep(0.5)  # until it is on its way
+                member.host.run("ss", "-K", "dst", leader.host.address)
+            finally:
+                member.host.mend()
+            self.words = word.result()
+
+
 class TwoKinds(ClusterCase):
     """A cluster of our members and one of the reference's, which go through the same."""
 
@@ -278,6 +296,16 @@ class Timeouts(TwoKinds):
                 self.assertLessEqual(words, {"OK", TIMED_OUT, LEADER_FAILED, LEADER_CHANGED})
             if all(words >= {LEADER_FAILED, LEADER_CHANGED} for words in both):
                 return
+        self.fail(both)
+
+    def test_a_connection_that_is_lost(self):
+        """On a slow machine another leader may come between."""
+        for _ in range(3):
+            both = self.both(Side.lose_connection, prepare=elect_slowly)
+            if both == (CONNECTION_LOST,) * 2:
+                return
+        if both[1] == "OK":
+            self.skipTest("ss -K ends no connections on this kernel")
         self.fail(both)
 
 

@@ -58,8 +58,10 @@ class Net:
         return host
 
     def close(self):
-        self._sweep()
-        self.lock.close()
+        """The number may be somebody else's afterwards: the second time nothing happens."""
+        if not self.lock.closed:
+            self._sweep()
+            self.lock.close()
 
 
 class Host:
