@@ -13,6 +13,7 @@ from .cluster import ClusterCase
 from .ctl import Etcdctl
 from .env import binary, reference
 from .load import Load
+from .member import READY_SECONDS
 from .recorder import Recorder
 
 SECONDS = 90
@@ -49,7 +50,10 @@ class MixedCase(ClusterCase):
                 self.fail_at_once(f"{member.name} ended with {member.process.returncode}: "
                                   f"{member.log_tail()}")
             return member.is_ready()
-        self.wait(is_ready, f"{member.name} getting ready", pause=0.05)
+        try:
+            self.wait(is_ready, f"{member.name} getting ready", READY_SECONDS, pause=0.05)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{member.log_tail(30)}") from None
 
     def mixed_cluster(self, programs, flags=SNAPSHOTS + CHECKS):
         cluster = self.cluster(0, start=False)
