@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "ctl/etcdutl/command.h"
 #include "disk/disk.h"
+#include "snap/snap.h"
 #include "wal/wal.h"
 
 struct looking {

@@ -5,7 +5,7 @@
 #define ETCDUTL_COMMAND_H
 
 #include "ctl/lib/ctl.h"
-#include "snap/snap.h"
+#include "snapshot/snapshot.h"
 
 extern const struct cmd cmd_defrag;
 extern const struct cmd cmd_backup;
@@ -49,10 +49,10 @@ const char *go_error(struct arena *arena, int sys_errno);
 struct newest;
 struct newest *newest_new(void);
 void newest_free(struct newest *newest);
-void newest_add(struct newest *newest, const struct snap_key *row);
+void newest_add(struct newest *newest, const struct snapshot_key *row);
 /* Whether the row is the newest of its key, and how many keys there are whose newest is no
  * tombstone. */
-bool newest_has(const struct newest *newest, const struct snap_key *row);
+bool newest_has(const struct newest *newest, const struct snapshot_key *row);
 size_t newest_alive(const struct newest *newest);
 
 #endif

@@ -22,8 +22,8 @@ static struct err bad_row(struct why *why)
 static struct err see_current(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct hashing *h = arg;
-    struct snap_key row;
-    if (err_is(snap_key_parse(key, value, &row))) {
+    struct snapshot_key row;
+    if (err_is(snapshot_key_parse(key, value, &row))) {
         return bad_row(why);
     }
     h->current = row.main;
@@ -33,8 +33,8 @@ static struct err see_current(void *arg, struct slice key, struct slice value, s
 static struct err see_newest(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct hashing *h = arg;
-    struct snap_key row;
-    if (err_is(snap_key_parse(key, value, &row))) {
+    struct snapshot_key row;
+    if (err_is(snapshot_key_parse(key, value, &row))) {
         return bad_row(why);
     }
     if (row.main <= h->rev) {
@@ -45,7 +45,7 @@ static struct err see_newest(void *arg, struct slice key, struct slice value, st
 
 /* When nothing of before the compaction is alive, etcd's set of what to keep is empty and hides
  * nothing. */
-static bool is_hidden(const struct hashing *h, const struct snap_key *row)
+static bool is_hidden(const struct hashing *h, const struct snapshot_key *row)
 {
     if (row->main > h->compacted) {
         return false;
@@ -59,8 +59,8 @@ static bool is_hidden(const struct hashing *h, const struct snap_key *row)
 static struct err see_hash(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct hashing *h = arg;
-    struct snap_key row;
-    if (err_is(snap_key_parse(key, value, &row))) {
+    struct snapshot_key row;
+    if (err_is(snapshot_key_parse(key, value, &row))) {
         return bad_row(why);
     }
     if (row.main <= h->rev && !is_hidden(h, &row)) {
@@ -69,13 +69,13 @@ static struct err see_hash(void *arg, struct slice key, struct slice value, stru
     return OK;
 }
 
-static struct err hash_file(struct hashing *h, struct snap_import *import, struct why *why)
+static struct err hash_file(struct hashing *h, struct snapshot_import *import, struct why *why)
 {
     int64_t scheduled;
-    TRY(snap_import_compacted(import, &scheduled, &h->compacted, why));
+    TRY(snapshot_import_compacted(import, &scheduled, &h->compacted, why));
     h->compacted = scheduled > h->compacted ? scheduled : h->compacted;
     h->current = 1;
-    TRY(snap_import_rows(import, SNAP_KEY, see_current, h, why));
+    TRY(snapshot_import_rows(import, SNAPSHOT_KEY, see_current, h, why));
     h->current = h->current < h->compacted ? h->compacted : h->current;
     if (h->rev && h->rev < h->compacted) {
         return why_set(why, ERR(COMPACTED), "mvcc: required revision has been compacted");
@@ -84,10 +84,10 @@ static struct err hash_file(struct hashing *h, struct snap_import *import, struc
         return why_set(why, ERR(FUTURE_REV), "mvcc: required revision is a future revision");
     }
     h->rev = h->rev ? h->rev : h->current;
-    TRY(snap_import_rows(import, SNAP_KEY, see_newest, h, why));
+    TRY(snapshot_import_rows(import, SNAPSHOT_KEY, see_newest, h, why));
     h->keeps_any = newest_alive(h->newest) > 0;
-    h->hash = crc32c(0, slice_str(snap_bucket_name(SNAP_KEY)));
-    return snap_import_rows(import, SNAP_KEY, see_hash, h, why);
+    h->hash = crc32c(0, slice_str(snapshot_bucket_name(SNAPSHOT_KEY)));
+    return snapshot_import_rows(import, SNAPSHOT_KEY, see_hash, h, why);
 }
 
 static int print_hash(struct cmd_run *run, const struct hashing *h)
@@ -117,7 +117,7 @@ static int print_hash(struct cmd_run *run, const struct hashing *h)
 static int hashkv_run(struct cmd_run *run)
 {
     struct hashing h = {.rev = cmd_int(run, "rev")};
-    struct snap_import *import = NULL;
+    struct snapshot_import *import = NULL;
     struct why why = {""};
     if (run->args_count != 1) {
         fprintf(stderr, "Error: accepts 1 arg(s), received %zu\n", run->args_count);
@@ -131,7 +131,7 @@ static int hashkv_run(struct cmd_run *run)
     }
     struct err e = file_check(run->args[0], &why);
     if (!err_is(e)) {
-        e = snap_import_open(disk_real(), run->args[0], SNAP_HASH_SKIPPED, &import, &why);
+        e = snapshot_import_open(disk_real(), run->args[0], SNAPSHOT_HASH_SKIPPED, &import, &why);
     }
     h.newest = newest_new();
     if (!err_is(e)) {
@@ -139,7 +139,7 @@ static int hashkv_run(struct cmd_run *run)
     }
     code = err_is(e) ? cmd_fail(CMD_EXIT_ERROR, "%s", why.text) : print_hash(run, &h);
     newest_free(h.newest);
-    snap_import_close(import);
+    snapshot_import_close(import);
     return code;
 }
 

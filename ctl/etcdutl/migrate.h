@@ -7,6 +7,7 @@
 #include "backend/backend.h"
 #include "ctl/etcdutl/command.h"
 #include "member/member.h"
+#include "snap/snap.h"
 #include "wal/wal.h"
 
 struct migrate {

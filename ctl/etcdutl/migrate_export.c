@@ -5,7 +5,7 @@
 
 struct exporting {
     struct migrate *migrate;
-    struct snap_export *export;
+    struct snapshot_export *export;
     struct mvcc *mvcc;
     struct err err; /* of a row on its way out */
     struct why *why;
@@ -14,11 +14,11 @@ struct exporting {
 static struct err add_rows(struct exporting *e, struct why *why)
 {
     struct migrate *migrate = e->migrate;
-    TRY(snap_export_store(e->export, migrate->backend, NULL, why));
-    snap_export_cluster(e->export, &migrate->cluster);
-    snap_export_conf(e->export, &migrate->meta.conf);
+    TRY(snapshot_export_store(e->export, migrate->backend, NULL, why));
+    snapshot_export_cluster(e->export, &migrate->cluster);
+    snapshot_export_conf(e->export, &migrate->meta.conf);
     if (member_version_cmp(migrate->target, (struct member_version){3, 5}) > 0) {
-        snap_export_storage_version(e->export,
+        snapshot_export_storage_version(e->export,
             arena_printf(migrate->arena, "%u.%u.0", migrate->target.major, migrate->target.minor));
     }
     return OK;
@@ -28,7 +28,7 @@ static bool add_key(
     void *arg, revision main, int64_t sub, bool is_tombstone, const struct mvcc_kv *kv)
 {
     struct exporting *e = arg;
-    struct snap_key key = {
+    struct snapshot_key key = {
         .main = main,
         .sub = sub,
         .is_tombstone = is_tombstone,
@@ -39,11 +39,11 @@ static bool add_key(
         .version = kv->version,
         .lease = kv->lease,
     };
-    e->err = snap_export_key(e->export, &key, e->why);
+    e->err = snapshot_export_key(e->export, &key, e->why);
     return !err_is(e->err);
 }
 
-static struct err add_keys(void *arg, struct snap_export *export, struct why *why)
+static struct err add_keys(void *arg, struct snapshot_export *export, struct why *why)
 {
     struct exporting *e = arg;
     (void)export;
@@ -57,12 +57,12 @@ static struct err export(struct migrate *migrate, struct disk_file *file, struct
     struct exporting e = {.migrate = migrate};
     struct mvcc_options options = {.backend = migrate->backend};
     TRY(mvcc_open(&options, &e.mvcc, why));
-    e.export = snap_export_to(file);
+    e.export = snapshot_export_to(file);
     struct err err = add_rows(&e, why);
     if (!err_is(err)) {
-        err = snap_export_finish(e.export, add_keys, &e, why);
+        err = snapshot_export_finish(e.export, add_keys, &e, why);
     }
-    snap_export_close(e.export);
+    snapshot_export_close(e.export);
     mvcc_close(e.mvcc);
     return err_is(err) ? err : disk_sync(file, why);
 }

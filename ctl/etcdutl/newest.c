@@ -35,7 +35,7 @@ void newest_free(struct newest *newest)
     free(newest);
 }
 
-void newest_add(struct newest *newest, const struct snap_key *row)
+void newest_add(struct newest *newest, const struct snapshot_key *row)
 {
     struct version *version = map_get(newest->keys, row->key);
     if (!version) {
@@ -45,7 +45,7 @@ void newest_add(struct newest *newest, const struct snap_key *row)
     *version = (struct version){row->main, row->sub, row->is_tombstone};
 }
 
-bool newest_has(const struct newest *newest, const struct snap_key *row)
+bool newest_has(const struct newest *newest, const struct snapshot_key *row)
 {
     const struct version *version = map_get(newest->keys, row->key);
     return version && version->main == row->main && version->sub == row->sub;

@@ -4,6 +4,7 @@
  * snapshot writes the same. */
 #include "base/codec.h"
 #include "ctl/etcdutl/restore.h"
+#include "snap/snap.h"
 #include "wal/wal.h"
 
 enum { ENTRY_MAX = 1024 * 1024 };

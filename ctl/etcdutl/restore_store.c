@@ -11,7 +11,7 @@
 
 struct taking {
     struct restore *restore;
-    struct snap_import *import;
+    struct snapshot_import *import;
     struct backend *backend;
     struct backend_batch *batch;
     struct mvcc_import *rows;
@@ -19,13 +19,13 @@ struct taking {
     int64_t compacted; /* in the store */
     int64_t latest;
     struct newest *newest;
-    enum snap_bucket bucket; /* of the rows being taken */
+    enum snapshot_bucket bucket; /* of the rows being taken */
 };
 
 static struct err parse_key(
-    struct slice key, struct slice value, struct snap_key *out, struct why *why)
+    struct slice key, struct slice value, struct snapshot_key *out, struct why *why)
 {
-    return err_is(snap_key_parse(key, value, out))
+    return err_is(snapshot_key_parse(key, value, out))
                ? why_set(why, ERR(BAD_FORMAT), "malformed row in the key bucket")
                : OK;
 }
@@ -33,7 +33,7 @@ static struct err parse_key(
 static struct err see_latest(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct taking *t = arg;
-    struct snap_key row;
+    struct snapshot_key row;
     TRY(parse_key(key, value, &row, why));
     t->latest = row.main;
     return OK;
@@ -42,7 +42,7 @@ static struct err see_latest(void *arg, struct slice key, struct slice value, st
 static struct err see_newest(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct taking *t = arg;
-    struct snap_key row;
+    struct snapshot_key row;
     TRY(parse_key(key, value, &row, why));
     if (row.main <= t->compacted && row.key.len) {
         newest_add(t->newest, &row);
@@ -52,7 +52,7 @@ static struct err see_newest(void *arg, struct slice key, struct slice value, st
 
 /* What a compaction leaves: of each key the newest, no tombstone but one exactly at the revision.
  */
-static bool is_kept(const struct taking *t, const struct snap_key *row)
+static bool is_kept(const struct taking *t, const struct snapshot_key *row)
 {
     if (row->main > t->compacted) {
         return true;
@@ -63,7 +63,7 @@ static bool is_kept(const struct taking *t, const struct snap_key *row)
 static struct err take_key(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct taking *t = arg;
-    struct snap_key row;
+    struct snapshot_key row;
     TRY(parse_key(key, value, &row, why));
     /* A row without a key only says how far revisions had been pushed: the compaction mark says it
      * too. */
@@ -85,8 +85,8 @@ static struct err take_key(void *arg, struct slice key, struct slice value, stru
 static struct err plan(struct taking *t, struct why *why)
 {
     int64_t scheduled;
-    TRY(snap_import_compacted(t->import, &scheduled, &t->finished, why));
-    TRY(snap_import_rows(t->import, SNAP_KEY, see_latest, t, why));
+    TRY(snapshot_import_compacted(t->import, &scheduled, &t->finished, why));
+    TRY(snapshot_import_rows(t->import, SNAPSHOT_KEY, see_latest, t, why));
     t->compacted = scheduled > t->finished ? scheduled : t->finished;
     if (t->restore->bump) {
         LOG_INFO("bumping latest revision", LOG_INT("latest-revision", t->latest),
@@ -97,7 +97,7 @@ static struct err plan(struct taking *t, struct why *why)
     }
     if (t->compacted > t->finished) {
         t->newest = newest_new();
-        TRY(snap_import_rows(t->import, SNAP_KEY, see_newest, t, why));
+        TRY(snapshot_import_rows(t->import, SNAPSHOT_KEY, see_newest, t, why));
     }
     return OK;
 }
@@ -105,7 +105,7 @@ static struct err plan(struct taking *t, struct why *why)
 static struct err take_keys(struct taking *t, struct why *why)
 {
     t->rows = mvcc_import_new(t->backend);
-    struct err e = snap_import_rows(t->import, SNAP_KEY, take_key, t, why);
+    struct err e = snapshot_import_rows(t->import, SNAPSHOT_KEY, take_key, t, why);
     if (!err_is(e)) {
         e = mvcc_import_end(t->rows, t->compacted, t->compacted, why);
     }
@@ -116,18 +116,18 @@ static struct err take_keys(struct taking *t, struct why *why)
 static struct err take_row(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct taking *t = arg;
-    const char *bucket = snap_bucket_name(t->bucket);
+    const char *bucket = snapshot_bucket_name(t->bucket);
     struct err err = apply_import_row(bucket, key, value, t->batch);
     return err_is(err) ? why_set(why, err, "malformed row in the %s bucket", bucket) : OK;
 }
 
 static struct err take_buckets(struct taking *t, struct why *why)
 {
-    static const enum snap_bucket buckets[] = {
-        SNAP_LEASE, SNAP_ALARM, SNAP_CLUSTER, SNAP_AUTH, SNAP_AUTH_ROLES, SNAP_AUTH_USERS};
+    static const enum snapshot_bucket buckets[] = {SNAPSHOT_LEASE, SNAPSHOT_ALARM, SNAPSHOT_CLUSTER,
+        SNAPSHOT_AUTH, SNAPSHOT_AUTH_ROLES, SNAPSHOT_AUTH_USERS};
     for (size_t at = 0; at < COUNT_OF(buckets); at++) {
         t->bucket = buckets[at];
-        TRY(snap_import_rows(t->import, t->bucket, take_row, t, why));
+        TRY(snapshot_import_rows(t->import, t->bucket, take_row, t, why));
     }
     return OK;
 }
@@ -170,8 +170,8 @@ struct err restore_store(struct restore *restore, struct why *why)
 {
     struct taking t = {.restore = restore};
     struct backend_options options = {.path = restore->store_dir};
-    enum snap_hash hash = restore->skips_hash ? SNAP_HASH_SKIPPED : SNAP_HASH_REQUIRED;
-    TRY(snap_import_open(disk_real(), restore->path, hash, &t.import, why));
+    enum snapshot_hash hash = restore->skips_hash ? SNAPSHOT_HASH_SKIPPED : SNAPSHOT_HASH_REQUIRED;
+    TRY(snapshot_import_open(disk_real(), restore->path, hash, &t.import, why));
     t.batch = backend_batch_new();
     struct err e = backend_open(&options, &t.backend, why);
     if (!err_is(e)) {
@@ -180,6 +180,6 @@ struct err restore_store(struct restore *restore, struct why *why)
     newest_free(t.newest);
     backend_batch_free(t.batch);
     backend_close(t.backend);
-    snap_import_close(t.import);
+    snapshot_import_close(t.import);
     return e;
 }

@@ -16,8 +16,8 @@ struct status {
 static struct err see_key(
     struct newest *newest, const struct bolt_item *item, struct status *status, struct why *why)
 {
-    struct snap_key row;
-    if (err_is(snap_key_parse(item->key, item->value, &row))) {
+    struct snapshot_key row;
+    if (err_is(snapshot_key_parse(item->key, item->value, &row))) {
         return why_set(why, ERR(BAD_FORMAT), "cannot parse a revision of the key bucket");
     }
     status->revision = row.main;
@@ -30,7 +30,7 @@ static struct err hash_bucket(struct bolt *bolt, struct slice name, struct newes
 {
     struct bolt_cursor *cursor = NULL;
     struct bolt_item item = {0};
-    bool is_keys = slice_eq(name, slice_str(snap_bucket_name(SNAP_KEY)));
+    bool is_keys = slice_eq(name, slice_str(snapshot_bucket_name(SNAPSHOT_KEY)));
     status->hash = crc32c(status->hash, name);
     struct err e = bolt_bucket(bolt, name, &cursor, why);
     while (!err_is(e) && cursor) {
@@ -75,7 +75,7 @@ static struct err read_version(
     struct bolt_cursor *cursor;
     struct bolt_item item = {0};
     status->version = "";
-    TRY(bolt_bucket(bolt, slice_str(snap_bucket_name(SNAP_META)), &cursor, why));
+    TRY(bolt_bucket(bolt, slice_str(snapshot_bucket_name(SNAPSHOT_META)), &cursor, why));
     struct err e = OK;
     while (!err_is(e) && cursor && !item.is_end) {
         e = bolt_next(cursor, &item, why);

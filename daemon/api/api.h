@@ -22,7 +22,7 @@ struct api;
 /* Making one: for boot. */
 
 struct server;
-struct snap_export;
+struct snapshot_export;
 
 /* The other members, as far as services need them. All NULL: there are none. */
 struct api_peers {
@@ -45,7 +45,7 @@ struct api_options {
     size_t range_bytes_max;   /* of answers to ranges under way; 0: no bound */
     int64_t warning_unary_ns; /* slower unary calls are logged; 0: never */
     /* Makes a bbolt file of everything, written and ready to be read. Back thread. Gives. */
-    struct err (*snapshot_open)(void *arg, struct snap_export **out, struct why *why);
+    struct err (*snapshot_open)(void *arg, struct snapshot_export **out, struct why *why);
     void *snapshot_arg;
     unsigned bcrypt_cost;
     bool is_cert_required; /* of clients: then its common name says who they are */

@@ -9,7 +9,7 @@
 enum {
     RANGE_BUCKETS = 20,
     DEFRAG_BUCKETS = 13,
-    SNAPSHOT_BUCKETS = 17,
+    SNAPSHOT_BOUNDS = 17,
     HASH_BUCKETS = 15,
     VERSIONS_MAX = 32, /* of clients that are counted apart; they say what they like */
     VERSION_SIZE = 32,
@@ -17,14 +17,14 @@ enum {
 
 static double range_bounds[RANGE_BUCKETS];
 static double defrag_bounds[DEFRAG_BUCKETS];
-static double snapshot_bounds[SNAPSHOT_BUCKETS];
+static double snapshot_bounds[SNAPSHOT_BOUNDS];
 static double hash_bounds[HASH_BUCKETS];
 
 static void fill_bounds(void)
 {
     metric_buckets_exponential(0.0001, 2, RANGE_BUCKETS, range_bounds);
     metric_buckets_exponential(0.1, 2, DEFRAG_BUCKETS, defrag_bounds);
-    metric_buckets_exponential(0.01, 2, SNAPSHOT_BUCKETS, snapshot_bounds);
+    metric_buckets_exponential(0.01, 2, SNAPSHOT_BOUNDS, snapshot_bounds);
     metric_buckets_exponential(0.01, 2, HASH_BUCKETS, hash_bounds);
 }
 
@@ -55,7 +55,7 @@ static void init_maintenance(struct api_metrics *metrics)
     metrics->defrag_inflight = metric_gauge("etcd_disk_defrag_inflight",
         "Whether or not defrag is active on the member. 1 means active, 0 means not.", NULL);
     metrics->snapshot_seconds = metric_histogram("etcd_disk_backend_snapshot_duration_seconds",
-        "The latency distribution of backend snapshots.", snapshot_bounds, SNAPSHOT_BUCKETS, NULL);
+        "The latency distribution of backend snapshots.", snapshot_bounds, SNAPSHOT_BOUNDS, NULL);
     metrics->hash_seconds = metric_histogram("etcd_mvcc_hash_duration_seconds",
         "The latency distribution of storage hash operation.", hash_bounds, HASH_BUCKETS, NULL);
     metrics->hash_rev_seconds = metric_histogram("etcd_mvcc_hash_rev_duration_seconds",

@@ -28,7 +28,7 @@ struct sending {
     _Atomic int phase;
     bool is_asked;
     bool is_counted; /* among files */
-    struct snap_export *export;
+    struct snapshot_export *export;
     uint64_t bytes;
     uint64_t at;
     struct err err;
@@ -40,7 +40,7 @@ static atomic_int files;
 
 static void sending_free(struct sending *sending)
 {
-    snap_export_close(sending->export);
+    snapshot_export_close(sending->export);
     if (sending->is_counted) {
         atomic_fetch_sub(&files, 1);
     }
@@ -79,7 +79,7 @@ static void make(struct server_job *job)
             LOG_WARN("failed to make a snapshot", LOG_ERR(why.text));
         }
     }
-    sending->bytes = sending->export ? snap_export_bytes(sending->export) : 0;
+    sending->bytes = sending->export ? snapshot_export_bytes(sending->export) : 0;
     if (!late_arrive(&sending->late, made, sending)) {
         sending_free(sending);
     }
@@ -167,16 +167,16 @@ static enum api_next send_chunk(
     struct sending *sending, struct payload *out, struct api_status *out_status)
 {
     uint8_t chunk[CHUNK];
-    uint8_t hash[SNAP_SHA_BYTES];
+    uint8_t hash[SNAPSHOT_SHA_BYTES];
     size_t got = 0;
     if (sending->at == sending->bytes) {
-        snap_export_sha256(sending->export, hash);
+        snapshot_export_sha256(sending->export, hash);
         atomic_store(&sending->phase, HASHED);
         api_observe_since(sending->api->metrics.snapshot_seconds, sending->began_ns);
         add_message(sending, slice_of(hash, sizeof(hash)), out);
         return API_NEXT_MESSAGE;
     }
-    struct err err = snap_export_read(sending->export, chunk, sizeof(chunk), &got, NULL);
+    struct err err = snapshot_export_read(sending->export, chunk, sizeof(chunk), &got, NULL);
     if (err_is(err) || got == 0) {
         *out_status = api_status_of(ERR(IO));
         return API_NEXT_END;

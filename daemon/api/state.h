@@ -9,7 +9,7 @@
 #include "api/metrics.h"
 #include "base/pb.h"
 #include "server/server.h"
-#include "snap/snap.h"
+#include "snapshot/snapshot.h"
 
 struct api {
     struct api_options options;

@@ -89,11 +89,11 @@ static struct err see_meta(void *arg, struct slice key, struct slice value, stru
 static struct err index_of(
     struct storage *storage, const char *path, uint64_t *out, struct why *why)
 {
-    struct snap_import *import;
+    struct snapshot_import *import;
     struct database database = {path, 0};
-    TRY(snap_import_open(storage->disk, path, SNAP_HASH_SKIPPED, &import, why));
-    struct err err = snap_import_rows(import, SNAP_META, see_meta, &database, why);
-    snap_import_close(import);
+    TRY(snapshot_import_open(storage->disk, path, SNAPSHOT_HASH_SKIPPED, &import, why));
+    struct err err = snapshot_import_rows(import, SNAPSHOT_META, see_meta, &database, why);
+    snapshot_import_close(import);
     TRY(err);
     *out = database.index;
     return OK;
@@ -192,9 +192,10 @@ static struct err fill(struct adoption *a, struct backend *backend, struct why *
     struct err err = backend_write(backend, batch, why);
     backend_batch_free(batch);
     TRY(err);
-    TRY(snap_import_open(a->storage->disk, a->source, SNAP_HASH_IF_THERE, &taking.import, why));
+    TRY(snapshot_import_open(
+        a->storage->disk, a->source, SNAPSHOT_HASH_IF_THERE, &taking.import, why));
     err = take_database(&taking, NULL, why);
-    snap_import_close(taking.import);
+    snapshot_import_close(taking.import);
     return err_is(err) ? err : storage_check_cluster(backend, a->source, why);
 }
 

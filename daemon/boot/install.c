@@ -74,7 +74,7 @@ static struct err read_index(
 /* All rows but those of this member alone come in one step. So a store whose index is the
  * snapshot's has them, though a crash may have come before the mark went. */
 static struct err take_rows(struct storage *storage, const struct raft_snapshot_meta *meta,
-    const struct snap_list *list, struct why *why)
+    const struct snapshot_list *list, struct why *why)
 {
     uint64_t applied = 0;
     struct backend_batch *batch = backend_batch_new();
@@ -93,10 +93,10 @@ static struct err take_rows(struct storage *storage, const struct raft_snapshot_
 static struct err fill_rows(
     struct storage *storage, const struct raft_snapshot_meta *meta, struct why *why)
 {
-    struct snap_list list;
-    TRY(snap_list_read(storage->disk, storage->snap_dir, meta->index, &list, why));
+    struct snapshot_list list;
+    TRY(snapshot_list_read(storage->disk, storage->snap_dir, meta->index, &list, why));
     struct err err = take_rows(storage, meta, &list, why);
-    snap_list_fini(&list);
+    snapshot_list_fini(&list);
     return err;
 }
 
@@ -139,11 +139,12 @@ static struct err fill_database(struct storage *storage, const struct raft_snaps
         .index = meta->index,
         .term = meta->term,
         .v2 = v2};
-    struct err err = snap_import_open(storage->disk, path, SNAP_HASH_IF_THERE, &taking.import, why);
+    struct err err =
+        snapshot_import_open(storage->disk, path, SNAPSHOT_HASH_IF_THERE, &taking.import, why);
     if (!err_is(err)) {
         err = clear(storage->backend, meta, why);
         err = err_is(err) ? err : take_database(&taking, out_rows, why);
-        snap_import_close(taking.import);
+        snapshot_import_close(taking.import);
     }
     return err;
 }
@@ -153,9 +154,9 @@ static struct err fill(struct storage *storage, const struct raft_snapshot_meta 
     struct slice v2, struct mvcc_import **out_rows, struct why *why)
 {
     char *path = database_path(storage, meta->index);
-    char *folder = snap_files_folder(storage->disk, storage->snap_dir, meta->index);
+    char *folder = snapshot_files_folder(storage->disk, storage->snap_dir, meta->index);
     struct err err = folder ? fill_files(storage, folder, why)
-                     : snap_is_list(storage->disk, path)
+                     : snapshot_is_list(storage->disk, path)
                          ? fill_rows(storage, meta, why)
                          : fill_database(storage, meta, v2, path, out_rows, why);
     free(folder);

@@ -79,7 +79,7 @@ struct blob *storage_snapshot_v2(void *arg)
 struct exporting {
     struct storage *storage;
     struct arena *arena;
-    struct snap_export *export;
+    struct snapshot_export *export;
     struct backend_snapshot *view;
     struct snap_cluster cluster;
     struct raft_snapshot_meta meta;
@@ -107,13 +107,13 @@ static void capture_files(void *arg)
 {
     struct exporting *e = arg;
     struct storage *storage = e->storage;
-    e->err =
-        snap_export_files(storage->disk, storage->snap_dir, storage->backend, &e->export, e->why);
+    e->err = snapshot_export_files(
+        storage->disk, storage->snap_dir, storage->backend, &e->export, e->why);
     capture_tables(e);
 }
 
 struct key_walk {
-    struct snap_export *export;
+    struct snapshot_export *export;
     struct err err;
     struct why *why;
 };
@@ -122,7 +122,7 @@ static bool add_key(
     void *arg, revision main, int64_t sub, bool is_tombstone, const struct mvcc_kv *kv)
 {
     struct key_walk *walk = arg;
-    struct snap_key key = {
+    struct snapshot_key key = {
         .main = main,
         .sub = sub,
         .is_tombstone = is_tombstone,
@@ -133,11 +133,11 @@ static bool add_key(
         .version = kv->version,
         .lease = kv->lease,
     };
-    walk->err = snap_export_key(walk->export, &key, walk->why);
+    walk->err = snapshot_export_key(walk->export, &key, walk->why);
     return !err_is(walk->err);
 }
 
-static struct err add_keys(void *arg, struct snap_export *export, struct why *why)
+static struct err add_keys(void *arg, struct snapshot_export *export, struct why *why)
 {
     struct exporting *e = arg;
     struct key_walk walk = {export, OK, why};
@@ -148,23 +148,23 @@ static struct err add_keys(void *arg, struct snap_export *export, struct why *wh
 /* Fills the rest of *e, whose arena is the caller's. */
 static struct err export(struct exporting *e, struct why *why)
 {
-    TRY(snap_export_open(e->storage->disk, e->storage->snap_dir, &e->export, why));
+    TRY(snapshot_export_open(e->storage->disk, e->storage->snap_dir, &e->export, why));
     server_between_applies(e->storage->server, capture, e);
-    snap_export_cluster(e->export, &e->cluster);
-    snap_export_conf(e->export, &e->meta.conf);
-    snap_export_storage_version(e->export, KETCD_CLUSTER_VERSION);
-    struct err err = snap_export_store(e->export, e->storage->backend, e->view, why);
+    snapshot_export_cluster(e->export, &e->cluster);
+    snapshot_export_conf(e->export, &e->meta.conf);
+    snapshot_export_storage_version(e->export, KETCD_CLUSTER_VERSION);
+    struct err err = snapshot_export_store(e->export, e->storage->backend, e->view, why);
     if (!err_is(err)) {
-        err = snap_export_finish(e->export, add_keys, e, why);
+        err = snapshot_export_finish(e->export, add_keys, e, why);
     }
     backend_snapshot_release(e->storage->backend, e->view);
     if (err_is(err)) {
-        snap_export_close(e->export);
+        snapshot_export_close(e->export);
     }
     return err;
 }
 
-struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why *why)
+struct err storage_snapshot_open(void *arg, struct snapshot_export **out, struct why *why)
 {
     struct exporting e = {.storage = arg, .arena = arena_new(0)};
     struct err err = export(&e, why);
@@ -179,7 +179,7 @@ struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why
 static void export_rows(struct exporting *e)
 {
     server_between_applies(e->storage->server, capture, e);
-    e->export = snap_export_rows(e->storage->backend, e->view);
+    e->export = snapshot_export_rows(e->storage->backend, e->view);
 }
 
 const char *storage_files_format(void)
@@ -204,15 +204,15 @@ static struct err export_files(struct exporting *e)
     return e->err;
 }
 
-static struct err export_as(struct exporting *e, enum snap_form form)
+static struct err export_as(struct exporting *e, enum snapshot_form form)
 {
-    if (form == SNAP_FILES && are_files_worth_it(e->storage->backend)) {
+    if (form == SNAPSHOT_FILES && are_files_worth_it(e->storage->backend)) {
         struct err err = export_files(e);
         if (!IS(err, TOO_BIG)) {
             return err;
         }
     }
-    if (form != SNAP_DATABASE) {
+    if (form != SNAPSHOT_DATABASE) {
         export_rows(e);
         return OK;
     }
@@ -220,7 +220,7 @@ static struct err export_as(struct exporting *e, enum snap_form form)
 }
 
 struct err storage_snapshot_message(struct storage *storage, struct raft_message *message,
-    enum snap_form best, struct snap_export **out, struct why *why)
+    enum snapshot_form best, struct snapshot_export **out, struct why *why)
 {
     struct exporting e = {.storage = storage, .arena = arena_new(0), .why = why};
     struct buf json;

@@ -10,6 +10,7 @@
 #include "disk/disk.h"
 #include "server/server.h"
 #include "snap/snap.h"
+#include "snapshot/snapshot.h"
 #include "wal/wal.h"
 
 struct storage {
@@ -79,7 +80,7 @@ struct err storage_keep_snapshot(
 /* For the transport, any thread but server's own: what a MsgSnap stands for, in the best form or
  * one that suits better; its snapshot becomes what the export is. */
 struct err storage_snapshot_message(struct storage *storage, struct raft_message *message,
-    enum snap_form best, struct snap_export **out, struct why *why);
+    enum snapshot_form best, struct snapshot_export **out, struct why *why);
 /* What the files of this member's store and their rows mean: who says the same can take them. */
 const char *storage_files_format(void);
 
@@ -93,6 +94,6 @@ struct err storage_install_snapshot(
 /* At start, before the store is read: the same, unless it is done. */
 MUST struct err storage_finish_install(struct storage *storage, struct why *why);
 /* For api, arg a struct storage whose server is set: a bbolt file of everything. */
-struct err storage_snapshot_open(void *arg, struct snap_export **out, struct why *why);
+struct err storage_snapshot_open(void *arg, struct snapshot_export **out, struct why *why);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "mvcc/mvcc.h"
+#include "snap/snap.h"
 
 enum { TELL_NS = 2000000000, TELL_ROWS = 1024 };
 
@@ -22,7 +23,7 @@ struct installing {
     struct mvcc_import *rows;
     struct member_table *members; /* only to write their rows */
     struct arena *arena;
-    enum snap_bucket bucket; /* of the rows being taken */
+    enum snapshot_bucket bucket; /* of the rows being taken */
     uint64_t rows_taken;
     uint64_t bytes_taken;
     int64_t told_ns;
@@ -36,7 +37,7 @@ static struct err write_batch(struct installing *i, struct why *why)
 }
 
 /* Millions of rows take a while: whoever watches should see that it goes on. */
-static void tell(struct installing *i, const struct snap_key *row)
+static void tell(struct installing *i, const struct snapshot_key *row)
 {
     i->bytes_taken += row->key.len + row->value.len;
     if (++i->rows_taken % TELL_ROWS || clock_mono_ns() - i->told_ns < TELL_NS) {
@@ -51,8 +52,8 @@ static void tell(struct installing *i, const struct snap_key *row)
 static struct err take_key(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct installing *i = arg;
-    struct snap_key row;
-    if (err_is(snap_key_parse(key, value, &row))) {
+    struct snapshot_key row;
+    if (err_is(snapshot_key_parse(key, value, &row))) {
         return why_set(why, ERR(BAD_FORMAT), "malformed row in the key bucket");
     }
     if (!row.key.len) {
@@ -68,24 +69,24 @@ static struct err take_keys(struct installing *i, struct why *why)
 {
     int64_t scheduled;
     int64_t finished;
-    TRY(snap_import_compacted(i->taking->import, &scheduled, &finished, why));
+    TRY(snapshot_import_compacted(i->taking->import, &scheduled, &finished, why));
     i->rows = mvcc_import_new(i->backend);
-    TRY(snap_import_rows(i->taking->import, SNAP_KEY, take_key, i, why));
+    TRY(snapshot_import_rows(i->taking->import, SNAPSHOT_KEY, take_key, i, why));
     return mvcc_import_end(i->rows, scheduled > finished ? scheduled : finished, finished, why);
 }
 
 static struct err take_row(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct installing *i = arg;
-    const char *bucket = snap_bucket_name(i->bucket);
+    const char *bucket = snapshot_bucket_name(i->bucket);
     struct err err = apply_import_row(bucket, key, value, i->batch);
     return err_is(err) ? why_set(why, err, "malformed row in the %s bucket", bucket) : OK;
 }
 
-static struct err take_bucket(struct installing *i, enum snap_bucket bucket, struct why *why)
+static struct err take_bucket(struct installing *i, enum snapshot_bucket bucket, struct why *why)
 {
     i->bucket = bucket;
-    return snap_import_rows(i->taking->import, bucket, take_row, i, why);
+    return snapshot_import_rows(i->taking->import, bucket, take_row, i, why);
 }
 
 static struct err take_member(void *arg, struct slice key, struct slice value, struct why *why)
@@ -134,8 +135,8 @@ static struct err take_listed_members(struct installing *i, struct why *why)
     if (i->taking->has_whole_log) {
         return OK;
     }
-    TRY(take_bucket(i, SNAP_MEMBERS_REMOVED, why));
-    return snap_import_rows(i->taking->import, SNAP_MEMBERS, take_member, i, why);
+    TRY(take_bucket(i, SNAPSHOT_MEMBERS_REMOVED, why));
+    return snapshot_import_rows(i->taking->import, SNAPSHOT_MEMBERS, take_member, i, why);
 }
 
 static struct err take_members(struct installing *i, struct why *why)
@@ -160,8 +161,8 @@ static struct err take_members(struct installing *i, struct why *why)
 
 static struct err take_rest(struct installing *i, struct why *why)
 {
-    static const enum snap_bucket buckets[] = {
-        SNAP_LEASE, SNAP_ALARM, SNAP_CLUSTER, SNAP_AUTH, SNAP_AUTH_ROLES, SNAP_AUTH_USERS};
+    static const enum snapshot_bucket buckets[] = {SNAPSHOT_LEASE, SNAPSHOT_ALARM, SNAPSHOT_CLUSTER,
+        SNAPSHOT_AUTH, SNAPSHOT_AUTH_ROLES, SNAPSHOT_AUTH_USERS};
     uint8_t index[16];
     for (size_t at = 0; at < COUNT_OF(buckets); at++) {
         TRY(take_bucket(i, buckets[at], why));

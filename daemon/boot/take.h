@@ -8,11 +8,11 @@
 #include "backend/backend.h"
 #include "mvcc/mvcc.h"
 #include "raft/raft.h"
-#include "snap/snap.h"
+#include "snapshot/snapshot.h"
 
 struct taking {
-    struct snap_import *import; /* the database */
-    const char *path;           /* its name, for the log */
+    struct snapshot_import *import; /* the database */
+    const char *path;               /* its name, for the log */
     struct backend *backend;
     uint64_t index; /* the last entry that is in it */
     uint64_t term;

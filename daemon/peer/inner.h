@@ -57,7 +57,7 @@ struct remote {
     struct slot *slot;
     size_t refusals; /* of connections, one after the other */
     bool is_active;
-    atomic_int takes; /* enum snap_form: the best, as it said when it last dialed a stream */
+    atomic_int takes; /* enum snapshot_form: the best, as it said when it last dialed a stream */
     struct remote_metrics metrics;
     struct writer writers[2]; /* by enum frame_kind */
     struct reader readers[2];
@@ -78,7 +78,7 @@ void remote_send(struct remote *remote, struct raft_message *message);
 void remote_flush(struct remote *remote);
 
 /* In which form, by a request's two fields, a store goes between its sender and this member. */
-enum snap_form peer_form_of(const struct peer *peer, struct http_request *request,
+enum snapshot_form peer_form_of(const struct peer *peer, struct http_request *request,
     const char *files_field, const char *rows_field);
 /* Where to call it now; lent until its URLs change. */
 struct http_target remote_target(const struct remote *remote);

@@ -4,9 +4,9 @@
 #include <pthread.h>
 #include <stddef.h>
 
-enum { SNAPSHOT_BUCKETS = 10, RTT_BUCKETS = 16, SYNC_BUCKETS = 14 };
+enum { SNAPSHOT_BOUNDS = 10, RTT_BUCKETS = 16, SYNC_BUCKETS = 14 };
 
-static double snapshot_bounds[SNAPSHOT_BUCKETS];
+static double snapshot_bounds[SNAPSHOT_BOUNDS];
 static double rtt_bounds[RTT_BUCKETS];
 static double sync_bounds[SYNC_BUCKETS];
 static const char *const to[] = {"To", NULL};
@@ -15,7 +15,7 @@ static const char *const both[] = {"Local", "Remote", NULL};
 
 static void make_bounds(void)
 {
-    metric_buckets_exponential(0.1, 2, SNAPSHOT_BUCKETS, snapshot_bounds);
+    metric_buckets_exponential(0.1, 2, SNAPSHOT_BOUNDS, snapshot_bounds);
     metric_buckets_exponential(0.0001, 2, RTT_BUCKETS, rtt_bounds);
     metric_buckets_exponential(0.001, 2, SYNC_BUCKETS, sync_bounds);
 }
@@ -23,7 +23,7 @@ static void make_bounds(void)
 static void init_databases(struct metrics *metrics)
 {
     metrics->database_save_seconds = metric_histogram("etcd_snap_db_save_total_duration_seconds",
-        "The total latency distributions of v3 snapshot save", snapshot_bounds, SNAPSHOT_BUCKETS,
+        "The total latency distributions of v3 snapshot save", snapshot_bounds, SNAPSHOT_BOUNDS,
         NULL);
     metrics->database_sync_seconds = metric_histogram("etcd_snap_db_fsync_duration_seconds",
         "The latency distributions of fsyncing .snap.db file", sync_bounds, SYNC_BUCKETS, NULL);
@@ -40,7 +40,7 @@ static void init_snapshots(struct metrics *metrics)
         "etcd_network_snapshot_send_failures", "Total number of snapshot send failures", to);
     metrics->snapshot_send_seconds = metric_histogram(
         "etcd_network_snapshot_send_total_duration_seconds",
-        "Total latency distributions of v3 snapshot sends", snapshot_bounds, SNAPSHOT_BUCKETS, to);
+        "Total latency distributions of v3 snapshot sends", snapshot_bounds, SNAPSHOT_BOUNDS, to);
     metrics->snapshot_receive = metric_counter("etcd_network_snapshot_receive_success",
         "Total number of successful snapshot receives", from);
     metrics->snapshot_receive_inflights =
@@ -50,8 +50,8 @@ static void init_snapshots(struct metrics *metrics)
         "Total number of snapshot receive failures", from);
     metrics->snapshot_receive_seconds =
         metric_histogram("etcd_network_snapshot_receive_total_duration_seconds",
-            "Total latency distributions of v3 snapshot receives", snapshot_bounds,
-            SNAPSHOT_BUCKETS, from);
+            "Total latency distributions of v3 snapshot receives", snapshot_bounds, SNAPSHOT_BOUNDS,
+            from);
 }
 
 void metrics_init(struct metrics *metrics)

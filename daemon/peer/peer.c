@@ -107,13 +107,14 @@ static bool is_ours(struct http_request *request, const char *field, const char 
     return ours && slice_eq(http_header(request, field), slice_str(ours));
 }
 
-enum snap_form peer_form_of(const struct peer *peer, struct http_request *request,
+enum snapshot_form peer_form_of(const struct peer *peer, struct http_request *request,
     const char *files_field, const char *rows_field)
 {
     if (is_ours(request, files_field, peer->options.files_format)) {
-        return SNAP_FILES;
+        return SNAPSHOT_FILES;
     }
-    return is_ours(request, rows_field, peer->options.rows_format) ? SNAP_ROWS : SNAP_DATABASE;
+    return is_ours(request, rows_field, peer->options.rows_format) ? SNAPSHOT_ROWS
+                                                                   : SNAPSHOT_DATABASE;
 }
 
 void peer_end_sending(struct peer *peer)

@@ -16,7 +16,7 @@
 #include "disk/disk.h"
 #include "http/http.h"
 #include "raft/raft.h"
-#include "snap/snap.h"
+#include "snapshot/snapshot.h"
 
 struct peer;
 struct peer_call;
@@ -73,8 +73,8 @@ struct peer_options {
      * one that every member of this kind does, and message->snapshot replaced by one with the v2
      * store in its data and the export's index, term and members. A thread of its own; may block.
      */
-    struct err (*snapshot_open)(void *arg, struct raft_message *message, enum snap_form best,
-        struct snap_export **out, struct why *why);
+    struct err (*snapshot_open)(void *arg, struct raft_message *message, enum snapshot_form best,
+        struct snapshot_export **out, struct why *why);
     bool (*is_removed)(void *arg, uint64_t id);
     /* Others say this member was removed from the cluster. At most once. */
     void (*on_self_removed)(void *arg);

@@ -2,7 +2,7 @@
  *
  *   peer thread: message -> database, piece by piece into the box -> its end, or it broke off
  *   its own:     pieces to member/snap/tmp*, synced, named %016x.snap.db, the folder synced; or,
- *                where rows or files come, to what snap makes of them; then the owner is asked,
+ *                where rows or files come, to what snapshot makes of them; then the owner is asked,
  *                and its answer is the request's
  *
  * Who answers the request gives the last turn to the peer thread, which frees.
@@ -19,6 +19,7 @@
 #include "peer/receive.h"
 #include "peer/snapspace.h"
 #include "peer/thread.h"
+#include "snap/snap.h"
 
 #include <event2/event.h>
 #include <sys/prctl.h>
@@ -45,9 +46,9 @@ struct snapreceive {
     struct http_task end;
     struct peer_call call;
     struct peer *peer;
-    enum snap_form form;
-    struct snap_refill *refill; /* of rows */
-    struct snap_unpack *unpack; /* of files */
+    enum snapshot_form form;
+    struct snapshot_refill *refill; /* of rows */
+    struct snapshot_unpack *unpack; /* of files */
     struct frame_reader reader;
     struct raft_message message;
     bool has_message;
@@ -129,9 +130,9 @@ static struct err write_piece(
     receive->bytes += bytes.len;
     TRY(snapspace_came(&receive->space, receive->bytes, why));
     if (receive->unpack) {
-        return snap_unpack_take(receive->unpack, bytes, why);
+        return snapshot_unpack_take(receive->unpack, bytes, why);
     }
-    return receive->refill ? snap_refill_take(receive->refill, bytes, why)
+    return receive->refill ? snapshot_refill_take(receive->refill, bytes, why)
                            : disk_write(file, at, bytes, why);
 }
 
@@ -184,13 +185,13 @@ static struct err save_file(struct snapreceive *receive, struct why *why)
 static struct err save_rows(struct snapreceive *receive, struct why *why)
 {
     const struct peer_options *options = &receive->peer->options;
-    receive->refill = snap_refill_new(options->disk, options->snap_dir,
+    receive->refill = snapshot_refill_new(options->disk, options->snap_dir,
         receive->message.snapshot->meta.index, options->check_row);
     struct err err = write_pieces(receive, NULL, why);
     if (!err_is(err)) {
-        err = snap_refill_end(receive->refill, why);
+        err = snapshot_refill_end(receive->refill, why);
     }
-    snap_refill_free(receive->refill, err_is(err));
+    snapshot_refill_free(receive->refill, err_is(err));
     return err;
 }
 
@@ -204,14 +205,14 @@ static struct err check_store(void *arg, struct backend *store, struct why *why)
 static struct err save_files(struct snapreceive *receive, struct why *why)
 {
     const struct peer_options *options = &receive->peer->options;
-    struct snap_check check = {options->check_store ? check_store : NULL, receive};
+    struct snapshot_check check = {options->check_store ? check_store : NULL, receive};
     receive->unpack =
-        snap_unpack_new(options->disk, options->snap_dir, &receive->message.snapshot->meta);
+        snapshot_unpack_new(options->disk, options->snap_dir, &receive->message.snapshot->meta);
     struct err err = write_pieces(receive, NULL, why);
     if (!err_is(err)) {
-        err = snap_unpack_end(receive->unpack, &check, why);
+        err = snapshot_unpack_end(receive->unpack, &check, why);
     }
-    snap_unpack_free(receive->unpack, err_is(err));
+    snapshot_unpack_free(receive->unpack, err_is(err));
     return err;
 }
 
@@ -233,11 +234,11 @@ static struct err save_database(struct snapreceive *receive, struct why *why)
 static struct err save(struct snapreceive *receive, struct why *why)
 {
     switch (receive->form) {
-    case SNAP_FILES:
+    case SNAPSHOT_FILES:
         return save_files(receive, why);
-    case SNAP_ROWS:
+    case SNAPSHOT_ROWS:
         return save_rows(receive, why);
-    case SNAP_DATABASE:
+    case SNAPSHOT_DATABASE:
         break;
     }
     return save_database(receive, why);
@@ -361,7 +362,7 @@ static void give_up(struct snapreceive *receive, int status, const char *text)
 static uint64_t bytes_announced(const struct snapreceive *receive)
 {
     struct slice field = http_header(
-        receive->call.request, receive->form == SNAP_ROWS ? PEER_ROWS_BYTES : "Content-Length");
+        receive->call.request, receive->form == SNAPSHOT_ROWS ? PEER_ROWS_BYTES : "Content-Length");
     char text[24] = "";
     if (!field.len || field.len >= sizeof(text)) {
         return 0;
@@ -376,7 +377,7 @@ static bool fits(struct snapreceive *receive, struct why *why)
     struct why told = {""};
     receive->space = (struct snapspace){.disk = options->disk,
         .dir = options->snap_dir,
-        .is_twice = receive->form == SNAP_DATABASE};
+        .is_twice = receive->form == SNAPSHOT_DATABASE};
     struct err err = snapspace_init(&receive->space, bytes_announced(receive), &told);
     if (!err_is(err)) {
         return true;

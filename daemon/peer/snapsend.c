@@ -29,7 +29,7 @@ struct snapsend {
     struct arena *arena;
     struct http_target target;
     struct raft_message message;
-    struct snap_export *export;
+    struct snapshot_export *export;
     struct buf envelope;
     size_t envelope_sent;
     struct event_base *base;
@@ -38,7 +38,7 @@ struct snapsend {
     char *fields;
     int64_t start_ns;
     uint64_t bytes; /* of rows: as many as were sent so far */
-    enum snap_form form;
+    enum snapshot_form form;
     unsigned ended;  /* peer->sends_ended when it began */
     bool is_removed; /* the answer says this member was */
     bool is_ok;
@@ -48,7 +48,7 @@ struct snapsend {
 static void snapsend_free(struct snapsend *send)
 {
     raft_message_fini(&send->message);
-    snap_export_close(send->export);
+    snapshot_export_close(send->export);
     buf_fini(&send->envelope);
     arena_free(send->arena);
     free(send->fields);
@@ -94,8 +94,8 @@ static struct err produce(void *arg, void *out, size_t size, size_t *out_got, st
     struct snapsend *send = arg;
     size_t left = send->envelope.len - send->envelope_sent;
     if (left == 0) {
-        TRY(snap_export_read(send->export, out, size, out_got, why));
-        send->bytes += send->form == SNAP_ROWS ? *out_got : 0;
+        TRY(snapshot_export_read(send->export, out, size, out_got, why));
+        send->bytes += send->form == SNAPSHOT_ROWS ? *out_got : 0;
         return OK;
     }
     size_t len = left < size ? left : size;
@@ -149,7 +149,7 @@ static void post(struct snapsend *send)
         .fields = send->fields,
         .produce = produce,
         .body_bytes = send->bytes,
-        .is_chunked = send->form == SNAP_ROWS,
+        .is_chunked = send->form == SNAPSHOT_ROWS,
         .answer_max = ANSWER_MAX,
         .idle_ms = IDLE_MS,
         .write_ms = WRITE_MS,
@@ -169,14 +169,14 @@ static char *make_fields(const struct snapsend *send)
     static const char type[] = "Content-Type: application/octet-stream\r\n";
     const struct peer *peer = send->peer;
     switch (send->form) {
-    case SNAP_FILES:
+    case SNAPSHOT_FILES:
         return mem_printf(
             "%s%s" PEER_FILES_BODY ": %s\r\n", type, peer->fields, peer->options.files_format);
-    case SNAP_ROWS:
+    case SNAPSHOT_ROWS:
         return mem_printf("%s%s" PEER_ROWS_BODY ": %s\r\n" PEER_ROWS_BYTES ": %llu\r\n", type,
             peer->fields, peer->options.rows_format,
-            (unsigned long long)snap_export_bytes(send->export));
-    case SNAP_DATABASE:
+            (unsigned long long)snapshot_export_bytes(send->export));
+    case SNAPSHOT_DATABASE:
         break;
     }
     return mem_printf("%s%s", type, peer->fields);
@@ -188,8 +188,8 @@ static void add_envelope(struct snapsend *send)
     frame_writer_init(&writer, FRAME_MESSAGE);
     buf_init(&send->envelope, SIZE_MAX);
     frame_add(&writer, &send->message, &send->envelope);
-    send->bytes =
-        send->envelope.len + (send->form == SNAP_ROWS ? 0 : snap_export_bytes(send->export));
+    send->bytes = send->envelope.len +
+                  (send->form == SNAPSHOT_ROWS ? 0 : snapshot_export_bytes(send->export));
 }
 
 static void log_start(const struct snapsend *send)
@@ -231,13 +231,13 @@ static void *run(void *arg)
         why_set(&send->why, err, "%s", err_text(err));
     }
     if (!err_is(err)) {
-        send->form = snap_export_form(send->export);
+        send->form = snapshot_export_form(send->export);
         add_envelope(send);
         send->fields = make_fields(send);
         log_start(send);
         post(send);
         /* A store's worth of files may go with it: the peer thread has heartbeats to send. */
-        snap_export_close(send->export);
+        snapshot_export_close(send->export);
         send->export = NULL;
     }
     count_end(send);
@@ -262,7 +262,7 @@ void snapsend_start(struct remote *remote, struct raft_message *message)
     send->target = remote_url_target(send->arena, &url);
     send->message = *message;
     *message = (struct raft_message){0};
-    send->form = (enum snap_form)atomic_load(&remote->takes);
+    send->form = (enum snapshot_form)atomic_load(&remote->takes);
     send->ended = atomic_load(&peer->sends_ended);
     send->start_ns = clock_mono_ns();
     bool has_room = atomic_fetch_add(&peer->sending, 1) < SENDING_MAX && remote->is_member;

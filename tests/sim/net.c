@@ -193,13 +193,13 @@ static void *take_snapshot(void *arg)
     return NULL;
 }
 
-static bool read_export(struct transfer *transfer, struct snap_export *export)
+static bool read_export(struct transfer *transfer, struct snapshot_export *export)
 {
     size_t got = 1;
     uint8_t *piece = mem_alloc(PIECE);
     struct err err = OK;
     while (got && !err_is(err)) {
-        err = snap_export_read(export, piece, PIECE, &got, NULL);
+        err = snapshot_export_read(export, piece, PIECE, &got, NULL);
         if (!err_is(err)) {
             buf_add(&transfer->database, piece, got);
         }
@@ -210,16 +210,16 @@ static bool read_export(struct transfer *transfer, struct snap_export *export)
 
 static bool make_database(struct transfer *transfer)
 {
-    struct snap_export *export = NULL;
+    struct snapshot_export *export = NULL;
     struct why why = {""};
     struct err err = storage_snapshot_message(
-        &transfer->from->storage, &transfer->message, SNAP_DATABASE, &export, &why);
+        &transfer->from->storage, &transfer->message, SNAPSHOT_DATABASE, &export, &why);
     if (err_is(err)) {
         run_note("no snapshot could be made: %s", why.text);
         return false;
     }
     bool is_ok = read_export(transfer, export);
-    snap_export_close(export);
+    snapshot_export_close(export);
     codec_add_message(&transfer->message, &transfer->encoded);
     return is_ok;
 }

@@ -43,7 +43,7 @@ struct edge {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct err no_snapshot(void *arg, struct snap_export **out, struct why *why)
+static struct err no_snapshot(void *arg, struct snapshot_export **out, struct why *why)
 {
     (void)arg;
     (void)out;

@@ -3,6 +3,7 @@
  */
 #include "base/err.h"
 #include "snap/snap.h"
+#include "snapshot/snapshot.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -10,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct raft_snapshot_meta meta;
     struct slice inner;
-    struct snap_key key;
+    struct snapshot_key key;
     struct slice all = slice_of(data, size);
     if (!err_is(snap_decode_file(all, &meta, &inner))) {
         check(meta.conf.voters.count <= RAFT_MEMBERS_MAX);
@@ -25,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         buf_fini(&out);
     }
     size_t head = size < 18 ? size : (size_t)17 + data[0] % 2;
-    if (!err_is(snap_key_parse(slice_of(data, head), slice_of(data + head, size - head), &key))) {
+    if (!err_is(
+            snapshot_key_parse(slice_of(data, head), slice_of(data + head, size - head), &key))) {
         check(key.main >= 0 && key.key.len <= size);
     }
     return 0;

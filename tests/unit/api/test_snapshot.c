@@ -26,7 +26,7 @@ bool server_run(struct server *server, struct server_job *job)
     return true;
 }
 
-static struct err make_file(void *arg, struct snap_export **out, struct why *why)
+static struct err make_file(void *arg, struct snapshot_export **out, struct why *why)
 {
     (void)arg;
     (void)why;
@@ -35,20 +35,20 @@ static struct err make_file(void *arg, struct snap_export **out, struct why *why
     return OK;
 }
 
-void snap_export_close(struct snap_export *export)
+void snapshot_export_close(struct snapshot_export *export)
 {
     closed += export != NULL;
     free(export);
 }
 
-uint64_t snap_export_bytes(const struct snap_export *export)
+uint64_t snapshot_export_bytes(const struct snapshot_export *export)
 {
     assert_non_null(export);
     return 0;
 }
 
-struct err snap_export_read(
-    struct snap_export *export, void *out, size_t size, size_t *out_size, struct why *why)
+struct err snapshot_export_read(
+    struct snapshot_export *export, void *out, size_t size, size_t *out_size, struct why *why)
 {
     (void)export;
     (void)out;
@@ -58,10 +58,10 @@ struct err snap_export_read(
     return OK;
 }
 
-void snap_export_sha256(struct snap_export *export, uint8_t out[SNAP_SHA_BYTES])
+void snapshot_export_sha256(struct snapshot_export *export, uint8_t out[SNAPSHOT_SHA_BYTES])
 {
     (void)export;
-    memset(out, 0, SNAP_SHA_BYTES);
+    memset(out, 0, SNAPSHOT_SHA_BYTES);
 }
 
 void api_add_header(struct api *api, struct buf *out, revision rev)

@@ -173,23 +173,23 @@ static void make_snapshot(struct directory *d, const char *extra)
 
 /* The database. */
 
-static struct err add_keys(void *arg, struct snap_export *export, struct why *why)
+static struct err add_keys(void *arg, struct snapshot_export *export, struct why *why)
 {
     int64_t count = *(const int64_t *)arg;
-    struct snap_key gone = {.main = count + 2, .is_tombstone = true, .key = SLICE("k00002")};
+    struct snapshot_key gone = {.main = count + 2, .is_tombstone = true, .key = SLICE("k00002")};
     for (int64_t i = 0; i < count; i++) {
         char name[32];
         snprintf(name, sizeof(name), "k%05lld", (long long)i + 2);
-        struct snap_key key = {.main = i + 2,
+        struct snapshot_key key = {.main = i + 2,
             .key = slice_str(name),
             .value = SLICE("value"),
             .create = i + 2,
             .mod = i + 2,
             .version = 1,
             .lease = i == 1 ? LEASE : 0};
-        TRY(snap_export_key(export, &key, why));
+        TRY(snapshot_export_key(export, &key, why));
     }
-    return snap_export_key(export, &gone, why);
+    return snapshot_export_key(export, &gone, why);
 }
 
 static void make_database_of(
@@ -198,21 +198,21 @@ static void make_database_of(
     struct disk_file *file;
     unsigned flags = DISK_WRITE | DISK_CREATE | DISK_TRUNCATE;
     assert_false(err_is(disk_open(disk_real(), path, flags, 0600, &file, NULL)));
-    struct snap_export *export = snap_export_to(file);
+    struct snapshot_export *export = snapshot_export_to(file);
     uint8_t rev[8];
     put_be64(rev, 9);
-    snap_export_index(export, index, 0);
+    snapshot_export_index(export, index, 0);
     if (storage_version) {
-        snap_export_storage_version(export, storage_version);
+        snapshot_export_storage_version(export, storage_version);
     }
-    snap_export_lease(export, LEASE, 100, 0);
-    snap_export_alarm(export, 1, 1);
-    snap_export_row(export, SNAP_CLUSTER, SLICE("downgrade"),
+    snapshot_export_lease(export, LEASE, 100, 0);
+    snapshot_export_alarm(export, 1, 1);
+    snapshot_export_row(export, SNAPSHOT_CLUSTER, SLICE("downgrade"),
         SLICE("{\"target-version\":\"3.5.0\",\"enabled\":true}"));
-    snap_export_row(export, SNAP_MEMBERS, SLICE("bad"), SLICE("what nobody reads"));
-    snap_export_row(export, SNAP_AUTH, SLICE("authRevision"), slice_of(rev, sizeof(rev)));
-    assert_false(err_is(snap_export_finish(export, add_keys, &count, NULL)));
-    snap_export_close(export);
+    snapshot_export_row(export, SNAPSHOT_MEMBERS, SLICE("bad"), SLICE("what nobody reads"));
+    snapshot_export_row(export, SNAPSHOT_AUTH, SLICE("authRevision"), slice_of(rev, sizeof(rev)));
+    assert_false(err_is(snapshot_export_finish(export, add_keys, &count, NULL)));
+    snapshot_export_close(export);
     disk_close(file);
 }
 

@@ -30,14 +30,14 @@ static struct err see_mark(void *arg, struct slice key, struct slice value, stru
     return OK;
 }
 
-static void file_write(struct snap_export *export, const char *path)
+static void file_write(struct snapshot_export *export, const char *path)
 {
     static uint8_t chunk[64 * 1024];
     size_t got = 1;
     FILE *file = fopen(path, "we");
     assert_non_null(file);
     while (got) {
-        assert_false(err_is(snap_export_read(export, chunk, sizeof(chunk), &got, NULL)));
+        assert_false(err_is(snapshot_export_read(export, chunk, sizeof(chunk), &got, NULL)));
         assert_int_equal(fwrite(chunk, 1, got, file), got);
     }
     assert_int_equal(fclose(file), 0);
@@ -46,16 +46,17 @@ static void file_write(struct snap_export *export, const char *path)
 static struct marks marks_of(struct storage *storage)
 {
     struct marks marks = {-1, -1};
-    struct snap_export *export;
-    struct snap_import *import;
+    struct snapshot_export *export;
+    struct snapshot_import *import;
     struct why why = {""};
     char *path = disk_path(storage->snap_dir, "snapshot.db");
     assert_false(err_is(storage_snapshot_open(storage, &export, &why)));
     file_write(export, path);
-    snap_export_close(export);
-    assert_false(err_is(snap_import_open(disk_real(), path, SNAP_HASH_SKIPPED, &import, &why)));
-    assert_false(err_is(snap_import_rows(import, SNAP_META, see_mark, &marks, &why)));
-    snap_import_close(import);
+    snapshot_export_close(export);
+    assert_false(
+        err_is(snapshot_import_open(disk_real(), path, SNAPSHOT_HASH_SKIPPED, &import, &why)));
+    assert_false(err_is(snapshot_import_rows(import, SNAPSHOT_META, see_mark, &marks, &why)));
+    snapshot_import_close(import);
     assert_int_equal(unlink(path), 0);
     free(path);
     return marks;

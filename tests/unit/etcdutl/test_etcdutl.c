@@ -7,6 +7,7 @@
 #include "member/member.h"
 #include "mvcc/mvcc.h"
 #include "snap/snap.h"
+#include "snapshot/snapshot.h"
 #include "wal/wal.h"
 
 #include <fcntl.h>
@@ -76,12 +77,12 @@ static int run(const char *line)
 }
 
 /* Revisions 2 to 7: a=1, b=1, a=2, b deleted, c=1 with a lease, a=3. */
-static struct err add_keys(void *arg, struct snap_export *export, struct why *why)
+static struct err add_keys(void *arg, struct snapshot_export *export, struct why *why)
 {
     struct slice a = SLICE("a");
     struct slice b = SLICE("b");
     struct slice c = SLICE("c");
-    const struct snap_key keys[] = {
+    const struct snapshot_key keys[] = {
         {.main = 2, .key = a, .value = SLICE("1"), .create = 2, .mod = 2, .version = 1},
         {.main = 3, .key = b, .value = SLICE("1"), .create = 3, .mod = 3, .version = 1},
         {.main = 4, .key = a, .value = SLICE("2"), .create = 2, .mod = 4, .version = 2},
@@ -97,34 +98,34 @@ static struct err add_keys(void *arg, struct snap_export *export, struct why *wh
     };
     (void)arg;
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
-        TRY(snap_export_key(export, &keys[i], why));
+        TRY(snapshot_export_key(export, &keys[i], why));
     }
     return OK;
 }
 
 static void make(const char *path, bool has_hash, bool is_auth_enabled)
 {
-    struct snap_export *export;
+    struct snapshot_export *export;
     struct buf all;
     uint8_t chunk[4096];
-    uint8_t sha[SNAP_SHA_BYTES];
+    uint8_t sha[SNAPSHOT_SHA_BYTES];
     size_t got = 1;
-    expect(snap_export_open(disk_real(), dir, &export, NULL), ERR_OK);
-    snap_export_index(export, 42, 3);
-    snap_export_lease(export, 77, 100, 0);
-    snap_export_auth(export, is_auth_enabled, 1);
-    snap_export_storage_version(export, "3.6.0");
-    expect(snap_export_finish(export, add_keys, NULL, NULL), ERR_OK);
+    expect(snapshot_export_open(disk_real(), dir, &export, NULL), ERR_OK);
+    snapshot_export_index(export, 42, 3);
+    snapshot_export_lease(export, 77, 100, 0);
+    snapshot_export_auth(export, is_auth_enabled, 1);
+    snapshot_export_storage_version(export, "3.6.0");
+    expect(snapshot_export_finish(export, add_keys, NULL, NULL), ERR_OK);
     buf_init(&all, SIZE_MAX / 2);
     while (got) {
-        expect(snap_export_read(export, chunk, sizeof(chunk), &got, NULL), ERR_OK);
+        expect(snapshot_export_read(export, chunk, sizeof(chunk), &got, NULL), ERR_OK);
         buf_add(&all, chunk, got);
     }
-    snap_export_sha256(export, sha);
+    snapshot_export_sha256(export, sha);
     buf_add(&all, sha, has_hash ? sizeof(sha) : 0);
     expect(disk_write_file(disk_real(), path, buf_slice(&all), 0600, NULL), ERR_OK);
     buf_fini(&all);
-    snap_export_close(export);
+    snapshot_export_close(export);
 }
 
 static void test_status_counts_living_keys(void **state)

@@ -59,46 +59,46 @@ static void receive_snapshot(
     peer_snapshot_taken(call, OK);
 }
 
-static struct err give_keys(void *arg, struct snap_export *export, struct why *why)
+static struct err give_keys(void *arg, struct snapshot_export *export, struct why *why)
 {
     const struct node *node = arg;
     uint8_t *value = mem_new(1 << 16);
     struct err err = OK;
     for (int64_t i = 1; i * (1 << 16) <= (int64_t)node->export_bytes && !err_is(err); i++) {
-        struct snap_key key = {.main = i, .key = SLICE("k"), .value = slice_of(value, 1 << 16)};
+        struct snapshot_key key = {.main = i, .key = SLICE("k"), .value = slice_of(value, 1 << 16)};
         key.create = key.mod = i;
         key.version = 1;
-        err = snap_export_key(export, &key, why);
+        err = snapshot_export_key(export, &key, why);
     }
     free(value);
     return err;
 }
 
 static struct err open_database(
-    struct node *node, uint64_t index, struct snap_export **out, struct why *why)
+    struct node *node, uint64_t index, struct snapshot_export **out, struct why *why)
 {
-    struct snap_export *export;
-    TRY(snap_export_open(disk_real(), node->snap_dir, &export, why));
-    snap_export_index(export, index, 1);
-    struct err err = snap_export_finish(export, give_keys, node, why);
+    struct snapshot_export *export;
+    TRY(snapshot_export_open(disk_real(), node->snap_dir, &export, why));
+    snapshot_export_index(export, index, 1);
+    struct err err = snapshot_export_finish(export, give_keys, node, why);
     if (err_is(err)) {
-        snap_export_close(export);
+        snapshot_export_close(export);
         return err;
     }
     *out = export;
     return OK;
 }
 
-static struct err snapshot_open(void *arg, struct raft_message *message, enum snap_form best,
-    struct snap_export **out, struct why *why)
+static struct err snapshot_open(void *arg, struct raft_message *message, enum snapshot_form best,
+    struct snapshot_export **out, struct why *why)
 {
     struct node *node = arg;
     struct blob *data = blob_new(SLICE("{\"Root\":{}}"));
     struct err err = OK;
-    if (best == SNAP_FILES) {
-        err = snap_export_files(disk_real(), node->snap_dir, node->store, out, why);
-    } else if (best == SNAP_ROWS) {
-        *out = snap_export_rows(node->store, backend_snapshot_take(node->store));
+    if (best == SNAPSHOT_FILES) {
+        err = snapshot_export_files(disk_real(), node->snap_dir, node->store, out, why);
+    } else if (best == SNAPSHOT_ROWS) {
+        *out = snapshot_export_rows(node->store, backend_snapshot_take(node->store));
     } else {
         err = open_database(node, message->snapshot->meta.index, out, why);
     }

@@ -19,7 +19,7 @@
 
 static void test_a_snapshot_arrives_whole(void **state)
 {
-    struct snap_import *import;
+    struct snapshot_import *import;
     struct disk_stat stat;
     (void)state;
     one.export_bytes = 20 << 20;
@@ -32,8 +32,9 @@ static void test_a_snapshot_arrives_whole(void **state)
     assert_string_equal(two.snapshot_path, path);
     assert_false(err_is(disk_stat(disk_real(), path, &stat, NULL)));
     assert_true(stat.bytes > one.export_bytes);
-    assert_false(err_is(snap_import_open(disk_real(), path, SNAP_HASH_IF_THERE, &import, NULL)));
-    snap_import_close(import);
+    assert_false(
+        err_is(snapshot_import_open(disk_real(), path, SNAPSHOT_HASH_IF_THERE, &import, NULL)));
+    snapshot_import_close(import);
     free(path);
 }
 
@@ -146,14 +147,14 @@ static void send_rows(const char *ours, const char *theirs, char dir[FOLDER_PATH
 static void test_rows_arrive_instead_of_a_database(void **state)
 {
     char dir[FOLDER_PATH_MAX];
-    struct snap_list list;
+    struct snapshot_list list;
     struct blob *row = NULL;
     struct backend *store;
     (void)state;
     send_rows("1", "1", dir);
-    assert_true(snap_is_list(disk_real(), two.snapshot_path));
+    assert_true(snapshot_is_list(disk_real(), two.snapshot_path));
     assert_true(slice_eq(blob_slice(two.heard[0].snapshot->data), SLICE("{\"Root\":{}}")));
-    assert_false(err_is(snap_list_read(disk_real(), two.snap_dir, 0x1234, &list, NULL)));
+    assert_false(err_is(snapshot_list_read(disk_real(), two.snap_dir, 0x1234, &list, NULL)));
     folder_make(dir);
     open_store(dir, &store);
     assert_false(err_is(backend_take_files(store, list.paths, list.count, NULL)));
@@ -162,7 +163,7 @@ static void test_rows_arrive_instead_of_a_database(void **state)
     blob_unref(row);
     backend_close(store);
     folder_remove(dir);
-    snap_list_fini(&list);
+    snapshot_list_fini(&list);
 }
 
 /* One that keeps them otherwise, or is etcd, gets a database. */
@@ -171,7 +172,7 @@ static void test_rows_of_another_format_are_not_sent(void **state)
     char dir[FOLDER_PATH_MAX];
     (void)state;
     send_rows("1", "2", dir);
-    assert_false(snap_is_list(disk_real(), two.snapshot_path));
+    assert_false(snapshot_is_list(disk_real(), two.snapshot_path));
 }
 
 static void test_members_without_rows_get_a_database(void **state)
@@ -179,7 +180,7 @@ static void test_members_without_rows_get_a_database(void **state)
     char dir[FOLDER_PATH_MAX];
     (void)state;
     send_rows("1", NULL, dir);
-    assert_false(snap_is_list(disk_real(), two.snapshot_path));
+    assert_false(snapshot_is_list(disk_real(), two.snapshot_path));
 }
 
 static void put_index(struct backend *store, uint64_t at)
@@ -217,7 +218,7 @@ static void test_files_arrive_instead_of_rows(void **state)
     (void)state;
     send_files("1 x", "1 x");
     assert_true(slice_eq(blob_slice(two.heard[0].snapshot->data), SLICE("{\"Root\":{}}")));
-    char *folder = snap_files_folder(disk_real(), two.snap_dir, 0x1234);
+    char *folder = snapshot_files_folder(disk_real(), two.snap_dir, 0x1234);
     assert_non_null(folder);
     assert_false(node_has_files(&one));
     open_store(folder, &store);
@@ -232,14 +233,14 @@ static void test_files_of_another_format_are_not_sent(void **state)
 {
     (void)state;
     send_files("1 x", "1 y");
-    assert_true(snap_is_list(disk_real(), two.snapshot_path));
+    assert_true(snapshot_is_list(disk_real(), two.snapshot_path));
 }
 
 static void test_members_without_files_get_rows(void **state)
 {
     (void)state;
     send_files("1 x", NULL);
-    assert_true(snap_is_list(disk_real(), two.snapshot_path));
+    assert_true(snapshot_is_list(disk_real(), two.snapshot_path));
 }
 
 /* Refused by its length, before any of it comes. */

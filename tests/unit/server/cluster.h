@@ -38,7 +38,7 @@ struct cluster {
     size_t count;
     uint64_t snapshot_count;
     uint64_t catch_up_entries;
-    enum snap_form form; /* of snapshots between them */
+    enum snapshot_form form; /* of snapshots between them */
     int64_t election_ticks;
     bool initial_tick_advance;
     const char *username;                         /* who asks; NULL: nobody */

@@ -39,7 +39,7 @@ int cluster_setup_patient(void **state)
     return 0;
 }
 
-static int setup_small_log(void **state, enum snap_form form)
+static int setup_small_log(void **state, enum snapshot_form form)
 {
     struct cluster *cluster = mem_new(sizeof(*cluster));
     cluster_init(cluster, 3);
@@ -53,17 +53,17 @@ static int setup_small_log(void **state, enum snap_form form)
 
 int cluster_setup_small_log(void **state)
 {
-    return setup_small_log(state, SNAP_DATABASE);
+    return setup_small_log(state, SNAPSHOT_DATABASE);
 }
 
 int cluster_setup_sending_rows(void **state)
 {
-    return setup_small_log(state, SNAP_ROWS);
+    return setup_small_log(state, SNAPSHOT_ROWS);
 }
 
 int cluster_setup_sending_files(void **state)
 {
-    return setup_small_log(state, SNAP_FILES);
+    return setup_small_log(state, SNAPSHOT_FILES);
 }
 
 void assert_reads(struct node *node, const char *key, const char *value)

@@ -178,7 +178,7 @@ struct server_asking net_asking(struct node *node)
 
 /* The export as the receiver's file. */
 static void copy_export(
-    struct node *to, struct snap_export *export, const struct raft_snapshot *snapshot)
+    struct node *to, struct snapshot_export *export, const struct raft_snapshot *snapshot)
 {
     static uint8_t chunk[CHUNK];
     char path[160];
@@ -188,25 +188,25 @@ static void copy_export(
     FILE *file = fopen(path, "we");
     assert_non_null(file);
     while (got) {
-        assert_false(err_is(snap_export_read(export, chunk, sizeof(chunk), &got, NULL)));
+        assert_false(err_is(snapshot_export_read(export, chunk, sizeof(chunk), &got, NULL)));
         assert_int_equal(fwrite(chunk, 1, got, file), got);
     }
     fclose(file);
 }
 
 static void copy_rows(
-    struct node *to, struct snap_export *export, const struct raft_snapshot *snapshot)
+    struct node *to, struct snapshot_export *export, const struct raft_snapshot *snapshot)
 {
     static uint8_t chunk[CHUNK];
     size_t got = 1;
-    struct snap_refill *refill =
-        snap_refill_new(disk_real(), to->storage.snap_dir, snapshot->meta.index, mvcc_check_row);
+    struct snapshot_refill *refill = snapshot_refill_new(
+        disk_real(), to->storage.snap_dir, snapshot->meta.index, mvcc_check_row);
     while (got) {
-        assert_false(err_is(snap_export_read(export, chunk, sizeof(chunk), &got, NULL)));
-        assert_false(err_is(snap_refill_take(refill, slice_of(chunk, got), NULL)));
+        assert_false(err_is(snapshot_export_read(export, chunk, sizeof(chunk), &got, NULL)));
+        assert_false(err_is(snapshot_refill_take(refill, slice_of(chunk, got), NULL)));
     }
-    assert_false(err_is(snap_refill_end(refill, NULL)));
-    snap_refill_free(refill, false);
+    assert_false(err_is(snapshot_refill_end(refill, NULL)));
+    snapshot_refill_free(refill, false);
 }
 
 struct received {
@@ -221,34 +221,34 @@ static struct err check_received(void *arg, struct backend *store, struct why *w
 }
 
 static void copy_files(
-    struct node *to, struct snap_export *export, const struct raft_snapshot *snapshot)
+    struct node *to, struct snapshot_export *export, const struct raft_snapshot *snapshot)
 {
     struct why why = {""};
     struct received received = {&to->storage, snapshot};
-    struct snap_check check = {check_received, &received};
+    struct snapshot_check check = {check_received, &received};
     static uint8_t chunk[CHUNK];
     size_t got = 1;
-    struct snap_unpack *unpack =
-        snap_unpack_new(disk_real(), to->storage.snap_dir, &snapshot->meta);
+    struct snapshot_unpack *unpack =
+        snapshot_unpack_new(disk_real(), to->storage.snap_dir, &snapshot->meta);
     while (got) {
-        assert_false(err_is(snap_export_read(export, chunk, sizeof(chunk), &got, NULL)));
-        assert_false(err_is(snap_unpack_take(unpack, slice_of(chunk, got), NULL)));
+        assert_false(err_is(snapshot_export_read(export, chunk, sizeof(chunk), &got, NULL)));
+        assert_false(err_is(snapshot_unpack_take(unpack, slice_of(chunk, got), NULL)));
     }
-    if (err_is(snap_unpack_end(unpack, &check, &why))) {
+    if (err_is(snapshot_unpack_end(unpack, &check, &why))) {
         fail_msg("%s", why.text);
     }
-    snap_unpack_free(unpack, false);
+    snapshot_unpack_free(unpack, false);
 }
 
 static void (*const copy_as[])(
-    struct node *to, struct snap_export *export, const struct raft_snapshot *snapshot) = {
-    [SNAP_DATABASE] = copy_export, [SNAP_ROWS] = copy_rows, [SNAP_FILES] = copy_files};
+    struct node *to, struct snapshot_export *export, const struct raft_snapshot *snapshot) = {
+    [SNAPSHOT_DATABASE] = copy_export, [SNAPSHOT_ROWS] = copy_rows, [SNAPSHOT_FILES] = copy_files};
 
 /* Without the mutex: the sender's core must be able to send meanwhile. */
 static void deliver_snapshot(struct node *from, struct node *to, struct raft_message *message)
 {
     struct net *net = &from->cluster->net;
-    struct snap_export *export = NULL;
+    struct snapshot_export *export = NULL;
     struct why why = {""};
     uint64_t id = message->to;
     net->busy[from->place]++;
@@ -257,10 +257,10 @@ static void deliver_snapshot(struct node *from, struct node *to, struct raft_mes
     bool is_ok = !err_is(
         storage_snapshot_message(&from->storage, message, from->cluster->form, &export, &why));
     if (is_ok) {
-        assert_int_equal(snap_export_form(export), from->cluster->form);
+        assert_int_equal(snapshot_export_form(export), from->cluster->form);
         copy_as[from->cluster->form](to, export, message->snapshot);
         server_receive_snapshot(to->server, message, NULL, NULL);
-        snap_export_close(export);
+        snapshot_export_close(export);
     }
     server_report_snapshot(from->server, id, is_ok);
     pthread_mutex_lock(&net->mutex);

@@ -128,13 +128,14 @@ static void write_mark(struct storage *storage, uint64_t index)
 static struct err take_list(
     struct storage *storage, const struct raft_snapshot_meta *meta, struct why *why)
 {
-    struct snap_list list;
+    struct snapshot_list list;
     struct backend *backend = storage->backend;
     assert_false(err_is(backend_clear(backend, SLICE("l"), SLICE("m"), why)));
     assert_false(err_is(backend_clear(backend, SLICE("d"), SLICE("e"), why)));
-    assert_false(err_is(snap_list_read(storage->disk, storage->snap_dir, meta->index, &list, why)));
+    assert_false(
+        err_is(snapshot_list_read(storage->disk, storage->snap_dir, meta->index, &list, why)));
     struct err err = backend_take_files(backend, list.paths, list.count, why);
-    snap_list_fini(&list);
+    snapshot_list_fini(&list);
     return err;
 }
 
@@ -151,7 +152,7 @@ static struct err take_folder(struct storage *storage, const char *folder, struc
 static struct err install_all_but_the_end(
     struct storage *storage, const struct raft_snapshot_meta *meta, struct why *why)
 {
-    char *folder = snap_files_folder(storage->disk, storage->snap_dir, meta->index);
+    char *folder = snapshot_files_folder(storage->disk, storage->snap_dir, meta->index);
     write_mark(storage, meta->index);
     assert_false(
         err_is(folder ? take_folder(storage, folder, why) : take_list(storage, meta, why)));

@@ -5,11 +5,10 @@
  *   block: repeated { varint, key, varint, value }
  * Keys ascend. What concerns one member alone is left out.
  */
-#ifndef SNAP_DUMP_H
-#define SNAP_DUMP_H
+#ifndef SNAPSHOT_DUMP_H
+#define SNAPSHOT_DUMP_H
 
 #include "backend/backend.h"
-#include "snap/snap.h"
 
 enum {
     DUMP_HEAD = 16,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "snap/dump.h"
+#include "snapshot/dump.h"
 
 #include "base/buf.h"
 #include "base/codec.h"

@@ -10,10 +10,10 @@
  *   mscheduledCompactRev, mfinishedCompactRev -> be64(revision)
  */
 #include "base/codec.h"
-#include "snap/inner.h"
+#include "snapshot/inner.h"
 
 struct copying {
-    struct snap_export *export;
+    struct snapshot_export *export;
     int64_t scheduled; /* -1: none */
     int64_t finished;
     bool is_auth_enabled;
@@ -24,9 +24,9 @@ static void add_auth_row(struct copying *c, struct slice key, struct slice value
 {
     struct slice name = slice_of(key.data + 11, key.len > 11 ? key.len - 11 : 0);
     if (slice_has_prefix(key, SLICE("mauth_user/"))) {
-        snap_export_row(c->export, SNAP_AUTH_USERS, name, value);
+        snapshot_export_row(c->export, SNAPSHOT_AUTH_USERS, name, value);
     } else if (slice_has_prefix(key, SLICE("mauth_role/"))) {
-        snap_export_row(c->export, SNAP_AUTH_ROLES, name, value);
+        snapshot_export_row(c->export, SNAPSHOT_AUTH_ROLES, name, value);
     } else if (slice_eq(key, SLICE("mauth_revision")) && value.len == 8) {
         c->auth_revision = get_be64(value.data);
     } else if (slice_eq(key, SLICE("mauth_enabled")) && value.len == 1) {
@@ -37,13 +37,13 @@ static void add_auth_row(struct copying *c, struct slice key, struct slice value
 static void add_row(struct copying *c, struct slice key, struct slice value)
 {
     if (slice_has_prefix(key, SLICE("mlease/")) && key.len == 15) {
-        snap_export_row(c->export, SNAP_LEASE, slice_of(key.data + 7, 8), value);
+        snapshot_export_row(c->export, SNAPSHOT_LEASE, slice_of(key.data + 7, 8), value);
     } else if (slice_has_prefix(key, SLICE("malarm/")) && key.len == 23) {
-        snap_export_alarm(c->export, get_be64(key.data + 7), (int32_t)get_be64(key.data + 15));
+        snapshot_export_alarm(c->export, get_be64(key.data + 7), (int32_t)get_be64(key.data + 15));
     } else if (slice_has_prefix(key, SLICE("mauth_"))) {
         add_auth_row(c, key, value);
     } else if (slice_eq(key, SLICE("mconsistent_index")) && value.len == 16) {
-        snap_export_index(c->export, get_be64(value.data), get_be64(value.data + 8));
+        snapshot_export_index(c->export, get_be64(value.data), get_be64(value.data + 8));
     } else if (slice_eq(key, SLICE("mscheduledCompactRev")) && value.len == 8) {
         c->scheduled = (int64_t)get_be64(value.data);
     } else if (slice_eq(key, SLICE("mfinishedCompactRev")) && value.len == 8) {
@@ -51,7 +51,7 @@ static void add_row(struct copying *c, struct slice key, struct slice value)
     }
 }
 
-struct err snap_export_store(struct snap_export *export, struct backend *backend,
+struct err snapshot_export_store(struct snapshot_export *export, struct backend *backend,
     struct backend_snapshot *view, struct why *why)
 {
     struct copying c = {.export = export, .scheduled = -1, .finished = -1};
@@ -66,8 +66,8 @@ struct err snap_export_store(struct snap_export *export, struct backend *backend
     if (!err_is(err)) {
         /* As the rows of the same view say it: while a compaction is under way, what it has still
          * to drop is in the file, and whoever restores it has to know. */
-        snap_export_compacted(export, c.scheduled, c.finished);
-        snap_export_auth(export, c.is_auth_enabled, c.auth_revision);
+        snapshot_export_compacted(export, c.scheduled, c.finished);
+        snapshot_export_auth(export, c.is_auth_enabled, c.auth_revision);
     }
     return err;
 }

@@ -6,8 +6,8 @@
  *                  the file's bytes, u64 their CRC-32C
  *   the end:       the same head with length 0 and no name
  */
-#ifndef SNAP_PACK_H
-#define SNAP_PACK_H
+#ifndef SNAPSHOT_PACK_H
+#define SNAPSHOT_PACK_H
 
 #include "backend/backend.h"
 #include "disk/disk.h"

@@ -13,6 +13,7 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "snap/snap.h"
+#include "snapshot/snapshot.h"
 #include "tests/shared/folder.h"
 
 #include <stdio.h>
@@ -26,7 +27,7 @@ struct place {
     struct backend *from;
     struct backend *to;
     struct buf sent;
-    struct snap_refill *refill;
+    struct snapshot_refill *refill;
 };
 
 static void open_store(const char *path, struct backend **out)
@@ -44,7 +45,7 @@ static int setup(void **state)
     open_store(place->from_dir, &place->from);
     open_store(place->to_dir, &place->to);
     buf_init(&place->sent, SIZE_MAX);
-    place->refill = snap_refill_new(disk_real(), place->snap_dir, INDEX, NULL);
+    place->refill = snapshot_refill_new(disk_real(), place->snap_dir, INDEX, NULL);
     *state = place;
     return 0;
 }
@@ -52,7 +53,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct place *place = *state;
-    snap_refill_free(place->refill, true);
+    snapshot_refill_free(place->refill, true);
     backend_close(place->from);
     backend_close(place->to);
     folder_remove(place->from_dir);
@@ -75,13 +76,14 @@ static void send_all(struct place *place)
 {
     uint8_t piece[1000];
     size_t got;
-    struct snap_export *export = snap_export_rows(place->from, backend_snapshot_take(place->from));
+    struct snapshot_export *export =
+        snapshot_export_rows(place->from, backend_snapshot_take(place->from));
     put(place->from, SLICE("lz-late"), SLICE("not in the view"));
     do {
-        assert_false(err_is(snap_export_read(export, piece, sizeof(piece), &got, NULL)));
+        assert_false(err_is(snapshot_export_read(export, piece, sizeof(piece), &got, NULL)));
         buf_add(&place->sent, piece, got);
     } while (got);
-    snap_export_close(export);
+    snapshot_export_close(export);
 }
 
 static struct err take(struct place *place, size_t step)
@@ -89,10 +91,10 @@ static struct err take(struct place *place, size_t step)
     struct why why = {""};
     for (size_t at = 0; at < place->sent.len; at += step) {
         size_t left = place->sent.len - at;
-        TRY(snap_refill_take(
+        TRY(snapshot_refill_take(
             place->refill, slice_of(place->sent.data + at, left < step ? left : step), &why));
     }
-    return snap_refill_end(place->refill, &why);
+    return snapshot_refill_end(place->refill, &why);
 }
 
 static size_t count_files(const char *dir)
@@ -130,14 +132,14 @@ static void fill(struct place *place)
 
 static void take_into_store(struct place *place)
 {
-    struct snap_list list;
+    struct snapshot_list list;
     char *path = mem_printf("%s/%016x.snap.db", place->snap_dir, INDEX);
-    assert_true(snap_is_list(disk_real(), path));
+    assert_true(snapshot_is_list(disk_real(), path));
     free(path);
-    assert_false(err_is(snap_list_read(disk_real(), place->snap_dir, INDEX, &list, NULL)));
+    assert_false(err_is(snapshot_list_read(disk_real(), place->snap_dir, INDEX, &list, NULL)));
     assert_int_equal(list.count, 2); /* values, and the other rows */
     assert_false(err_is(backend_take_files(place->to, list.paths, list.count, NULL)));
-    snap_list_fini(&list);
+    snapshot_list_fini(&list);
 }
 
 static void move_rows(struct place *place, size_t step)
@@ -173,21 +175,21 @@ static void test_rows_arrive_byte_for_byte(void **state)
 static void test_an_empty_store_is_sent_too(void **state)
 {
     struct place *place = *state;
-    struct snap_list list;
+    struct snapshot_list list;
     send_all(place);
     assert_int_equal(place->sent.len, 16);
     assert_int_equal(take(place, 3).code, ERR_OK);
-    assert_false(err_is(snap_list_read(disk_real(), place->snap_dir, INDEX, &list, NULL)));
+    assert_false(err_is(snapshot_list_read(disk_real(), place->snap_dir, INDEX, &list, NULL)));
     assert_int_equal(list.count, 0);
     assert_false(err_is(backend_take_files(place->to, list.paths, list.count, NULL)));
-    snap_list_fini(&list);
+    snapshot_list_fini(&list);
 }
 
 /* Refused, and no list is left of it; its files go with the refill. */
 static void assert_refused(struct place *place, enum err_code code)
 {
     assert_int_equal(take(place, 4096).code, code);
-    snap_refill_free(place->refill, true);
+    snapshot_refill_free(place->refill, true);
     place->refill = NULL;
     assert_int_equal(count_files(place->snap_dir), 0);
 }
@@ -248,12 +250,12 @@ static bool is_row(struct slice key, struct slice value)
 static void test_rows_that_mean_nothing_are_refused(void **state)
 {
     struct place *place = *state;
-    snap_refill_free(place->refill, true);
-    place->refill = snap_refill_new(disk_real(), place->snap_dir, INDEX, is_row);
+    snapshot_refill_free(place->refill, true);
+    place->refill = snapshot_refill_new(disk_real(), place->snap_dir, INDEX, is_row);
     add_block(place, slice_of("\x02l1\x01x\x02l2\x01y", 10));
-    assert_false(err_is(snap_refill_take(place->refill, buf_slice(&place->sent), NULL)));
-    snap_refill_free(place->refill, true);
-    place->refill = snap_refill_new(disk_real(), place->snap_dir, INDEX, is_row);
+    assert_false(err_is(snapshot_refill_take(place->refill, buf_slice(&place->sent), NULL)));
+    snapshot_refill_free(place->refill, true);
+    place->refill = snapshot_refill_new(disk_real(), place->snap_dir, INDEX, is_row);
     buf_reset(&place->sent);
     add_block(place, slice_of("\x02l1\x01y", 5));
     assert_refused(place, ERR_BAD_FORMAT);
@@ -274,8 +276,8 @@ static void test_malformed_rows_are_refused(void **state)
     };
     struct place *place = *state;
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        snap_refill_free(place->refill, true);
-        place->refill = snap_refill_new(disk_real(), place->snap_dir, INDEX, NULL);
+        snapshot_refill_free(place->refill, true);
+        place->refill = snapshot_refill_new(disk_real(), place->snap_dir, INDEX, NULL);
         buf_reset(&place->sent);
         add_block(place, bad[i]);
         assert_refused(place, ERR_BAD_FORMAT);
@@ -286,12 +288,12 @@ static void test_a_list_leads_nowhere_else(void **state)
 {
     static const char *const bad[] = {"ketcd rows\n../x\n", "ketcd rows\nx", "ketcd rows\n\n"};
     struct place *place = *state;
-    struct snap_list list;
+    struct snapshot_list list;
     char *path = mem_printf("%s/%016x.snap.db", place->snap_dir, INDEX);
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         assert_false(err_is(disk_write_file(disk_real(), path, slice_str(bad[i]), 0600, NULL)));
-        assert_int_equal(
-            snap_list_read(disk_real(), place->snap_dir, INDEX, &list, NULL).code, ERR_BAD_FORMAT);
+        assert_int_equal(snapshot_list_read(disk_real(), place->snap_dir, INDEX, &list, NULL).code,
+            ERR_BAD_FORMAT);
     }
     free(path);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Bytes go from the file into the caller's memory at once: nothing is gathered on the way. */
-#include "snap/pack.h"
+#include "snapshot/pack.h"
 
 #include "base/codec.h"
 #include "base/crc32c.h"

@@ -8,9 +8,10 @@
  */
 #include "base/codec.h"
 #include "base/crc32c.h"
-#include "snap/dump.h"
-#include "snap/inner.h"
-#include "snap/pack.h"
+#include "snap/snap.h"
+#include "snapshot/dump.h"
+#include "snapshot/inner.h"
+#include "snapshot/pack.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,7 +28,7 @@ struct ending {
     struct why why;
 };
 
-struct snap_unpack {
+struct snapshot_unpack {
     struct disk *disk;
     char *dir;
     char *folder;
@@ -46,11 +47,11 @@ struct snap_unpack {
     bool is_over;
 };
 
-struct snap_unpack *snap_unpack_new(
+struct snapshot_unpack *snapshot_unpack_new(
     struct disk *disk, const char *dir, const struct raft_snapshot_meta *meta)
 {
     static atomic_uint count;
-    struct snap_unpack *unpack = mem_new(sizeof(*unpack));
+    struct snapshot_unpack *unpack = mem_new(sizeof(*unpack));
     unpack->disk = disk;
     unpack->dir = mem_strdup(dir);
     unpack->index = meta->index;
@@ -61,7 +62,7 @@ struct snap_unpack *snap_unpack_new(
     return unpack;
 }
 
-static struct err await_ending(struct snap_unpack *unpack, struct why *why)
+static struct err await_ending(struct snapshot_unpack *unpack, struct why *why)
 {
     struct ending *ending = &unpack->ending;
     if (!ending->path) {
@@ -75,7 +76,7 @@ static struct err await_ending(struct snap_unpack *unpack, struct why *why)
     return err;
 }
 
-void snap_unpack_free(struct snap_unpack *unpack, bool removes)
+void snapshot_unpack_free(struct snapshot_unpack *unpack, bool removes)
 {
     if (!unpack) {
         return;
@@ -105,7 +106,7 @@ static void *run_ending(void *arg)
     return NULL;
 }
 
-static struct err begin_file(struct snap_unpack *unpack, const char *name, struct why *why)
+static struct err begin_file(struct snapshot_unpack *unpack, const char *name, struct why *why)
 {
     if (!backend_file_is_ours(name) || ++unpack->count > PACK_FILES_MAX) {
         return why_set(why, ERR(BAD_FORMAT), "a file in a received store that belongs to none");
@@ -125,7 +126,7 @@ static struct err begin_file(struct snap_unpack *unpack, const char *name, struc
         unpack->disk, unpack->file_path, DISK_WRITE | DISK_CREATE, 0600, &unpack->file, why);
 }
 
-static struct err take_head(struct snap_unpack *unpack, struct why *why)
+static struct err take_head(struct snapshot_unpack *unpack, struct why *why)
 {
     char name[PACK_NAME + 1] = "";
     if (crc32c(0, slice_of(unpack->edge, PACK_CRC_AT)) != get_be64(unpack->edge + PACK_CRC_AT)) {
@@ -140,7 +141,7 @@ static struct err take_head(struct snap_unpack *unpack, struct why *why)
     return begin_file(unpack, name, why);
 }
 
-static struct err take_foot(struct snap_unpack *unpack, struct why *why)
+static struct err take_foot(struct snapshot_unpack *unpack, struct why *why)
 {
     struct ending *ending = &unpack->ending;
     if (get_be64(unpack->edge) != unpack->crc) {
@@ -160,7 +161,7 @@ static struct err take_foot(struct snap_unpack *unpack, struct why *why)
 }
 
 /* Of a head, or of a foot where a file is open. */
-static struct err take_edge(struct snap_unpack *unpack, struct slice *bytes, struct why *why)
+static struct err take_edge(struct snapshot_unpack *unpack, struct slice *bytes, struct why *why)
 {
     size_t needed = unpack->file ? PACK_FOOT : PACK_HEAD;
     size_t len = needed - unpack->edge_len < bytes->len ? needed - unpack->edge_len : bytes->len;
@@ -174,7 +175,7 @@ static struct err take_edge(struct snap_unpack *unpack, struct slice *bytes, str
     return unpack->file ? take_foot(unpack, why) : take_head(unpack, why);
 }
 
-static struct err take_piece(struct snap_unpack *unpack, struct slice *bytes, struct why *why)
+static struct err take_piece(struct snapshot_unpack *unpack, struct slice *bytes, struct why *why)
 {
     size_t len = unpack->left < bytes->len ? (size_t)unpack->left : bytes->len;
     struct slice piece = slice_of(bytes->data, len);
@@ -186,7 +187,7 @@ static struct err take_piece(struct snap_unpack *unpack, struct slice *bytes, st
     return OK;
 }
 
-struct err snap_unpack_take(struct snap_unpack *unpack, struct slice bytes, struct why *why)
+struct err snapshot_unpack_take(struct snapshot_unpack *unpack, struct slice bytes, struct why *why)
 {
     while (bytes.len) {
         if (unpack->is_over) {
@@ -199,7 +200,7 @@ struct err snap_unpack_take(struct snap_unpack *unpack, struct slice bytes, stru
 }
 
 /* It stands where the message says, and loses what concerned its sender alone. */
-static struct err make_ours(struct snap_unpack *unpack, struct backend *store, struct why *why)
+static struct err make_ours(struct snapshot_unpack *unpack, struct backend *store, struct why *why)
 {
     struct blob *row = NULL;
     TRY(backend_get(store, NULL, SLICE("mconsistent_index"), &row, why));
@@ -221,7 +222,7 @@ static struct err make_ours(struct snap_unpack *unpack, struct backend *store, s
 
 /* That it opens is seen before anyone gives up a store for it. */
 static struct err try_store(
-    struct snap_unpack *unpack, const struct snap_check *check, struct why *why)
+    struct snapshot_unpack *unpack, const struct snapshot_check *check, struct why *why)
 {
     struct backend_options options = {
         .path = unpack->folder, .block_cache_bytes = CACHE_BYTES, .is_received = true};
@@ -241,8 +242,8 @@ static struct err try_store(
     return err;
 }
 
-struct err snap_unpack_end(
-    struct snap_unpack *unpack, const struct snap_check *check, struct why *why)
+struct err snapshot_unpack_end(
+    struct snapshot_unpack *unpack, const struct snapshot_check *check, struct why *why)
 {
     if (!unpack->is_over) {
         return why_set(why, ERR(TORN), "unexpected EOF");
@@ -251,7 +252,7 @@ struct err snap_unpack_end(
     TRY(try_store(unpack, check, why));
     TRY(disk_sync_folder(unpack->disk, unpack->folder, why));
     TRY(disk_sync_folder(unpack->disk, unpack->dir, why));
-    char *note = mem_printf("%s%s\n", SNAP_FILES_NOTE, strrchr(unpack->folder, '/') + 1);
+    char *note = mem_printf("%s%s\n", SNAPSHOT_FILES_NOTE, strrchr(unpack->folder, '/') + 1);
     struct err err = disk_write_file(unpack->disk, unpack->path, slice_str(note), 0600, why);
     free(note);
     return err;
@@ -273,13 +274,13 @@ static bool is_folder_name(struct slice name, uint64_t index)
     return true;
 }
 
-char *snap_files_folder(struct disk *disk, const char *dir, uint64_t index)
+char *snapshot_files_folder(struct disk *disk, const char *dir, uint64_t index)
 {
     enum { NOTE_MAX = 256 };
     uint8_t note[NOTE_MAX];
     size_t got = 0;
     struct disk_file *file;
-    struct slice head = slice_str(SNAP_FILES_NOTE);
+    struct slice head = slice_str(SNAPSHOT_FILES_NOTE);
     char *path = snap_received_path(dir, index);
     struct err err = disk_open(disk, path, DISK_READ, 0, &file, NULL);
     free(path);

@@ -6,8 +6,9 @@
  */
 #include "base/codec.h"
 #include "base/crc32c.h"
-#include "snap/dump.h"
-#include "snap/inner.h"
+#include "snap/snap.h"
+#include "snapshot/dump.h"
+#include "snapshot/inner.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@ enum { LIST_MAX = 16 * 1024 * 1024, HELD_KEPT = 1024 * 1024 };
 
 static const char list_head[] = "ketcd rows\n";
 
-struct snap_refill {
+struct snapshot_refill {
     struct disk *disk;
     char *dir;
     char *path;
@@ -29,11 +30,11 @@ struct snap_refill {
     bool is_over;
 };
 
-struct snap_refill *snap_refill_new(struct disk *disk, const char *dir, uint64_t index,
+struct snapshot_refill *snapshot_refill_new(struct disk *disk, const char *dir, uint64_t index,
     bool (*is_row)(struct slice key, struct slice value))
 {
     static atomic_uint count;
-    struct snap_refill *refill = mem_new(sizeof(*refill));
+    struct snapshot_refill *refill = mem_new(sizeof(*refill));
     char *prefix = mem_printf(
         "%s/%016llx.rows.%u.", dir, (unsigned long long)index, atomic_fetch_add(&count, 1));
     refill->disk = disk;
@@ -47,7 +48,7 @@ struct snap_refill *snap_refill_new(struct disk *disk, const char *dir, uint64_t
     return refill;
 }
 
-void snap_refill_free(struct snap_refill *refill, bool removes)
+void snapshot_refill_free(struct snapshot_refill *refill, bool removes)
 {
     if (refill) {
         backend_bulk_free(refill->bulk, removes);
@@ -72,7 +73,7 @@ static struct err take_bytes(struct wire *wire, struct slice *out)
 }
 
 /* Ascending rows of the kinds there are, and none that is this member's own. */
-static bool is_sound(const struct snap_refill *refill, struct slice key, struct slice value)
+static bool is_sound(const struct snapshot_refill *refill, struct slice key, struct slice value)
 {
     bool is_kind = key.len > 1 && (key.data[0] == 'd' || key.data[0] == 'l' || key.data[0] == 'm');
     bool is_next = slice_cmp(key, buf_slice(&refill->last)) > 0;
@@ -80,7 +81,7 @@ static bool is_sound(const struct snap_refill *refill, struct slice key, struct 
     return is_kind && is_next && is_row && !dump_is_own(key);
 }
 
-static struct err take_rows(struct snap_refill *refill, struct slice block, struct why *why)
+static struct err take_rows(struct snapshot_refill *refill, struct slice block, struct why *why)
 {
     struct wire wire;
     wire_init(&wire, block);
@@ -101,7 +102,7 @@ static struct err take_rows(struct snap_refill *refill, struct slice block, stru
     return OK;
 }
 
-static struct err take_head(struct snap_refill *refill, const uint8_t *head, struct why *why)
+static struct err take_head(struct snapshot_refill *refill, const uint8_t *head, struct why *why)
 {
     uint64_t len = get_be64(head);
     refill->crc = get_be64(head + 8);
@@ -113,7 +114,7 @@ static struct err take_head(struct snap_refill *refill, const uint8_t *head, str
     return OK;
 }
 
-static struct err take_block(struct snap_refill *refill, struct slice block, struct why *why)
+static struct err take_block(struct snapshot_refill *refill, struct slice block, struct why *why)
 {
     if (crc32c(0, block) != refill->crc) {
         return why_set(why, ERR(BAD_CRC), "a block of a received store does not fit its checksum");
@@ -123,7 +124,7 @@ static struct err take_block(struct snap_refill *refill, struct slice block, str
 }
 
 /* A huge row's memory is not kept. */
-static void forget(struct snap_refill *refill)
+static void forget(struct snapshot_refill *refill)
 {
     if (refill->held.cap > HELD_KEPT) {
         buf_fini(&refill->held);
@@ -132,7 +133,7 @@ static void forget(struct snap_refill *refill)
     buf_reset(&refill->held);
 }
 
-struct err snap_refill_take(struct snap_refill *refill, struct slice bytes, struct why *why)
+struct err snapshot_refill_take(struct snapshot_refill *refill, struct slice bytes, struct why *why)
 {
     while (bytes.len) {
         size_t needed = refill->needed ? refill->needed : DUMP_HEAD;
@@ -152,7 +153,7 @@ struct err snap_refill_take(struct snap_refill *refill, struct slice bytes, stru
     return OK;
 }
 
-struct err snap_refill_end(struct snap_refill *refill, struct why *why)
+struct err snapshot_refill_end(struct snapshot_refill *refill, struct why *why)
 {
     char *const *paths;
     struct buf list;
@@ -174,7 +175,7 @@ struct err snap_refill_end(struct snap_refill *refill, struct why *why)
     return err;
 }
 
-bool snap_is_list(struct disk *disk, const char *path)
+bool snapshot_is_list(struct disk *disk, const char *path)
 {
     char head[sizeof(list_head)] = "";
     struct disk_file *file;
@@ -189,7 +190,7 @@ bool snap_is_list(struct disk *disk, const char *path)
 
 /* The names behind the head; none of them leads elsewhere. */
 static struct err parse_list(
-    struct slice text, const char *dir, struct snap_list *out, struct why *why)
+    struct slice text, const char *dir, struct snapshot_list *out, struct why *why)
 {
     size_t at = strlen(list_head);
     while (at < text.len) {
@@ -206,13 +207,13 @@ static struct err parse_list(
     return OK;
 }
 
-struct err snap_list_read(
-    struct disk *disk, const char *dir, uint64_t index, struct snap_list *out, struct why *why)
+struct err snapshot_list_read(
+    struct disk *disk, const char *dir, uint64_t index, struct snapshot_list *out, struct why *why)
 {
     uint8_t *bytes;
     size_t len;
     char *path = snap_received_path(dir, index);
-    struct snap_list list = {0};
+    struct snapshot_list list = {0};
     struct err err = disk_read_file(disk, path, LIST_MAX, &bytes, &len, why);
     if (!err_is(err)) {
         err = parse_list(slice_of(bytes, len), dir, &list, why);
@@ -220,18 +221,18 @@ struct err snap_list_read(
     }
     free(path);
     if (err_is(err)) {
-        snap_list_fini(&list);
+        snapshot_list_fini(&list);
         return err;
     }
     *out = list;
     return OK;
 }
 
-void snap_list_fini(struct snap_list *list)
+void snapshot_list_fini(struct snapshot_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
         free(list->paths[i]);
     }
     free(list->paths);
-    *list = (struct snap_list){0};
+    *list = (struct snapshot_list){0};
 }

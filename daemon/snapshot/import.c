@@ -4,18 +4,18 @@
  * received from a peer does not. */
 #include "base/codec.h"
 #include "bolt/bolt.h"
-#include "snap/inner.h"
+#include "snapshot/inner.h"
 
 #include <openssl/evp.h>
 
 enum { SECTOR = 512, CHUNK = 256 * 1024 };
 
-struct snap_import {
+struct snapshot_import {
     struct bolt *bolt;
 };
 
 static struct err hash_file(
-    struct disk_file *file, uint64_t bytes, uint8_t out[SNAP_SHA_BYTES], struct why *why)
+    struct disk_file *file, uint64_t bytes, uint8_t out[SNAPSHOT_SHA_BYTES], struct why *why)
 {
     EVP_MD_CTX *sha = EVP_MD_CTX_new();
     uint8_t *chunk = mem_alloc(CHUNK);
@@ -42,7 +42,7 @@ static struct err hash_file(
 /* As Go prints bytes: etcdutl's words. */
 static void print_bytes(const uint8_t *bytes, struct buf *out)
 {
-    for (size_t i = 0; i < SNAP_SHA_BYTES; i++) {
+    for (size_t i = 0; i < SNAPSHOT_SHA_BYTES; i++) {
         buf_printf(out, "%c%u", i ? ' ' : '[', bytes[i]);
     }
     buf_add_byte(out, ']');
@@ -52,7 +52,7 @@ static struct err compare(const uint8_t *want, const uint8_t *have, struct why *
 {
     struct buf one;
     struct buf two;
-    if (memcmp(want, have, SNAP_SHA_BYTES) == 0) {
+    if (memcmp(want, have, SNAPSHOT_SHA_BYTES) == 0) {
         return OK;
     }
     buf_init(&one, 256);
@@ -66,29 +66,29 @@ static struct err compare(const uint8_t *want, const uint8_t *have, struct why *
     return e;
 }
 
-static struct err check_hash(struct disk_file *file, enum snap_hash hash, struct why *why)
+static struct err check_hash(struct disk_file *file, enum snapshot_hash hash, struct why *why)
 {
     uint64_t bytes;
     size_t got;
-    uint8_t want[SNAP_SHA_BYTES];
-    uint8_t have[SNAP_SHA_BYTES];
+    uint8_t want[SNAPSHOT_SHA_BYTES];
+    uint8_t have[SNAPSHOT_SHA_BYTES];
     TRY(disk_size(file, &bytes, why));
-    if (bytes % SECTOR != SNAP_SHA_BYTES) {
-        return hash != SNAP_HASH_REQUIRED
+    if (bytes % SECTOR != SNAPSHOT_SHA_BYTES) {
+        return hash != SNAPSHOT_HASH_REQUIRED
                    ? OK
                    : why_set(
                          why, ERR(BAD_FORMAT), "snapshot missing hash but --skip-hash-check=false");
     }
-    TRY(disk_read(file, bytes - SNAP_SHA_BYTES, want, SNAP_SHA_BYTES, &got, why));
-    TRY(hash_file(file, bytes - SNAP_SHA_BYTES, have, why));
+    TRY(disk_read(file, bytes - SNAPSHOT_SHA_BYTES, want, SNAPSHOT_SHA_BYTES, &got, why));
+    TRY(hash_file(file, bytes - SNAPSHOT_SHA_BYTES, have, why));
     return compare(want, have, why);
 }
 
-struct err snap_import_open(struct disk *disk, const char *path, enum snap_hash hash,
-    struct snap_import **out, struct why *why)
+struct err snapshot_import_open(struct disk *disk, const char *path, enum snapshot_hash hash,
+    struct snapshot_import **out, struct why *why)
 {
     struct bolt *bolt;
-    if (hash != SNAP_HASH_SKIPPED) {
+    if (hash != SNAPSHOT_HASH_SKIPPED) {
         struct disk_file *file;
         TRY(disk_open(disk, path, DISK_READ, 0, &file, why));
         struct err e = check_hash(file, hash, why);
@@ -96,13 +96,13 @@ struct err snap_import_open(struct disk *disk, const char *path, enum snap_hash 
         TRY(e);
     }
     TRY(bolt_open(disk, path, &bolt, why));
-    struct snap_import *import = mem_new(sizeof(*import));
+    struct snapshot_import *import = mem_new(sizeof(*import));
     import->bolt = bolt;
     *out = import;
     return OK;
 }
 
-void snap_import_close(struct snap_import *import)
+void snapshot_import_close(struct snapshot_import *import)
 {
     if (import) {
         bolt_close(import->bolt);
@@ -110,13 +110,13 @@ void snap_import_close(struct snap_import *import)
     }
 }
 
-struct err snap_import_rows(struct snap_import *import, enum snap_bucket bucket,
+struct err snapshot_import_rows(struct snapshot_import *import, enum snapshot_bucket bucket,
     struct err (*fn)(void *arg, struct slice key, struct slice value, struct why *why), void *arg,
     struct why *why)
 {
     struct bolt_cursor *cursor;
     struct bolt_item item = {0};
-    TRY(bolt_bucket(import->bolt, slice_str(snap_bucket_name(bucket)), &cursor, why));
+    TRY(bolt_bucket(import->bolt, slice_str(snapshot_bucket_name(bucket)), &cursor, why));
     struct err e = OK;
     while (cursor && !err_is(e)) {
         e = bolt_next(cursor, &item, why);
@@ -143,11 +143,11 @@ static struct err see_mark(void *arg, struct slice key, struct slice value, stru
     return OK;
 }
 
-struct err snap_import_compacted(
-    struct snap_import *import, int64_t *out_scheduled, int64_t *out_finished, struct why *why)
+struct err snapshot_import_compacted(
+    struct snapshot_import *import, int64_t *out_scheduled, int64_t *out_finished, struct why *why)
 {
     int64_t marks[2] = {-1, -1};
-    TRY(snap_import_rows(import, SNAP_META, see_mark, marks, why));
+    TRY(snapshot_import_rows(import, SNAPSHOT_META, see_mark, marks, why));
     *out_scheduled = marks[0];
     *out_finished = marks[1];
     return OK;

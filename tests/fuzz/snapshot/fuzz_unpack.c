@@ -4,7 +4,7 @@
 #include "base/codec.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
-#include "snap/snap.h"
+#include "snapshot/snapshot.h"
 #include "tests/shared/folder.h"
 
 #include <stdlib.h>
@@ -21,18 +21,19 @@ static void remove_dir(void)
     folder_remove(dir);
 }
 
-static struct err take(struct snap_unpack *unpack, const uint8_t *bytes, size_t size, size_t step)
+static struct err take(
+    struct snapshot_unpack *unpack, const uint8_t *bytes, size_t size, size_t step)
 {
     for (size_t at = 0; at < size; at += step) {
         size_t len = size - at < step ? size - at : step;
-        TRY(snap_unpack_take(unpack, slice_of(bytes + at, len), NULL));
+        TRY(snapshot_unpack_take(unpack, slice_of(bytes + at, len), NULL));
     }
     return OK;
 }
 
 /* A head with the name of a file that a store could have, then the bytes, then their sum. */
 static struct err take_file(
-    struct snap_unpack *unpack, const uint8_t *bytes, size_t size, size_t step)
+    struct snapshot_unpack *unpack, const uint8_t *bytes, size_t size, size_t step)
 {
     static const char *const names[] = {"CURRENT", "MANIFEST-000001", "000002.sst", "000003.blob"};
     uint8_t head[HEAD] = {0};
@@ -59,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         atexit(remove_dir);
     }
     size_t step = (size_t)data[0] + 1;
-    struct snap_unpack *unpack = snap_unpack_new(disk_real(), dir, &meta);
+    struct snapshot_unpack *unpack = snapshot_unpack_new(disk_real(), dir, &meta);
     struct err err = data[1] % 2 ? take_file(unpack, data + 2, size - 2, step)
                                  : take(unpack, data + 2, size - 2, step);
     put_be64(end + CRC_AT, crc32c(0, slice_of(end, CRC_AT)));
@@ -67,8 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         err = take(unpack, end, sizeof(end), step);
     }
     if (!err_is(err)) {
-        err = snap_unpack_end(unpack, &(struct snap_check){0}, NULL);
+        err = snapshot_unpack_end(unpack, &(struct snapshot_check){0}, NULL);
     }
-    snap_unpack_free(unpack, true);
+    snapshot_unpack_free(unpack, true);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "snap/snap.h"
+#include "snapshot/snapshot.h"
 #include "tests/shared/folder.h"
 
 #include <fcntl.h>
@@ -26,7 +27,7 @@ struct place {
     char snap_dir[FOLDER_PATH_MAX];
     struct backend *from;
     struct buf sent;
-    struct snap_check check;
+    struct snapshot_check check;
     struct why why;
 };
 
@@ -105,39 +106,39 @@ static void send_all(struct place *place)
 {
     uint8_t piece[1000];
     size_t got;
-    struct snap_export *export;
-    if (err_is(snap_export_files(
+    struct snapshot_export *export;
+    if (err_is(snapshot_export_files(
             disk_real(), place->from_snap_dir, place->from, &export, &place->why))) {
         fail_msg("%s", place->why.text);
     }
-    assert_int_equal(snap_export_form(export), SNAP_FILES);
+    assert_int_equal(snapshot_export_form(export), SNAPSHOT_FILES);
     assert_int_equal(count_files(place->from_snap_dir), 1);
     put(place->from, SLICE("lz-late"), SLICE("not in the files"));
     do {
-        assert_false(err_is(snap_export_read(export, piece, sizeof(piece), &got, NULL)));
+        assert_false(err_is(snapshot_export_read(export, piece, sizeof(piece), &got, NULL)));
         buf_add(&place->sent, piece, got);
     } while (got);
-    assert_int_equal(place->sent.len, snap_export_bytes(export));
-    snap_export_close(export);
+    assert_int_equal(place->sent.len, snapshot_export_bytes(export));
+    snapshot_export_close(export);
     assert_int_equal(count_files(place->from_snap_dir), 0);
 }
 
 static struct err take_in(
-    struct place *place, struct snap_unpack *unpack, struct slice bytes, size_t step)
+    struct place *place, struct snapshot_unpack *unpack, struct slice bytes, size_t step)
 {
     for (size_t at = 0; at < bytes.len; at += step) {
         size_t len = bytes.len - at < step ? bytes.len - at : step;
-        TRY(snap_unpack_take(unpack, slice_of(bytes.data + at, len), &place->why));
+        TRY(snapshot_unpack_take(unpack, slice_of(bytes.data + at, len), &place->why));
     }
-    return snap_unpack_end(unpack, &place->check, &place->why);
+    return snapshot_unpack_end(unpack, &place->check, &place->why);
 }
 
 static struct err take_at(
     struct place *place, const struct raft_snapshot_meta *meta, struct slice bytes, size_t step)
 {
-    struct snap_unpack *unpack = snap_unpack_new(disk_real(), place->snap_dir, meta);
+    struct snapshot_unpack *unpack = snapshot_unpack_new(disk_real(), place->snap_dir, meta);
     struct err err = take_in(place, unpack, bytes, step);
-    snap_unpack_free(unpack, err_is(err));
+    snapshot_unpack_free(unpack, err_is(err));
     return err;
 }
 
@@ -161,9 +162,9 @@ static void move_files(struct place *place, size_t step)
     if (err_is(take(place, INDEX, buf_slice(&place->sent), step))) {
         fail_msg("%s", place->why.text);
     }
-    char *folder = snap_files_folder(disk_real(), place->snap_dir, INDEX);
+    char *folder = snapshot_files_folder(disk_real(), place->snap_dir, INDEX);
     assert_non_null(folder);
-    assert_null(snap_files_folder(disk_real(), place->snap_dir, INDEX + 1));
+    assert_null(snapshot_files_folder(disk_real(), place->snap_dir, INDEX + 1));
     struct backend *to = open_store(folder);
     assert_true(has(to, "l000000") && has(to, "l002999") && has(to, "d1") && has(to, "mformat"));
     assert_false(has(to, "madopted") || has(to, "minstalling") || has(to, "lz-late"));
@@ -279,7 +280,7 @@ static void test_who_knows_the_rows_may_refuse_them(void **state)
 {
     struct place *place = *state;
     send_all(place);
-    place->check = (struct snap_check){refuse, place};
+    place->check = (struct snapshot_check){refuse, place};
     assert_refused(place, INDEX, ERR_CORRUPT);
     assert_string_equal(place->why.text, "not to be taken");
 }
@@ -376,15 +377,15 @@ static void test_files_beyond_counting_are_refused(void **state)
     struct raft_snapshot_meta meta = {.index = INDEX, .term = TERM};
     char name[32];
     ops.sync = no_sync;
-    struct snap_unpack *unpack = snap_unpack_new(&disk, place->snap_dir, &meta);
+    struct snapshot_unpack *unpack = snapshot_unpack_new(&disk, place->snap_dir, &meta);
     for (int i = 0; i <= FILES_MAX; i++) {
         buf_reset(&place->sent);
         snprintf(name, sizeof(name), "MANIFEST-%06d", i);
         add_file(place, name, (struct slice){0});
-        struct err err = snap_unpack_take(unpack, buf_slice(&place->sent), &place->why);
+        struct err err = snapshot_unpack_take(unpack, buf_slice(&place->sent), &place->why);
         assert_int_equal(err.code, i < FILES_MAX ? ERR_OK : ERR_BAD_FORMAT);
     }
-    snap_unpack_free(unpack, true);
+    snapshot_unpack_free(unpack, true);
     assert_int_equal(count_files(place->snap_dir), 0);
 }
 
@@ -429,11 +430,11 @@ static void test_a_note_names_nothing_but_a_received_folder(void **state)
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         char *note = mem_printf("ketcd files\n%s\n", names[i]);
         assert_false(err_is(disk_write_file(disk_real(), path, slice_str(note), 0600, NULL)));
-        assert_null(snap_files_folder(disk_real(), place->snap_dir, 8));
+        assert_null(snapshot_files_folder(disk_real(), place->snap_dir, 8));
         free(note);
     }
     assert_false(err_is(disk_write_file(disk_real(), path, good, 0600, NULL)));
-    char *folder = snap_files_folder(disk_real(), place->snap_dir, 8);
+    char *folder = snapshot_files_folder(disk_real(), place->snap_dir, 8);
     assert_non_null(folder);
     free(folder);
     free(path);

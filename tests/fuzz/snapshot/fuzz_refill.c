@@ -4,7 +4,7 @@
 #include "base/codec.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
-#include "snap/snap.h"
+#include "snapshot/snapshot.h"
 #include "tests/shared/folder.h"
 
 #include <stdlib.h>
@@ -18,13 +18,14 @@ static void remove_dir(void)
     folder_remove(dir);
 }
 
-static struct err take(struct snap_refill *refill, const uint8_t *bytes, size_t size, size_t step)
+static struct err take(
+    struct snapshot_refill *refill, const uint8_t *bytes, size_t size, size_t step)
 {
     for (size_t at = 0; at < size; at += step) {
         size_t len = size - at < step ? size - at : step;
-        TRY(snap_refill_take(refill, slice_of(bytes + at, len), NULL));
+        TRY(snapshot_refill_take(refill, slice_of(bytes + at, len), NULL));
     }
-    return snap_refill_end(refill, NULL);
+    return snapshot_refill_end(refill, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -38,16 +39,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         atexit(remove_dir);
     }
     size_t step = (size_t)data[0] + 1;
-    struct snap_refill *refill = snap_refill_new(disk_real(), dir, 1, NULL);
+    struct snapshot_refill *refill = snapshot_refill_new(disk_real(), dir, 1, NULL);
     struct err err = OK;
     if (data[1] % 2) { /* one block around what follows */
         put_be64(head, size - 2);
         put_be64(head + 8, crc32c(0, slice_of(data + 2, size - 2)));
-        err = snap_refill_take(refill, slice_of(head, sizeof(head)), NULL);
+        err = snapshot_refill_take(refill, slice_of(head, sizeof(head)), NULL);
     }
     if (!err_is(err)) {
         err = take(refill, data + 2, size - 2, step);
     }
-    snap_refill_free(refill, true);
+    snapshot_refill_free(refill, true);
     return 0;
 }

@@ -13,12 +13,13 @@
  */
 #include "base/codec.h"
 #include "base/json.h"
-#include "snap/inner.h"
+#include "snap/snap.h"
+#include "snapshot/inner.h"
 
-static const char *const bucket_names[SNAP_BUCKETS] = {"alarm", "auth", "authRoles", "authUsers",
-    "cluster", "key", "lease", "members", "members_removed", "meta"};
+static const char *const bucket_names[SNAPSHOT_BUCKETS] = {"alarm", "auth", "authRoles",
+    "authUsers", "cluster", "key", "lease", "members", "members_removed", "meta"};
 
-const char *snap_bucket_name(enum snap_bucket bucket)
+const char *snapshot_bucket_name(enum snapshot_bucket bucket)
 {
     return bucket_names[bucket];
 }
@@ -32,7 +33,7 @@ size_t rev_put(int64_t main, int64_t sub, bool is_tombstone, uint8_t out[REV_MAX
     return is_tombstone ? 18 : 17;
 }
 
-void kv_encode(const struct snap_key *key, struct buf *out)
+void kv_encode(const struct snapshot_key *key, struct buf *out)
 {
     wire_add_bytes_nz(out, 1, key->key);
     wire_add_varint_nz(out, 2, (uint64_t)key->create);
@@ -42,7 +43,7 @@ void kv_encode(const struct snap_key *key, struct buf *out)
     wire_add_varint_nz(out, 6, (uint64_t)key->lease);
 }
 
-static struct err kv_field(const struct wire_field *field, struct snap_key *out)
+static struct err kv_field(const struct wire_field *field, struct snapshot_key *out)
 {
     int64_t *const numbers[] = {
         NULL, NULL, &out->create, &out->mod, &out->version, NULL, &out->lease};
@@ -61,7 +62,7 @@ static struct err kv_field(const struct wire_field *field, struct snap_key *out)
     return ERR(BAD_FORMAT);
 }
 
-struct err snap_key_parse(struct slice key, struct slice value, struct snap_key *out)
+struct err snapshot_key_parse(struct slice key, struct slice value, struct snapshot_key *out)
 {
     struct wire wire;
     struct wire_field field;
@@ -69,7 +70,7 @@ struct err snap_key_parse(struct slice key, struct slice value, struct snap_key 
         (key.len == 18 && key.data[17] != 't')) {
         return ERR(BAD_FORMAT);
     }
-    struct snap_key row = {
+    struct snapshot_key row = {
         .main = (int64_t)get_be64(key.data),
         .sub = (int64_t)get_be64(key.data + 9),
         .is_tombstone = key.len == 18,
@@ -87,17 +88,17 @@ struct err snap_key_parse(struct slice key, struct slice value, struct snap_key 
 }
 
 static void add_be64(
-    struct snap_export *export, enum snap_bucket bucket, const char *name, uint64_t number)
+    struct snapshot_export *export, enum snapshot_bucket bucket, const char *name, uint64_t number)
 {
     uint8_t raw[8];
     put_be64(raw, number);
-    snap_export_row(export, bucket, slice_str(name), slice_of(raw, sizeof(raw)));
+    snapshot_export_row(export, bucket, slice_str(name), slice_of(raw, sizeof(raw)));
 }
 
-void snap_export_index(struct snap_export *export, uint64_t index, uint64_t term)
+void snapshot_export_index(struct snapshot_export *export, uint64_t index, uint64_t term)
 {
-    add_be64(export, SNAP_META, "consistent_index", index);
-    add_be64(export, SNAP_META, "term", term);
+    add_be64(export, SNAPSHOT_META, "consistent_index", index);
+    add_be64(export, SNAPSHOT_META, "term", term);
 }
 
 static void add_ids(struct json *json, const char *name, const struct raft_ids *ids)
@@ -113,7 +114,7 @@ static void add_ids(struct json *json, const char *name, const struct raft_ids *
     json_close(json, ']');
 }
 
-void snap_export_conf(struct snap_export *export, const struct raft_conf_state *conf)
+void snapshot_export_conf(struct snapshot_export *export, const struct raft_conf_state *conf)
 {
     struct buf out;
     struct json json;
@@ -127,31 +128,32 @@ void snap_export_conf(struct snap_export *export, const struct raft_conf_state *
     json_add_key(&json, "auto_leave");
     json_add_bool(&json, conf->auto_leave);
     json_close(&json, '}');
-    snap_export_row(export, SNAP_META, SLICE("confState"), buf_slice(&out));
+    snapshot_export_row(export, SNAPSHOT_META, SLICE("confState"), buf_slice(&out));
     buf_fini(&out);
 }
 
-static void add_rev(struct snap_export *export, struct slice name, int64_t rev)
+static void add_rev(struct snapshot_export *export, struct slice name, int64_t rev)
 {
     uint8_t raw[REV_MAX];
     if (rev >= 0) {
         size_t len = rev_put(rev, 0, false, raw);
-        snap_export_row(export, SNAP_META, name, slice_of(raw, len));
+        snapshot_export_row(export, SNAPSHOT_META, name, slice_of(raw, len));
     }
 }
 
-void snap_export_compacted(struct snap_export *export, int64_t scheduled, int64_t finished)
+void snapshot_export_compacted(struct snapshot_export *export, int64_t scheduled, int64_t finished)
 {
     add_rev(export, SLICE("scheduledCompactRev"), scheduled);
     add_rev(export, SLICE("finishedCompactRev"), finished);
 }
 
-void snap_export_storage_version(struct snap_export *export, const char *version)
+void snapshot_export_storage_version(struct snapshot_export *export, const char *version)
 {
-    snap_export_row(export, SNAP_META, SLICE("storageVersion"), slice_str(version));
+    snapshot_export_row(export, SNAPSHOT_META, SLICE("storageVersion"), slice_str(version));
 }
 
-void snap_export_lease(struct snap_export *export, int64_t id, int64_t ttl, int64_t remaining)
+void snapshot_export_lease(
+    struct snapshot_export *export, int64_t id, int64_t ttl, int64_t remaining)
 {
     uint8_t raw[8];
     struct buf value;
@@ -160,25 +162,25 @@ void snap_export_lease(struct snap_export *export, int64_t id, int64_t ttl, int6
     wire_add_varint_nz(&value, 1, (uint64_t)id);
     wire_add_varint_nz(&value, 2, (uint64_t)ttl);
     wire_add_varint_nz(&value, 3, (uint64_t)remaining);
-    snap_export_row(export, SNAP_LEASE, slice_of(raw, sizeof(raw)), buf_slice(&value));
+    snapshot_export_row(export, SNAPSHOT_LEASE, slice_of(raw, sizeof(raw)), buf_slice(&value));
     buf_fini(&value);
 }
 
-void snap_export_alarm(struct snap_export *export, uint64_t member_id, int32_t alarm)
+void snapshot_export_alarm(struct snapshot_export *export, uint64_t member_id, int32_t alarm)
 {
     struct buf key;
     buf_init(&key, 64);
     wire_add_varint_nz(&key, 1, member_id);
     wire_add_varint_nz(&key, 2, (uint64_t)alarm);
-    snap_export_row(export, SNAP_ALARM, buf_slice(&key), (struct slice){0});
+    snapshot_export_row(export, SNAPSHOT_ALARM, buf_slice(&key), (struct slice){0});
     buf_fini(&key);
 }
 
-void snap_export_auth(struct snap_export *export, bool is_enabled, uint64_t rev)
+void snapshot_export_auth(struct snapshot_export *export, bool is_enabled, uint64_t rev)
 {
     uint8_t flag = is_enabled;
-    snap_export_row(export, SNAP_AUTH, SLICE("authEnabled"), slice_of(&flag, 1));
-    add_be64(export, SNAP_AUTH, "authRevision", rev);
+    snapshot_export_row(export, SNAPSHOT_AUTH, SLICE("authEnabled"), slice_of(&flag, 1));
+    add_be64(export, SNAPSHOT_AUTH, "authRevision", rev);
 }
 
 static struct slice hex_id(uint64_t id, char out[24])
@@ -186,7 +188,7 @@ static struct slice hex_id(uint64_t id, char out[24])
     return slice_of(out, (size_t)snprintf(out, 24, "%llx", (unsigned long long)id));
 }
 
-void snap_export_cluster(struct snap_export *export, const struct snap_cluster *cluster)
+void snapshot_export_cluster(struct snapshot_export *export, const struct snap_cluster *cluster)
 {
     char id[24];
     struct buf json;
@@ -195,20 +197,20 @@ void snap_export_cluster(struct snap_export *export, const struct snap_cluster *
         buf_reset(&json);
         snap_member_json(&cluster->members[i], &json);
         struct slice key = hex_id(cluster->members[i].id, id);
-        snap_export_row(export, SNAP_MEMBERS, key, buf_slice(&json));
+        snapshot_export_row(export, SNAPSHOT_MEMBERS, key, buf_slice(&json));
     }
     for (size_t i = 0; i < cluster->removed_count; i++) {
         struct slice key = hex_id(cluster->removed[i], id);
-        snap_export_row(export, SNAP_MEMBERS_REMOVED, key, SLICE("removed"));
+        snapshot_export_row(export, SNAPSHOT_MEMBERS_REMOVED, key, SLICE("removed"));
     }
     if (cluster->version) {
         struct slice version = slice_str(cluster->version);
-        snap_export_row(export, SNAP_CLUSTER, SLICE("clusterVersion"), version);
+        snapshot_export_row(export, SNAPSHOT_CLUSTER, SLICE("clusterVersion"), version);
     }
     if (cluster->downgrade) {
         buf_reset(&json);
         buf_printf(&json, "{\"target-version\":\"%s\",\"enabled\":true}", cluster->downgrade);
-        snap_export_row(export, SNAP_CLUSTER, SLICE("downgrade"), buf_slice(&json));
+        snapshot_export_row(export, SNAPSHOT_CLUSTER, SLICE("downgrade"), buf_slice(&json));
     }
     buf_fini(&json);
 }

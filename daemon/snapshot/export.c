@@ -2,9 +2,9 @@
  * Rows into a bbolt file. Small buckets are collected and sorted, keys stream through. The file has
  * no name, so nothing is left behind whatever happens. */
 #include "bolt/bolt.h"
-#include "snap/dump.h"
-#include "snap/inner.h"
-#include "snap/pack.h"
+#include "snapshot/dump.h"
+#include "snapshot/inner.h"
+#include "snapshot/pack.h"
 
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -25,10 +25,10 @@ struct rows {
     size_t cap;
 };
 
-struct snap_export {
+struct snapshot_export {
     struct disk_file *file;
     bool owns_file;
-    struct rows buckets[SNAP_BUCKETS];
+    struct rows buckets[SNAPSHOT_BUCKETS];
     struct bolt_writer *writer;
     struct buf kv;
     struct disk *disk; /* not to be filled where dir lies; NULL: the caller's worry */
@@ -43,9 +43,9 @@ struct snap_export {
     struct pack *pack; /* or this */
 };
 
-struct snap_export *snap_export_to(struct disk_file *file)
+struct snapshot_export *snapshot_export_to(struct disk_file *file)
 {
-    struct snap_export *export = mem_new(sizeof(*export));
+    struct snapshot_export *export = mem_new(sizeof(*export));
     export->file = file;
     export->writer = bolt_writer_new(file);
     buf_init(&export->kv, ROW_MAX);
@@ -77,12 +77,12 @@ static struct err open_nameless(
     return e;
 }
 
-struct err snap_export_open(
-    struct disk *disk, const char *dir, struct snap_export **out, struct why *why)
+struct err snapshot_export_open(
+    struct disk *disk, const char *dir, struct snapshot_export **out, struct why *why)
 {
     struct disk_file *file;
     TRY(open_nameless(disk, dir, &file, why));
-    *out = snap_export_to(file);
+    *out = snapshot_export_to(file);
     (*out)->owns_file = true;
     (*out)->disk = disk;
     (*out)->dir = mem_strdup(dir);
@@ -92,29 +92,29 @@ struct err snap_export_open(
     return OK;
 }
 
-struct snap_export *snap_export_rows(struct backend *backend, struct backend_snapshot *view)
+struct snapshot_export *snapshot_export_rows(struct backend *backend, struct backend_snapshot *view)
 {
-    struct snap_export *export = mem_new(sizeof(*export));
+    struct snapshot_export *export = mem_new(sizeof(*export));
     export->bytes = backend_live_bytes(backend);
     export->dump = dump_new(backend, view);
     return export;
 }
 
-struct err snap_export_files(struct disk *disk, const char *dir, struct backend *backend,
-    struct snap_export **out, struct why *why)
+struct err snapshot_export_files(struct disk *disk, const char *dir, struct backend *backend,
+    struct snapshot_export **out, struct why *why)
 {
     struct pack *pack;
     TRY(pack_new(disk, dir, backend, &pack, why));
-    struct snap_export *export = mem_new(sizeof(*export));
+    struct snapshot_export *export = mem_new(sizeof(*export));
     export->bytes = pack_bytes(pack);
     export->pack = pack;
     *out = export;
     return OK;
 }
 
-enum snap_form snap_export_form(const struct snap_export *export)
+enum snapshot_form snapshot_export_form(const struct snapshot_export *export)
 {
-    return export->pack ? SNAP_FILES : export->dump ? SNAP_ROWS : SNAP_DATABASE;
+    return export->pack ? SNAPSHOT_FILES : export->dump ? SNAPSHOT_ROWS : SNAPSHOT_DATABASE;
 }
 
 static void rows_fini(struct rows *rows)
@@ -126,12 +126,12 @@ static void rows_fini(struct rows *rows)
     *rows = (struct rows){0};
 }
 
-void snap_export_close(struct snap_export *export)
+void snapshot_export_close(struct snapshot_export *export)
 {
     if (!export) {
         return;
     }
-    for (size_t i = 0; i < SNAP_BUCKETS; i++) {
+    for (size_t i = 0; i < SNAPSHOT_BUCKETS; i++) {
         rows_fini(&export->buckets[i]);
     }
     bolt_writer_free(export->writer);
@@ -146,11 +146,11 @@ void snap_export_close(struct snap_export *export)
     free(export);
 }
 
-void snap_export_row(
-    struct snap_export *export, enum snap_bucket bucket, struct slice key, struct slice value)
+void snapshot_export_row(struct snapshot_export *export, enum snapshot_bucket bucket,
+    struct slice key, struct slice value)
 {
     struct rows *rows = &export->buckets[bucket];
-    check(bucket != SNAP_KEY);
+    check(bucket != SNAPSHOT_KEY);
     if (rows->count == rows->cap) {
         rows->cap = rows->cap ? rows->cap * 2 : 16;
         rows->items = mem_grow(rows->items, rows->cap * sizeof(*rows->items));
@@ -170,7 +170,7 @@ static int row_cmp(const void *a, const void *b)
     return slice_cmp(slice_of(one->data, one->key_len), slice_of(two->data, two->key_len));
 }
 
-static struct err write_rows(struct snap_export *export, struct rows *rows, struct why *why)
+static struct err write_rows(struct snapshot_export *export, struct rows *rows, struct why *why)
 {
     if (rows->count) {
         qsort(rows->items, rows->count, sizeof(*rows->items), row_cmp);
@@ -184,14 +184,14 @@ static struct err write_rows(struct snap_export *export, struct rows *rows, stru
     return OK;
 }
 
-struct err snap_export_finish(struct snap_export *export,
-    struct err (*keys)(void *arg, struct snap_export *export, struct why *why), void *arg,
+struct err snapshot_export_finish(struct snapshot_export *export,
+    struct err (*keys)(void *arg, struct snapshot_export *export, struct why *why), void *arg,
     struct why *why)
 {
-    for (enum snap_bucket bucket = 0; bucket < SNAP_BUCKETS; bucket++) {
-        struct slice name = slice_str(snap_bucket_name(bucket));
+    for (enum snapshot_bucket bucket = 0; bucket < SNAPSHOT_BUCKETS; bucket++) {
+        struct slice name = slice_str(snapshot_bucket_name(bucket));
         TRY(bolt_writer_bucket(export->writer, name, why));
-        if (bucket == SNAP_KEY) {
+        if (bucket == SNAPSHOT_KEY) {
             TRY(keys(arg, export, why));
         } else {
             TRY(write_rows(export, &export->buckets[bucket], why));
@@ -201,7 +201,7 @@ struct err snap_export_finish(struct snap_export *export,
 }
 
 /* The log and the store are written on the same disk, and the member ends when they cannot be. */
-static struct err check_room(struct snap_export *export, size_t len, struct why *why)
+static struct err check_room(struct snapshot_export *export, size_t len, struct why *why)
 {
     uint64_t free_bytes = 0;
     export->put += len;
@@ -218,7 +218,8 @@ static struct err check_room(struct snap_export *export, size_t len, struct why 
         export->dir, (unsigned long long)free_bytes);
 }
 
-struct err snap_export_key(struct snap_export *export, const struct snap_key *key, struct why *why)
+struct err snapshot_export_key(
+    struct snapshot_export *export, const struct snapshot_key *key, struct why *why)
 {
     uint8_t rev[REV_MAX];
     size_t len = rev_put(key->main, key->sub, key->is_tombstone, rev);
@@ -231,13 +232,13 @@ struct err snap_export_key(struct snap_export *export, const struct snap_key *ke
     return bolt_writer_put(export->writer, slice_of(rev, len), buf_slice(&export->kv), why);
 }
 
-uint64_t snap_export_bytes(const struct snap_export *export)
+uint64_t snapshot_export_bytes(const struct snapshot_export *export)
 {
     return export->bytes;
 }
 
-struct err snap_export_read(
-    struct snap_export *export, void *out, size_t size, size_t *out_got, struct why *why)
+struct err snapshot_export_read(
+    struct snapshot_export *export, void *out, size_t size, size_t *out_got, struct why *why)
 {
     size_t got;
     uint64_t left = export->bytes - export->offset;
@@ -257,7 +258,7 @@ struct err snap_export_read(
     return OK;
 }
 
-void snap_export_sha256(struct snap_export *export, uint8_t out[SNAP_SHA_BYTES])
+void snapshot_export_sha256(struct snapshot_export *export, uint8_t out[SNAPSHOT_SHA_BYTES])
 {
     check(export->offset == export->bytes);
     check(EVP_DigestFinal_ex(export->sha, out, NULL) == 1);

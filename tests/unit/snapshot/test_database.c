@@ -5,6 +5,7 @@
 #include "bolt/bolt.h"
 #include "disk/faulty.h"
 #include "snap/snap.h"
+#include "snapshot/snapshot.h"
 #include "tests/shared/folder.h"
 
 #include <setjmp.h>
@@ -34,9 +35,9 @@ static void expect(struct err e, enum err_code code)
     assert_string_equal(err_name(e), err_name((struct err){code}));
 }
 
-static struct snap_key key_of(int64_t i)
+static struct snapshot_key key_of(int64_t i)
 {
-    return (struct snap_key){
+    return (struct snapshot_key){
         .main = i + 2,
         .is_tombstone = i % 7 == 6,
         .key = SLICE("/registry/pods/default/a"),
@@ -48,16 +49,16 @@ static struct snap_key key_of(int64_t i)
     };
 }
 
-static struct err add_keys(void *arg, struct snap_export *export, struct why *why)
+static struct err add_keys(void *arg, struct snapshot_export *export, struct why *why)
 {
     for (int64_t i = 0; i < *(int *)arg; i++) {
-        struct snap_key key = key_of(i);
-        TRY(snap_export_key(export, &key, why));
+        struct snapshot_key key = key_of(i);
+        TRY(snapshot_export_key(export, &key, why));
     }
     return OK;
 }
 
-static void fill(struct snap_export *export)
+static void fill(struct snapshot_export *export)
 {
     static const char *const urls[] = {"http://127.0.0.1:2380"};
     static const uint64_t removed[] = {0x1234};
@@ -67,44 +68,44 @@ static void fill(struct snap_export *export)
     };
     struct snap_cluster cluster = {members, 2, removed, 1, "3.6.0", "3.5.0", false};
     struct raft_conf_state conf = {.voters = {{8, 9}, 2}};
-    snap_export_cluster(export, &cluster);
-    snap_export_index(export, 42, 3);
-    snap_export_conf(export, &conf);
-    snap_export_compacted(export, 7, 7);
-    snap_export_storage_version(export, "3.6.0");
-    snap_export_lease(export, 0x3940a1fc4a65d50b, 1000, 0);
-    snap_export_alarm(export, 8, 1);
-    snap_export_auth(export, false, 1);
-    snap_export_row(export, SNAP_AUTH_USERS, SLICE("root"), SLICE("\x0a\x04root"));
+    snapshot_export_cluster(export, &cluster);
+    snapshot_export_index(export, 42, 3);
+    snapshot_export_conf(export, &conf);
+    snapshot_export_compacted(export, 7, 7);
+    snapshot_export_storage_version(export, "3.6.0");
+    snapshot_export_lease(export, 0x3940a1fc4a65d50b, 1000, 0);
+    snapshot_export_alarm(export, 8, 1);
+    snapshot_export_auth(export, false, 1);
+    snapshot_export_row(export, SNAPSHOT_AUTH_USERS, SLICE("root"), SLICE("\x0a\x04root"));
 }
 
 /* Exports to path, with the hash behind it when asked. */
 static struct err export_to(struct disk *disk, const char *path, bool has_hash)
 {
-    struct snap_export *export;
+    struct snapshot_export *export;
     struct buf all;
     uint8_t chunk[1000];
-    uint8_t sha[SNAP_SHA_BYTES];
+    uint8_t sha[SNAPSHOT_SHA_BYTES];
     size_t got = 1;
     int keys = KEYS;
-    TRY(snap_export_open(disk, "/s", &export, NULL));
+    TRY(snapshot_export_open(disk, "/s", &export, NULL));
     fill(export);
     buf_init(&all, SIZE_MAX / 2);
-    struct err e = snap_export_finish(export, add_keys, &keys, NULL);
+    struct err e = snapshot_export_finish(export, add_keys, &keys, NULL);
     while (!err_is(e) && got) {
-        e = snap_export_read(export, chunk, sizeof(chunk), &got, NULL);
+        e = snapshot_export_read(export, chunk, sizeof(chunk), &got, NULL);
         if (!err_is(e)) {
             buf_add(&all, chunk, got);
         }
     }
     if (!err_is(e)) {
-        assert_int_equal(all.len, snap_export_bytes(export));
-        snap_export_sha256(export, sha);
+        assert_int_equal(all.len, snapshot_export_bytes(export));
+        snapshot_export_sha256(export, sha);
         buf_add(&all, sha, has_hash ? sizeof(sha) : 0);
         e = disk_write_file(disk, path, buf_slice(&all), 0600, NULL);
     }
     buf_fini(&all);
-    snap_export_close(export);
+    snapshot_export_close(export);
     return e;
 }
 
@@ -116,10 +117,10 @@ struct seen {
 static struct err see_key(void *arg, struct slice key, struct slice value, struct why *why)
 {
     struct seen *seen = arg;
-    struct snap_key got;
-    struct snap_key want = key_of(seen->count++);
+    struct snapshot_key got;
+    struct snapshot_key want = key_of(seen->count++);
     (void)why;
-    TRY(snap_key_parse(key, value, &got));
+    TRY(snapshot_key_parse(key, value, &got));
     assert_int_equal(got.main, want.main);
     assert_int_equal(got.is_tombstone, want.is_tombstone);
     assert_true(slice_eq(got.key, want.key) && slice_eq(got.value, want.value));
@@ -138,36 +139,37 @@ static struct err see_row(void *arg, struct slice key, struct slice value, struc
     return OK;
 }
 
-static void expect_rows(struct snap_import *import, enum snap_bucket bucket, const char *want)
+static void expect_rows(
+    struct snapshot_import *import, enum snapshot_bucket bucket, const char *want)
 {
     struct seen seen = {0};
-    expect(snap_import_rows(import, bucket, see_row, &seen, NULL), ERR_OK);
+    expect(snapshot_import_rows(import, bucket, see_row, &seen, NULL), ERR_OK);
     assert_string_equal(seen.text, want);
 }
 
 static void test_export_is_imported(void **state)
 {
     struct disk *disk = *state;
-    struct snap_import *import;
+    struct snapshot_import *import;
     struct seen seen = {0};
     struct disk_names names;
     expect(export_to(disk, "/s/out", true), ERR_OK);
     expect(disk_list(disk, "/s", &names, NULL), ERR_OK);
     assert_int_equal(names.count, 1);
     disk_names_fini(&names);
-    expect(snap_import_open(disk, "/s/out", SNAP_HASH_REQUIRED, &import, NULL), ERR_OK);
-    expect(snap_import_rows(import, SNAP_KEY, see_key, &seen, NULL), ERR_OK);
+    expect(snapshot_import_open(disk, "/s/out", SNAPSHOT_HASH_REQUIRED, &import, NULL), ERR_OK);
+    expect(snapshot_import_rows(import, SNAPSHOT_KEY, see_key, &seen, NULL), ERR_OK);
     assert_int_equal(seen.count, KEYS);
-    expect_rows(import, SNAP_MEMBERS_REMOVED, "1234=removed;");
-    expect_rows(import, SNAP_CLUSTER,
+    expect_rows(import, SNAPSHOT_MEMBERS_REMOVED, "1234=removed;");
+    expect_rows(import, SNAPSHOT_CLUSTER,
         "clusterVersion=3.6.0;downgrade={\"target-version\":\"3.5.0\",\"enabled\":true};");
-    expect_rows(import, SNAP_AUTH_USERS, "root=\n\x04root;");
-    expect_rows(import, SNAP_AUTH_ROLES, "");
-    expect_rows(import, SNAP_ALARM, "\x08\x08\x10\x01=;");
-    expect_rows(import, SNAP_MEMBERS,
+    expect_rows(import, SNAPSHOT_AUTH_USERS, "root=\n\x04root;");
+    expect_rows(import, SNAPSHOT_AUTH_ROLES, "");
+    expect_rows(import, SNAPSHOT_ALARM, "\x08\x08\x10\x01=;");
+    expect_rows(import, SNAPSHOT_MEMBERS,
         "8={\"id\":8,\"peerURLs\":[\"http://127.0.0.1:2380\"],\"name\":\"a\"};"
         "9={\"id\":9,\"peerURLs\":[\"http://127.0.0.1:2380\"],\"name\":\"b\"};");
-    snap_import_close(import);
+    snapshot_import_close(import);
 }
 
 static void test_export_passes_the_check(void **state)
@@ -180,9 +182,9 @@ static void test_export_passes_the_check(void **state)
     expect(bolt_open(disk, "/s/out", &bolt, NULL), ERR_OK);
     expect(bolt_check(bolt, NULL), ERR_OK);
     expect(bolt_root(bolt, &root, NULL), ERR_OK);
-    for (enum snap_bucket i = 0; i < SNAP_BUCKETS; i++) {
+    for (enum snapshot_bucket i = 0; i < SNAPSHOT_BUCKETS; i++) {
         expect(bolt_next(root, &item, NULL), ERR_OK);
-        assert_true(slice_eq(item.key, slice_str(snap_bucket_name(i))));
+        assert_true(slice_eq(item.key, slice_str(snapshot_bucket_name(i))));
         assert_true(item.is_bucket);
     }
     bolt_cursor_close(root);
@@ -192,19 +194,21 @@ static void test_export_passes_the_check(void **state)
 static void test_hash_is_checked(void **state)
 {
     struct disk *disk = *state;
-    struct snap_import *import;
+    struct snapshot_import *import;
     struct why why = {""};
     expect(export_to(disk, "/s/out", false), ERR_OK);
-    expect(snap_import_open(disk, "/s/out", SNAP_HASH_REQUIRED, &import, &why), ERR_BAD_FORMAT);
+    expect(snapshot_import_open(disk, "/s/out", SNAPSHOT_HASH_REQUIRED, &import, &why),
+        ERR_BAD_FORMAT);
     assert_string_equal(why.text, "snapshot missing hash but --skip-hash-check=false");
-    expect(snap_import_open(disk, "/s/out", SNAP_HASH_IF_THERE, &import, &why), ERR_OK);
-    snap_import_close(import);
+    expect(snapshot_import_open(disk, "/s/out", SNAPSHOT_HASH_IF_THERE, &import, &why), ERR_OK);
+    snapshot_import_close(import);
     expect(export_to(disk, "/s/out", true), ERR_OK);
     disk_faulty_poke(disk, "/s/out", 9000, SLICE("x"));
-    expect(snap_import_open(disk, "/s/out", SNAP_HASH_IF_THERE, &import, &why), ERR_BAD_CRC);
+    expect(
+        snapshot_import_open(disk, "/s/out", SNAPSHOT_HASH_IF_THERE, &import, &why), ERR_BAD_CRC);
     assert_non_null(strstr(why.text, "expected sha256 ["));
-    expect(snap_import_open(disk, "/s/out", SNAP_HASH_SKIPPED, &import, &why), ERR_OK);
-    snap_import_close(import);
+    expect(snapshot_import_open(disk, "/s/out", SNAPSHOT_HASH_SKIPPED, &import, &why), ERR_OK);
+    snapshot_import_close(import);
 }
 
 static void test_export_tells_a_full_disk(void **state)
@@ -227,18 +231,18 @@ static void test_export_tells_a_full_disk(void **state)
 
 static void test_keys_must_be_revisions(void **state)
 {
-    struct snap_key key;
+    struct snapshot_key key;
     (void)state;
-    expect(snap_key_parse(SLICE("0123456789"), SLICE(""), &key), ERR_BAD_FORMAT);
-    expect(snap_key_parse(SLICE("\0\0\0\0\0\0\0\1x\0\0\0\0\0\0\0\0"), SLICE(""), &key),
+    expect(snapshot_key_parse(SLICE("0123456789"), SLICE(""), &key), ERR_BAD_FORMAT);
+    expect(snapshot_key_parse(SLICE("\0\0\0\0\0\0\0\1x\0\0\0\0\0\0\0\0"), SLICE(""), &key),
         ERR_BAD_FORMAT);
-    expect(snap_key_parse(SLICE("\0\0\0\0\0\0\0\1_\0\0\0\0\0\0\0\0x"), SLICE(""), &key),
+    expect(snapshot_key_parse(SLICE("\0\0\0\0\0\0\0\1_\0\0\0\0\0\0\0\0x"), SLICE(""), &key),
         ERR_BAD_FORMAT);
-    expect(snap_key_parse(SLICE("\xff\0\0\0\0\0\0\1_\0\0\0\0\0\0\0\0"), SLICE(""), &key),
+    expect(snapshot_key_parse(SLICE("\xff\0\0\0\0\0\0\1_\0\0\0\0\0\0\0\0"), SLICE(""), &key),
         ERR_BAD_FORMAT);
-    expect(snap_key_parse(SLICE("\0\0\0\0\0\0\0\1_\0\0\0\0\0\0\0\0"), SLICE("\x08\1"), &key),
+    expect(snapshot_key_parse(SLICE("\0\0\0\0\0\0\0\1_\0\0\0\0\0\0\0\0"), SLICE("\x08\1"), &key),
         ERR_BAD_FORMAT);
-    expect(snap_key_parse(SLICE("\0\0\0\0\0\0\0\1_\0\0\0\0\0\0\0\2"), SLICE(""), &key), ERR_OK);
+    expect(snapshot_key_parse(SLICE("\0\0\0\0\0\0\0\1_\0\0\0\0\0\0\0\2"), SLICE(""), &key), ERR_OK);
     assert_int_equal(key.main, 1);
     assert_int_equal(key.sub, 2);
     assert_int_equal(key.key.len, 0);
@@ -256,13 +260,13 @@ static struct err free_bytes_less(
     return OK;
 }
 
-static struct err add_large(void *arg, struct snap_export *export, struct why *why)
+static struct err add_large(void *arg, struct snapshot_export *export, struct why *why)
 {
-    struct snap_key key = key_of(0);
+    struct snapshot_key key = key_of(0);
     key.value = slice_of(arg, 1 << 20);
     for (int64_t i = 0; i < 40; i++) {
         key.main++;
-        TRY(snap_export_key(export, &key, why));
+        TRY(snapshot_export_key(export, &key, why));
     }
     return OK;
 }
@@ -272,17 +276,17 @@ static void test_an_export_does_not_fill_the_disk(void **state)
 {
     struct disk_ops ops = *disk_real()->ops;
     struct disk small = {&ops};
-    struct snap_export *export;
+    struct snapshot_export *export;
     struct why why = {""};
     char dir[FOLDER_PATH_MAX];
     uint8_t *value = mem_new(1 << 20);
     (void)state;
     ops.free_bytes = free_bytes_less;
     folder_make(dir);
-    expect(snap_export_open(&small, dir, &export, &why), ERR_OK);
-    expect(snap_export_finish(export, add_large, value, &why), ERR_NO_DISK);
+    expect(snapshot_export_open(&small, dir, &export, &why), ERR_OK);
+    expect(snapshot_export_finish(export, add_large, value, &why), ERR_NO_DISK);
     assert_non_null(strstr(why.text, "104857600 bytes are free"));
-    snap_export_close(export);
+    snapshot_export_close(export);
     folder_remove(dir);
     free(value);
 }
