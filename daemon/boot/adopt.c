@@ -16,6 +16,7 @@
  *
  * Row: "madopted" -> be64(index), what the database stood at.
  */
+#include "boot/install.h"
 #include "boot/storage.h"
 #include "boot/take.h"
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "boot/cluster.h"
 #include "boot/edges.h"
+#include "boot/install.h"
 #include "boot/memory.h"
 #include "boot/monitor.h"
 #include "boot/notify.h"

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "boot/answers.h"
+#include "boot/install.h"
 #include "boot/questions.h"
 #include "boot/side.h"
 #include "front/front.h"

@@ -3,6 +3,7 @@
  * DATA_DIR/member/{wal,snap,store}, as etcd's with RocksDB beside it, and a lock against a second
  * member.
  */
+#include "boot/install.h"
 #include "boot/storage.h"
 
 #include "base/log.h"

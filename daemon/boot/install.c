@@ -6,6 +6,7 @@
  * work done again from the same file. Where the store's own files came, their folder takes the
  * store's place.
  */
+#include "boot/install.h"
 #include "boot/storage.h"
 #include "boot/take.h"
 

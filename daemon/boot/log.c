@@ -3,6 +3,7 @@
  * The log and the consensus machine over it: bootstrapped where there is none, else read back.
  */
 #include "boot/discover.h"
+#include "boot/install.h"
 #include "boot/storage.h"
 
 #include "base/log.h"

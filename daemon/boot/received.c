@@ -3,6 +3,7 @@
  * A store that another member sent as files: whether it says what its message says, and whether all
  * that is read when it takes this one's place can be read. Before that nothing is given up for it.
  */
+#include "boot/install.h"
 #include "boot/storage.h"
 
 #include "base/mem.h"

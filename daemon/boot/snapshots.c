@@ -2,6 +2,7 @@
  *
  * From this member's tables and rows to snapshots in etcd's formats.
  */
+#include "boot/install.h"
 #include "boot/storage.h"
 
 #include "base/version.h"

@@ -2,6 +2,7 @@
 #include "boot/storage.h"
 
 #include "base/log.h"
+#include "boot/install.h"
 
 #include <stdlib.h>
 

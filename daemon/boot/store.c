@@ -2,6 +2,7 @@
  *
  * Row: "mformat" -> "2", what this store's rows mean. A store that says otherwise is refused.
  */
+#include "boot/install.h"
 #include "boot/memory.h"
 #include "boot/storage.h"
 

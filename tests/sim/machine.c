@@ -5,6 +5,7 @@
 #include "sim.h"
 
 #include "base/mem.h"
+#include "boot/install.h"
 #include "disk/faulty.h"
 #include "ledger.h"
 #include "net.h"

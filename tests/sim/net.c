@@ -2,6 +2,7 @@
 #include "net.h"
 
 #include "base/mem.h"
+#include "boot/install.h"
 #include "ledger.h"
 #include "peer/codec.h"
 

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/pb.h"
 #include "boot/storage.h"
+#include "snapshot/snapshot.h"
 #include "tests/shared/folder.h"
 
 #include <fcntl.h>

@@ -2,6 +2,7 @@
 #include "../mvcc/place.h"
 #include "base/codec.h"
 #include "base/mem.h"
+#include "boot/install.h"
 #include "boot/storage.h"
 
 #include <unistd.h>

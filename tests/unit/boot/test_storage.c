@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "boot/install.h"
 #include "boot/storage.h"
 #include "tests/shared/folder.h"
 

@@ -4,7 +4,7 @@
 #ifndef TEST_SERVER_CLUSTER_NET_H
 #define TEST_SERVER_CLUSTER_NET_H
 
-#include "boot/storage.h"
+#include "boot/install.h"
 
 #include <pthread.h>
 

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/pb.h"
+#include "boot/install.h"
 #include "boot/storage.h"
 #include "disk/faulty.h"
 #include "tests/shared/locked_disk.h"

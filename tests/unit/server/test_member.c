@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/pb.h"
+#include "boot/install.h"
 #include "boot/storage.h"
 #include "tests/shared/folder.h"
 
