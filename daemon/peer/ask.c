@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "peer/inner.h"
+#include "peer/remote.h"
 
 enum { WAITING_MAX = 4096 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/arena.h"
 #include "base/mem.h"
-#include "peer/inner.h"
+#include "peer/remote.h"
 
 #include <event2/event.h>
 

@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "peer/inner.h"
 #include "peer/receive.h"
+#include "peer/remote.h"
 #include "peer/version.h"
 
 #include <unistd.h>

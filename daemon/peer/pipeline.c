@@ -6,6 +6,7 @@
 #include "peer/codec.h"
 #include "peer/inner.h"
 #include "peer/receive.h"
+#include "peer/remote.h"
 
 enum { WAITING_MAX = 64, TIMEOUT_MS = 10000, ANSWER_MAX = 4096 };
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "peer/inner.h"
+#include "peer/remote.h"
 
 #include <event2/event.h>
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "peer/inner.h"
 #include "peer/receive.h"
+#include "peer/remote.h"
 #include "peer/version.h"
 
 #include <errno.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "peer/remote.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"

@@ -13,6 +13,7 @@
 #include "peer/frame.h"
 #include "peer/inner.h"
 #include "peer/receive.h"
+#include "peer/remote.h"
 #include "peer/snapreceive.h"
 #include "peer/version.h"
 

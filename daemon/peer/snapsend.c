@@ -14,6 +14,7 @@
 #include "peer/frame.h"
 #include "peer/inner.h"
 #include "peer/receive.h"
+#include "peer/remote.h"
 #include "peer/thread.h"
 
 #include <event2/event.h>

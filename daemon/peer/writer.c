@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "peer/inner.h"
+#include "peer/remote.h"
 
 #include <event2/event.h>
 

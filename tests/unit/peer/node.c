@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "peer/inner.h"
+#include "peer/remote.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "node.h"
 #include "peer/codec.h"
-#include "peer/inner.h"
+#include "peer/remote.h"
 
 #include <event2/event.h>
 #include <setjmp.h>
