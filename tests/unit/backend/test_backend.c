@@ -314,7 +314,8 @@ static void test_backend_merges_give_way(void **state)
     put(place, "d1", "1");
     put(place, "l1", "1");
     assert_false(err_is(backend_compact_files(place->backend, NULL)));
-    assert_int_equal(nice_of("rocksdb:low"), 5);
+    int own = getpriority(PRIO_PROCESS, 0);
+    assert_int_equal(nice_of("rocksdb:low"), own > 5 ? own : 5);
 }
 
 static rocksdb_column_family_handle_t *make_family(
