@@ -140,10 +140,11 @@ static void same_state(struct side *sides)
         check(!err_is(apply_commit(sides[i].store.apply, &why)));
     }
     uint32_t hash = store_hash(&sides[0].store);
-    check(hash == store_hash(&sides[1].store));
     revision rev = mvcc_revision(sides[0].store.options.mvcc);
-    /* HashKV then differs until the member is opened again: so does the reference's. */
+    /* HashKV then differs, from the end of the compaction to the next start: so does the
+     * reference's. */
     bool is_compacted_at_zero = mvcc_compact_revision(sides[0].store.options.mvcc) == 0;
+    check(is_compacted_at_zero || hash == store_hash(&sides[1].store));
     size_t leases = lease_count(sides[0].store.options.leases);
     check(leases == lease_count(sides[1].store.options.leases));
     watch_stream_free(sides[1].watches);
