@@ -15,11 +15,6 @@
 #include "base/mem.h"
 #include "base/mutation.h"
 
-static char *database_path(const struct storage *storage, uint64_t index)
-{
-    return snap_received_path(storage->snap_dir, index);
-}
-
 static struct err clear_names(struct backend *backend, struct backend_batch *batch, struct why *why)
 {
     struct slice key;
@@ -105,10 +100,7 @@ static struct err fill_rows(
  * empty one and comes here again. */
 static struct err fill_files(struct storage *storage, const char *folder, struct why *why)
 {
-    char *current = disk_path(folder, "CURRENT");
-    bool is_store = disk_exists(storage->disk, current);
-    free(current);
-    if (!is_store) { /* seen before the old one is touched */
+    if (!snapshot_is_store(storage->disk, folder)) { /* seen before the old one is touched */
         return why_set(why, ERR(BAD_FORMAT), "%s is no store", folder);
     }
     if (!storage_can_swap(storage)) {
@@ -154,7 +146,7 @@ static struct err fill_database(struct storage *storage, const struct raft_snaps
 static struct err fill(struct storage *storage, const struct raft_snapshot_meta *meta,
     struct slice v2, struct mvcc_import **out_rows, struct why *why)
 {
-    char *path = database_path(storage, meta->index);
+    char *path = snap_received_path(storage->snap_dir, meta->index);
     char *folder = snapshot_files_folder(storage->disk, storage->snap_dir, meta->index);
     struct err err = folder ? fill_files(storage, folder, why)
                      : snapshot_is_list(storage->disk, path)
@@ -199,7 +191,7 @@ struct err storage_finish_install(struct storage *storage, struct why *why)
     uint64_t mark = 0;
     TRY(read_index(storage, "mconsistent_index", &applied, why));
     TRY(read_index(storage, "minstalling", &mark, why));
-    char *path = database_path(storage, meta->index);
+    char *path = snap_received_path(storage->snap_dir, meta->index);
     bool has_file = meta->index && disk_exists(storage->disk, path);
     free(path);
     if (mark && !has_file) {

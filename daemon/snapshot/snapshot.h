@@ -166,6 +166,8 @@ MUST struct err snapshot_unpack_end(
 void snapshot_unpack_free(struct snapshot_unpack *unpack, bool removes);
 /* The folder that a received file names; NULL: it is no such note. Gives. */
 char *snapshot_files_folder(struct disk *disk, const char *dir, uint64_t index);
+/* Whether a folder looks like a whole store; nothing in it is read. */
+bool snapshot_is_store(struct disk *disk, const char *folder);
 
 /* And back. */
 

@@ -220,6 +220,14 @@ static struct err make_ours(struct snapshot_unpack *unpack, struct backend *stor
     return err_is(err) ? err : backend_flush(store, why);
 }
 
+bool snapshot_is_store(struct disk *disk, const char *folder)
+{
+    char *current = disk_path(folder, "CURRENT");
+    bool is_store = disk_exists(disk, current);
+    free(current);
+    return is_store;
+}
+
 /* That it opens is seen before anyone gives up a store for it. */
 static struct err try_store(
     struct snapshot_unpack *unpack, const struct snapshot_check *check, struct why *why)
@@ -227,10 +235,7 @@ static struct err try_store(
     struct backend_options options = {
         .path = unpack->folder, .block_cache_bytes = CACHE_BYTES, .is_received = true};
     struct backend *store;
-    char *current = disk_path(unpack->folder, "CURRENT");
-    bool is_store = disk_exists(unpack->disk, current);
-    free(current);
-    if (!is_store) {
+    if (!snapshot_is_store(unpack->disk, unpack->folder)) {
         return why_set(why, ERR(BAD_FORMAT), "files have come that are no store");
     }
     TRY(backend_open(&options, &store, why));
