@@ -31,7 +31,7 @@ static void add_field(uint8_t *out, uint32_t field, struct slice bytes)
 static struct blob *encode(const struct server_proposal *proposal)
 {
     struct buf header;
-    buf_init(&header, 4096);
+    buf_init(&header, SIZE_MAX); /* it counts in what admit bounds */
     wire_add_varint_nz(&header, 1, proposal->id);
     if (proposal->username) {
         wire_add_bytes_nz(&header, 2, slice_str(proposal->username));

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 enum {
+    LONG_NAME = 5000,
     FIELD_PUT = 4,
     FIELD_COMPACTION = 7,
     ENDLESS_MS = 600000,
@@ -30,6 +31,13 @@ static void pauses_for_ever(struct server_options *options)
     never_times_out(options);
     options->compaction_rows = SLICE_ROWS;
     options->compaction_pause_ms = ENDLESS_MS;
+}
+
+/* A name fits that is longer than all that these tests put. */
+static void takes_long_names(struct server_options *options)
+{
+    never_times_out(options);
+    options->max_request_bytes = LONG_NAME + 1000;
 }
 
 static void compacts_soon(struct server_options *options)
@@ -53,6 +61,11 @@ static int setup_alone(void **state, void (*tune)(struct server_options *options
 static int setup_patient(void **state)
 {
     return setup_alone(state, never_times_out);
+}
+
+static int setup_long_names(void **state)
+{
+    return setup_alone(state, takes_long_names);
 }
 
 static int setup_pausing(void **state)
@@ -169,6 +182,26 @@ static void test_too_many_requests_and_back(void **state)
     assert_int_equal(node_put(node, "taken", "1", 0).code, ERR_OK);
     assert_reads(node, "refused", "");
     assert_reads(node, "taken", "1");
+}
+
+/* Who asks is in the log with what they ask for, whole, and counts in its length. */
+static void test_a_long_user_name_is_logged_whole(void **state)
+{
+    struct cluster *cluster = *state;
+    struct node *node = &cluster->nodes[0];
+    char *name = mem_new(LONG_NAME + 1001);
+    memset(name, 'u', LONG_NAME);
+    cluster->username = name;
+    assert_int_equal(node_put(node, "k", "long", 0).code, ERR_OK);
+    node_crash(node);
+    node_start(node);
+    cluster_put(cluster, "after", "1");
+    memset(name, 'u', LONG_NAME + 1000);
+    struct err err = node_put(node, "k", "longer", 0);
+    cluster->username = NULL;
+    free(name);
+    assert_string_equal(err_text(err), "etcdserver: request is too large");
+    assert_reads(node, "k", "long");
 }
 
 static bool has_no_leader(void *arg)
@@ -378,6 +411,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ALONE_TEST(test_too_many_requests_and_back, setup_patient),
+        ALONE_TEST(test_a_long_user_name_is_logged_whole, setup_long_names),
         CLUSTER_TEST(test_without_a_quorum_requests_time_out),
         ALONE_TEST(test_auto_compaction_by_revision, setup_patient),
         ALONE_TEST(test_auto_compaction_keeps_what_is_young, setup_patient),
