@@ -161,7 +161,7 @@ static struct slice finish(struct buf *out, const struct member *member, struct 
 struct slice member_to_json(const struct member *member, struct arena *arena)
 {
     struct buf out;
-    buf_init(&out, 1024 * 1024);
+    buf_init(&out, SIZE_MAX);
     buf_printf(&out, "{\"id\":%" PRIu64, member->id);
     add_urls(&out, "peerURLs", member->peer_urls, member->peer_urls_count);
     if (member->is_learner) {
@@ -177,7 +177,7 @@ struct slice member_to_json(const struct member *member, struct arena *arena)
 struct slice member_attributes_to_json(const struct member *member, struct arena *arena)
 {
     struct buf out;
-    buf_init(&out, 1024 * 1024);
+    buf_init(&out, SIZE_MAX);
     buf_add_str(&out, "{\"name\":");
     add_text(&out, member->name);
     return finish(&out, member, arena);

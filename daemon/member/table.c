@@ -251,7 +251,7 @@ static void row_put(const struct member *member, struct backend_batch *batch)
     row.id = member->id;
     row.raft_attributes = &raft;
     row.member_attributes = &attributes;
-    buf_init(&value, 1024 * 1024);
+    buf_init(&value, SIZE_MAX); /* what it holds was bounded where it came in */
     pb_pack(&row, &value);
     backend_batch_put(batch, row_key("mmember/", member->id, key), buf_slice(&value));
     buf_fini(&value);

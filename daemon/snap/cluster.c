@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "snap/snap.h"
 
-enum { EVENTS = 1000, ATTRIBUTES_MAX = 1024 * 1024 };
+enum { EVENTS = 1000 };
 
 static void add_urls(struct json *json, const char *key, const char *const *urls, size_t count)
 {
@@ -106,7 +106,7 @@ static void add_member_leaf(struct tree *tree, const struct snap_member *member,
     char path[96];
     struct buf value;
     struct json json;
-    buf_init(&value, ATTRIBUTES_MAX);
+    buf_init(&value, SIZE_MAX);
     json_init(&json, &value, JSON_HTML_SAFE);
     json_open(&json, '{');
     add(&json, member);

@@ -192,7 +192,7 @@ void snapshot_export_cluster(struct snapshot_export *export, const struct snap_c
 {
     char id[24];
     struct buf json;
-    buf_init(&json, 1024 * 1024);
+    buf_init(&json, SIZE_MAX);
     for (size_t i = 0; i < cluster->members_count; i++) {
         buf_reset(&json);
         snap_member_json(&cluster->members[i], &json);

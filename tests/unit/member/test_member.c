@@ -137,6 +137,39 @@ static void test_rows_bring_members_back(void **state)
     member_table_free(again);
 }
 
+/* A request has room for more than a MiB of URLs, and a name with it. */
+static void test_long_urls_are_kept_whole(void **state)
+{
+    enum { URL_BYTES = 3 * 512 * 1024 };
+    struct fixture *f = *state;
+    bool is_promote = false;
+    struct member back;
+    struct member *list;
+    char *url = mem_new(URL_BYTES + 1);
+    memset(url, 'u', URL_BYTES);
+    struct member member = {.id = 1,
+        .name = "last",
+        .peer_urls = (const char *const *)&url,
+        .peer_urls_count = 1,
+        .client_urls = (const char *const *)&url,
+        .client_urls_count = 1};
+    assert_false(
+        err_is(member_from_json(member_to_json(&member, f->arena), f->arena, &back, &is_promote)));
+    assert_string_equal(back.client_urls[0], url);
+    assert_false(err_is(member_from_json(
+        member_attributes_to_json(&member, f->arena), f->arena, &back, &is_promote)));
+    assert_string_equal(back.client_urls[0], url);
+    assert_false(err_is(member_add(f->table, &member, f->batch)));
+    assert_false(err_is(backend_write(f->backend, f->batch, NULL)));
+    struct member_table *again = member_table_new(77, 1);
+    assert_false(err_is(member_load(again, f->backend, NULL)));
+    assert_int_equal(member_list(again, f->arena, &list), 1);
+    assert_string_equal(list[0].name, "last");
+    assert_string_equal(list[0].peer_urls[0], url);
+    member_table_free(again);
+    free(url);
+}
+
 static void test_malformed_rows_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -297,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_removed_id_never_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_promote_and_update_keep_the_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rows_bring_members_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_urls_are_kept_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed_rows_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_strict_checks_want_a_started_majority, setup, teardown),

@@ -71,6 +71,26 @@ static void test_what_is_written_is_read(void **state)
     assert_string_equal(out.version, "3.6.0");
 }
 
+static void test_long_urls_are_written_whole(void **state)
+{
+    enum { URL_BYTES = 3 * 512 * 1024 };
+    char *url = mem_new(URL_BYTES + 1);
+    struct snap_cluster out;
+    struct buf json;
+    memset(url, 'u', URL_BYTES);
+    const char *const urls[] = {url};
+    const struct snap_member member = {
+        .id = 1, .peer_urls = urls, .peer_urls_count = 1, .is_learner = true};
+    const struct snap_cluster cluster = {.members = &member, .members_count = 1};
+    buf_init(&json, SNAP_FILE_MAX);
+    snap_v2_json(&cluster, &json);
+    assert_false(err_is(snap_v2_parse(buf_slice(&json), *state, &out, NULL)));
+    buf_fini(&json);
+    assert_true(out.members[0].is_learner);
+    assert_string_equal(out.members[0].peer_urls[0], url);
+    free(url);
+}
+
 /* As a member of 3.5 wrote it: one voter, one learner, one removed. */
 static void test_etcds_store_is_read(void **state)
 {
@@ -120,6 +140,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_is_written_is_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_urls_are_written_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_etcds_store_is_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed_stores_are_refused, setup, teardown),
     };
