@@ -379,6 +379,28 @@ static void test_the_store_brings_all_of_it_back(void **state)
     assert_true(IS(auth_password(f->table, "x", f->arena, &hash, &rev), AUTH_FAILED));
 }
 
+/* Many grants that fit a request each make a role as long as they please. */
+static void test_a_huge_role_is_kept_whole(void **state)
+{
+    enum { KEY_BYTES = 66 * 1024 * 1024 };
+    struct fixture *f = *state;
+    char *key = mem_alloc(KEY_BYTES);
+    memset(key, 'k', KEY_BYTES);
+    ok(auth_role_add(f->table, "huge", f->batch));
+    ok(grant(f, "huge", AUTHPB__PERMISSION__TYPE__READ, slice_of(key, KEY_BYTES), NONE));
+    ok(grant(f, "huge", AUTHPB__PERMISSION__TYPE__READ, SLICE("z"), NONE));
+    free(key);
+    ok(backend_write(f->backend, f->batch, NULL));
+    struct auth_table *again = auth_table_new();
+    Authpb__Permission **list;
+    size_t count;
+    ok(auth_load(again, f->backend, NULL));
+    ok(auth_role_permissions(again, "huge", f->arena, &list, &count));
+    assert_int_equal(count, 2);
+    assert_int_equal(list[0]->key.len, KEY_BYTES);
+    auth_table_free(again);
+}
+
 static void test_malformed_rows_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -445,6 +467,7 @@ int main(void)
         T(test_nobody_and_old_revisions_are_told_so),
         T(test_root_may_everything),
         T(test_the_store_brings_all_of_it_back),
+        T(test_a_huge_role_is_kept_whole),
         T(test_malformed_rows_are_refused),
         T(test_access_control_stays_on_while_it_is_loaded),
     };
