@@ -41,15 +41,6 @@ void stream_start(
 bool websocket_wants(const struct http_request *request);
 void websocket_serve(
     struct gateway *gateway, struct http_request *request, const struct api_method *method);
-struct wsframe;
-/* Takes frames out of a piece of the body; answers pings and closes. data is called with what
- * messages hold, a line feed behind each, until it says false. False: the connection ends, and its
- * last words are written. */
-bool websocket_take(struct wsframe *frame, struct http_request *request, struct slice bytes,
-    bool (*data)(void *arg, struct slice bytes), void *arg);
-/* Sends the line as a message, without its line feed. Takes the buffer's memory. */
-void websocket_send(struct http_request *request, struct buf *line);
-struct api_caller websocket_caller(const struct http_request *request, struct arena *arena);
 /* stream.c: a stream over a connection that was upgraded. */
 void stream_start_upgraded(
     struct gateway *gateway, struct http_request *request, const struct api_method *method);

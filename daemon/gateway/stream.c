@@ -11,7 +11,7 @@
 #include "gateway/encode.h"
 #include "gateway/room.h"
 #include "gateway/scan.h"
-#include "gateway/wsframe.h"
+#include "gateway/websocket.h"
 
 struct stream {
     struct api_stream api;
@@ -27,7 +27,7 @@ struct stream {
     bool is_dead;
     bool is_busy; /* frames are being taken: it is freed after that */
     atomic_bool is_queued;
-    struct wsframe *frame; /* of a WebSocket; NULL: it is none */
+    struct websocket *socket; /* NULL: it is none */
 };
 
 static void stream_free(struct stream *stream)
@@ -58,7 +58,7 @@ static void start_answer(struct stream *stream, int status)
 
 static void send_line(struct stream *stream, struct buf *line)
 {
-    if (stream->frame) {
+    if (stream->socket) {
         websocket_send(stream->request, line);
     } else {
         http_write(stream->request, line);
@@ -183,7 +183,7 @@ static void half_close(struct stream *stream)
 static void refuse(struct stream *stream, enum grpc_code code, const char *text)
 {
     struct buf line;
-    if (stream->frame) {
+    if (stream->socket) {
         buf_init(&line, ERROR_BYTES_MAX);
         write_status(&line, code, text);
         websocket_send(stream->request, &line);
@@ -312,8 +312,11 @@ static void on_body(
 
 static void on_writable(struct http_request *request, void *arg)
 {
-    (void)request;
-    pump(arg);
+    struct stream *stream = arg;
+    if (stream->socket) {
+        websocket_writable(stream->socket, request);
+    }
+    pump(stream);
 }
 
 static void on_closed(struct http_request *request, void *arg)
@@ -369,7 +372,7 @@ static void on_frames(
     struct stream *stream = arg;
     (void)event; /* such a body has no end but the connection's */
     stream->is_busy = true;
-    bool goes_on = websocket_take(stream->frame, request, bytes, on_data, stream);
+    bool goes_on = websocket_take(stream->socket, request, bytes, on_data, stream);
     stream->is_busy = false;
     if (stream->is_dead) {
         if (!atomic_load(&stream->is_queued)) {
@@ -389,8 +392,8 @@ void stream_start_upgraded(
 {
     struct stream *stream = stream_new(gateway, request, method);
     stream->api.caller = websocket_caller(request, stream->api.arena);
-    stream->frame = arena_alloc(stream->api.arena, sizeof(*stream->frame));
-    wsframe_init(stream->frame);
+    stream->socket = arena_alloc(stream->api.arena, sizeof(*stream->socket));
+    websocket_init(stream->socket);
     stream->has_started = true;
     if (method->kind == API_BIDI) {
         open_stream(stream);

@@ -5,17 +5,18 @@
  * message; the method is always POST. A token comes as the second subprotocol ("Bearer, TOKEN") or
  * as the cookie "token"; no other header is passed on.
  */
+#include "gateway/websocket.h"
+
 #include "gateway/decode.h"
 #include "gateway/room.h"
 #include "gateway/scan.h"
-#include "gateway/wsframe.h"
 
 #include "base/base64.h"
 #include "base/utf8.h"
 
 #include <openssl/sha.h>
 
-enum { KEY_BYTES = 16, KEY_LEN = 24, CODE_LEN = 2, CODE_NONE = 1005 };
+enum { KEY_BYTES = 16, KEY_LEN = 24, CODE_LEN = 2, CODE_NONE = 1005, PONG_PENDING_MAX = 1024 };
 
 /* The upgrade. */
 
@@ -207,25 +208,55 @@ static void answer_close(struct http_request *request, struct slice payload)
     send_close(request, code, "");
 }
 
-/* False: that was the last word. */
-static bool take_control(struct wsframe *frame, struct http_request *request, struct slice payload)
+/* A client that pings and does not read is owed the answer to its latest ping, no more (RFC 6455,
+ * 5.5.3). */
+static void answer_ping(
+    struct websocket *socket, struct http_request *request, struct slice payload)
 {
-    if (frame->opcode == FRAME_PING) {
+    socket->owes_pong = http_pending(request) >= PONG_PENDING_MAX;
+    if (socket->owes_pong) {
+        memcpy(socket->ping, payload.data, payload.len);
+        socket->ping_len = payload.len;
+    } else {
         send_control(request, FRAME_PONG, payload);
-    } else if (frame->opcode == FRAME_CLOSE) {
+    }
+}
+
+void websocket_writable(struct websocket *socket, struct http_request *request)
+{
+    if (socket->owes_pong) {
+        socket->owes_pong = false;
+        send_control(request, FRAME_PONG, slice_of(socket->ping, socket->ping_len));
+    }
+}
+
+/* False: that was the last word. */
+static bool take_control(
+    struct websocket *socket, struct http_request *request, struct slice payload)
+{
+    if (socket->frame.opcode == FRAME_PING) {
+        answer_ping(socket, request, payload);
+    } else if (socket->frame.opcode == FRAME_CLOSE) {
         answer_close(request, payload);
         return false;
     }
     return true;
 }
 
-bool websocket_take(struct wsframe *frame, struct http_request *request, struct slice bytes,
+void websocket_init(struct websocket *socket)
+{
+    wsframe_init(&socket->frame);
+    socket->owes_pong = false;
+    socket->ping_len = 0;
+}
+
+bool websocket_take(struct websocket *socket, struct http_request *request, struct slice bytes,
     bool (*data)(void *arg, struct slice bytes), void *arg)
 {
     bool goes_on = true;
     while (goes_on) {
         struct slice payload = {0};
-        switch (wsframe_feed(frame, &bytes, &payload)) {
+        switch (wsframe_feed(&socket->frame, &bytes, &payload)) {
         case FRAME_NOTHING:
             return true;
         case FRAME_DATA:
@@ -235,12 +266,12 @@ bool websocket_take(struct wsframe *frame, struct http_request *request, struct 
             goes_on = data(arg, SLICE("\n"));
             break;
         case FRAME_CONTROL:
-            if (!take_control(frame, request, payload)) {
+            if (!take_control(socket, request, payload)) {
                 return false;
             }
             break;
         case FRAME_BROKEN:
-            send_close(request, FRAME_CLOSE_PROTOCOL_ERROR, frame->error);
+            send_close(request, FRAME_CLOSE_PROTOCOL_ERROR, socket->frame.error);
             return false;
         }
     }
@@ -255,7 +286,7 @@ struct ws_call {
     struct http_request *request; /* until is_gone */
     struct http_server *server;
     struct gateway *gateway;
-    struct wsframe frame;
+    struct websocket socket;
     struct scan scan;
     struct buf input;
     bool is_started; /* the api has it */
@@ -372,11 +403,17 @@ static void on_body(
 {
     struct taking taking = {arg, false};
     (void)event; /* such a body has no end but the connection's */
-    bool goes_on = websocket_take(&taking.call->frame, request, bytes, on_data, &taking);
+    bool goes_on = websocket_take(&taking.call->socket, request, bytes, on_data, &taking);
     if (taking.is_over || !goes_on) {
         http_end(request);
         let_go(taking.call);
     }
+}
+
+static void on_writable(struct http_request *request, void *arg)
+{
+    struct ws_call *call = arg;
+    websocket_writable(&call->socket, request);
 }
 
 static void on_closed(struct http_request *request, void *arg)
@@ -385,7 +422,8 @@ static void on_closed(struct http_request *request, void *arg)
     let_go(arg);
 }
 
-static const struct http_stream handlers = {.body = on_body, .closed = on_closed};
+static const struct http_stream handlers = {
+    .body = on_body, .writable = on_writable, .closed = on_closed};
 
 static void call_start_upgraded(
     struct gateway *gateway, struct http_request *request, const struct api_method *method)
@@ -401,7 +439,7 @@ static void call_start_upgraded(
     call->api.caller = websocket_caller(request, arena);
     call->api.deadline_ns = INT64_MAX;
     call->api.done = on_done;
-    wsframe_init(&call->frame);
+    websocket_init(&call->socket);
     scan_init(&call->scan);
     buf_init(&call->input, gateway->options.request_bytes_max * 2);
     http_body_stream(request, &handlers, call);

@@ -204,7 +204,14 @@ static void serve(struct conn *conn)
     conn->site->serve(request, conn->site->arg);
 }
 
-/* False: wait for more. */
+/* A client that sends requests and reads no answers gets this many bytes of them and one more; the
+ * next request begins when it has read. */
+static bool is_clogged(const struct conn *conn)
+{
+    return evbuffer_get_length(bufferevent_get_output(conn->bev)) >= HTTP_PENDING_HIGH;
+}
+
+/* False: wait for more, or for the client to read. */
 static bool read_head(struct conn *conn, struct evbuffer *input)
 {
     size_t len = evbuffer_get_length(input);
@@ -212,7 +219,8 @@ static bool read_head(struct conn *conn, struct evbuffer *input)
         begin_closing(conn);
         return true;
     }
-    if (len == 0) {
+    conn->is_held_back = len > 0 && is_clogged(conn);
+    if (len == 0 || conn->is_held_back) {
         return false;
     }
     if (conn->state == CONN_IDLE) {
@@ -293,7 +301,7 @@ static void advance(struct conn *conn)
 /* libevent calls on_read again and again while a reader's input is full. */
 static void rest_if_full(struct conn *conn)
 {
-    if (conn->state == CONN_SERVING && !conn->is_deaf &&
+    if ((conn->state == CONN_SERVING || conn->is_held_back) && !conn->is_deaf &&
         evbuffer_get_length(bufferevent_get_input(conn->bev)) >= INPUT_MAX) {
         conn->is_deaf = true;
         bufferevent_disable(conn->bev, EV_READ);
@@ -327,6 +335,9 @@ static void on_write(struct bufferevent *bev, void *arg)
             conn_close(conn);
         }
         return;
+    }
+    if (conn->is_held_back) {
+        conn_kick(conn);
     }
     bool is_served =
         request && request->mode == BODY_STREAMED && !atomic_load(&request->is_given_back);
@@ -386,8 +397,10 @@ static void end_input(struct conn *conn)
     struct http_request *request = conn->request;
     if (conn->state == CONN_CLOSING) {
         on_write(conn->bev, conn);
-    } else if (!request) {
+    } else if (!request && !conn->is_held_back) {
         begin_closing(conn);
+    } else if (!request) {
+        return; /* more requests are there already, for when it has read */
     } else if (request->mode == BODY_STREAMED && !atomic_load(&request->is_given_back)) {
         conn_close(conn);
     } else if (request->mode == BODY_GATHERED) {

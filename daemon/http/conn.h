@@ -58,6 +58,7 @@ struct conn {
     bool closes;    /* after this answer */
     bool is_direct; /* nothing waits to be sent; the loop is not asked to look when it could be */
     bool is_deaf;   /* as much input waits as may, and its handler does not want it yet */
+    bool is_held_back; /* a request is there that begins once the client has read more */
 };
 
 /* Whether this is the server's thread. */

@@ -48,13 +48,17 @@ void dial_cancel(struct dial *dial)
     }
 }
 
+/* fd: the dial's own, which becomes the taker's; or -1. */
 static void finish(struct dial *dial, int fd)
 {
     dial_fn *done = dial->done;
     void *arg = dial->arg;
     struct err err = dial->err;
     struct why why = dial->why;
-    dial->fd = -1;
+    check(err_is(err) == (fd < 0));
+    if (fd >= 0) {
+        dial->fd = -1;
+    }
     dial_free(dial);
     done(arg, fd, err, why.text);
 }
@@ -168,12 +172,10 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         on_connected(dial);
         return;
     }
-    if (left_ms(dial) == 0) {
+    /* The loop's timers may come some milliseconds before our clock says so. What failed before it
+     * waited for anything has a better reason. */
+    if (dial->fd >= 0 || !err_is(dial->err)) {
         dial->err = why_set(&dial->why, ERR(TIMEDOUT), "dial %s: i/o timeout", dial->where);
-        if (dial->fd >= 0) {
-            close(dial->fd);
-            dial->fd = -1;
-        }
     }
     finish(dial, -1);
 }
@@ -260,7 +262,6 @@ struct dial *dial_start(struct event_base *base, const struct http_target *targe
     dial->arg = arg;
     if (!begin(dial, target)) {
         await(dial, -1, EV_TIMEOUT, 0);
-        dial->deadline_ms = INT64_MAX; /* on_event: it failed already, for a better reason */
     }
     return dial;
 }

@@ -7,9 +7,11 @@
 #include "gateway/gateway.h"
 #include "gateway/wsframe.h"
 
+#include <linux/sockios.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -224,6 +226,58 @@ static void test_who_leaves_cancels_a_patient_call(void **state)
     assert_int_equal(cancelled, 1);
 }
 
+/* Until the server has taken all that was said on that connection, and is through with it. */
+static void wait_taken(int fd)
+{
+    int left = 1;
+    for (int i = 0; i < 60000 && left; i++) {
+        assert_int_equal(ioctl(fd, SIOCOUTQ, &left), 0);
+        usleep(1000);
+    }
+    assert_int_equal(left, 0);
+    int other = dial("GET /version HTTP/1.0\r\n\r\n");
+    hear(other, 0);
+    close(other);
+}
+
+static void flood_with_pings(int fd, size_t count)
+{
+    static const char ping[] = "\x89\x80\0\0\0";
+    struct buf pings;
+    buf_init(&pings, count * sizeof(ping));
+    for (size_t i = 0; i < count; i++) {
+        buf_add(&pings, ping, sizeof(ping));
+    }
+    for (size_t at = 0; at < pings.len;) {
+        ssize_t sent = send(fd, pings.data + at, pings.len - at, MSG_NOSIGNAL);
+        assert_true(sent > 0);
+        at += (size_t)sent;
+    }
+    buf_fini(&pings);
+}
+
+/* Who pings and does not read is answered some, and at last the latest. */
+static void test_pongs_do_not_pile_up(void **state)
+{
+    enum { PINGS = 50000 };
+    static const char *const paths[] = {ASK("/v3/kv/range", ""), ASK("/v3/watch", "")};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        int fd = open_socket(paths[i]);
+        size_t pongs = 0;
+        flood_with_pings(fd, PINGS);
+        say(fd, 0x80 | FRAME_PING, "last", 4);
+        wait_taken(fd);
+        for (hear(fd, 2); heard[1] == 0; hear(fd, 2)) {
+            assert_int_equal(heard[0], 0x80 | FRAME_PONG);
+            pongs++;
+        }
+        assert_in_range(pongs, 1, PINGS / 2);
+        hears(fd, "last", 4);
+        close(fd);
+    }
+}
+
 static void test_protocol_errors_are_told(void **state)
 {
     (void)state;
@@ -334,6 +388,7 @@ int main(void)
         TEST(test_a_stream_lives_until_the_client_leaves),
         TEST(test_a_bad_message_ends_the_requests_quietly),
         TEST(test_who_leaves_cancels_a_patient_call),
+        TEST(test_pongs_do_not_pile_up),
         TEST(test_protocol_errors_are_told),
         TEST(test_messages_are_limited),
         TEST(test_bad_upgrades_are_refused),

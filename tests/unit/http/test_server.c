@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A server on one end of socket pairs. Handlers: /echo gathers up to 16 bytes, /stream answers
  * pieces, /held holds its body up until it is let go and counts it, /thread answers from a thread
- * of its own, anything else answers at once. */
+ * of its own, /large answers 256 KiB and is counted, anything else answers at once. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/http.h"
@@ -141,6 +141,18 @@ static void let_go(struct http_task *task)
 
 static const struct http_stream held_stream = {.body = on_held_piece, .closed = on_closed};
 
+enum { LARGE = 256 << 10 };
+
+static atomic_int large_requests;
+
+static void serve_large(struct http_request *request)
+{
+    static uint8_t body[LARGE];
+    atomic_fetch_add(&large_requests, 1);
+    memset(body, 'x', sizeof(body));
+    http_respond(request, 200, slice_of(body, sizeof(body)));
+}
+
 static void serve(struct http_request *request, void *arg)
 {
     pthread_t thread;
@@ -155,6 +167,8 @@ static void serve(struct http_request *request, void *arg)
         on_writable(request, arg);
     } else if (slice_eq(http_path(request), SLICE("/held"))) {
         http_body_stream(request, &held_stream, arg);
+    } else if (slice_eq(http_path(request), SLICE("/large"))) {
+        serve_large(request);
     } else if (slice_eq(http_path(request), SLICE("/thread"))) {
         atomic_fetch_add(&late_requests, 1);
         assert_int_equal(pthread_create(&thread, NULL, respond_later, request), 0);
@@ -184,6 +198,7 @@ static int setup(void **state)
     (void)state;
     signal(SIGPIPE, SIG_IGN);
     atomic_store(&late_requests, 0);
+    atomic_store(&large_requests, 0);
     atomic_store(&idle_fd, 0);
     site = (struct http_site){.serve = serve, .arg = &site};
     start_server(&(struct http_options){0});
@@ -373,6 +388,60 @@ static void test_a_body_that_is_held_up_costs_nothing(void **state)
     assert_non_null(strstr(hear(fd, "all"), "200 OK"));
     assert_int_equal(atomic_load(&held_bytes), BYTES);
     close(fd);
+}
+
+/* Requests with so much in their heads that what is held back of them is a full input. */
+static void ask_much(int fd, int requests)
+{
+    enum { FILL = 6 << 10 };
+    static char text[FILL + 100];
+    snprintf(text, sizeof(text), "GET /large HTTP/1.1\r\nHost: a\r\nFill: %0*d\r\n\r\n", FILL, 0);
+    for (int i = 0; i < requests; i++) {
+        say(fd, text);
+    }
+}
+
+/* Reads to the end, or until that much came. */
+static size_t read_bytes(int fd, size_t bytes)
+{
+    size_t total = 0;
+    ssize_t got = 1;
+    while (total < bytes && (got = recv(fd, answer, sizeof(answer), 0)) > 0) {
+        total += (size_t)got;
+    }
+    return total;
+}
+
+/* Who asks and asks and does not read is not answered without end; who reads then gets it all,
+ * whether its own end is closed or not. */
+static void test_answers_that_are_not_read_hold_requests_back(void **state)
+{
+    enum { REQUESTS = 20, WAIT_MS = 400 };
+    (void)state;
+    for (int is_ended = 0; is_ended < 2; is_ended++) {
+        atomic_store(&large_requests, 0);
+        int fd = dial();
+        ask_much(fd, REQUESTS);
+        if (is_ended) {
+            shutdown(fd, SHUT_WR);
+        }
+        for (int i = 0; i < PATIENCE_MS && atomic_load(&large_requests) < 4; i++) {
+            usleep(1000);
+        }
+        usleep(20000); /* until the input is full */
+        int64_t began_ms = clock_mono_ms();
+        int64_t spent_ms = cpu_ms();
+        usleep(WAIT_MS * 1000); /* for more of them, if nothing held them back */
+        spent_ms = cpu_ms() - spent_ms;
+        assert_in_range(spent_ms, 0, (clock_mono_ms() - began_ms) / 3);
+        assert_in_range(atomic_load(&large_requests), 4, REQUESTS - 5);
+        assert_true(read_bytes(fd, REQUESTS * LARGE) >= REQUESTS * LARGE);
+        assert_int_equal(atomic_load(&large_requests), REQUESTS);
+        if (is_ended) {
+            assert_in_range(read_bytes(fd, SIZE_MAX), 0, REQUESTS * 200); /* then it is closed */
+        }
+        close(fd);
+    }
 }
 
 static void test_broken_chunks_are_400(void **state)
@@ -658,6 +727,7 @@ int main(void)
         TEST(test_too_big_a_body_is_413),
         TEST(test_bodies_have_one_limit_together),
         TEST(test_a_body_that_is_held_up_costs_nothing),
+        TEST(test_answers_that_are_not_read_hold_requests_back),
         TEST(test_broken_chunks_are_400),
         TEST(test_bad_request_is_answered_and_closed),
         TEST(test_other_expectations_are_417),
