@@ -36,6 +36,9 @@ MUST struct err backend_open(
 /* Flushes nothing by itself. NULL is fine. */
 void backend_close(struct backend *backend);
 
+/* The folder, as it was given. */
+const char *backend_path(const struct backend *backend);
+
 /* A batch is the caller's; it may be written and reset many times. */
 struct backend_batch *backend_batch_new(void);
 void backend_batch_free(struct backend_batch *batch);
@@ -103,7 +106,8 @@ const char *backend_files_format(void);
 MUST struct err backend_checkpoint(struct backend *backend, const char *path, struct why *why);
 /* Whether a file of such a folder is part of the store, by its name. */
 bool backend_file_is_ours(const char *name);
-/* Reads a file through, every checksum in it. Any thread. Errors: BAD_CRC, IO. */
+/* Reads a file through: every row or value, and each checksum on the way. Any thread. Errors:
+ * BAD_CRC, IO. */
 MUST struct err backend_check_file(const char *path, struct why *why);
 /* The store becomes what lies in the folder from, which takes its place; the old one goes to aside,
  * which must not be there. Waits for open walks and snapshots, and everybody else for it. All

@@ -2,7 +2,8 @@
  *
  * RocksDB's file of values that stand apart, looked through record by record (RocksDB itself does
  * that only as values are read). Little-endian:
- *   head 30: u32 magic, u32 version 1, u32 family, u8 whether values expire, u8 packing, 16 bytes
+ *   head 30: u32 magic, u32 version 1, u32 family, u8 whether values expire, u8 packing, u64 u64
+ *            between which times
  *   record:  u64 key length, u64 value length, u64 expiration, u32 CRC of these, u32 CRC of what
  *            follows: key, value
  *   foot 32: u32 magic, 24 bytes, u32 CRC of these
@@ -18,7 +19,8 @@
 #include <stdio.h>
 
 enum { HEAD = 30, RECORD = 32, FOOT = 32, CRC_AT = 24, BODY_CRC_AT = 28, PIECE = 256 * 1024 };
-enum { EXPIRY_AT = 12, PACKING_AT = 13, PACKING_NONE = 0, PACKING_LZ4 = 4, LZ4_RATIO_MAX = 256 };
+enum { FAMILY_AT = 8, EXPIRY_AT = 12, PACKING_AT = 13, TIMES_AT = 14 };
+enum { PACKING_NONE = 0, PACKING_LZ4 = 4, LZ4_RATIO_MAX = 256 };
 
 static const uint32_t magic = 2395959;
 
@@ -109,6 +111,12 @@ static struct err check_record(struct walk *walk, struct why *why)
                : broken(walk, "a value does not fit its checksum", why);
 }
 
+/* Whether, and between which times. */
+static bool expires(const uint8_t head[HEAD])
+{
+    return head[EXPIRY_AT] || get_le64(head + TIMES_AT) || get_le64(head + TIMES_AT + 8);
+}
+
 static struct err check_records(struct walk *walk, struct why *why)
 {
     uint8_t head[HEAD];
@@ -117,8 +125,11 @@ static struct err check_records(struct walk *walk, struct why *why)
     if (get_le32(head) != magic || get_le32(head + 4) != 1) {
         return broken(walk, "no file of values, or of another version", why);
     }
+    if (get_le32(head + FAMILY_AT) >= FAMILIES) { /* whether of the right one: shim.cc */
+        return broken(walk, "its values are of no family of ours", why);
+    }
     walk->is_packed = head[PACKING_AT] == PACKING_LZ4;
-    if ((!walk->is_packed && head[PACKING_AT] != PACKING_NONE) || head[EXPIRY_AT]) {
+    if ((!walk->is_packed && head[PACKING_AT] != PACKING_NONE) || expires(head)) {
         return broken(walk, "its values are packed otherwise, or expire", why);
     }
     while (walk->left) {

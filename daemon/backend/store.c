@@ -116,6 +116,11 @@ static struct err check_received(struct backend *backend, struct why *why)
     return check_none(backend, FAMILY_OTHERS, SLICE("n"), none, why);
 }
 
+const char *backend_path(const struct backend *backend)
+{
+    return backend->path;
+}
+
 struct err backend_open(
     const struct backend_options *options, struct backend **out, struct why *why)
 {

@@ -40,6 +40,11 @@ struct err disk_sync(struct disk_file *file, struct why *why)
     return file->disk->ops->sync(file, false, why);
 }
 
+void disk_begin_sync(struct disk_file *file)
+{
+    file->disk->ops->begin_sync(file);
+}
+
 struct err disk_truncate(struct disk_file *file, uint64_t bytes, struct why *why)
 {
     return file->disk->ops->truncate(file, bytes, why);

@@ -46,6 +46,7 @@ struct disk_ops {
     struct err (*write)(
         struct disk_file *file, uint64_t offset, struct slice bytes, struct why *why);
     struct err (*sync)(struct disk_file *file, bool is_data_only, struct why *why);
+    void (*begin_sync)(struct disk_file *file);
     struct err (*truncate)(struct disk_file *file, uint64_t bytes, struct why *why);
     struct err (*allocate)(struct disk_file *file, uint64_t bytes, struct why *why);
     struct err (*lock)(struct disk_file *file, struct why *why);
@@ -88,6 +89,9 @@ MUST struct err disk_write(
 /* After a failure the file's state is unknown: never retry. */
 MUST struct err disk_sync_data(struct disk_file *file, struct why *why);
 MUST struct err disk_sync(struct disk_file *file, struct why *why);
+/* A sync follows soon: the disk may begin with what was written. Promises nothing, and tells of no
+ * failure: the sync does. */
+void disk_begin_sync(struct disk_file *file);
 MUST struct err disk_truncate(struct disk_file *file, uint64_t bytes, struct why *why);
 /* Space for bytes from the start, reading as zeros behind the old end; the file's size grows to it.
  * A file system that cannot preallocate gets a longer sparse file. */

@@ -330,6 +330,12 @@ static struct err faulty_sync(struct disk_file *base, bool is_data_only, struct 
     return OK;
 }
 
+/* Nothing is safe by it. */
+static void faulty_begin_sync(struct disk_file *base)
+{
+    (void)base;
+}
+
 static struct err faulty_truncate(struct disk_file *base, uint64_t bytes, struct why *why)
 {
     struct faulty_file *file = file_of(base);
@@ -481,6 +487,7 @@ static const struct disk_ops faulty_ops = {
     .read = faulty_read,
     .write = faulty_write,
     .sync = faulty_sync,
+    .begin_sync = faulty_begin_sync,
     .truncate = faulty_truncate,
     .allocate = faulty_allocate,
     .lock = faulty_lock,

@@ -94,6 +94,12 @@ static struct err real_sync(struct disk_file *base, bool is_data_only, struct wh
     return OK;
 }
 
+/* No page is waited for; without room in the disk's queue it may take a while. */
+static void real_begin_sync(struct disk_file *base)
+{
+    (void)sync_file_range(real_of(base)->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static struct err real_truncate(struct disk_file *base, uint64_t bytes, struct why *why)
 {
     struct real_file *file = real_of(base);
@@ -252,6 +258,7 @@ static const struct disk_ops real_ops = {
     .read = real_read,
     .write = real_write,
     .sync = real_sync,
+    .begin_sync = real_begin_sync,
     .truncate = real_truncate,
     .allocate = real_allocate,
     .lock = real_lock,

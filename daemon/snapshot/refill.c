@@ -168,9 +168,8 @@ struct err snapshot_refill_end(struct snapshot_refill *refill, struct why *why)
     for (size_t i = 0; i < count; i++) {
         buf_printf(&list, "%s\n", strrchr(paths[i], '/') + 1);
     }
-    struct err err = list.is_full
-                         ? why_set(why, ERR(TOO_BIG), "a store of too many files")
-                         : disk_write_file(refill->disk, refill->path, buf_slice(&list), 0600, why);
+    struct err err = list.is_full ? why_set(why, ERR(TOO_BIG), "a store of too many files")
+                                  : note_write(refill->disk, refill->path, buf_slice(&list), why);
     buf_fini(&list);
     return err;
 }

@@ -99,9 +99,10 @@ static void *run_ending(void *arg)
 {
     struct ending *ending = arg;
     prctl(PR_SET_NAME, "unpack");
-    ending->err = disk_sync(ending->file, &ending->why);
+    disk_begin_sync(ending->file); /* the disk works while this looks */
+    ending->err = backend_check_file(ending->path, &ending->why);
     if (!err_is(ending->err)) {
-        ending->err = backend_check_file(ending->path, &ending->why);
+        ending->err = disk_sync(ending->file, &ending->why);
     }
     return NULL;
 }
@@ -258,7 +259,7 @@ struct err snapshot_unpack_end(
     TRY(disk_sync_folder(unpack->disk, unpack->folder, why));
     TRY(disk_sync_folder(unpack->disk, unpack->dir, why));
     char *note = mem_printf("%s%s\n", SNAPSHOT_FILES_NOTE, strrchr(unpack->folder, '/') + 1);
-    struct err err = disk_write_file(unpack->disk, unpack->path, slice_str(note), 0600, why);
+    struct err err = note_write(unpack->disk, unpack->path, slice_str(note), why);
     free(note);
     return err;
 }

@@ -47,6 +47,13 @@ LOCKED(stat, (struct disk * disk, const char *path, struct disk_stat *out, struc
 LOCKED(free_bytes, (struct disk * disk, const char *path, uint64_t *out_bytes, struct why *why),
     (disk, path, out_bytes, why))
 
+static void locked_begin_sync(struct disk_file *file)
+{
+    pthread_mutex_lock(&mutex);
+    plain->begin_sync(file);
+    pthread_mutex_unlock(&mutex);
+}
+
 static void locked_close(struct disk_file *file)
 {
     pthread_mutex_lock(&mutex);
@@ -57,8 +64,8 @@ static void locked_close(struct disk_file *file)
 void locked_disk_wrap(struct disk *disk)
 {
     static const struct disk_ops ops = {locked_open, locked_close, locked_read, locked_write,
-        locked_sync, locked_truncate, locked_allocate, locked_lock, locked_size, locked_rename,
-        locked_remove, locked_mkdir, locked_list, locked_sync_folder, locked_stat,
+        locked_sync, locked_begin_sync, locked_truncate, locked_allocate, locked_lock, locked_size,
+        locked_rename, locked_remove, locked_mkdir, locked_list, locked_sync_folder, locked_stat,
         locked_free_bytes};
     plain = disk->ops;
     disk->ops = &ops;

@@ -445,6 +445,11 @@ struct err backend_take_files(
     return backend_flush(backend, why);
 }
 
+const char *backend_path(const struct backend *backend)
+{
+    return backend->path;
+}
+
 /* There are no files to give away: who asks is answered with rows. */
 const char *backend_files_format(void)
 {

@@ -120,6 +120,11 @@ static struct err sim_sync(struct disk_file *file, bool is_data_only, struct why
     return err;
 }
 
+static void sim_begin_sync(struct disk_file *file)
+{
+    disk_begin_sync(inner_file(file));
+}
+
 static struct err sim_truncate(struct disk_file *file, uint64_t bytes, struct why *why)
 {
     TRY(turn(file->disk, 5 * US, why));
@@ -187,7 +192,7 @@ static struct err sim_free_bytes(
 void sim_disk_init(struct sim_disk *disk, uint64_t seed)
 {
     static const struct disk_ops ops = {sim_open, sim_close, sim_read, sim_write, sim_sync,
-        sim_truncate, sim_allocate, sim_lock, sim_size, sim_rename, sim_remove, sim_mkdir, sim_list,
-        sim_sync_folder, sim_stat, sim_free_bytes};
+        sim_begin_sync, sim_truncate, sim_allocate, sim_lock, sim_size, sim_rename, sim_remove,
+        sim_mkdir, sim_list, sim_sync_folder, sim_stat, sim_free_bytes};
     *disk = (struct sim_disk){.base = {&ops}, .inner = disk_faulty_new(seed), .sync_ns = MS};
 }

@@ -380,6 +380,23 @@ static void test_values_are_packed_as_ours(void **state)
     free(path);
 }
 
+/* A file's head has no checksum, and RocksDB reads it when a value is asked for. */
+static void test_values_are_of_the_family_that_names_them(void **state)
+{
+    struct place *place = *state;
+    make_store(place);
+    char *path = find(place, ".blob");
+    overwrite(path, 8, slice_of("\0", 1));
+    assert_false(err_is(backend_check_file(path, &place->why)));
+    assert_true(IS(open_received(place), BAD_CRC));
+    assert_non_null(strstr(place->why.text, "another family"));
+    overwrite(path, 8, slice_of("\1", 1));
+    assert_false(err_is(open_received(place)));
+    overwrite(path, 8, slice_of("\2", 1));
+    assert_true(IS(backend_check_file(path, &place->why), BAD_CRC));
+    free(path);
+}
+
 /* With a checksum that fits. */
 static void test_a_value_that_claims_too_much_is_refused(void **state)
 {
@@ -421,6 +438,7 @@ int main(void)
         PLACE(test_rows_of_other_kinds_are_refused),
         PLACE(test_what_rocksdb_throws_is_an_error),
         PLACE(test_values_are_packed_as_ours),
+        PLACE(test_values_are_of_the_family_that_names_them),
         PLACE(test_a_value_that_claims_too_much_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

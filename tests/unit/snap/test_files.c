@@ -221,6 +221,31 @@ static void test_purge_meets_another(void **state)
     folder_remove(dir);
 }
 
+static struct err remove_nothing(struct disk *disk, const char *path, struct why *why)
+{
+    (void)disk;
+    return why_set(why, ERR(EXISTS), "%s is not empty", path);
+}
+
+/* What is received meanwhile may be an old one, whose files still come. */
+static void test_purge_leaves_what_is_being_written(void **state)
+{
+    struct disk_ops ops = *disk_real()->ops;
+    struct disk disk = {&ops};
+    char dir[FOLDER_PATH_MAX];
+    (void)state;
+    folder_make(dir);
+    char *folder = disk_path(dir, "0000000000000003.files.0");
+    expect(disk_mkdir_all(disk_real(), folder, 0700, NULL), ERR_OK);
+    ops.remove = remove_nothing;
+    expect(snap_purge(&disk, dir, 2, 9, NULL), ERR_OK);
+    assert_true(disk_exists(disk_real(), folder));
+    expect(snap_purge(disk_real(), dir, 2, 9, NULL), ERR_OK);
+    assert_false(disk_exists(disk_real(), folder));
+    free(folder);
+    folder_remove(dir);
+}
+
 /* Whatever operation of a save fails or is the last before a crash: the snapshot before it is still
  * there. */
 static void test_failed_save_leaves_the_one_before(void **state)
@@ -255,6 +280,7 @@ int main(void)
         T(test_empty_file_is_broken),
         T(test_purge_keeps_the_newest),
         T(test_purge_meets_another),
+        T(test_purge_leaves_what_is_being_written),
         T(test_failed_save_leaves_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
