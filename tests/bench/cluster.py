@@ -31,6 +31,7 @@ LOADS = [
     ("get 8x16", "get --conns 8 --streams 16", "leader", 60000, 200000, []),
 ]
 LEASE_TTL_S = 60  # longer than granting takes
+SETTLE_S, IDLE_SHARE = 30, 0.05
 GROUPS = ["load", "bytes", "kill", "leases", "fresh"]
 
 
@@ -98,6 +99,16 @@ class Group:
         for member in self.members:
             member.start(self.cluster())
         self.wait_write()
+
+    def settle(self):
+        """As compare's, of all members."""
+        until = time.monotonic() + SETTLE_S
+        while time.monotonic() < until:
+            before = sum(cpu_seconds(member.process.pid) for member in self.members)
+            time.sleep(1)
+            after = sum(cpu_seconds(member.process.pid) for member in self.members)
+            if after - before < IDLE_SHARE * len(self.members):
+                return
 
     def wait_write(self, members=None, seconds=120):
         """Until one of the members takes a write. One is begun every 20 ms, as a proposal that a
@@ -260,7 +271,7 @@ class Cluster:
         for group in groups:
             group.where = "leader"
             self.run.bench(group, f"fill --conns 8 --streams 16 --keys {keys}", keys)
-            time.sleep(5)
+            group.settle()
             fourth = Member(group, 3)
             leader = group.leader()
             leader.post("/v3/cluster/member/add", {"peerURLs": [fourth.peer]})
