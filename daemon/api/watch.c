@@ -251,7 +251,7 @@ static struct err encode_item(struct watching *watching, struct payload *out)
 
 static enum grpc_code code_of(const char *failure)
 {
-    if (failure == err_text(ERR(NO_LEADER))) {
+    if (failure == err_text(ERR(NO_LEADER)) || failure == err_text(ERR(TIMEOUT))) {
         return GRPC_CODE_UNAVAILABLE;
     }
     return failure == flooded ? GRPC_CODE_RESOURCE_EXHAUSTED : GRPC_CODE_INTERNAL;

@@ -96,6 +96,18 @@ static struct err fill_rows(
     return err;
 }
 
+/* What is known of the new rows; both NULL: they have to be read. */
+struct filled {
+    struct mvcc_import *rows;
+    struct mvcc_reading *reading;
+};
+
+static void filled_fini(struct filled *filled)
+{
+    mvcc_import_free(filled->rows);
+    mvcc_reading_free(filled->reading);
+}
+
 /* The folder takes the store's place; a crash between leaves no store, and the next start makes an
  * empty one and comes here again. */
 static struct err fill_files(struct storage *storage, const char *folder, struct why *why)
@@ -125,7 +137,7 @@ static struct err fill_files(struct storage *storage, const char *folder, struct
 }
 
 static struct err fill_database(struct storage *storage, const struct raft_snapshot_meta *meta,
-    struct slice v2, const char *path, struct mvcc_import **out_rows, struct why *why)
+    struct slice v2, const char *path, struct filled *filled, struct why *why)
 {
     struct taking taking = {.path = path,
         .backend = storage->backend,
@@ -136,22 +148,23 @@ static struct err fill_database(struct storage *storage, const struct raft_snaps
         snapshot_import_open(storage->disk, path, SNAPSHOT_HASH_IF_THERE, &taking.import, why);
     if (!err_is(err)) {
         err = clear(storage->backend, meta, why);
-        err = err_is(err) ? err : take_database(&taking, out_rows, why);
+        err = err_is(err) ? err : take_database(&taking, &filled->rows, why);
         snapshot_import_close(taking.import);
     }
     return err;
 }
 
-/* *out_rows stays NULL where the store's own rows came. */
+/* *filled is the caller's in every case. */
 static struct err fill(struct storage *storage, const struct raft_snapshot_meta *meta,
-    struct slice v2, struct mvcc_import **out_rows, struct why *why)
+    struct slice v2, struct filled *filled, struct why *why)
 {
     char *path = snap_received_path(storage->snap_dir, meta->index);
     char *folder = snapshot_files_folder(storage->disk, storage->snap_dir, meta->index);
+    filled->reading = storage_take_reading(storage, folder);
     struct err err = folder ? fill_files(storage, folder, why)
                      : snapshot_is_list(storage->disk, path)
                          ? fill_rows(storage, meta, why)
-                         : fill_database(storage, meta, v2, path, out_rows, why);
+                         : fill_database(storage, meta, v2, path, filled, why);
     free(folder);
     if (!err_is(err)) {
         err = disk_remove(storage->disk, path, why);
@@ -160,21 +173,29 @@ static struct err fill(struct storage *storage, const struct raft_snapshot_meta 
     return err;
 }
 
+static struct err reload(struct mvcc *mvcc, struct filled *filled, struct why *why)
+{
+    if (filled->rows) {
+        return mvcc_reload_imported(mvcc, filled->rows, why);
+    }
+    return filled->reading ? mvcc_reload_read(mvcc, filled->reading, why) : mvcc_reload(mvcc, why);
+}
+
 /* Who may do what comes ahead of the keys: nobody reads the new ones by the old permissions. */
 struct err storage_install_snapshot(
     void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why)
 {
     struct storage *storage = arg;
-    struct mvcc_import *rows = NULL;
-    struct err err = fill(storage, meta, v2, &rows, why);
+    struct filled filled = {0};
+    mvcc_reload_begin(storage->mvcc);
+    struct err err = fill(storage, meta, v2, &filled, why);
     if (!err_is(err) && !MUTATE(USERS_NOT_LOADED)) {
         err = auth_load(storage->auth, storage->backend, why);
     }
     if (!err_is(err)) {
-        err =
-            rows ? mvcc_reload_imported(storage->mvcc, rows, why) : mvcc_reload(storage->mvcc, why);
+        err = reload(storage->mvcc, &filled, why);
     }
-    mvcc_import_free(rows);
+    filled_fini(&filled);
     TRY(err);
     TRY(lease_load(storage->leases, storage->backend, why));
     TRY(member_load(storage->members, storage->backend, why));
@@ -205,6 +226,9 @@ struct err storage_finish_install(struct storage *storage, struct why *why)
     }
     LOG_INFO("taking the received snapshot into the store", LOG_UINT("snapshot-index", meta->index),
         LOG_UINT("current-applied-index", applied));
-    return fill(
-        storage, meta, slice_of(storage->snapshot.data, storage->snapshot.data_len), NULL, why);
+    struct filled filled = {0};
+    struct err err = fill(
+        storage, meta, slice_of(storage->snapshot.data, storage->snapshot.data_len), &filled, why);
+    filled_fini(&filled);
+    return err;
 }

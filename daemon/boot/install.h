@@ -32,9 +32,15 @@ const char *storage_files_format(void);
 /* For api, arg a struct storage whose server is set: a bbolt file of everything. Gives *out. */
 struct err storage_snapshot_open(void *arg, struct snapshot_export **out, struct why *why);
 
-/* received.c. For the transport: whether a store that came as files may become this member's. */
+/* received.c. For the transport: whether a store that came as files may become this member's. What
+ * is read meanwhile is kept, of the last one, where it is not much more than this member has. */
 MUST struct err storage_check_received(struct storage *storage,
     const struct raft_snapshot *snapshot, struct backend *store, struct why *why);
+/* What was read of the store that was received in the folder; NULL: nothing is known of it, or it
+ * is another that comes (folder NULL). Gives, and forgets all else. */
+struct mvcc_reading *storage_take_reading(struct storage *storage, const char *folder);
+/* Once so much is applied, a store up to there takes nobody's place any more. */
+void storage_forget_reading(struct storage *storage, uint64_t applied);
 
 /* install.c. For server: the store becomes what was received, be it a database, rows or files, and
  * all that was read from it is read again. */

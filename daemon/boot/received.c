@@ -41,6 +41,59 @@ static struct err check_version(
     return err;
 }
 
+static void keep(struct storage_received *received, const char *folder, uint64_t index,
+    struct mvcc_reading *reading)
+{
+    pthread_mutex_lock(&received->mutex);
+    mvcc_reading_free(received->reading);
+    free(received->folder);
+    received->folder = reading ? mem_strdup(folder) : NULL;
+    received->index = index;
+    received->reading = reading;
+    pthread_mutex_unlock(&received->mutex);
+}
+
+/* A new member's index comes ready this way. One that has much would have to hold both. */
+static struct err check_rows(
+    struct storage *storage, uint64_t index, struct backend *store, struct why *why)
+{
+    enum { MUCH = 32 << 20 };
+    struct mvcc_reading *reading = NULL;
+    struct storage_received *received = &storage->received;
+    pthread_mutex_lock(&received->turn);
+    keep(received, NULL, 0, NULL);
+    bool has_much = mvcc_memory_bytes(storage->mvcc) > MUCH;
+    struct err err = mvcc_check(store, has_much ? NULL : &reading, why);
+    keep(received, backend_path(store), index, reading);
+    pthread_mutex_unlock(&received->turn);
+    return err;
+}
+
+struct mvcc_reading *storage_take_reading(struct storage *storage, const char *folder)
+{
+    struct mvcc_reading *reading = NULL;
+    struct storage_received *received = &storage->received;
+    pthread_mutex_lock(&received->mutex);
+    if (received->folder && folder && strcmp(received->folder, folder) == 0) {
+        reading = received->reading;
+        received->reading = NULL;
+    }
+    pthread_mutex_unlock(&received->mutex);
+    keep(received, NULL, 0, NULL);
+    return reading;
+}
+
+void storage_forget_reading(struct storage *storage, uint64_t applied)
+{
+    struct storage_received *received = &storage->received;
+    pthread_mutex_lock(&received->mutex);
+    bool is_late = received->reading && received->index <= applied;
+    pthread_mutex_unlock(&received->mutex);
+    if (is_late) {
+        keep(received, NULL, 0, NULL);
+    }
+}
+
 /* Into tables that nobody uses. */
 static struct err check_tables(struct storage *storage, struct backend *store, struct why *why)
 {
@@ -63,6 +116,6 @@ struct err storage_check_received(struct storage *storage, const struct raft_sna
     TRY(check_format(store, why));
     TRY(storage_check_cluster(store, "a received store", why));
     TRY(check_version(store, snapshot, why));
-    TRY(mvcc_check(store, why));
-    return check_tables(storage, store, why);
+    TRY(check_tables(storage, store, why));
+    return check_rows(storage, snapshot->meta.index, store, why);
 }

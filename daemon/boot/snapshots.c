@@ -55,6 +55,7 @@ struct err storage_keep_snapshot(
 {
     struct storage *storage = arg;
     uint64_t applied = apply_index(storage->apply);
+    storage_forget_reading(storage, applied);
     TRY(snap_save(storage->disk, storage->snap_dir, meta, v2, why));
     /* A received database that is not taken in yet is above what is applied, though another may
      * already have come after it. */

@@ -11,6 +11,8 @@ struct err storage_open_dialing(struct storage *storage, const struct config *co
 {
     *storage = (struct storage){
         .config = config, .disk = disk_real(), .db_guard = -1, .dialing = *dialing};
+    pthread_mutex_init(&storage->received.turn, NULL);
+    pthread_mutex_init(&storage->received.mutex, NULL);
     TRY(storage_dirs(storage, why));
     return storage_log(storage, why);
 }
@@ -32,6 +34,9 @@ void storage_close(struct storage *storage, bool is_clean)
     auth_table_free(storage->auth);
     member_table_free(storage->members);
     lease_table_free(storage->leases);
+    storage_forget_reading(storage, UINT64_MAX);
+    pthread_mutex_destroy(&storage->received.mutex);
+    pthread_mutex_destroy(&storage->received.turn);
     mvcc_close(storage->mvcc);
     backend_close(storage->backend);
     raft_free(storage->raft);

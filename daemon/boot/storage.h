@@ -14,6 +14,17 @@
 #include "snap/snap.h"
 #include "wal/wal.h"
 
+#include <pthread.h>
+
+/* received.c: what was read of the store received last, for when it takes this one's place. */
+struct storage_received {
+    pthread_mutex_t turn;  /* one is read at a time: each may be large */
+    pthread_mutex_t mutex; /* of the rest, and never held for long */
+    char *folder;          /* where it lies; NULL: there is none */
+    uint64_t index;        /* what it stands at */
+    struct mvcc_reading *reading;
+};
+
 struct storage {
     const struct config *config;
     struct disk *disk;
@@ -33,6 +44,7 @@ struct storage {
     struct auth_table *auth;
     struct auth_tokens *tokens;
     struct apply *apply;
+    struct storage_received received;
     struct snap_file snapshot; /* the newest found at start; zeros: none */
     uint64_t snapshot_index;
     struct server *server;          /* set by boot once it runs */

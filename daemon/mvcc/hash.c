@@ -272,6 +272,17 @@ void hashes_ask(struct mvcc *mvcc, revision rev, revision before, revision finis
     pthread_mutex_unlock(&hashes->mutex);
 }
 
+/* The rows are others: the compaction that was asked for may be half done in them. */
+void hashes_forget(struct mvcc *mvcc)
+{
+    struct compact_hashes *hashes = &mvcc->hashes;
+    pthread_mutex_lock(&hashes->mutex);
+    hashes->asked = 0;
+    hashes->before = -2;
+    hashes->is_due = false;
+    pthread_mutex_unlock(&hashes->mutex);
+}
+
 /* A later compaction may be asked for at any moment of it: then this one has no hash either. */
 struct err hashes_make(struct mvcc *mvcc, revision goal, struct why *why)
 {

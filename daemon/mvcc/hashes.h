@@ -23,6 +23,8 @@ struct compact_hashes {
 
 /* Apply thread: a compaction was asked for. */
 void hashes_ask(struct mvcc *mvcc, revision rev, revision before, revision finished);
+/* Nothing compacts meanwhile: other rows have come. What is kept stays true. */
+void hashes_forget(struct mvcc *mvcc);
 /* Back thread: before the first row goes; after the last went. */
 MUST struct err hashes_make(struct mvcc *mvcc, revision goal, struct why *why);
 void hashes_keep(struct mvcc *mvcc);

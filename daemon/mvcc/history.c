@@ -191,15 +191,20 @@ struct err log_read(
 struct err mvcc_value(
     struct mvcc *mvcc, revision main, int64_t sub, struct blob **out, struct why *why)
 {
+    unsigned reloads = atomic_load(&mvcc->reloads);
     lock_read(mvcc);
     const struct ring_item *item = ring_find(&mvcc->ring, main, sub);
     struct blob *value = item ? blob_ref(item->change.value) : NULL;
     unlock(mvcc);
-    if (!value) {
-        return value_get(mvcc, main, sub, out, why);
+    struct err err = value ? OK : value_get(mvcc, main, sub, &value, why);
+    if (err_is(reloads_check(mvcc, reloads))) {
+        blob_unref(value);
+        return ERR(TIMEOUT);
     }
-    *out = value;
-    return OK;
+    if (!err_is(err)) {
+        *out = value;
+    }
+    return err;
 }
 
 /* Completes what a row alone does not say about the version that was replaced. */

@@ -31,4 +31,8 @@ MUST struct err log_read(
     struct mvcc *mvcc, struct log_span span, bool is_light, struct log_slice *out, struct why *why);
 void log_slice_fini(struct log_slice *slice);
 
+/* Last of what reads: TIMEOUT when the rows were replaced since reloads was read, or are now.
+ * open.c */
+MUST struct err reloads_check(const struct mvcc *mvcc, unsigned reloads);
+
 #endif

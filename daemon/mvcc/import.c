@@ -140,12 +140,5 @@ struct err mvcc_import_end(
 
 struct err mvcc_reload_imported(struct mvcc *mvcc, struct mvcc_import *import, struct why *why)
 {
-    lock_write(mvcc);
-    mvcc_forget(mvcc);
-    index_fini(&mvcc->index);
-    mvcc->index = import->keys;
-    index_init(&import->keys);
-    struct err err = mvcc_restore_at(mvcc, import->main, why);
-    unlock(mvcc);
-    return err;
+    return mvcc_take_index(mvcc, &import->keys, import->main, why);
 }

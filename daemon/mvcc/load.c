@@ -18,8 +18,9 @@ enum { PARTS_MAX = 4, PART_BYTES_MIN = 4 * 1024 * 1024, PREFETCH = 8 };
 
 struct part {
     struct backend *backend;
-    revision from;
-    revision to;                 /* excluded */
+    bool is_check;               /* reads, and keeps nothing */
+    revision from;               /* 0: from the first row */
+    revision to;                 /* excluded; INT64_MAX: to the last */
     struct index_entry *entries; /* in revision order */
     size_t count;
     size_t cap;
@@ -29,6 +30,7 @@ struct part {
     struct err err;
     struct why why;
     pthread_t thread;
+    bool has_thread;
 };
 
 struct load {
@@ -62,12 +64,13 @@ static struct err part_read(struct part *part)
     struct row_key from = row_key('l', part->from, 0);
     struct row_key to = row_key('l', part->to, 0);
     struct backend_iter *iter =
-        backend_iter_open(part->backend, NULL, row_key_slice(&from), row_key_slice(&to));
+        backend_iter_open(part->backend, NULL, part->from == 0 ? SLICE("l") : row_key_slice(&from),
+            part->to == INT64_MAX ? SLICE("m") : row_key_slice(&to));
     while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
         struct row row;
         check(part->count < UINT32_MAX);
         err = row_take(key, value, &row, &part->why);
-        if (!err_is(err)) {
+        if (!err_is(err) && !part->is_check) {
             part_add(part, &row);
         }
     }
@@ -111,7 +114,7 @@ static void *part_run(void *arg)
 {
     struct part *part = arg;
     part->err = part_read(part);
-    if (!err_is(part->err)) {
+    if (!err_is(part->err) && !part->is_check) {
         part_sort(part);
     }
     return NULL;
@@ -216,11 +219,17 @@ static struct err load_run(struct load *load, struct why *why)
 {
     for (size_t i = 1; i < load->count; i++) {
         struct part *part = &load->parts[i];
-        check(pthread_create(&part->thread, NULL, part_run, part) == 0);
+        part->has_thread = pthread_create(&part->thread, NULL, part_run, part) == 0;
     }
-    part_run(&load->parts[0]);
+    for (size_t i = 0; i < load->count; i++) { /* those too that there was no thread for */
+        if (!load->parts[i].has_thread) {
+            part_run(&load->parts[i]);
+        }
+    }
     for (size_t i = 1; i < load->count; i++) {
-        pthread_join(load->parts[i].thread, NULL);
+        if (load->parts[i].has_thread) {
+            pthread_join(load->parts[i].thread, NULL);
+        }
     }
     for (size_t i = 0; i < load->count; i++) {
         const struct part *part = &load->parts[i];
@@ -229,6 +238,16 @@ static struct err load_run(struct load *load, struct why *why)
         }
     }
     return OK;
+}
+
+struct err load_check(struct backend *backend, unsigned threads, struct why *why)
+{
+    struct load load = {0};
+    load_cut(&load, backend, threads);
+    for (size_t i = 0; i < load.count; i++) {
+        load.parts[i].is_check = true;
+    }
+    return load_run(&load, why);
 }
 
 struct err load_index(struct backend *backend, unsigned threads, struct index *index,

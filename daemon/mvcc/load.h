@@ -10,10 +10,12 @@
  * BAD_CRC, BAD_FORMAT. */
 MUST struct err load_index(struct backend *backend, unsigned threads, struct index *index,
     revision *out_last, struct why *why);
+/* Reads them as that does, and keeps nothing. */
+MUST struct err load_check(struct backend *backend, unsigned threads, struct why *why);
 
-/* open.c, with the lock: all that was read of rows. */
-void mvcc_forget(struct mvcc *mvcc);
-/* The same: what goes with an index that is there, up to the last revision. */
-MUST struct err mvcc_restore_at(struct mvcc *mvcc, revision last, struct why *why);
+/* open.c: everything read of rows goes, and the index that comes, which is left empty, is of rows
+ * up to the last revision. */
+MUST struct err mvcc_take_index(
+    struct mvcc *mvcc, struct index *index, revision last, struct why *why);
 
 #endif

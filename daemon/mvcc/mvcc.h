@@ -43,6 +43,9 @@ struct mvcc_options {
  * BAD_CRC, BAD_FORMAT. */
 MUST struct err mvcc_open(const struct mvcc_options *options, struct mvcc **out, struct why *why);
 void mvcc_close(struct mvcc *mvcc);
+/* The rows are about to be replaced: what is read from now to the end of the reload that follows
+ * fails with TIMEOUT, as does what was begun before, so that no answer is of both. */
+void mvcc_reload_begin(struct mvcc *mvcc);
 /* The rows were replaced by those of a later time of the same history, while nothing was applied,
  * compacted or read of history: reads them anew. Readers wait meanwhile. After an error nothing may
  * be read. Errors: as mvcc_open. */
@@ -57,9 +60,15 @@ revision mvcc_revision(const struct mvcc *mvcc);
 revision mvcc_compact_revision(const struct mvcc *mvcc);
 /* Keys alive now. */
 int64_t mvcc_keys(const struct mvcc *mvcc);
-/* Whether a store from elsewhere could be opened: reads every row that an open does, and keeps
- * none. Any thread. Errors: BAD_FORMAT, BAD_CRC, IO. */
-MUST struct err mvcc_check(struct backend *backend, struct why *why);
+/* What an open would have read of a store. */
+struct mvcc_reading;
+/* Whether a store from elsewhere could be opened: reads every row that an open does. Gives *out;
+ * out NULL: keeps nothing. Any thread. Errors: BAD_FORMAT, BAD_CRC, IO. */
+MUST struct err mvcc_check(struct backend *backend, struct mvcc_reading **out, struct why *why);
+/* NULL is fine. */
+void mvcc_reading_free(struct mvcc_reading *reading);
+/* mvcc_reload where the rows are now those of the store that was read: takes over what is known. */
+MUST struct err mvcc_reload_read(struct mvcc *mvcc, struct mvcc_reading *reading, struct why *why);
 /* Whether such a row could be opened; what is no revision row could. */
 bool mvcc_check_row(struct slice key, struct slice value);
 /* Living keys in [key, end), as mvcc_range_options has them, now: two walks down the tree. */

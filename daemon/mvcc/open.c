@@ -3,6 +3,7 @@
  * Opening: the tree is built at once from the 'l' rows (load.c). The current revision is the last
  * row's, or the compacted one where compaction has taken the last rows.
  */
+#include "history.h"
 #include "load.h"
 #include "row.h"
 #include "state.h"
@@ -11,7 +12,7 @@
 
 enum { RING_DEFAULT = 16 * 1024 * 1024 };
 
-struct err mvcc_restore_at(struct mvcc *mvcc, revision last, struct why *why)
+static struct err restore_at(struct mvcc *mvcc, revision last, struct why *why)
 {
     revision scheduled = -1;
     revision finished = -1;
@@ -33,7 +34,7 @@ static struct err restore(struct mvcc *mvcc, unsigned threads, struct why *why)
 {
     revision last = 0;
     TRY(load_index(mvcc->backend, threads, &mvcc->index, &last, why));
-    return mvcc_restore_at(mvcc, last, why);
+    return restore_at(mvcc, last, why);
 }
 
 struct err mvcc_open(const struct mvcc_options *options, struct mvcc **out, struct why *why)
@@ -61,24 +62,38 @@ struct err mvcc_open(const struct mvcc_options *options, struct mvcc **out, stru
     return OK;
 }
 
-struct err mvcc_check(struct backend *backend, struct why *why)
+struct mvcc_reading {
+    struct index index;
+    revision last;
+};
+
+static struct err read_rows(struct backend *backend, struct mvcc_reading **out, struct why *why)
 {
-    struct err err = OK;
-    struct slice key;
-    struct slice value;
+    struct mvcc_reading *reading = mem_new(sizeof(*reading));
+    index_init(&reading->index);
+    struct err err = load_index(backend, 0, &reading->index, &reading->last, why);
+    if (err_is(err)) {
+        mvcc_reading_free(reading);
+        return err;
+    }
+    *out = reading;
+    return OK;
+}
+
+struct err mvcc_check(struct backend *backend, struct mvcc_reading **out, struct why *why)
+{
     revision rev = 0;
-    struct row row;
-    struct backend_iter *iter = backend_iter_open(backend, NULL, SLICE("l"), SLICE("m"));
-    while (!err_is(err) && backend_iter_next(iter, &key, &value)) {
-        err = row_take(key, value, &row, why);
-    }
-    if (!err_is(err)) {
-        err = backend_iter_err(iter, why);
-    }
-    backend_iter_close(iter);
-    TRY(err);
     TRY(row_rev_get(backend, ROW_SCHEDULED, &rev, why));
-    return row_rev_get(backend, ROW_FINISHED, &rev, why);
+    TRY(row_rev_get(backend, ROW_FINISHED, &rev, why));
+    return out ? read_rows(backend, out, why) : load_check(backend, 0, why);
+}
+
+void mvcc_reading_free(struct mvcc_reading *reading)
+{
+    if (reading) {
+        index_fini(&reading->index);
+        free(reading);
+    }
 }
 
 bool mvcc_check_row(struct slice key, struct slice value)
@@ -87,7 +102,7 @@ bool mvcc_check_row(struct slice key, struct slice value)
     return !slice_has_prefix(key, SLICE("l")) || !err_is(row_take(key, value, &row, NULL));
 }
 
-void mvcc_forget(struct mvcc *mvcc)
+static void forget(struct mvcc *mvcc)
 {
     check(!mvcc->is_txn_open);
     size_t ring_bytes = mvcc->ring.bytes_max;
@@ -96,15 +111,52 @@ void mvcc_forget(struct mvcc *mvcc)
     ring_fini(&mvcc->ring);
     ring_init(&mvcc->ring, ring_bytes);
     mvcc->walk.goal = 0;
+    hashes_forget(mvcc);
+}
+
+void mvcc_reload_begin(struct mvcc *mvcc)
+{
+    atomic_fetch_or(&mvcc->reloads, 1);
+}
+
+static void end_reload(struct mvcc *mvcc)
+{
+    if (atomic_load(&mvcc->reloads) & 1) {
+        atomic_fetch_add(&mvcc->reloads, 1);
+    }
+}
+
+struct err reloads_check(const struct mvcc *mvcc, unsigned reloads)
+{
+    return reloads & 1 || atomic_load(&mvcc->reloads) != reloads ? ERR(TIMEOUT) : OK;
 }
 
 struct err mvcc_reload(struct mvcc *mvcc, struct why *why)
 {
     lock_write(mvcc);
-    mvcc_forget(mvcc);
+    forget(mvcc);
     struct err err = restore(mvcc, 0, why);
+    end_reload(mvcc);
     unlock(mvcc);
     return err;
+}
+
+struct err mvcc_take_index(struct mvcc *mvcc, struct index *index, revision last, struct why *why)
+{
+    lock_write(mvcc);
+    forget(mvcc);
+    index_fini(&mvcc->index);
+    mvcc->index = *index;
+    index_init(index);
+    struct err err = restore_at(mvcc, last, why);
+    end_reload(mvcc);
+    unlock(mvcc);
+    return err;
+}
+
+struct err mvcc_reload_read(struct mvcc *mvcc, struct mvcc_reading *reading, struct why *why)
+{
+    return mvcc_take_index(mvcc, &reading->index, reading->last, why);
 }
 
 void mvcc_close(struct mvcc *mvcc)

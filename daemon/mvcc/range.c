@@ -7,6 +7,7 @@
  * Compaction may take rows from under a read at an old revision; then compact_revision is above it,
  * and that is looked at after everything else.
  */
+#include "history.h"
 #include "state.h"
 
 #include "base/mem.h"
@@ -455,7 +456,7 @@ struct err range_count(struct mvcc *mvcc, const struct bounds *bounds, revision 
 }
 
 /* A read of the newest that compaction overtook begins again, at what is newest then. */
-struct err mvcc_range(struct mvcc *mvcc, const struct mvcc_range_options *options,
+static struct err read_again(struct mvcc *mvcc, const struct mvcc_range_options *options,
     struct arena *arena, struct mvcc_range_result *out)
 {
     for (int i = 0;; i++) {
@@ -476,4 +477,17 @@ struct err mvcc_range(struct mvcc *mvcc, const struct mvcc_range_options *option
             return err;
         }
     }
+}
+
+struct err mvcc_range(struct mvcc *mvcc, const struct mvcc_range_options *options,
+    struct arena *arena, struct mvcc_range_result *out)
+{
+    unsigned reloads = atomic_load(&mvcc->reloads);
+    struct mvcc_range_result result;
+    struct err err = read_again(mvcc, options, arena, &result);
+    TRY(reloads_check(mvcc, reloads));
+    if (!err_is(err)) {
+        *out = result;
+    }
+    return err;
 }

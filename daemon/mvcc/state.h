@@ -22,7 +22,6 @@ struct mvcc_txn {
 struct mvcc {
     struct backend *backend;
     size_t value_cache_bytes;
-
     pthread_rwlock_t lock; /* the next three */
     struct index index;
     struct ring ring;
@@ -32,6 +31,7 @@ struct mvcc {
     _Atomic revision compacted;    /* asked for; -1: never */
     _Atomic revision compact_goal; /* asked for, and the row that says so is in the backend */
     _Atomic revision finished;     /* dropped up to here; -1: never */
+    atomic_uint reloads;           /* odd: rows and index are of different times */
 
     struct mvcc_txn txn; /* apply thread */
     struct compact_hashes hashes;

@@ -292,6 +292,42 @@ static bool has_row(const struct storage *storage, struct slice key)
     return has;
 }
 
+/* Of the last store that was looked at, and once. */
+static void test_what_is_read_of_a_received_store_is_kept_for_it(void **state)
+{
+    struct folder *folder = *state;
+    struct storage storage;
+    struct why why = {""};
+    assert_false(err_is(storage_open(&storage, &folder->config, &why)));
+    put_row(storage.backend, SLICE("mcluster_version"), SLICE("3.6.0"));
+    assert_false(err_is(member_load(storage.members, storage.backend, &why)));
+    struct blob *v2 = storage_snapshot_v2(&storage);
+    struct raft_snapshot *snapshot =
+        raft_snapshot_new(&(struct raft_snapshot_meta){.index = 1, .term = 1}, v2);
+    for (int round = 0; round < 2; round++) {
+        const char *asked = round == 0 ? backend_path(storage.backend) : "elsewhere";
+        if (err_is(storage_check_received(&storage, snapshot, storage.backend, &why))) {
+            fail_msg("%s", why.text);
+        }
+        struct mvcc_reading *reading = storage_take_reading(&storage, asked);
+        assert_int_equal(reading != NULL, round == 0);
+        mvcc_reading_free(reading);
+        assert_null(storage_take_reading(&storage, backend_path(storage.backend)));
+    }
+    for (uint64_t applied = 0; applied < 2; applied++) {
+        assert_false(err_is(storage_check_received(&storage, snapshot, storage.backend, &why)));
+        storage_forget_reading(&storage, applied);
+        struct mvcc_reading *reading =
+            storage_take_reading(&storage, backend_path(storage.backend));
+        assert_int_equal(reading != NULL, applied == 0);
+        mvcc_reading_free(reading);
+    }
+    assert_false(err_is(storage_check_received(&storage, snapshot, storage.backend, &why)));
+    raft_snapshot_unref(snapshot);
+    blob_unref(v2);
+    storage_close(&storage, true); /* lets go of what nobody took */
+}
+
 /* Who reads the old store for another member may do so for ever. */
 static void test_a_store_is_replaced_once_nobody_is_sent_the_old_one(void **state)
 {
@@ -374,6 +410,7 @@ int main(void)
         FOLDER_TEST(test_a_store_without_its_log_is_refused),
         FOLDER_TEST(test_a_received_store_that_is_gone_replaces_nothing),
         FOLDER_TEST(test_a_received_store_must_be_what_its_message_says),
+        FOLDER_TEST(test_what_is_read_of_a_received_store_is_kept_for_it),
         FOLDER_TEST(test_a_store_is_replaced_once_nobody_is_sent_the_old_one),
         FOLDER_TEST(test_a_store_behind_a_mount_or_a_link_is_not_replaced),
         FOLDER_TEST(test_what_a_crash_left_goes_before_the_store_is_opened),

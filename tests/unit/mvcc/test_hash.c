@@ -166,6 +166,24 @@ static void test_a_compaction_that_is_overtaken_while_it_is_hashed_goes_on(void 
     assert_int_equal(mvcc_hashes(place->mvcc, kept), 0);
 }
 
+/* The rows that came may be half compacted already. */
+static void test_a_compaction_asked_for_before_other_rows_came_has_no_hash(void **state)
+{
+    struct place *place = *state;
+    struct mvcc_hash kept[MVCC_HASHES_MAX];
+    bool is_done = false;
+    put_all(place);
+    assert_false(err_is(mvcc_compact_begin(place->mvcc, 3, place->batch)));
+    place_write(place);
+    assert_false(err_is(mvcc_reload(place->mvcc, NULL)));
+    while (!is_done) {
+        assert_false(err_is(mvcc_compact_step(place->mvcc, 100, &is_done, NULL)));
+    }
+    assert_int_equal(mvcc_hashes(place->mvcc, kept), 0);
+    place_compact(place, 4);
+    assert_int_equal(mvcc_hashes(place->mvcc, kept), 1);
+}
+
 int run_hash_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +192,7 @@ int run_hash_tests(void)
         PLACE_TEST(test_compactions_are_remembered_by_their_hash),
         PLACE_TEST(test_a_compaction_that_overtook_another_has_no_hash),
         PLACE_TEST(test_a_compaction_that_is_overtaken_while_it_is_hashed_goes_on),
+        PLACE_TEST(test_a_compaction_asked_for_before_other_rows_came_has_no_hash),
         PLACE_TEST(test_hash_does_not_hang_on_how_far_compaction_is),
     };
     return cmocka_run_group_tests_name("hash", tests, NULL, NULL);

@@ -287,10 +287,10 @@ static void test_open_refuses_a_malformed_row(void **state)
     struct why why = {""};
     struct mvcc *second = NULL;
     struct slice key = slice_of("l\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0", 17);
-    assert_false(err_is(mvcc_check(place->backend, NULL)));
+    assert_false(err_is(mvcc_check(place->backend, NULL, NULL)));
     backend_batch_put(place->batch, key, SLICE("?"));
     place_write(place);
-    assert_string_equal(err_name(mvcc_check(place->backend, NULL)), "BAD_FORMAT");
+    assert_string_equal(err_name(mvcc_check(place->backend, NULL, NULL)), "BAD_FORMAT");
     assert_false(mvcc_check_row(key, SLICE("?")));
     assert_false(mvcc_check_row(SLICE("l"), SLICE("\1\0\0\1\0k")));
     assert_true(mvcc_check_row(key, SLICE("\1\0\0\1\0k")));
@@ -412,6 +412,59 @@ static void test_export_and_import_make_the_same_store(void **state)
     place_fini(&other);
 }
 
+/* What a check keeps is what the rows give. */
+static void test_a_store_that_was_read_need_not_be_read_again(void **state)
+{
+    struct place *place = *state;
+    struct mvcc_reading *reading = NULL;
+    place_put(place, "a", "1", 4);
+    place_put(place, "b", "", 0);
+    place_compact(place, 2);
+    place_put(place, "a", "2", 0);
+    place_delete(place, "b", "");
+    place_put(place, "b", "3", 0);
+    assert_false(err_is(mvcc_check(place->backend, &reading, NULL)));
+    place_put(place, "late", "1", 0);
+    assert_int_equal(mvcc_revision(place->mvcc), 7);
+    assert_false(err_is(mvcc_reload_read(place->mvcc, reading, NULL)));
+    assert_copied(place, place); /* and knows no more than was read */
+    mvcc_reading_free(reading);
+    mvcc_reading_free(NULL);
+}
+
+/* What was begun before, what is asked meanwhile, and what comes after. */
+static void test_nothing_is_read_while_the_rows_are_replaced(void **state)
+{
+    struct place *place = *state;
+    struct blob *value = NULL;
+    place_put(place, "a", "1", 0);
+    place_put(place, "a", "2", 0);
+    assert_false(err_is(mvcc_value(place->mvcc, 2, 0, &value, NULL)));
+    blob_unref(value);
+    value = NULL;
+    mvcc_reload_begin(place->mvcc);
+    assert_string_equal(place_list(place, "a", "", 0, 0), "TIMEOUT");
+    assert_string_equal(place_list(place, "a", ALL, 2, 0), "TIMEOUT");
+    assert_string_equal(err_name(mvcc_value(place->mvcc, 2, 0, &value, NULL)), "TIMEOUT");
+    assert_null(value);
+    assert_false(err_is(mvcc_reload(place->mvcc, NULL)));
+    assert_string_equal(place_list(place, "a", "", 0, 0), "a=2@3 #1");
+    assert_false(err_is(mvcc_reload(place->mvcc, NULL)));
+    assert_string_equal(place_list(place, "a", ALL, 2, 0), "a=1@2 #1");
+}
+
+static void test_a_reading_of_a_bad_store_is_none(void **state)
+{
+    struct place *place = *state;
+    struct mvcc_reading *reading = NULL;
+    struct slice key = slice_of("l\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0", 17);
+    place_put(place, "a", "1", 0);
+    backend_batch_put(place->batch, key, SLICE("?"));
+    place_write(place);
+    assert_string_equal(err_name(mvcc_check(place->backend, &reading, NULL)), "BAD_FORMAT");
+    assert_null(reading);
+}
+
 static void test_import_refuses_rows_out_of_order(void **state)
 {
     struct place *place = *state;
@@ -489,6 +542,9 @@ int run_store_tests(void)
         PLACE_TEST(test_range_refuses_a_store_that_lost_a_value),
         PLACE_TEST(test_store_holds_many_keys),
         PLACE_TEST(test_export_and_import_make_the_same_store),
+        PLACE_TEST(test_a_store_that_was_read_need_not_be_read_again),
+        PLACE_TEST(test_nothing_is_read_while_the_rows_are_replaced),
+        PLACE_TEST(test_a_reading_of_a_bad_store_is_none),
         PLACE_TEST(test_import_refuses_rows_out_of_order),
         PLACE_TEST(test_store_opens_the_same_with_any_threads),
     };
