@@ -50,10 +50,10 @@ void payload_add_lent(struct payload *payload, struct slice bytes)
     add(payload, (struct payload_part){.bytes = bytes});
 }
 
-void payload_set_home(struct payload *payload, void (*release)(void *owner), void *owner)
+void payload_set_home(struct payload *payload, struct payload_home home)
 {
     check(!payload->home.release);
-    payload->home = (struct payload_home){release, owner};
+    payload->home = home;
 }
 
 struct payload_home payload_take_home(struct payload *payload)

@@ -18,6 +18,9 @@ struct payload_part {
 /* What many parts live in together, as in an arena. */
 struct payload_home {
     void (*release)(void *owner); /* NULL: there is none */
+    /* Before release: the parts are needed no more; what the owner has beside them (leave to take
+     * so much room) stays. May be NULL. */
+    void (*empty)(void *owner);
     void *owner;
 };
 
@@ -39,7 +42,7 @@ void payload_add_blob(struct payload *payload, struct blob *blob);
 /* Bytes that live as long as the payload's home, or for ever. */
 void payload_add_lent(struct payload *payload, struct slice bytes);
 /* Takes ownership: release is called once no lent part is needed any more. One a payload. */
-void payload_set_home(struct payload *payload, void (*release)(void *owner), void *owner);
+void payload_set_home(struct payload *payload, struct payload_home home);
 /* The home becomes the caller's to release. */
 struct payload_home payload_take_home(struct payload *payload);
 /* Takes ownership of part i away from the payload (its release is then the caller's to call). */

@@ -67,7 +67,7 @@ static struct err range_reply(struct api *api, struct call_state *state, struct 
     buf_init(&head, SIZE_MAX);
     api_add_header(api, &head, rows.rev);
     if (home) {
-        payload_set_home(out, weigh_home_free, home);
+        weigh_home_give(home, out);
     }
     apply_rows_pack(&rows, buf_slice(&head), arena, out);
     buf_fini(&head);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/weigh.h"
 
+#include "base/mem.h"
+
 static size_t sum(size_t a, size_t b)
 {
     return a > SIZE_MAX / 2 - b ? SIZE_MAX / 2 : a + b;
@@ -95,9 +97,8 @@ struct weigh_home {
 
 struct weigh_home *weigh_home_at(struct gate *gate, size_t bytes)
 {
-    struct arena *arena = arena_new(0);
-    struct weigh_home *home = arena_alloc(arena, sizeof(*home));
-    *home = (struct weigh_home){gate, bytes, arena};
+    struct weigh_home *home = mem_new(sizeof(*home));
+    *home = (struct weigh_home){gate, bytes, arena_new(0)};
     return home;
 }
 
@@ -113,11 +114,28 @@ struct arena *weigh_home_arena(struct weigh_home *home)
     return home->arena;
 }
 
-void weigh_home_free(void *arg)
+void weigh_home_free(struct weigh_home *home)
 {
-    struct weigh_home home = *(struct weigh_home *)arg;
-    arena_free(home.arena); /* it holds arg */
-    gate_leave(home.gate, home.bytes);
+    arena_free(home->arena);
+    gate_leave(home->gate, home->bytes);
+    free(home);
+}
+
+static void release(void *owner)
+{
+    weigh_home_free(owner);
+}
+
+static void empty(void *owner)
+{
+    struct weigh_home *home = owner;
+    arena_free(home->arena);
+    home->arena = NULL;
+}
+
+void weigh_home_give(struct weigh_home *home, struct payload *payload)
+{
+    payload_set_home(payload, (struct payload_home){release, empty, home});
 }
 
 void weigh_home_pack(struct weigh_home *home, struct buf *packed, struct payload *payload)
@@ -126,5 +144,5 @@ void weigh_home_pack(struct weigh_home *home, struct buf *packed, struct payload
     uint8_t *bytes = buf_take(packed, &len);
     arena_defer(home->arena, free, bytes);
     payload_add_lent(payload, slice_of(bytes, len));
-    payload_set_home(payload, weigh_home_free, home);
+    weigh_home_give(home, payload);
 }

@@ -30,8 +30,10 @@ struct weigh_home;
 struct weigh_home *weigh_home_new(struct call_state *state);
 struct weigh_home *weigh_home_at(struct gate *gate, size_t bytes);
 struct arena *weigh_home_arena(struct weigh_home *home);
-/* Also as the home of a payload. */
-void weigh_home_free(void *home);
+void weigh_home_free(struct weigh_home *home);
+/* As the home of the payload, which takes it. Who turns the parts into something else to send
+ * empties it, and releases it when that is sent. */
+void weigh_home_give(struct weigh_home *home, struct payload *payload);
 /* Takes the buffer's memory and the home: one part of the payload. */
 void weigh_home_pack(struct weigh_home *home, struct buf *packed, struct payload *payload);
 

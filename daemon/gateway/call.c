@@ -120,7 +120,19 @@ bool parse_timeout(struct slice text, int64_t *out_ns)
     return true;
 }
 
-struct api_status call_compose(struct api_call *call, struct buf *body)
+/* Frees the packed bytes; the answer is weighed until it is sent, though as JSON it is larger. */
+static struct payload_home empty(struct payload *payload)
+{
+    struct payload_home home = payload_take_home(payload);
+    payload_fini(payload);
+    if (home.empty) {
+        home.empty(home.owner);
+    }
+    return home;
+}
+
+struct api_status call_compose(
+    struct api_call *call, struct buf *body, struct payload_home *out_home)
 {
     struct payload payload;
     struct api_status status;
@@ -143,7 +155,7 @@ struct api_status call_compose(struct api_call *call, struct buf *body)
     if (status.code != GRPC_CODE_OK) {
         write_status(body, status.code, status.text);
     }
-    payload_fini(&payload);
+    *out_home = empty(&payload);
     buf_fini(&packed);
     return status;
 }
@@ -152,8 +164,10 @@ static void finish(struct call *call)
 {
     struct arena *arena = call->api.arena;
     struct buf body;
+    struct payload_home home;
     buf_init(&body, JSON_BYTES_MAX);
-    struct api_status status = call_compose(&call->api, &body);
+    struct api_status status = call_compose(&call->api, &body, &home);
+    http_keep(call->request, home);
     if (status.code != GRPC_CODE_OK) {
         respond_error(call->request, status.code, status.text, buf_slice(&body));
     } else {

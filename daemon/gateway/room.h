@@ -45,8 +45,10 @@ void websocket_serve(
 void stream_start_upgraded(
     struct gateway *gateway, struct http_request *request, const struct api_method *method);
 
-/* After done: appends what the call is answered, its error too. */
-struct api_status call_compose(struct api_call *call, struct buf *body);
+/* After done: appends what the call is answered, its error too. *out_home: what the answer weighs,
+ * to be released when it is sent; given. */
+struct api_status call_compose(
+    struct api_call *call, struct buf *body, struct payload_home *out_home);
 /* Who calls, by the request's headers; texts in the arena. */
 struct api_caller caller_of(const struct http_request *request, struct arena *arena);
 /* {"code":3, "message":"…"} with the status that the code maps to. Gives the request back. */

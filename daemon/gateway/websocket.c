@@ -314,11 +314,16 @@ static void run_finish(struct http_task *task)
 {
     struct ws_call *call = CONTAINER_OF(task, struct ws_call, task);
     struct buf body;
+    struct payload_home home;
     buf_init(&body, JSON_BYTES_MAX);
-    (void)call_compose(&call->api, &body);
+    (void)call_compose(&call->api, &body, &home);
     if (call->is_gone) {
         buf_fini(&body);
+        if (home.release) {
+            home.release(home.owner);
+        }
     } else {
+        http_keep(call->request, home);
         websocket_send(call->request, &body);
         http_end(call->request);
     }

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "base/payload.h"
 #include "http/client.h"
 
 #include <openssl/ssl.h>
@@ -169,6 +170,9 @@ void http_write(struct http_request *request, struct buf *bytes);
  * body; what is written goes out as it is, and http_end closes. Server's thread. */
 void http_upgrade(struct http_request *request, struct buf *head);
 size_t http_pending(const struct http_request *request);
+/* Released, on any thread, once all that was written is sent or the connection has gone. Takes the
+ * home; before what gives the request back, once a request. */
+void http_keep(struct http_request *request, struct payload_home home);
 /* Ends it; gives the request back. */
 void http_end(struct http_request *request);
 /* Breaks the connection (an answer that cannot be finished); gives the request back. */

@@ -46,6 +46,9 @@ void request_unref(struct http_request *request)
     if (request->mode == BODY_STREAMED) {
         atomic_fetch_sub(&request->server->stream_count, 1);
     }
+    if (request->home.release) {
+        request->home.release(request->home.owner);
+    }
     atomic_fetch_sub(&request->server->request_count, 1);
     free(request);
 }

@@ -41,7 +41,8 @@ struct http_request {
     size_t field_count;
     bool is_chunked;
     atomic_size_t pending;
-    atomic_uint queued; /* pieces of the answer on their way to the server's thread */
+    atomic_uint queued;       /* pieces of the answer on their way to the server's thread */
+    struct payload_home home; /* released last */
 };
 
 /* Takes the reader's bytes. NULL: *out_refusal says why. */

@@ -335,6 +335,12 @@ size_t http_pending(const struct http_request *request)
     return atomic_load(&request->pending);
 }
 
+void http_keep(struct http_request *request, struct payload_home home)
+{
+    check(!request->home.release);
+    request->home = home;
+}
+
 void http_end(struct http_request *request)
 {
     post(out_new(request, OUT_LAST));

@@ -182,13 +182,13 @@ static void test_payload_releases_its_home_once(void **state)
     struct payload payload;
     int released = 0;
     payload_init(&payload);
-    payload_set_home(&payload, count_release, &released);
+    payload_set_home(&payload, (struct payload_home){count_release, NULL, &released});
     payload_add_lent(&payload, SLICE("ab"));
     payload_add_lent(&payload, SLICE("c"));
     assert_int_equal(payload.bytes, 3);
     payload_fini(&payload);
     assert_int_equal(released, 1);
-    payload_set_home(&payload, count_release, &released);
+    payload_set_home(&payload, (struct payload_home){count_release, NULL, &released});
     struct payload_home home = payload_take_home(&payload);
     payload_fini(&payload);
     assert_int_equal(released, 1);

@@ -137,6 +137,18 @@ static void fill_header(void)
     header.raft_term = 2;
 }
 
+static void count_release(void *owner)
+{
+    (void)owner;
+    atomic_fetch_add(&fake.released, 1);
+}
+
+static void count_empty(void *owner)
+{
+    (void)owner;
+    atomic_fetch_add(&fake.emptied, 1);
+}
+
 static void answer_range(struct api_call *call, struct payload *payload, struct api_status *status)
 {
     Etcdserverpb__RangeRequest *request;
@@ -157,6 +169,10 @@ static void answer_range(struct api_call *call, struct payload *payload, struct 
     kv.create_revision = kv.mod_revision = 2;
     kv.version = 1;
     kv.value = request->keys_only ? (ProtobufCBinaryData){0} : pb_bytes(SLICE("bar"));
+    if (fake.weighs) {
+        kv.value = (ProtobufCBinaryData){fake.weighs, arena_zalloc(call->arena, fake.weighs)};
+        payload_set_home(payload, (struct payload_home){count_release, count_empty, &fake});
+    }
     response.header = &header;
     response.kvs = kvs;
     response.n_kvs = request->range_end.len ? 2 : 1;

@@ -26,6 +26,9 @@ struct fake {
     int64_t deadline_ns;
     int open_streams;
     int cancelled_calls;
+    size_t weighs;       /* bytes of a value, in a home */
+    atomic_int emptied;  /* homes */
+    atomic_int released; /* homes */
     pthread_mutex_t mutex;
 };
 

@@ -157,6 +157,30 @@ static void test_calls_answer_as_the_reference(void **state)
     assert_answer(OK_HEAD, "{}");
 }
 
+/* An answer that nobody reads is weighed until it is sent, or the client has gone. */
+static void test_an_answer_is_weighed_until_it_is_sent(void **state)
+{
+    (void)state;
+    for (int is_read = 0; is_read < 2; is_read++) {
+        fake_reset();
+        fake.weighs = 4 << 20;
+        int fd = dial(client_site);
+        say(fd, "POST /v3/kv/range HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+                "Content-Length: 14\r\n\r\n"
+                "{\"key\":\"Zm9v\"}");
+        assert_int_equal(recv(fd, answer, 1, MSG_PEEK), 1);
+        assert_int_equal(atomic_load(&fake.emptied), 1);
+        assert_int_equal(atomic_load(&fake.released), 0);
+        while (is_read && recv(fd, answer, sizeof(answer), 0) > 0) {
+        }
+        close(fd);
+        for (int i = 0; i < 60000 && atomic_load(&fake.released) == 0; i++) {
+            usleep(1000);
+        }
+        assert_int_equal(atomic_load(&fake.released), 1);
+    }
+}
+
 static void test_errors_answer_as_the_reference(void **state)
 {
     (void)state;
@@ -619,6 +643,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_calls_answer_as_the_reference),
+        TEST(test_an_answer_is_weighed_until_it_is_sent),
         TEST(test_errors_answer_as_the_reference),
         TEST(test_codes_become_statuses),
         TEST(test_metadata_travels_in_headers),

@@ -226,6 +226,23 @@ static void test_who_leaves_cancels_a_patient_call(void **state)
     assert_int_equal(cancelled, 1);
 }
 
+static void test_an_answer_is_weighed_until_it_is_sent(void **state)
+{
+    char first;
+    (void)state;
+    fake.weighs = 4 << 20;
+    int fd = open_socket(ASK("/v3/kv/range", ""));
+    say_text(fd, "{\"key\":\"Zm9v\"}");
+    assert_int_equal(recv(fd, &first, 1, MSG_PEEK), 1);
+    assert_int_equal(atomic_load(&fake.emptied), 1);
+    assert_int_equal(atomic_load(&fake.released), 0);
+    close(fd);
+    for (int i = 0; i < 60000 && atomic_load(&fake.released) == 0; i++) {
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&fake.released), 1);
+}
+
 /* Until the server has taken all that was said on that connection, and is through with it. */
 static void wait_taken(int fd)
 {
@@ -388,6 +405,7 @@ int main(void)
         TEST(test_a_stream_lives_until_the_client_leaves),
         TEST(test_a_bad_message_ends_the_requests_quietly),
         TEST(test_who_leaves_cancels_a_patient_call),
+        TEST(test_an_answer_is_weighed_until_it_is_sent),
         TEST(test_pongs_do_not_pile_up),
         TEST(test_protocol_errors_are_told),
         TEST(test_messages_are_limited),
