@@ -9,8 +9,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/pb.h"
+#include "base/text.h"
 
 #include <rpc.pb-c.h>
+
+/* Of a warning's names: then the rest is left out. */
+enum { WARNING_BYTES = 16 << 10 };
 
 enum probe {
     PROBE_ALARMS,
@@ -308,7 +312,7 @@ static void read_query(struct run *run)
     bool has_serializable = false;
     buf_init(&pair, query.len + 1);
     while (http_query_next(query, &cursor, &pair, &name, &value)) {
-        if (slice_eq(name, SLICE("exclude")) && value.len) {
+        if (slice_eq(name, SLICE("exclude")) && value.len && !memchr(value.data, 0, value.len)) {
             buf_add_slice(&run->excluded, value);
             buf_add_byte(&run->excluded, 0);
         } else if (slice_eq(name, SLICE("serializable")) && !has_serializable) {
@@ -332,17 +336,45 @@ static bool has_check(const struct page *page, const char *name)
     return false;
 }
 
-static void warn_unknown(const struct run *run)
+/* Those of the excluded names that no check has, each once. */
+static struct text_list unknown_names(const struct run *run, struct arena *arena)
 {
-    for (size_t at = 0;
-         at < run->excluded.len && !run->only && run->page->checks != health_checks;) {
+    size_t count = 0;
+    for (size_t at = 0; at < run->excluded.len; at++) {
+        count += run->excluded.data[at] == 0;
+    }
+    const char **names = arena_alloc(arena, (count + 1) * sizeof(*names));
+    count = 0;
+    for (size_t at = 0; at < run->excluded.len;) {
         const char *name = (const char *)run->excluded.data + at;
         if (!has_check(run->page, name)) {
-            LOG_WARN(
-                "some health checks cannot be excluded", LOG_STR("missing-health-checks", name));
+            names[count++] = name;
         }
         at += strlen(name) + 1;
     }
+    return text_list_unique(arena, (struct text_list){names, count});
+}
+
+/* In one line, however many there are. */
+static void warn_unknown(const struct run *run)
+{
+    if (run->excluded.len == 0 || run->only || run->page->checks == health_checks) {
+        return;
+    }
+    struct arena *arena = arena_new(0);
+    struct text_list names = unknown_names(run, arena);
+    struct buf text;
+    buf_init(&text, 4 * run->excluded.len + 1); /* a byte quoted is four at most */
+    for (size_t i = 0; i < names.count && text.len < WARNING_BYTES; i++) {
+        buf_add_str(&text, i ? "," : "");
+        buf_add_str(&text, text_quote(arena, names.items[i]));
+    }
+    if (names.count) {
+        LOG_WARN("some health checks cannot be excluded",
+            LOG_STR("missing-health-checks", buf_text(&text)));
+    }
+    buf_fini(&text);
+    arena_free(arena);
 }
 
 static void run_start(struct gateway *gateway, struct http_request *request,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Whole answers over a socket, Date cut out, compared with those recorded from the reference. */
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
 #include "fake_api.h"
@@ -398,6 +399,49 @@ static void test_livez_and_readyz(void **state)
                                    "\"error\",type=\"readyz\"} 2\n"));
 }
 
+void __real_log_write(enum log_level level, const char *file, int line, const char *message,
+    const struct log_field *fields);
+void __wrap_log_write(enum log_level level, const char *file, int line, const char *message,
+    const struct log_field *fields);
+
+static atomic_int warnings;
+static char warned[100];
+
+void __wrap_log_write(enum log_level level, const char *file, int line, const char *message,
+    const struct log_field *fields)
+{
+    if (strcmp(message, "some health checks cannot be excluded") == 0) {
+        atomic_fetch_add(&warnings, 1);
+        assert_string_equal(fields[0].name, "missing-health-checks");
+        snprintf(warned, sizeof(warned), "%s", fields[0].text);
+    }
+    __real_log_write(level, file, line, message, fields);
+}
+
+static void test_unknown_checks_are_warned_of_in_one_line(void **state)
+{
+    struct buf path;
+    (void)state;
+    atomic_store(&warnings, 0);
+    ask("GET", "/readyz?verbose&exclude=zz&exclude=a%22b&exclude=zz&exclude=non_learner", NULL);
+    assert_int_equal(atomic_load(&warnings), 1);
+    assert_string_equal(warned, "\"a\\\"b\",\"zz\"");
+    assert_null(strstr(answer, "non_learner"));
+    ask("GET", "/readyz?verbose&exclude=non_learner%00x&exclude=data_corruption", NULL);
+    assert_int_equal(atomic_load(&warnings), 1);
+    assert_non_null(strstr(answer, "[+]non_learner ok\n"));
+    ask("GET", "/health?exclude=zz", NULL); /* its names are those of alarms */
+    assert_int_equal(atomic_load(&warnings), 1);
+    buf_init(&path, 1 << 20);
+    buf_add_str(&path, "/readyz?exclude=0");
+    for (int i = 1; i < 20000; i++) {
+        buf_printf(&path, "&exclude=%d", i);
+    }
+    assert_non_null(strstr(ask("GET", buf_text(&path), NULL), "200 OK"));
+    assert_int_equal(atomic_load(&warnings), 2);
+    buf_fini(&path);
+}
+
 static void test_metrics_and_vars(void **state)
 {
     (void)state;
@@ -654,6 +698,7 @@ int main(void)
         TEST(test_version),
         TEST(test_health),
         TEST(test_livez_and_readyz),
+        TEST(test_unknown_checks_are_warned_of_in_one_line),
         TEST(test_metrics_and_vars),
         TEST(test_metrics_are_packed_when_asked),
         TEST(test_unknown_hosts_are_refused),
