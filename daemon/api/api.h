@@ -190,6 +190,7 @@ void api_promote(struct api *api, uint64_t learner,
  * the next change. */
 const char *api_server_version(void);
 const char *api_cluster_version(struct api *api);
+bool api_is_auth_enabled(struct api *api);
 /* Before metrics are exposed: sets those that follow the state. */
 void api_measure(struct api *api);
 

@@ -85,6 +85,11 @@ const char *api_cluster_version(struct api *api)
     return member_cluster_version(server_options_get(api->server)->members);
 }
 
+bool api_is_auth_enabled(struct api *api)
+{
+    return auth_is_enabled(api->auth);
+}
+
 struct api_status api_status_of(struct err err)
 {
     return (struct api_status){err_grpc(err), err_text(err)};

@@ -132,6 +132,7 @@ static struct err open_http(struct edges *edges, struct api *api, struct why *wh
         .host_whitelist = config->host_whitelist.items,
         .request_bytes_max = (size_t)config->request_bytes_max + 512 * 1024,
         .health_ms = 5000 + 2 * (int64_t)config->election_ms,
+        .is_cert_required = config->client.client_cert_auth,
     };
     edges->gateway = gateway_new(&options);
     edges->http = http_server_new(&(struct http_options){0});

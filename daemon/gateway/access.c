@@ -70,22 +70,24 @@ static void add_cors(const struct gateway *gateway, struct http_request *request
 
 /* The gateway would call in its own name; a client that thinks its certificate's name counts is
  * told so. */
-static bool ignores_name(const struct gateway *gateway, const struct http_request *request)
+static bool ignores_name(
+    const struct gateway_site *site, const struct http_request *request, struct slice path)
 {
-    const struct gateway_options *options = &gateway->options;
+    const struct gateway_options *options = &site->gateway->options;
     return http_is_tls(request) && http_peer_cn(request) && *http_peer_cn(request) &&
-           slice_has_prefix(http_path(request), SLICE("/v3/")) && options->is_auth_enabled &&
-           options->is_auth_enabled(options->arg);
+           site->serves & GATEWAY_JSON && slice_has_prefix(path, SLICE("/v3/")) &&
+           options->is_cert_required && api_is_auth_enabled(options->api);
 }
 
-bool access_check(const struct gateway *gateway, struct http_request *request)
+bool access_check(const struct gateway_site *site, struct http_request *request, struct slice path)
 {
+    const struct gateway *gateway = site->gateway;
     struct slice host = host_name(http_host(request));
     if (!http_is_tls(request) && !allows(gateway->options.host_whitelist, host)) {
         refuse_host(request, host);
         return false;
     }
-    if (ignores_name(gateway, request)) {
+    if (ignores_name(site, request, path)) {
         http_respond_error(request, 400,
             "CommonName of client sending a request against gateway will be ignored and not used "
             "as expected");

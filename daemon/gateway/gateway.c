@@ -158,27 +158,32 @@ static void add_path(struct slice path, struct buf *out)
     buf_add_slice(out, path);
 }
 
+static void serve_clean(
+    const struct gateway_site *site, struct http_request *request, struct slice path)
+{
+    struct buf clean;
+    buf_init(&clean, path.len + 2);
+    clean_path(path, &clean);
+    if (site->serves & GATEWAY_JSON && slice_eq(buf_slice(&clean), SLICE("/v3"))) {
+        redirect(request, SLICE("/v3/"));
+    } else if (!slice_eq(path, buf_slice(&clean))) {
+        redirect(request, buf_slice(&clean));
+    } else {
+        serve_path(site, request, path);
+    }
+    buf_fini(&clean);
+}
+
 static void serve(struct http_request *request, void *arg)
 {
     const struct gateway_site *site = arg;
     struct buf path;
-    struct buf clean;
-    if (site->serves & GATEWAY_ACCESS && !access_check(site->gateway, request)) {
-        return;
-    }
     buf_init(&path, http_path(request).len + 1);
-    buf_init(&clean, http_path(request).len + 2);
     add_path(http_path(request), &path);
-    clean_path(buf_slice(&path), &clean);
-    if (site->serves & GATEWAY_JSON && slice_eq(buf_slice(&clean), SLICE("/v3"))) {
-        redirect(request, SLICE("/v3/"));
-    } else if (!slice_eq(buf_slice(&path), buf_slice(&clean))) {
-        redirect(request, buf_slice(&clean));
-    } else {
-        serve_path(site, request, buf_slice(&path));
+    if (!(site->serves & GATEWAY_ACCESS) || access_check(site, request, buf_slice(&path))) {
+        serve_clean(site, request, buf_slice(&path));
     }
     buf_fini(&path);
-    buf_fini(&clean);
 }
 
 static void version_metric(void)

@@ -37,9 +37,8 @@ struct gateway_options {
     size_t request_bytes_max; /* of a packed message: --max-request-bytes + 512 KiB; 0: 2 MiB */
     int64_t health_ms; /* for one call of a health check: 5 s + two election timeouts; 0: 7 s */
     /* --client-cert-auth: while auth is on, the gateway refuses clients whose certificate has a
-     * common name, as etcd does. NULL: never. */
-    bool (*is_auth_enabled)(void *arg);
-    void *arg;
+     * common name, as etcd does. */
+    bool is_cert_required;
 };
 
 /* Creates its metrics, etcd_server_version and the process's among them. */

@@ -76,8 +76,8 @@ bool allow_get(struct http_request *request);
 
 /* In access.c: */
 
-/* Host and CORS. False: the request was answered. */
-bool access_check(const struct gateway *gateway, struct http_request *request);
+/* Host, certificate's name and CORS. path: with the new prefix. False: the request was answered. */
+bool access_check(const struct gateway_site *site, struct http_request *request, struct slice path);
 
 /* In process.c: */
 

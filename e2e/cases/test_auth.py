@@ -19,21 +19,28 @@ def b64(text):
 class Door:
     """The JSON gateway of a member, as somebody."""
 
-    def __init__(self, node, token=None):
+    def __init__(self, node, token=None, client="client"):
         self.node = node
         self.token = token
+        self.client = client  # whose certificate, where there is one
+
+    def post(self, path, body):
+        """The HTTP status, the type and the text."""
+        # without Accept the reference's gateway calls in the name of its own certificate
+        headers = {"Accept": "*/*"} | ({"Authorization": self.token} if self.token else {})
+        request = urllib.request.Request(self.node.client_url + path, json.dumps(body).encode(),
+                                         headers)
+        context = self.node.certs.context(self.client) if self.node.certs else None
+        try:
+            with urllib.request.urlopen(request, timeout=60, context=context) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers["Content-Type"], error.read().decode()
 
     def __call__(self, path, **body):
         """The HTTP status and the parsed body."""
-        headers = {"Authorization": self.token} if self.token else {}
-        request = urllib.request.Request(self.node.client_url + "/v3/" + path,
-                                         json.dumps(body).encode(), headers)
-        context = self.node.certs.context() if self.node.certs else None
-        try:
-            with urllib.request.urlopen(request, timeout=60, context=context) as answer:
-                return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
+        status, _, text = self.post("/v3/" + path, body)
+        return status, json.loads(text)
 
     def ok(self, path, **body):
         status, answer = self(path, **body)
@@ -43,7 +50,7 @@ class Door:
 
     def login(self, name, password):
         answer = self.ok("auth/authenticate", name=name, password=password)
-        return Door(self.node, answer["token"])
+        return Door(self.node, answer["token"], self.client)
 
 
 def furnish(door):
@@ -307,6 +314,20 @@ class Advisories(AuthCase):
                          "etcdserver: user name is empty", answer["cancel_reason"])
 
 
+IGNORED = ("CommonName of client sending a request against gateway will be ignored and not used "
+           "as expected\n")
+
+
+def nameless(certs):
+    """Another client's certificate, without a common name."""
+    cert, key = certs.pair("nameless")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/O=nobody", "-days", "2",
+                    "-CA", certs.ca, "-CAkey", certs.path("ca.key"), "-addext",
+                    "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True)
+
+
 class Certificates(Case):
     def test_the_common_name_is_the_user_on_grpc(self):
         certs = self.certs()
@@ -326,9 +347,41 @@ class Certificates(Case):
         ctl("auth", "enable")
         ctl("put", "foo", "1")
         self.assertIn("permission denied", ctl.run("put", "bar", "1").stderr)
-        # the gateway speaks for many: its caller's certificate is nobody
-        status, answer = Door(node)("kv/range", key=b64("foo"))
+        # the gateway speaks for many: its caller's certificate is nobody, who is told so
+        status, kind, text = Door(node).post("/v3/kv/range", {"key": b64("foo")})
+        self.assertEqual((400, "text/plain; charset=utf-8", IGNORED), (status, kind, text))
+        nameless(certs)
+        status, answer = Door(node, client="nameless")("kv/range", key=b64("foo"))
         self.assertEqual("etcdserver: user name is empty", answer["message"])
+
+    def test_the_gateway_takes_names_as_the_reference_does(self):
+        certs = self.certs()
+        nameless(certs)
+        flags = ["--bcrypt-cost=4"]
+        other = Member(os.path.join(self.folder, "reference"), certs, flags=flags,
+                       program=reference("etcd"))
+        self.addCleanup(other.stop)
+        other.start()
+        ours, theirs = (self.ask_all(node) for node in (self.member(certs=certs, flags=flags),
+                                                        other))
+        self.assertEqual(theirs, ours)
+        self.assertIn((400, "text/plain; charset=utf-8", IGNORED), ours)
+
+    @staticmethod
+    def ask_all(node):
+        """As one with a name and one without, with and without a token, before and after access
+        control is switched on."""
+        body = {"key": b64("foo"), "count_only": True}
+        paths = ("/v3/kv/range", "/v3beta/kv/range", "/v3/none", "/v3", "/version")
+        said = [Door(node).post("/v3/kv/range", body)[0]]
+        root, _ = furnish(Door(node, client="nameless"))
+        for token in (None, root.token):
+            for client in ("client", "nameless"):
+                door = Door(node, token, client)
+                said += [door.post(path, body)[:2 if "range" in path and token else 3]
+                         for path in paths]
+        root.ok("auth/disable")
+        return said + [Door(node).post("/v3/kv/range", body)[0]]
 
 
 class Jwt(AuthCase):

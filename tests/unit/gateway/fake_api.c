@@ -69,6 +69,12 @@ const char *api_cluster_version(struct api *api)
     return "3.6.0";
 }
 
+bool api_is_auth_enabled(struct api *api)
+{
+    (void)api;
+    return atomic_load(&fake.is_auth_enabled);
+}
+
 static void copy_text(char *out, size_t size, const char *text)
 {
     snprintf(out, size, "%s", text ? text : "");

@@ -26,6 +26,7 @@ struct fake {
     int64_t deadline_ns;
     int open_streams;
     int cancelled_calls;
+    atomic_bool is_auth_enabled;
     size_t weighs;       /* bytes of a value, in a home */
     atomic_int emptied;  /* homes */
     atomic_int released; /* homes */
