@@ -152,11 +152,12 @@ static char *check_apart(const rocksdb::BlobMetaData &meta, uint32_t family, con
 }
 
 char *store_shim_check_apart(
-    rocksdb_t *db, rocksdb_column_family_handle_t *family, const char *path)
+    rocksdb_t *db, rocksdb_column_family_handle_t *family, const char *path, bool *out_has_any)
 {
     try {
         rocksdb::ColumnFamilyMetaData meta;
         db->rep->GetColumnFamilyMetaData(family->rep, &meta);
+        *out_has_any = !meta.blob_files.empty();
         for (const rocksdb::BlobMetaData &apart : meta.blob_files) {
             char *text = check_apart(apart, family->rep->GetID(), path);
             if (text) {

@@ -46,7 +46,7 @@ char *store_shim_move(
     rocksdb_iterator_t *iter, enum store_move move, const char *key, size_t key_len);
 /* That each file of values that the family names lies in the folder, as long as it says. */
 char *store_shim_check_apart(
-    rocksdb_t *db, rocksdb_column_family_handle_t *family, const char *path);
+    rocksdb_t *db, rocksdb_column_family_handle_t *family, const char *path, bool *out_has_any);
 
 /* Flushes all these families as one: either what stands in their memtables is in files, or nothing
  * of it. (rocksdb_flush_cf of one after the other would tear batches apart.) */

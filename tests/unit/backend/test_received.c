@@ -66,8 +66,8 @@ static void put(struct backend *store, const char *key, struct slice value)
     backend_batch_free(batch);
 }
 
-/* One table a family, and a file of values. */
-static void make_store(struct place *place)
+/* One table a family, and a file of values, among them key's. */
+static void make_store_of(struct place *place, const char *key)
 {
     uint8_t *big = mem_new(BIG);
     struct backend *store = open_own(place);
@@ -75,12 +75,17 @@ static void make_store(struct place *place)
         big[i] = (uint8_t)(i * 2654435761U >> 13);
     }
     put(store, "d1", SLICE("small"));
-    put(store, "d2", slice_of(big, BIG));
+    put(store, key, slice_of(big, BIG));
     put(store, "l1", SLICE("row"));
     put(store, "mformat", SLICE("2"));
     assert_false(err_is(backend_flush(store, NULL)));
     backend_close(store);
     free(big);
+}
+
+static void make_store(struct place *place)
+{
+    make_store_of(place, "d2");
 }
 
 static struct err open_received(struct place *place)
@@ -397,6 +402,24 @@ static void test_values_are_of_the_family_that_names_them(void **state)
     free(path);
 }
 
+/* Each file is sound for itself. */
+static void test_values_are_those_that_rows_name(void **state)
+{
+    struct place *place = *state;
+    struct place other = {.path = mem_printf("%s/other", place->dir)};
+    make_store(place);
+    make_store_of(&other, "d3");
+    char *path = find(place, ".blob");
+    char *others = find(&other, ".blob");
+    assert_false(err_is(open_received(place)));
+    assert_int_equal(rename(others, path), 0);
+    assert_false(err_is(backend_check_file(path, &place->why)));
+    assert_true(IS(open_received(place), BAD_CRC));
+    free(others);
+    free(path);
+    free(other.path);
+}
+
 /* With a checksum that fits. */
 static void test_a_value_that_claims_too_much_is_refused(void **state)
 {
@@ -438,6 +461,7 @@ int main(void)
         PLACE(test_rows_of_other_kinds_are_refused),
         PLACE(test_what_rocksdb_throws_is_an_error),
         PLACE(test_values_are_packed_as_ours),
+        PLACE(test_values_are_those_that_rows_name),
         PLACE(test_values_are_of_the_family_that_names_them),
         PLACE(test_a_value_that_claims_too_much_is_refused),
     };
