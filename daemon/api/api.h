@@ -87,8 +87,10 @@ struct api_caller {
     const char *cert_cn;        /* common name of the verified client certificate; NULL: none */
     const char *token;          /* from the metadata "token" or "authorization"; NULL: none */
     const char *client_version; /* metadata "client-api-version"; NULL: none */
-    bool has_leader;            /* metadata "hasleader: true": refuse and cancel without a leader */
-    bool is_internal;           /* the member's own checks (health): no authentication */
+    /* metadata "hasleader: true": refused without a leader; a stream ends when there is none for
+     * three election timeouts */
+    bool has_leader;
+    bool is_internal; /* the member's own checks (health): no authentication */
 };
 
 /* How a call ended. text is err_text(err) or, where etcd says more, a text of its own (arena or
@@ -155,6 +157,9 @@ struct api_stream {
     /* private to api */
     struct api *api;
     void *state;
+    struct err refusal; /* it was never begun */
+    struct list led;    /* among those that want a leader */
+    atomic_bool is_leaderless;
 };
 
 enum api_next {

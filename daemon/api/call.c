@@ -5,6 +5,7 @@
 #include "api/desk.h"
 #include "api/identity.h"
 #include "api/malformed.h"
+#include "api/methods.h"
 #include "api/weigh.h"
 #include "api/worker.h"
 
@@ -47,6 +48,9 @@ struct api *api_new_service(const struct api_options *options)
     api->desk = desk_new();
     api->cluster_id = status.cluster_id;
     api->member_id = status.member_id;
+    pthread_mutex_init(&api->led_mutex, NULL);
+    list_init(&api->led);
+    server_on_leaderless(api->server, api_leaderless, api);
     api_metrics_init(api);
     return api;
 }
@@ -71,6 +75,7 @@ void api_free(struct api *api)
         worker_free(api->passwords);
         worker_free(api->readers);
         gate_fini(&api->gate);
+        pthread_mutex_destroy(&api->led_mutex);
     }
     free(api);
 }

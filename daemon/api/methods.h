@@ -29,4 +29,7 @@ extern const struct api_ops api_election_campaign, api_election_proclaim, api_el
     api_election_observe, api_election_resign;
 extern const struct api_ops api_health_check, api_health_watch;
 
+/* stream.c: no leader for long; ends the streams that want one, whatever their method. */
+void api_leaderless(void *api);
+
 #endif

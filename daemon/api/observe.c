@@ -199,17 +199,12 @@ static void observe_open(struct api *api, struct api_stream *stream)
 {
     struct arena *arena = arena_new(0);
     struct observe *observe = arena_zalloc(arena, sizeof(*observe));
-    struct server_status status;
-    server_status_get(api->server, &status);
     walk_init(&observe->walk, api, arena);
     pthread_mutex_init(&observe->mutex, NULL);
     api_queue_init(&observe->queue, stream, ANSWERS_MAX);
     observe->closed.run = run_closed;
     observe->more.run = run_more;
     stream->state = observe;
-    if (stream->caller.has_leader && status.leader == 0) {
-        end(observe, api_status_of(ERR(NO_LEADER)));
-    }
 }
 
 static void copy_caller(struct observe *observe, const struct api_caller *caller)

@@ -22,6 +22,8 @@ struct api {
     struct worker *readers; /* make large answers */
     struct desk *desk;
     _Atomic bool is_stopping;
+    pthread_mutex_t led_mutex;
+    struct list led; /* streams that want a leader; under led_mutex */
     uint64_t cluster_id;
     uint64_t member_id;
     struct gate gate;

@@ -1,26 +1,62 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Streams, whichever the method: who is refused at the door, and who is told to go because no
+ * leader is known any more. A client that wants a leader (kube-apiserver's watches do) turns to
+ * another member then, instead of taking silence for news.
+ */
 #include "api/methods.h"
-
-/* A learner streams nothing but snapshots. */
-static const struct api_ops refused;
 
 static const struct api_ops *ops_of(const struct api_stream *stream)
 {
-    return stream->state == &refused ? NULL : stream->method->ops;
+    return err_is(stream->refusal) ? NULL : stream->method->ops;
 }
 
-static bool is_refused(struct api *api, const struct api_stream *stream)
+/* A learner streams nothing but snapshots. */
+static struct err admit(struct api *api, const struct api_stream *stream)
 {
-    return stream->method->ops && stream->method->ops != &api_maintenance_snapshot &&
-           !stream->caller.is_internal &&
-           member_self_is_learner(server_options_get(api->server)->members);
+    struct server_status status;
+    if (stream->method->ops != &api_maintenance_snapshot && !stream->caller.is_internal &&
+        member_self_is_learner(server_options_get(api->server)->members)) {
+        return ERR(NOT_SUPPORTED_FOR_LEARNER);
+    }
+    if (!stream->caller.has_leader) {
+        return OK;
+    }
+    server_status_get(api->server, &status);
+    return status.leader ? OK : ERR(NO_LEADER);
 }
 
+static void list_led(struct api *api, struct api_stream *stream)
+{
+    pthread_mutex_lock(&api->led_mutex);
+    list_push(&api->led, &stream->led);
+    pthread_mutex_unlock(&api->led_mutex);
+}
+
+/* The mutex keeps them from being closed meanwhile. */
+void api_leaderless(void *arg)
+{
+    struct api *api = arg;
+    struct list *node;
+    pthread_mutex_lock(&api->led_mutex);
+    while ((node = list_pop(&api->led))) {
+        struct api_stream *stream = LIST_ITEM(node, struct api_stream, led);
+        atomic_store(&stream->is_leaderless, true);
+        stream->wake(stream);
+    }
+    pthread_mutex_unlock(&api->led_mutex);
+}
+
+/* Listed before the leader is looked for: whoever finds one hears of its loss. */
 void api_stream_open(struct api *api, struct api_stream *stream)
 {
     stream->api = api;
+    list_init(&stream->led);
     api_count_request(api, "stream", &stream->caller);
-    stream->state = is_refused(api, stream) ? (void *)(uintptr_t)&refused : NULL;
+    if (stream->caller.has_leader) {
+        list_led(api, stream);
+    }
+    stream->refusal = admit(api, stream);
     if (ops_of(stream)) {
         ops_of(stream)->open(api, stream);
     } else {
@@ -45,12 +81,9 @@ void api_stream_half_close(struct api_stream *stream)
 enum api_next api_stream_next(
     struct api_stream *stream, struct payload *out_payload, struct api_status *out_status)
 {
-    if (stream->state == &refused) {
-        *out_status = api_status_of(ERR(NOT_SUPPORTED_FOR_LEARNER));
-        return API_NEXT_END;
-    }
-    if (!ops_of(stream)) {
-        *out_status = (struct api_status){GRPC_CODE_UNIMPLEMENTED, "not served by this member yet"};
+    bool is_leaderless = atomic_load_explicit(&stream->is_leaderless, memory_order_acquire);
+    if (err_is(stream->refusal) || is_leaderless) {
+        *out_status = api_status_of(err_is(stream->refusal) ? stream->refusal : ERR(NO_LEADER));
         return API_NEXT_END;
     }
     return ops_of(stream)->next(stream, out_payload, out_status);
@@ -58,6 +91,11 @@ enum api_next api_stream_next(
 
 void api_stream_close(struct api_stream *stream)
 {
+    if (stream->caller.has_leader) {
+        pthread_mutex_lock(&stream->api->led_mutex);
+        list_remove(&stream->led);
+        pthread_mutex_unlock(&stream->api->led_mutex);
+    }
     if (ops_of(stream)) {
         ops_of(stream)->close(stream);
     }

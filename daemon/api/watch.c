@@ -37,16 +37,10 @@ static void wake(void *arg)
 
 static void watch_open(struct api *api, struct api_stream *stream)
 {
-    struct server_status status;
     struct watching *watching = mem_new(sizeof(*watching));
     watching->stream = stream;
     watching->watches = watch_stream_new(server_options_get(api->server)->hub, wake, watching);
     stream->state = watching;
-    server_status_get(api->server, &status);
-    if (stream->caller.has_leader && status.leader == 0) {
-        atomic_store(&watching->failure, err_text(ERR(NO_LEADER)));
-        stream->wake(stream);
-    }
 }
 
 static unsigned filters_of(const Etcdserverpb__WatchCreateRequest *request)
@@ -251,7 +245,7 @@ static struct err encode_item(struct watching *watching, struct payload *out)
 
 static enum grpc_code code_of(const char *failure)
 {
-    if (failure == err_text(ERR(NO_LEADER)) || failure == err_text(ERR(TIMEOUT))) {
+    if (failure == err_text(ERR(TIMEOUT))) {
         return GRPC_CODE_UNAVAILABLE;
     }
     return failure == flooded ? GRPC_CODE_RESOURCE_EXHAUSTED : GRPC_CODE_INTERNAL;

@@ -180,9 +180,6 @@ void leader_changed(struct server *server, struct raft_soft_state soft)
         LOG_INFO("raft.node: elected leader", LOG_HEX("leader", soft.lead),
             LOG_UINT("term", raft_hard_state_get(server->options.raft).term));
     }
-    if (server->on_leader) {
-        server->on_leader(server->on_leader_arg, soft.lead != 0);
-    }
     if (old) {
         read_leader_lost(server);
     }

@@ -177,12 +177,6 @@ uint64_t server_term(struct server *server)
     return atomic_load_explicit(&server->term, memory_order_relaxed);
 }
 
-void server_on_leader(struct server *server, void (*fn)(void *arg, bool has_leader), void *arg)
-{
-    server->on_leader = fn;
-    server->on_leader_arg = arg;
-}
-
 const struct server_options *server_options_get(const struct server *server)
 {
     return &server->options;

@@ -190,9 +190,9 @@ struct server_status {
 };
 void server_status_get(struct server *server, struct server_status *out);
 uint64_t server_term(struct server *server);
-/* fn is called, on any thread, when the leader is lost or found; it must only queue. Once, before
- * the edges start. */
-void server_on_leader(struct server *server, void (*fn)(void *arg, bool has_leader), void *arg);
+/* fn is called, on the sync thread, when no leader was known for three election timeouts, and after
+ * each further one; it must only queue. Once, before the edges start. */
+void server_on_leaderless(struct server *server, void (*fn)(void *arg), void *arg);
 
 const struct server_options *server_options_get(const struct server *server);
 

@@ -259,18 +259,6 @@ void watch_cancel(struct watch_stream *stream, int64_t id)
     hub_unlock(stream->hub);
 }
 
-void watch_cancel_all(struct watch_stream *stream, const char *text)
-{
-    pthread_mutex_lock(&stream->hub->mutex);
-    LIST_EACH_SAFE(node, tmp, &stream->watchers)
-    {
-        struct watcher *watcher = LIST_ITEM(node, struct watcher, in_stream);
-        stream_queue(stream, WATCH_ITEM_CANCELED, watcher->id, stream->hub->rev)->item.text = text;
-        watcher_free(watcher);
-    }
-    hub_unlock(stream->hub);
-}
-
 /* A client that asks and does not read gets one answer, the newest. */
 static void queue_progress_all(struct watch_stream *stream)
 {

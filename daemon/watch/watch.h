@@ -107,8 +107,6 @@ void watch_create(struct watch_stream *stream, const struct watch_spec *spec);
 void watch_refuse(struct watch_stream *stream, const char *text);
 /* Queues CANCELED if there is such a watcher; otherwise nothing, as etcd. */
 void watch_cancel(struct watch_stream *stream, int64_t id);
-/* Cancels all with a reason (no leader, authentication lost). */
-void watch_cancel_all(struct watch_stream *stream, const char *text);
 /* Queues PROGRESS with id -1 if every watcher of the stream is synced; otherwise nothing. */
 void watch_progress_all(struct watch_stream *stream);
 /* The next answer; false when there is none now. Neighbouring events of one watcher come together.

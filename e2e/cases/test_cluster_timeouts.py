@@ -173,6 +173,31 @@ class Side:
             self.ask("later", {**through_the_log(api, self.leases[0]),
                                **reads(api, self.leases[1]), **upkeep(api, self.other_id)})
 
+    def open_streams(self, api, metadata):
+        keeping = api.stream("LeaseKeepAlive", metadata)
+        keeping.send(pb.LeaseKeepAliveRequest(ID=self.leases[0]))
+        keeping.next()
+        return {"watch": api.watch(b"w", metadata=metadata), "keep alive": keeping}
+
+    def lose_streams(self):
+        """What those are told that want a leader, once there has been none for long; the others
+        stay."""
+        self.choose(False)
+        with self.survivor.api() as api:
+            self.prepare(api)
+            eager, patient = self.open_streams(api, HAS_LEADER), self.open_streams(api, None)
+            self.kill(self.others)
+            for name, stream in eager.items():
+                self.words[name] = said(lambda stream=stream: stream.next(timeout=PATIENCE))
+            self.wait_for(lambda leader: not leader, "a leader is still seen")
+            self.words["watch, anew"] = said(lambda: api.watch(b"w", metadata=HAS_LEADER))
+            self.words["keep alive, anew"] = said(
+                lambda: self.open_streams(api, HAS_LEADER)["keep alive"])
+            self.words["stay"] = [name for name, stream in patient.items()
+                                  if stream.answers.empty()]
+            patient["watch"].send(pb.WatchRequest(create_request=pb.WatchCreateRequest(key=b"x")))
+            self.words["watch, patient"] = said(patient["watch"].next)
+
     def change_leader(self):
         """The old one stands still, and takes along what was passed on to it. What the next one
         told who had asked it meanwhile."""
@@ -286,6 +311,15 @@ class Timeouts(TwoKinds):
 
     def test_a_leader_alone(self):
         self.majority_lost(True)
+
+    def test_streams_that_want_a_leader(self):
+        ours, theirs = self.both(Side.lose_streams)
+        self.assertEqual(ours, theirs)
+        sent_away = "UNAVAILABLE: etcdserver: no leader"
+        self.assertEqual(ours, {
+            "watch": sent_away, "keep alive": sent_away, "watch, anew": sent_away,
+            "keep alive, anew": sent_away, "stay": ["watch", "keep alive"],
+            "watch, patient": "OK"})
 
     def test_a_leader_that_stands_still(self):
         """Who did not become the next one itself is told less by etcd's own. On a slow machine the

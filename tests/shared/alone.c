@@ -19,6 +19,8 @@ struct server {
     struct apply_result *result; /* of the proposal that is applied */
     uint64_t next_id;
     uint64_t index;
+    void (*on_leaderless)(void *arg);
+    void *on_leaderless_arg;
     bool has_leader;
     bool is_held;
     bool is_stopping;
@@ -71,6 +73,12 @@ struct store *alone_store(struct server *server)
 void alone_set_leader(struct server *server, bool has_leader)
 {
     server->has_leader = has_leader;
+}
+
+void alone_lose_leader(struct server *server)
+{
+    server->has_leader = false;
+    server->on_leaderless(server->on_leaderless_arg);
 }
 
 void alone_set_stopping(struct server *server)
@@ -280,11 +288,10 @@ uint64_t server_term(struct server *server)
     return ALONE_TERM;
 }
 
-void server_on_leader(struct server *server, void (*fn)(void *arg, bool has_leader), void *arg)
+void server_on_leaderless(struct server *server, void (*fn)(void *arg), void *arg)
 {
-    (void)server;
-    (void)fn;
-    (void)arg;
+    server->on_leaderless = fn;
+    server->on_leaderless_arg = arg;
 }
 
 const struct server_options *server_options_get(const struct server *server)

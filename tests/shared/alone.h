@@ -20,6 +20,8 @@ void alone_close(struct server *server);
 struct store *alone_store(struct server *server);
 /* No leader: writes and linearizable reads fail. At the start there is one. */
 void alone_set_leader(struct server *server, bool has_leader);
+/* None for so long that who waits for its loss is told. */
+void alone_lose_leader(struct server *server);
 /* Refuses what comes and, in alone_run, fails what waits. */
 void alone_set_stopping(struct server *server);
 /* From now on proposals, read indexes and jobs wait for alone_run, and no read can be made at once.

@@ -412,23 +412,6 @@ static void test_compacted_start_cancels(void **state)
     talk_close(&stream);
 }
 
-static void test_without_a_leader(void **state)
-{
-    struct talk *talk = *state;
-    struct talk_stream stream;
-    Etcdserverpb__WatchCreateRequest request = of_range("a", "");
-    alone_set_leader(talk->server, false);
-    talk_open(talk, &stream, path, true);
-    talk_has_ended(&stream, GRPC_CODE_UNAVAILABLE, "etcdserver: no leader");
-    create(&stream, &request); /* too late, and no harm */
-    talk_has_ended(&stream, GRPC_CODE_UNAVAILABLE, "etcdserver: no leader");
-    talk_close(&stream);
-    talk_open(talk, &stream, path, false); /* who does not insist is served */
-    create(&stream, &request);
-    is_created(&stream, 0, 1);
-    talk_close(&stream);
-}
-
 /* A client that reads late misses nothing and gets nothing twice, and what it has not read is kept
  * for it in bounded room only. */
 static void test_slow_reader(void **state)
@@ -520,7 +503,6 @@ int main(void)
         TALK_TEST(test_progress_on_request),
         TALK_TEST(test_progress_by_the_clock),
         TALK_TEST(test_compacted_start_cancels),
-        TALK_TEST(test_without_a_leader),
         TALK_TEST(test_slow_reader),
         TALK_TEST(test_who_never_reads_is_cut_off),
         TALK_TEST(test_malformed_ends_the_stream),

@@ -212,6 +212,22 @@ static void test_a_cut_off_leader_serves_nothing(void **state)
     assert_true(cluster_agrees(cluster));
 }
 
+static void set(void *arg)
+{
+    atomic_store((atomic_bool *)arg, true);
+}
+
+static void test_a_member_that_is_cut_off_for_long_is_told(void **state)
+{
+    static atomic_bool is_told;
+    struct cluster *cluster = *state;
+    cluster_put(cluster, "a", "1");
+    struct node *cut = cluster_follower(cluster);
+    server_on_leaderless(cut->server, set, &is_told);
+    net_isolate(cluster, cut->place, true);
+    assert_true(wait_until(is_set, &is_told));
+}
+
 static void test_two_of_three_down_means_no_service_until_one_is_back(void **state)
 {
     struct cluster *cluster = *state;
@@ -581,6 +597,7 @@ int main(void)
         CLUSTER_TEST(test_a_put_lost_with_its_connection_is_told_so),
         PATIENT_TEST(test_a_put_passed_on_during_a_transfer_is_kept),
         CLUSTER_TEST(test_a_cut_off_leader_serves_nothing),
+        CLUSTER_TEST(test_a_member_that_is_cut_off_for_long_is_told),
         CLUSTER_TEST(test_two_of_three_down_means_no_service_until_one_is_back),
         CLUSTER_TEST(test_leases_live_on_under_the_next_leader_and_end_there),
         CLUSTER_TEST(test_followers_ask_the_leader_about_leases),

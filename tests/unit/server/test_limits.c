@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/pb.h"
+#include "server/leaderless.h"
 #include "server/parts.h"
 
 #include <stdio.h>
@@ -357,6 +358,42 @@ static void test_a_follower_compacts_nothing_by_itself(void **state)
     free(follower);
 }
 
+/* A leader that is gone for long. */
+
+static void count_loss(void *arg)
+{
+    atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+static void test_a_leader_is_missed_after_three_looks_in_a_row(void **state)
+{
+    struct leaderless leaderless = {0};
+    atomic_int losses = 0;
+    struct server *server = mem_new(sizeof(*server));
+    (void)state;
+    server->options.tick_ms = 100;
+    server->options.election_ticks = 10;
+    server_on_leaderless(server, count_loss, &losses);
+    leaderless_tick(server, &leaderless, 0);
+    leaderless_tick(server, &leaderless, 1000);
+    leaderless_tick(server, &leaderless, 1999); /* not yet */
+    assert_int_equal(losses, 0);
+    atomic_store(&server->leader, 1);
+    leaderless_tick(server, &leaderless, 2000);
+    atomic_store(&server->leader, 0);
+    leaderless_tick(server, &leaderless, 3000);
+    leaderless_tick(server, &leaderless, 9000); /* it stood still: one look, however long */
+    assert_int_equal(losses, 0);
+    leaderless_tick(server, &leaderless, 10000);
+    assert_int_equal(losses, 1);
+    leaderless_tick(server, &leaderless, 11000);
+    assert_int_equal(losses, 2);
+    atomic_store(&server->leader, 2);
+    leaderless_tick(server, &leaderless, 12000);
+    assert_int_equal(losses, 2);
+    free(server);
+}
+
 /* Slices of a compaction. */
 
 struct errand {
@@ -410,6 +447,7 @@ static void test_compaction_pauses_between_slices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_leader_is_missed_after_three_looks_in_a_row),
         ALONE_TEST(test_too_many_requests_and_back, setup_patient),
         ALONE_TEST(test_a_long_user_name_is_logged_whole, setup_long_names),
         CLUSTER_TEST(test_without_a_quorum_requests_time_out),

@@ -87,21 +87,6 @@ static void test_create_chooses_ids_that_are_free(void **state)
         scene_said(scene), "created 1; created 0; created 2; canceled 2; created 3; ");
 }
 
-static void test_cancel_all_says_why(void **state)
-{
-    struct scene *scene = *state;
-    struct watch_stats stats;
-    scene_watch(scene, "a", "b", 0);
-    scene_watch(scene, "a", "", 1);
-    watch_cancel_all(scene->stream, "gone");
-    scene_put(scene, "a", "1");
-    assert_string_equal(
-        scene_said(scene), "created 0; created 1; canceled 0 (gone); canceled 1 (gone); ");
-    watch_stats(scene->hub, &stats);
-    assert_int_equal(stats.watchers, 0);
-    assert_int_equal(stats.unsynced, 0);
-}
-
 static void test_progress_stays_behind_events(void **state)
 {
     struct scene *scene = *state;
@@ -302,7 +287,6 @@ int run_deliver_tests(void)
         SCENE_TEST(test_deliver_from_the_future),
         SCENE_TEST(test_create_refuses),
         SCENE_TEST(test_create_chooses_ids_that_are_free),
-        SCENE_TEST(test_cancel_all_says_why),
         SCENE_TEST(test_progress_stays_behind_events),
         SCENE_TEST(test_progress_waits_for_the_unsynced),
         SCENE_TEST(test_progress_that_nobody_reads_is_one_answer),
