@@ -181,10 +181,18 @@ void read_states(struct server *server, const struct raft_update *update)
     }
 }
 
+/* Without any lock: whose read it was may start the next call at once. */
+static void finish_all(struct server *server, struct list *reads, struct err err)
+{
+    struct list *node;
+    while ((node = list_pop(reads))) {
+        read_finish(server, LIST_ITEM(node, struct server_read, node), err);
+    }
+}
+
 void read_complete_applied(struct server *server)
 {
     struct list ready;
-    struct list *node;
     uint64_t applied = apply_index(server->options.apply);
     list_init(&ready);
     pthread_mutex_lock(&server->reads_mutex);
@@ -196,19 +204,16 @@ void read_complete_applied(struct server *server)
         }
     }
     pthread_mutex_unlock(&server->reads_mutex);
-    while ((node = list_pop(&ready))) {
-        read_finish(server, LIST_ITEM(node, struct server_read, node), OK);
-    }
+    finish_all(server, &ready, OK);
 }
 
-static void expire_list(struct server *server, struct list *reads, int64_t now_ms, struct err err)
+static void take_expired(struct list *reads, int64_t now_ms, struct list *out)
 {
     LIST_EACH_SAFE(node, tmp, reads)
     {
-        struct server_read *read = LIST_ITEM(node, struct server_read, node);
-        if (read->deadline_ms <= now_ms) {
+        if (LIST_ITEM(node, struct server_read, node)->deadline_ms <= now_ms) {
             list_remove(node);
-            read_finish(server, read, err);
+            list_push(out, node);
         }
     }
 }
@@ -218,24 +223,26 @@ void read_leader_lost(struct server *server)
     LIST_EACH_SAFE(node, tmp, &server->read_groups)
     {
         struct read_group *group = LIST_ITEM(node, struct read_group, node);
-        expire_list(server, &group->reads, INT64_MAX, ERR(LEADER_CHANGED));
+        finish_all(server, &group->reads, ERR(LEADER_CHANGED));
         group_free(server, group);
     }
 }
 
 void read_expire(struct server *server, int64_t now_ms, struct err err)
 {
-    expire_list(server, &server->reads_new, now_ms, err);
+    struct list expired;
+    list_init(&expired);
+    take_expired(&server->reads_new, now_ms, &expired);
     LIST_EACH_SAFE(node, tmp, &server->read_groups)
     {
         struct read_group *group = LIST_ITEM(node, struct read_group, node);
-        expire_list(server, &group->reads, now_ms, err);
+        take_expired(&group->reads, now_ms, &expired);
         if (list_is_empty(&group->reads)) {
             group_free(server, group);
         }
     }
-    /* done only queues, so calling it under the mutex is safe; and there is rarely any. */
     pthread_mutex_lock(&server->reads_mutex);
-    expire_list(server, &server->reads_at_index, now_ms, err);
+    take_expired(&server->reads_at_index, now_ms, &expired);
     pthread_mutex_unlock(&server->reads_mutex);
+    finish_all(server, &expired, err);
 }

@@ -358,6 +358,54 @@ static void test_a_follower_compacts_nothing_by_itself(void **state)
     free(follower);
 }
 
+/* Reads whose time is over. */
+
+struct late_read {
+    struct server_ask ask;
+    struct server_read read;
+    struct server *server;
+    atomic_bool is_over;
+    bool is_free; /* the lock of those that wait, when it was over */
+};
+
+static void wait_again(struct server_read *read)
+{
+    struct late_read *late = CONTAINER_OF(read, struct late_read, read);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 10;
+    late->is_free = pthread_mutex_timedlock(&late->server->reads_mutex, &until) == 0;
+    if (late->is_free) {
+        pthread_mutex_unlock(&late->server->reads_mutex);
+    }
+    atomic_store(&late->is_over, true);
+}
+
+static void wait_too_long(struct server_ask *ask, struct raft *raft)
+{
+    struct late_read *late = CONTAINER_OF(ask, struct late_read, ask);
+    (void)raft;
+    late->read.done = wait_again;
+    server_wait_applied(late->server, &late->read, UINT64_MAX);
+    read_expire(late->server, INT64_MAX, ERR(TIMEOUT));
+}
+
+static bool is_over(void *arg)
+{
+    return atomic_load(&((struct late_read *)arg)->is_over);
+}
+
+/* A keepalive asks for the next lease then, a call that waited for its token begins. */
+static void test_a_read_that_is_too_late_may_be_followed_by_another(void **state)
+{
+    struct cluster *cluster = *state;
+    struct late_read late = {.ask.run = wait_too_long, .server = cluster->nodes[0].server};
+    assert_true(server_on_core(late.server, &late.ask));
+    assert_true(wait_until(is_over, &late));
+    assert_int_equal(late.read.err.code, ERR_TIMEOUT);
+    assert_true(late.is_free);
+}
+
 /* A leader that is gone for long. */
 
 static void count_loss(void *arg)
@@ -447,6 +495,7 @@ static void test_compaction_pauses_between_slices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        ALONE_TEST(test_a_read_that_is_too_late_may_be_followed_by_another, setup_patient),
         cmocka_unit_test(test_a_leader_is_missed_after_three_looks_in_a_row),
         ALONE_TEST(test_too_many_requests_and_back, setup_patient),
         ALONE_TEST(test_a_long_user_name_is_logged_whole, setup_long_names),
