@@ -19,6 +19,7 @@ struct observe {
     struct desk_item closed;
     struct desk_item more;
     atomic_bool is_full;
+    atomic_bool is_more_queued;
     bool is_started; /* the edge's: it has a walk */
     bool is_asking;  /* the desk's: an inner call is under way */
     bool is_gone;    /* the desk's: the stream was closed */
@@ -189,6 +190,7 @@ static void run_closed(struct desk_item *item)
 static void run_more(struct desk_item *item)
 {
     struct observe *observe = CONTAINER_OF(item, struct observe, more);
+    atomic_store(&observe->is_more_queued, false);
     observe->walk.is_held = false;
     walk_watch_more(&observe->walk);
 }
@@ -250,7 +252,8 @@ static enum api_next observe_next(
 {
     struct observe *observe = stream->state;
     enum api_next next = api_queue_next(&observe->queue, out, out_status);
-    if (next == API_NEXT_MESSAGE && atomic_exchange(&observe->is_full, false)) {
+    if (next == API_NEXT_MESSAGE && atomic_exchange(&observe->is_full, false) &&
+        !atomic_exchange(&observe->is_more_queued, true)) {
         check(desk_push(observe->walk.api->desk, &observe->more));
     }
     return next;

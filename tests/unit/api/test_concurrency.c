@@ -358,12 +358,17 @@ struct seen {
     struct api_stream stream;
     struct arena *arena;
     atomic_int wakes;
+    atomic_int wake_us; /* how long it takes */
     struct api_status status;
 };
 
 static void wake(struct api_stream *stream)
 {
-    atomic_fetch_add(&CONTAINER_OF(stream, struct seen, stream)->wakes, 1);
+    struct seen *seen = CONTAINER_OF(stream, struct seen, stream);
+    atomic_fetch_add(&seen->wakes, 1);
+    if (atomic_load(&seen->wake_us)) {
+        usleep((useconds_t)atomic_load(&seen->wake_us));
+    }
 }
 
 static void observe(struct service *service, struct seen *seen, const char *name)
@@ -459,6 +464,49 @@ static void test_a_slow_observer_gets_all(void **state)
     unsee(&seen);
 }
 
+static void is_woken(struct seen *seen, int wakes)
+{
+    for (int i = 0; i < LOOKS && atomic_load(&seen->wakes) < wakes; i++) {
+        usleep(LOOK_US);
+    }
+    assert_true(atomic_load(&seen->wakes) >= wakes);
+}
+
+/* All that waited in the watch comes in one message. An observer that reads while that is said asks
+ * for more once and not with each, or what stands behind the first time in the desk's queue is
+ * lost. */
+static void test_an_observer_that_reads_while_much_is_said_gets_all(void **state)
+{
+    enum { VALUES = 300, CALLS = 6, AHEAD = 20, WAKE_US = 200 };
+    struct service *service = *state;
+    struct seen seen;
+    char value[16];
+    grant(service, 1);
+    struct later *won = finish(campaign(service, 1, "0"));
+    observe(service, &seen, "e");
+    sees(&seen, "0");
+    for (int i = 1; i <= VALUES; i++) {
+        snprintf(value, sizeof(value), "%d", i);
+        is_good(proclaim(service, leader_of(won), value));
+    }
+    struct later *behind[CALLS];
+    atomic_store(&seen.wake_us, WAKE_US); /* so that it can read between two */
+    int wakes = atomic_load(&seen.wakes);
+    for (int i = 1; i <= VALUES; i++) {
+        snprintf(value, sizeof(value), "%d", i);
+        sees(&seen, value);
+        if (i <= CALLS) {
+            behind[i - 1] = leader(service);
+            is_woken(&seen, wakes + i * AHEAD);
+        }
+    }
+    for (int i = 0; i < CALLS; i++) {
+        forget(finish(behind[i]));
+    }
+    forget(won);
+    unsee(&seen);
+}
+
 static void test_observers_are_let_go(void **state)
 {
     struct service *service = *state;
@@ -509,6 +557,7 @@ int main(void)
         TEST(test_campaigning_again_proclaims),
         TEST(test_observers_see_every_leader),
         TEST(test_a_slow_observer_gets_all),
+        TEST(test_an_observer_that_reads_while_much_is_said_gets_all),
         TEST(test_observers_are_let_go),
         TEST(test_observe_refuses_what_is_no_request),
     };
