@@ -2,8 +2,8 @@
  *
  * The other end of a pack: its files come to lie in a folder, DIR/<index>.files.<n>, that is a
  * whole store, and its name takes the place of a received database, DIR/<index>.snap.db: "ketcd
- * files\n", then the folder's name and a line feed. A thread of its own syncs each file and looks
- * it through while the next one comes: a bit that was flipped on the sender's disk came along with
+ * files\n", then the folder's name and a line feed. A thread of its own looks each file through and
+ * syncs it while the next ones come: a bit that was flipped on the sender's disk came along with
  * a checksum that fits.
  */
 #include "base/codec.h"
@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 
-enum { CACHE_BYTES = 1024 * 1024 };
+enum { CACHE_BYTES = 1024 * 1024, ENDINGS = 2 /* one waits for the disk while one looks */ };
 
 struct ending {
     pthread_t thread;
@@ -43,7 +43,8 @@ struct snapshot_unpack {
     uint64_t offset;
     uint32_t crc;
     size_t count;
-    struct ending ending;
+    struct ending endings[ENDINGS];
+    size_t turn; /* of the ending that began first */
     bool is_over;
 };
 
@@ -62,9 +63,11 @@ struct snapshot_unpack *snapshot_unpack_new(
     return unpack;
 }
 
+/* The one that began first; its place is free then. */
 static struct err await_ending(struct snapshot_unpack *unpack, struct why *why)
 {
-    struct ending *ending = &unpack->ending;
+    struct ending *ending = &unpack->endings[unpack->turn];
+    unpack->turn = (unpack->turn + 1) % ENDINGS;
     if (!ending->path) {
         return OK;
     }
@@ -76,12 +79,22 @@ static struct err await_ending(struct snapshot_unpack *unpack, struct why *why)
     return err;
 }
 
+static struct err await_endings(struct snapshot_unpack *unpack, struct why *why)
+{
+    struct err err = OK;
+    for (int i = 0; i < ENDINGS; i++) {
+        struct err next = await_ending(unpack, err_is(err) ? NULL : why);
+        err = err_is(err) ? err : next;
+    }
+    return err;
+}
+
 void snapshot_unpack_free(struct snapshot_unpack *unpack, bool removes)
 {
     if (!unpack) {
         return;
     }
-    struct err err = await_ending(unpack, NULL);
+    struct err err = await_endings(unpack, NULL);
     (void)err; /* who frees before the end has lost it anyway */
     disk_close(unpack->file);
     free(unpack->file_path);
@@ -144,7 +157,7 @@ static struct err take_head(struct snapshot_unpack *unpack, struct why *why)
 
 static struct err take_foot(struct snapshot_unpack *unpack, struct why *why)
 {
-    struct ending *ending = &unpack->ending;
+    struct ending *ending = &unpack->endings[unpack->turn];
     if (get_be64(unpack->edge) != unpack->crc) {
         return why_set(why, ERR(BAD_CRC), "a file of a received store does not fit its checksum");
     }
@@ -254,7 +267,7 @@ struct err snapshot_unpack_end(
     if (!unpack->is_over) {
         return why_set(why, ERR(TORN), "unexpected EOF");
     }
-    TRY(await_ending(unpack, why));
+    TRY(await_endings(unpack, why));
     TRY(try_store(unpack, check, why));
     TRY(disk_sync_folder(unpack->disk, unpack->folder, why));
     TRY(disk_sync_folder(unpack->disk, unpack->dir, why));
