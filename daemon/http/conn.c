@@ -143,6 +143,8 @@ void conn_drain(struct conn *conn)
 {
     if (conn->state == CONN_SERVING) {
         conn->closes = true;
+    } else if (conn->state != CONN_CLOSING && !is_flushed(conn)) {
+        begin_closing(conn); /* an answer is being read */
     } else if (conn->state != CONN_CLOSING) {
         conn_close(conn);
     }
@@ -425,11 +427,18 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     conn_close(conn);
 }
 
+/* While an answer is being read the connection is not idle; who stops reading is cut off as one
+ * that does not take its answer. */
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
+    struct conn *conn = arg;
     (void)fd;
     (void)what;
-    conn_close(arg);
+    if (conn->state == CONN_IDLE && !is_flushed(conn)) {
+        begin_idle(conn);
+    } else {
+        conn_close(conn);
+    }
 }
 
 static struct bufferevent *wrap(struct http_server *server, const struct http_site *site, int fd)

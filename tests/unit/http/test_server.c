@@ -444,6 +444,36 @@ static void test_answers_that_are_not_read_hold_requests_back(void **state)
     }
 }
 
+/* By its first byte the whole answer waits to be sent. */
+static int ask_large(void)
+{
+    char first;
+    int fd = dial();
+    say(fd, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(recv(fd, &first, 1, MSG_PEEK), 1);
+    return fd;
+}
+
+static void test_who_reads_slowly_is_not_idle(void **state)
+{
+    (void)state;
+    restart_server(&(struct http_options){.idle_ms = 200});
+    int fd = ask_large();
+    usleep(900000);
+    assert_true(read_bytes(fd, LARGE) >= LARGE);
+    assert_in_range(read_bytes(fd, SIZE_MAX), 0, 200); /* then it is, and is closed */
+    close(fd);
+}
+
+static void test_drain_leaves_the_answer_that_is_being_read(void **state)
+{
+    (void)state;
+    int fd = ask_large();
+    http_server_drain(server, 0);
+    assert_in_range(read_bytes(fd, SIZE_MAX), LARGE, LARGE + 200);
+    close(fd);
+}
+
 static void test_broken_chunks_are_400(void **state)
 {
     (void)state;
@@ -728,6 +758,8 @@ int main(void)
         TEST(test_bodies_have_one_limit_together),
         TEST(test_a_body_that_is_held_up_costs_nothing),
         TEST(test_answers_that_are_not_read_hold_requests_back),
+        TEST(test_who_reads_slowly_is_not_idle),
+        TEST(test_drain_leaves_the_answer_that_is_being_read),
         TEST(test_broken_chunks_are_400),
         TEST(test_bad_request_is_answered_and_closed),
         TEST(test_other_expectations_are_417),
