@@ -47,4 +47,16 @@ static inline bool slice_has_prefix(struct slice s, struct slice prefix)
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
 }
 
+/* Without the spaces and tabs at both ends. */
+static inline struct slice slice_trim(struct slice s)
+{
+    while (s.len && (s.data[0] == ' ' || s.data[0] == '\t')) {
+        s = slice_of(s.data + 1, s.len - 1);
+    }
+    while (s.len && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t')) {
+        s.len--;
+    }
+    return s;
+}
+
 #endif

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-static int digit_of(char c)
+int text_hex_digit(char c)
 {
     if (c >= '0' && c <= '9') {
         return c - '0';
@@ -45,7 +45,7 @@ static enum text_number digits(
             after_digit = false;
             continue;
         }
-        int digit = digit_of(*text);
+        int digit = text_hex_digit(*text);
         if (digit < 0 || (unsigned)digit >= base) {
             return TEXT_NUMBER_SYNTAX;
         }

@@ -27,6 +27,8 @@ struct err text_parse_duration(const char *text, int64_t *out_ns, struct why *wh
 enum { TEXT_DURATION_SIZE = 48 };
 /* Go's Duration.String(): "1h30m0s", "1.5s", "250ms", "0s". Fills and returns out. */
 const char *text_format_duration(int64_t ns, char out[TEXT_DURATION_SIZE]);
+/* The value of a hexadecimal digit; -1: it is none. */
+int text_hex_digit(char c);
 /* Go's %q, in the arena. */
 const char *text_quote(struct arena *arena, const char *text);
 

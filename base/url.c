@@ -24,11 +24,6 @@ static bool is_hex(char c)
     return isxdigit((unsigned char)c);
 }
 
-static int hex_value(char c)
-{
-    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
-}
-
 static bool is_host_char(char c)
 {
     return (unsigned char)c >= 0x80 || isalnum((unsigned char)c) ||
@@ -64,7 +59,7 @@ static struct err decode(
     for (size_t i = 0; i < len; i++) {
         if (text[i] == '%') {
             bool is_whole = i + 2 < len && is_hex(text[i + 1]) && is_hex(text[i + 2]);
-            bool is_ascii = is_whole && hex_value(text[i + 1]) < 8;
+            bool is_ascii = is_whole && text_hex_digit(text[i + 1]) < 8;
             if (!is_whole || (is_host && is_ascii && strncmp(text + i, "%25", 3) != 0)) {
                 size_t shown = len - i < 3 ? len - i : 3;
                 const char *bad =
@@ -72,7 +67,7 @@ static struct err decode(
                 return refuse(parse, arena_printf(parse->arena, "invalid URL escape %s",
                                          text_quote(parse->arena, bad)));
             }
-            out[n++] = (char)(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]));
+            out[n++] = (char)(text_hex_digit(text[i + 1]) * 16 + text_hex_digit(text[i + 2]));
             i += 2;
             continue;
         }

@@ -44,21 +44,11 @@ void version_serve(struct gateway *gateway, struct http_request *request)
 static bool takes_gzip(const struct http_request *request)
 {
     struct slice list = http_header(request, "Accept-Encoding");
-    while (list.len) {
-        const uint8_t *comma = memchr(list.data, ',', list.len);
-        size_t len = comma ? (size_t)(comma - list.data) : list.len;
-        struct slice part = slice_of(list.data, len);
-        while (part.len && part.data[0] == ' ') {
-            part = slice_of(part.data + 1, part.len - 1);
-        }
-        while (part.len && part.data[part.len - 1] == ' ') {
-            part.len--;
-        }
+    struct slice part;
+    while (http_list_next(&list, ',', &part)) {
         if (slice_eq(part, SLICE("gzip")) || slice_has_prefix(part, SLICE("gzip;"))) {
             return true;
         }
-        len += comma ? 1 : 0;
-        list = slice_of(list.data + len, list.len - len);
     }
     return false;
 }

@@ -2,6 +2,7 @@
 #include "gateway/token.h"
 
 #include "base/err.h"
+#include "base/text.h"
 #include "base/utf8.h"
 
 #include <stdarg.h>
@@ -63,8 +64,7 @@ static uint32_t hex4(const uint8_t *text)
 {
     uint32_t number = 0;
     for (size_t i = 0; i < 4; i++) {
-        uint8_t c = text[i] | 0x20;
-        number = number << 4 | (uint32_t)(c >= 'a' ? c - 'a' + 10 : c - '0');
+        number = number << 4 | (uint32_t)text_hex_digit((char)text[i]);
     }
     return number;
 }
@@ -72,8 +72,7 @@ static uint32_t hex4(const uint8_t *text)
 static bool is_hex4(const uint8_t *text)
 {
     for (size_t i = 0; i < 4; i++) {
-        uint8_t c = text[i] | 0x20;
-        if ((text[i] < '0' || text[i] > '9') && (c < 'a' || c > 'f')) {
+        if (text_hex_digit((char)text[i]) < 0) {
             return false;
         }
     }

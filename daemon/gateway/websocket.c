@@ -20,38 +20,10 @@ enum { KEY_BYTES = 16, KEY_LEN = 24, CODE_LEN = 2, CODE_NONE = 1005, PONG_PENDIN
 
 /* The upgrade. */
 
-static struct slice trim(struct slice text)
-{
-    while (text.len && (text.data[0] == ' ' || text.data[0] == '\t')) {
-        text = slice_of(text.data + 1, text.len - 1);
-    }
-    while (text.len && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
-}
-
-/* Whether one of the parts between commas is that token, whatever the case. */
-static bool has_token(struct slice list, const char *token)
-{
-    while (list.len) {
-        const uint8_t *comma = memchr(list.data, ',', list.len);
-        size_t len = comma ? (size_t)(comma - list.data) : list.len;
-        struct slice part = trim(slice_of(list.data, len));
-        if (part.len == strlen(token) &&
-            strncasecmp((const char *)part.data, token, part.len) == 0) {
-            return true;
-        }
-        len += comma ? 1 : 0;
-        list = slice_of(list.data + len, list.len - len);
-    }
-    return false;
-}
-
 bool websocket_wants(const struct http_request *request)
 {
-    return has_token(http_header(request, "Connection"), "upgrade") &&
-           has_token(http_header(request, "Upgrade"), "websocket");
+    return http_list_has(http_header(request, "Connection"), "upgrade") &&
+           http_list_has(http_header(request, "Upgrade"), "websocket");
 }
 
 static bool is_key(struct slice key)
@@ -75,7 +47,7 @@ static bool check_request(struct http_request *request)
     if (!slice_eq(http_method(request), SLICE("GET"))) {
         return refuse(request, 405);
     }
-    if (!has_token(http_header(request, "Sec-Websocket-Version"), "13") ||
+    if (!http_list_has(http_header(request, "Sec-Websocket-Version"), "13") ||
         !is_key(http_header(request, "Sec-Websocket-Key"))) {
         return refuse(request, 400);
     }
@@ -117,10 +89,8 @@ static const char *cookie(const struct http_request *request, struct arena *aren
 {
     struct slice list = http_header(request, "Cookie");
     size_t name_len = strlen(name);
-    while (list.len) {
-        const uint8_t *end = memchr(list.data, ';', list.len);
-        size_t len = end ? (size_t)(end - list.data) : list.len;
-        struct slice part = trim(slice_of(list.data, len));
+    struct slice part;
+    while (http_list_next(&list, ';', &part)) {
         if (part.len > name_len && part.data[name_len] == '=' &&
             memcmp(part.data, name, name_len) == 0) {
             struct slice value = slice_of(part.data + name_len + 1, part.len - name_len - 1);
@@ -129,8 +99,6 @@ static const char *cookie(const struct http_request *request, struct arena *aren
             }
             return text_in(arena, value);
         }
-        len += end ? 1 : 0;
-        list = slice_of(list.data + len, list.len - len);
     }
     return NULL;
 }
@@ -146,7 +114,7 @@ struct api_caller websocket_caller(const struct http_request *request, struct ar
     if (!caller.token && bearer) {
         const uint8_t *at = bearer + sizeof(prefix) - 1;
         caller.token =
-            text_in(arena, trim(slice_of(at, protocol.len - (size_t)(at - protocol.data))));
+            text_in(arena, slice_trim(slice_of(at, protocol.len - (size_t)(at - protocol.data))));
     }
     return caller;
 }

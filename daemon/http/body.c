@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/body.h"
 
+#include "base/text.h"
+
 enum { LINE_MAX_BYTES = 4096, TRAILER_MAX_BYTES = 64 << 10, SIZE_DIGITS_MAX = 15 };
 
 void body_init(struct body *body, bool is_chunked, int64_t content_length)
@@ -35,18 +37,9 @@ static size_t take_data(struct body *body, struct slice data, struct slice *out_
     return len;
 }
 
-static int hex(uint8_t c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static size_t take_size(struct body *body, uint8_t c)
 {
-    int digit = hex(c);
+    int digit = text_hex_digit((char)c);
     if (digit >= 0) {
         if (++body->digits > SIZE_DIGITS_MAX) {
             return fail(body, "http chunk length too large");

@@ -13,6 +13,7 @@
 #include "http/head.h"
 #include "http/http.h"
 #include "http/slurp.h"
+#include "http/socket.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -292,11 +293,6 @@ static void send_request(struct http_client *client)
 
 /* The answer. */
 
-static bool has_no_body(int status)
-{
-    return status == 204 || status == 304;
-}
-
 /* The body is whole. */
 static void complete(struct http_client *client)
 {
@@ -322,11 +318,11 @@ static void complete(struct http_client *client)
 
 static void begin_body(struct http_client *client)
 {
-    client->is_until_close =
-        !client->head.is_chunked && client->head.content_length < 0 && !has_no_body(client->status);
-    int64_t length = has_no_body(client->status) ? 0
-                     : client->is_until_close    ? INT64_MAX
-                                                 : client->head.content_length;
+    client->is_until_close = !client->head.is_chunked && client->head.content_length < 0 &&
+                             !head_has_no_body(client->status);
+    int64_t length = head_has_no_body(client->status) ? 0
+                     : client->is_until_close         ? INT64_MAX
+                                                      : client->head.content_length;
     body_init(&client->body, client->head.is_chunked, length);
     buf_fini(&client->gathered);
     buf_init(&client->gathered, client->call.answer_max);
@@ -555,17 +551,6 @@ static struct bufferevent *wrap_tls(struct http_client *client, int fd)
     return bev;
 }
 
-/* Fine where the socket has none of these. */
-static void set_socket(int fd)
-{
-    int yes = 1;
-    int every_s = 15;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &every_s, sizeof(every_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof(every_s));
-}
-
 static void on_dialed(void *arg, int fd, struct err err, const char *why)
 {
     struct http_client *client = arg;
@@ -574,7 +559,7 @@ static void on_dialed(void *arg, int fd, struct err err, const char *why)
         fail(client, err, why);
         return;
     }
-    set_socket(fd);
+    socket_tune(fd);
     client->bev = client->is_tls ? wrap_tls(client, fd)
                                  : bufferevent_socket_new(client->base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (!client->bev) {

@@ -2,14 +2,13 @@
 #include "http/conn.h"
 #include "http/request.h"
 #include "http/slurp.h"
+#include "http/socket.h"
 #include "http/vouch.h"
 
 #include "base/tls.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -481,18 +480,6 @@ static void file_conn(struct conn *conn)
     atomic_fetch_add(&server->conn_count, 1);
 }
 
-/* What is no TCP socket has none of these; that is fine. Keep-alive as Go's: a stream whose client
- * vanished without a word is found within minutes. */
-static void set_socket(int fd)
-{
-    int yes = 1;
-    int every_s = 15;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &every_s, sizeof(every_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof(every_s));
-}
-
 void conn_open(struct http_server *server, const struct http_site *site, int fd, const char *peer)
 {
     if (server->is_stopping ||
@@ -507,7 +494,7 @@ void conn_open(struct http_server *server, const struct http_site *site, int fd,
         close(fd);
         return;
     }
-    set_socket(fd);
+    socket_tune(fd);
     struct conn *conn = mem_new(sizeof(*conn));
     conn->server = server;
     conn->site = site;

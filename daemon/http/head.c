@@ -2,6 +2,7 @@
 #include "http/head.h"
 
 #include "base/mem.h"
+#include "http/http.h"
 #include "http/uri.h"
 
 #include <strings.h>
@@ -71,29 +72,33 @@ static bool name_is(struct slice name, const char *want)
     return name.len == strlen(want) && strncasecmp((const char *)name.data, want, name.len) == 0;
 }
 
-static struct slice trim(struct slice text)
+bool http_list_next(struct slice *rest, char separator, struct slice *out_part)
 {
-    while (text.len && (text.data[0] == ' ' || text.data[0] == '\t')) {
-        text = slice_of(text.data + 1, text.len - 1);
+    if (rest->len == 0) {
+        return false;
     }
-    while (text.len && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
+    const uint8_t *end = memchr(rest->data, separator, rest->len);
+    size_t len = end ? (size_t)(end - rest->data) : rest->len;
+    *out_part = slice_trim(slice_of(rest->data, len));
+    len += end ? 1 : 0;
+    *rest = slice_of(rest->data + len, rest->len - len);
+    return true;
 }
 
-bool head_list_has(struct slice list, const char *token)
+bool http_list_has(struct slice list, const char *token)
 {
-    while (list.len) {
-        const uint8_t *comma = memchr(list.data, ',', list.len);
-        size_t len = comma ? (size_t)(comma - list.data) : list.len;
-        if (name_is(trim(slice_of(list.data, len)), token)) {
+    struct slice part;
+    while (http_list_next(&list, ',', &part)) {
+        if (name_is(part, token)) {
             return true;
         }
-        len += comma ? 1 : 0;
-        list = slice_of(list.data + len, list.len - len);
     }
     return false;
+}
+
+bool head_has_no_body(int status)
+{
+    return status < 200 || status == 204 || status == 304;
 }
 
 struct slice head_field_get(const struct head *head, const char *name)
@@ -185,7 +190,7 @@ static bool parse_field(struct slice line, struct head *head, struct head_refusa
     }
     struct head_field field;
     field.name = slice_of(line.data, (size_t)(colon - line.data));
-    field.value = trim(slice_of(colon + 1, line.len - field.name.len - 1));
+    field.value = slice_trim(slice_of(colon + 1, line.len - field.name.len - 1));
     if (!is_token(field.name)) {
         bool ends_in_space = field.name.len && field.name.data[field.name.len - 1] == ' ';
         return refuse(out, 400, ends_in_space ? "invalid header name" : NULL);
@@ -300,8 +305,8 @@ static bool check_connection(struct head *head, struct head_refusal *out)
     bool stays = head->minor > 0;
     for (size_t i = 0; i < head->field_count; i++) {
         if (name_is(head->fields[i].name, "Connection")) {
-            closes = closes || head_list_has(head->fields[i].value, "close");
-            stays = stays || head_list_has(head->fields[i].value, "keep-alive");
+            closes = closes || http_list_has(head->fields[i].value, "close");
+            stays = stays || http_list_has(head->fields[i].value, "keep-alive");
         }
     }
     head->is_keep_alive = stays && !closes;

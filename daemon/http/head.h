@@ -59,7 +59,7 @@ bool head_parse_answer(
 void head_fini(struct head *head);
 /* The first field of that name; {NULL, 0} when there is none. */
 struct slice head_field_get(const struct head *head, const char *name);
-/* Whether a comma-separated list holds the token; case does not matter. */
-bool head_list_has(struct slice list, const char *token);
+/* Whether answers of that status have none, whatever their head says. */
+bool head_has_no_body(int status);
 
 #endif

@@ -101,6 +101,10 @@ struct slice http_header(const struct http_request *request, const char *name);
 /* Walks all headers. False past the last. */
 bool http_header_at(
     const struct http_request *request, size_t i, struct slice *out_name, struct slice *out_value);
+/* Walks a header's "a, b": the next part without the blanks around it. False at the end. */
+bool http_list_next(struct slice *rest, char separator, struct slice *out_part);
+/* Whether one of the parts between commas is that token; case does not matter. */
+bool http_list_has(struct slice list, const char *token);
 bool http_is_tls(const struct http_request *request);
 const char *http_peer(const struct http_request *request);
 /* Common name of the client's verified certificate; NULL: none. */

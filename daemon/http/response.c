@@ -111,11 +111,6 @@ static void add_date(struct buf *head)
         months[at.tm_mon], at.tm_year + 1900, at.tm_hour, at.tm_min, at.tm_sec);
 }
 
-static bool has_no_body(int status)
-{
-    return status < 200 || status == 204 || status == 304;
-}
-
 /* length -1: not known yet. */
 static void add_head(struct http_request *request, int status, int64_t length, struct buf *head)
 {
@@ -128,7 +123,7 @@ static void add_head(struct http_request *request, int status, int64_t length, s
         add_date(head);
     }
     bool is_unsaid = length == 0 && slice_eq(request->head.method, SLICE("HEAD"));
-    if (length >= 0 && !has_no_body(status) && !is_unsaid) {
+    if (length >= 0 && !head_has_no_body(status) && !is_unsaid) {
         buf_printf(head, "Content-Length: %lld\r\n", (long long)length);
         if (length > 0 && !is_set(request, "Content-Type")) {
             buf_add_str(head, "Content-Type: text/plain; charset=utf-8\r\n");
@@ -287,7 +282,7 @@ void http_respond(struct http_request *request, int status, struct slice body)
 {
     struct out *out = out_new(request, OUT_HEAD | OUT_BODY | OUT_LAST);
     add_head(request, status, (int64_t)body.len, &out->head);
-    if (!has_no_body(status)) {
+    if (!head_has_no_body(status)) {
         buf_add_slice(&out->body, body);
     }
     post(out);
@@ -309,7 +304,7 @@ void http_start(struct http_request *request, int status)
 {
     struct out *out = out_new(request, OUT_HEAD);
     add_head(request, status, -1, &out->head);
-    request->is_chunked = request->head.minor > 0 && !has_no_body(status);
+    request->is_chunked = request->head.minor > 0 && !head_has_no_body(status);
     post(out);
 }
 

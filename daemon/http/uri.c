@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/uri.h"
 
+#include "base/text.h"
 #include "http/http.h"
 
 #include <strings.h>
@@ -49,24 +50,17 @@ bool uri_split(struct slice target, struct uri *out)
     return true;
 }
 
-static int hex(uint8_t c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool uri_decode(struct slice text, bool is_query, struct buf *out)
 {
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.data[i];
         if (c == '%') {
-            if (text.len - i < 3 || hex(text.data[i + 1]) < 0 || hex(text.data[i + 2]) < 0) {
+            int high = text.len - i < 3 ? -1 : text_hex_digit((char)text.data[i + 1]);
+            int low = text.len - i < 3 ? -1 : text_hex_digit((char)text.data[i + 2]);
+            if (high < 0 || low < 0) {
                 return false;
             }
-            c = (uint8_t)(hex(text.data[i + 1]) << 4 | hex(text.data[i + 2]));
+            c = (uint8_t)(high << 4 | low);
             i += 2;
         } else if (c == '+' && is_query) {
             c = ' ';
