@@ -302,10 +302,13 @@ static struct err take_entry(struct draft *draft, const struct yaml_node *entry,
     return put(&place, entry);
 }
 
-static struct err take_gates(struct draft *draft, const struct yaml_node *entry, struct why *why)
+static struct err take_call(
+    struct draft *draft, const struct row *row, const struct yaml_node *entry, struct why *why)
 {
-    struct err e = gates_set(draft->config.arena, draft, entry->text, why);
-    return err_is(e) ? ERR(BAD_CONFIG) : OK;
+    if (*entry->text && err_is(row->flag.set(draft->config.arena, draft, entry->text, why))) {
+        return ERR(BAD_CONFIG);
+    }
+    return OK;
 }
 
 static struct err take_urls(
@@ -320,7 +323,7 @@ static struct err take_urls(
     return OK;
 }
 
-/* URLs and gates, whose texts etcd reads after the types. */
+/* URLs, gates and origins, whose texts etcd reads after the types. */
 static struct err take_second(struct draft *draft, const struct yaml_node *root, struct why *why)
 {
     for (const struct yaml_node *entry = root->first; entry; entry = entry->next) {
@@ -329,7 +332,7 @@ static struct err take_second(struct draft *draft, const struct yaml_node *root,
         if (!row || !is_second(&row->flag) || entry->kind != YAML_STRING) {
             continue;
         }
-        TRY(row->flag.kind == FLAG_CALL ? take_gates(draft, entry, why)
+        TRY(row->flag.kind == FLAG_CALL ? take_call(draft, row, entry, why)
                                         : take_urls(draft, row, entry, why));
     }
     return OK;

@@ -94,6 +94,24 @@ static void test_file_fills_everything(void **state)
     unload(&loaded);
 }
 
+static void expect_cors(const char *text, const char *origins)
+{
+    struct loaded loaded;
+    load_file(&loaded, "--cors=http://flag:1", text);
+    assert_string_equal(loaded.why.text, "");
+    assert_string_equal(text_list_join(loaded.config.arena, &loaded.config.cors, ","), origins);
+    unload(&loaded);
+}
+
+static void test_file_reads_cors(void **state)
+{
+    (void)state;
+    expect_cors("cors: '*'\n", "*");
+    expect_cors("cors: ''\n", "*");
+    expect_cors("cors: http://b:2,https://a:1,http://b:2\n", "http://b:2,https://a:1");
+    expect_cors("feature-gates: ''\ncors: http://a:1\n", "http://a:1");
+}
+
 static void test_file_replaces_flags_and_environment(void **state)
 {
     static const char *const environ_[] = {"ETCD_MAX_TXN_OPS=x", NULL};
@@ -185,6 +203,7 @@ static void test_file_refuses_values(void **state)
     expect_file_refusal("listen-client-urls: ftp://x\n",
         "unexpected error setting up listen-client-urls: URL scheme must be http, https, unix, or "
         "unixs: ftp://x");
+    expect_file_refusal("cors: foo\n", "URL scheme must be http, https, unix, or unixs: foo");
     expect_file_refusal("feature-gates: Foo=true\n", "unrecognized feature gate: Foo");
     expect_file_refusal("<<: {name: 5}\n",
         JSON "number into Go struct field configYAML.Config.name of type string");
@@ -242,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file_fills_everything),
+        cmocka_unit_test(test_file_reads_cors),
         cmocka_unit_test(test_file_replaces_flags_and_environment),
         cmocka_unit_test(test_file_is_named_by_the_environment),
         cmocka_unit_test(test_file_refuses_wrong_types),
