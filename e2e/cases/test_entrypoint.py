@@ -42,8 +42,7 @@ class Entrypoint(Case):
         self.assertEqual(0, done.returncode, done.stderr)
         program, *rest = done.stdout.splitlines()
         self.assertEqual("etcd", program)
-        rest.remove(f"env ETCD_KEY_DIR={self.keys}")
-        return rest
+        return [word for word in rest if not word.startswith("env ETCD_KEY_DIR=")]
 
     def flags(self, *words, **env):
         return dict(word[2:].split("=", 1) for word in self.command(*words, **env))
@@ -81,6 +80,24 @@ class Entrypoint(Case):
         self.assertEqual(("https://0.0.0.0:2380", "https://box:2380"),
                          (got["listen-peer-urls"], got["initial-advertise-peer-urls"]))
         self.assertNotIn("auto-tls", got)
+
+    def test_certificates_of_a_flags_folder_make_https(self):
+        """--key-dir as the member reads it: before the variable, the last one, empty nowhere."""
+        self.key_files("server.crt", "server.key", "peer.crt", "peer.key")
+        other = os.path.join(self.folder, "other")
+        os.mkdir(other)
+        for words in ([f"--key-dir={self.keys}"], [f"-key-dir={self.keys}"],
+                      ["--key-dir", self.keys], ["--key-dir=/none", "--key-dir", self.keys]):
+            with self.subTest(words):
+                got = self.command(*words, ETCD_KEY_DIR=other)
+                self.assertEqual(words, got[-len(words):])
+                self.assertIn("--listen-client-urls=https://0.0.0.0:2379", got)
+                self.assertIn("--listen-peer-urls=https://0.0.0.0:2380", got)
+        for words in ([f"--key-dir={other}"], ["--key-dir", other], ["--key-dir="]):
+            with self.subTest(words):
+                got = self.command(*words)
+                self.assertIn("--listen-client-urls=http://0.0.0.0:2379", got)
+                self.assertIn("--listen-peer-urls=http://0.0.0.0:2380", got)
 
     def test_auto_tls_is_for_a_side_without_certificates(self):
         got = self.flags(AUTO_TLS="true")
