@@ -126,6 +126,12 @@ class Entrypoint(Case):
         self.assertEqual(["env ETCD_DATA_DIR=/mine"],
                          [word for word in got if word.startswith("env ETCD_DATA")])
 
+    def test_a_variable_without_a_value_is_none(self):
+        """To the member it is none, and would leave it on loopback, its data out of the volume."""
+        got = self.command(ETCD_DATA_DIR="", ETCD_LISTEN_CLIENT_URLS="", ETCD_NAME="",
+                           ETCD_CERT_FILE="", ETCD_CONFIG_FILE="", ETCD_VERSION="")
+        self.assertEqual(PLAIN, [word for word in got if not word.startswith("env ")])
+
     def test_a_service_called_etcd_is_no_port(self):
         done = self.run_it(ETCD_PORT="tcp://10.96.0.7:2379")
         self.assertIn("--listen-client-urls=http://0.0.0.0:2379", done.stdout.splitlines())
