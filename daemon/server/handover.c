@@ -14,6 +14,7 @@ struct handover {
     pthread_mutex_t mutex;
     pthread_cond_t cond;
     uint64_t target;
+    size_t voters;
     bool is_done;
 };
 
@@ -61,6 +62,7 @@ static void look(struct server_ask *ask, struct raft *raft)
     struct handover *handover = CONTAINER_OF(ask, struct handover, ask);
     struct raft_status status;
     raft_status_get(raft, &status);
+    handover->voters = status.conf.voters.count;
     if (status.soft_state.role == RAFT_LEADER) {
         handover->target = choose(handover->server, &status);
     }
@@ -103,7 +105,7 @@ void server_hand_over(struct server *server)
     }
     if (handover.target) {
         transfer(&handover);
-    } else {
+    } else if (handover.voters > 1) {
         LOG_WARN("leadership transfer failed: no voter is reachable",
             LOG_HEX("local-member-id", server->member_id));
     }

@@ -92,7 +92,6 @@ void back_compact(struct server *server);
 void sync_wake(void *arg);
 void server_metrics_init(struct server *server);
 int64_t server_request_ms(const struct server *server);
-bool server_is_only_voter(const struct raft_conf_state *conf, uint64_t id);
 /* The end, once; logs and tells the owner. */
 void server_fail(struct server *server, const char *what);
 

@@ -106,11 +106,38 @@ static void take_persisted(struct server *server, struct persist_job *job)
     list_push(&server->jobs_free, &job->item.node);
 }
 
-/* Nobody else can win: no need to wait out an election timeout. */
+static bool is_voter_only(const struct raft_conf_state *conf, uint64_t id)
+{
+    return conf->voters.count == 1 && conf->voters_outgoing.count == 0 && conf->voters.ids[0] == id;
+}
+
+static bool is_only_voter(struct server *server)
+{
+    struct raft_status status;
+    raft_status_get(server->options.raft, &status);
+    return is_voter_only(&status.conf, server->member_id);
+}
+
+/* Whoever learns applies by itself too, and may hear that it votes before the leader does. */
+static void note_alone(struct server *server)
+{
+    struct raft_status status;
+    raft_status_get(server->options.raft, &status);
+    bool is_alone = is_voter_only(&status.conf, server->member_id) &&
+                    status.conf.learners.count + status.conf.learners_next.count == 0;
+    if (is_alone && !atomic_load(&server->is_alone)) {
+        atomic_store(&server->alone_from, status.hard_state.commit);
+    }
+    atomic_store(&server->is_alone, is_alone);
+}
+
+/* Nobody else can win: no need to wait out an election timeout. Where others learn, its own vote is
+ * on its way through the log for a while: to begin anew would void it. */
 static void campaign_if_alone(struct server *server)
 {
     struct raft_event event = {.type = RAFT_CAMPAIGN};
-    if (atomic_load(&server->is_alone) && raft_soft_state_get(server->options.raft).lead == 0) {
+    struct raft_soft_state soft = raft_soft_state_get(server->options.raft);
+    if (soft.lead == 0 && soft.role == RAFT_FOLLOWER && is_only_voter(server)) {
         struct err err = raft_step(server->options.raft, &event);
         if (err_is(err)) {
             LOG_DEBUG("did not campaign", LOG_ERR(err_text(err)));
@@ -130,7 +157,7 @@ static void take_conf(struct server *server, struct core_conf *conf)
     if (err_is(raft_apply_conf_change(server->options.raft, &conf->change, &state, &why))) {
         LOG_ERROR("failed to apply a configuration change", LOG_ERR(why.text));
     } else {
-        atomic_store(&server->is_alone, server_is_only_voter(&state, server->member_id));
+        note_alone(server);
         transport_conf(server, &conf->change);
     }
     free(conf);
@@ -159,10 +186,8 @@ static void take_snapshot(struct server *server, struct core_snapshot *made)
 
 static void take_installed(struct server *server, struct core_installed *installed)
 {
-    struct raft_status status;
-    raft_status_get(server->options.raft, &status);
     LOG_DEBUG("installed", LOG_UINT("index", installed->index));
-    atomic_store(&server->is_alone, server_is_only_voter(&status.conf, server->member_id));
+    note_alone(server);
     transport_reset(server);
     free(installed);
 }
@@ -390,6 +415,7 @@ void *core_main(void *arg)
     struct list *node;
     list_init(&items);
     server->next_tick_ms = clock_mono_ms() + server->options.tick_ms;
+    note_alone(server);
     transport_start(server);
     pump_update(server);
     while (!mailbox_is_closed(&server->core_box)) {

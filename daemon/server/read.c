@@ -30,9 +30,11 @@ struct read_group {
 bool server_can_read_now(struct server *server)
 {
     return atomic_load_explicit(&server->is_leader, memory_order_acquire) &&
-           atomic_load_explicit(&server->is_alone, memory_order_relaxed) &&
+           atomic_load_explicit(&server->is_alone, memory_order_acquire) &&
            atomic_load_explicit(&server->applied_term, memory_order_relaxed) ==
-               atomic_load_explicit(&server->term, memory_order_relaxed);
+               atomic_load_explicit(&server->term, memory_order_relaxed) &&
+           apply_index(server->options.apply) >=
+               atomic_load_explicit(&server->alone_from, memory_order_relaxed);
 }
 
 static void read_finish(struct server *server, struct server_read *read, struct err err)

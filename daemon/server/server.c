@@ -24,18 +24,6 @@ int64_t server_request_ms(const struct server *server)
     return 5000 + 2 * options->tick_ms * options->election_ticks;
 }
 
-bool server_is_only_voter(const struct raft_conf_state *conf, uint64_t id)
-{
-    return conf->voters.count == 1 && conf->voters_outgoing.count == 0 && conf->voters.ids[0] == id;
-}
-
-static bool is_alone(const struct raft *raft, uint64_t id)
-{
-    struct raft_status status;
-    raft_status_get(raft, &status);
-    return server_is_only_voter(&status.conf, id);
-}
-
 static void init_queues(struct server *server)
 {
     mailbox_init(&server->core_box, CORE_BOX_MAX);
@@ -82,7 +70,6 @@ struct server *server_start(const struct server_options *options)
     /* A member that has all may find nothing to apply for long, in a cluster that is idle. */
     atomic_store(&server->applied_term, apply_term(options->apply));
     atomic_store(&server->snapshot_index, options->snapshot_index);
-    atomic_store(&server->is_alone, is_alone(options->raft, server->member_id));
     server->noted_applied = apply_index(options->apply);
     server->submitted = server->noted_applied;
     watch_on_unsynced(options->hub, sync_wake, server);

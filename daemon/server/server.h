@@ -149,7 +149,8 @@ struct server_read {
 };
 
 /* Whether what is applied now is linearizable without asking: the leader of a group of one that has
- * applied an entry of its own term acknowledged nothing that is not applied. */
+ * applied an entry of its own term acknowledged nothing that is not applied; nor did the others,
+ * once all is applied that was committed when the last of them went. */
 bool server_can_read_now(struct server *server);
 /* done when everything committed at the time of the call is applied. Errors: TIMEOUT,
  * LEADER_CHANGED, STOPPED. */

@@ -79,7 +79,8 @@ struct server {
     _Atomic uint64_t applied_term; /* term of the last applied entry */
     atomic_bool is_leader;
     atomic_bool is_removed;       /* from the cluster; told */
-    atomic_bool is_alone;         /* the only voter */
+    atomic_bool is_alone;         /* the only voter, and nobody learns */
+    _Atomic uint64_t alone_from;  /* up to here others may have acknowledged what is not applied */
     atomic_int apply_jobs;        /* at the apply thread */
     atomic_bool is_apply_awaited; /* more is committed than apply was given */
     _Atomic int64_t in_flight;

@@ -168,3 +168,52 @@ void reconnect_by_snapshot(struct cluster *cluster, struct node *behind)
     assert_true(wait_until(is_forgotten, &forgetting));
     net_isolate(cluster, behind->place, false);
 }
+
+static void stand_in(void *arg)
+{
+    struct door *door = arg;
+    atomic_store(&door->is_in, true);
+    while (!atomic_load(&door->is_open)) {
+        usleep(1000);
+    }
+}
+
+static bool is_in(void *arg)
+{
+    return atomic_load(&((struct door *)arg)->is_in);
+}
+
+static void stand_in_core(struct server_ask *ask, struct raft *raft)
+{
+    (void)raft;
+    stand_in(CONTAINER_OF(ask, struct door, ask));
+}
+
+void door_stop_core(struct door *door, struct node *node)
+{
+    *door = (struct door){.ask.run = stand_in_core, .node = node};
+    assert_true(server_on_core(node->server, &door->ask));
+    assert_true(wait_until(is_in, door));
+}
+
+static void *stop_applying(void *arg)
+{
+    struct door *door = arg;
+    server_between_applies(door->node->server, stand_in, door);
+    return NULL;
+}
+
+void door_stop_apply(struct door *door, struct node *node)
+{
+    *door = (struct door){.node = node};
+    pthread_create(&door->thread, NULL, stop_applying, door);
+    assert_true(wait_until(is_in, door));
+}
+
+void door_open(struct door *door)
+{
+    atomic_store(&door->is_open, true);
+    if (!door->ask.run) {
+        pthread_join(door->thread, NULL);
+    }
+}

@@ -34,4 +34,19 @@ void put_many(struct cluster *cluster, const char *prefix, int count);
  * are taken behind what is written. */
 void reconnect_by_snapshot(struct cluster *cluster, struct node *behind);
 
+/* A thread of a member's is kept inside until it opens. */
+struct door {
+    struct server_ask ask;
+    struct node *node;
+    pthread_t thread;
+    atomic_bool is_in;
+    atomic_bool is_open;
+};
+
+/* Returns once core stands there. */
+void door_stop_core(struct door *door, struct node *node);
+/* Returns once nothing is applied; has to be joined. */
+void door_stop_apply(struct door *door, struct node *node);
+void door_open(struct door *door);
+
 #endif

@@ -79,41 +79,6 @@ static int setup_compacting(void **state)
     return setup_alone(state, compacts_soon);
 }
 
-/* Somebody is kept inside until it opens. */
-struct door {
-    struct server_ask ask;
-    struct server *server;
-    atomic_bool is_in;
-    atomic_bool is_open;
-};
-
-static void stand_in(void *arg)
-{
-    struct door *door = arg;
-    atomic_store(&door->is_in, true);
-    while (!atomic_load(&door->is_open)) {
-        usleep(1000);
-    }
-}
-
-static bool is_in(void *arg)
-{
-    return atomic_load(&((struct door *)arg)->is_in);
-}
-
-static void stand_in_core(struct server_ask *ask, struct raft *raft)
-{
-    (void)raft;
-    stand_in(CONTAINER_OF(ask, struct door, ask));
-}
-
-static void *stop_applying(void *arg)
-{
-    struct door *door = arg;
-    server_between_applies(door->server, stand_in, door);
-    return NULL;
-}
-
 static bool is_past_the_bound(void *arg)
 {
     struct server_status status;
@@ -154,24 +119,20 @@ static void test_too_many_requests_and_back(void **state)
     enum { FIRST = 4 * INLINE_ENTRIES_MAX, ALL = UNAPPLIED_MAX + 1 };
     struct cluster *cluster = *state;
     struct node *node = &cluster->nodes[0];
-    struct door core = {.ask.run = stand_in_core};
-    struct door apply = {.server = node->server};
+    struct door core;
+    struct door apply;
     struct request *requests = mem_new(ALL * sizeof(*requests));
     struct request late;
-    pthread_t thread;
     cluster_settle(cluster);
-    assert_true(server_on_core(node->server, &core.ask));
-    assert_true(wait_until(is_in, &core));
-    pthread_create(&thread, NULL, stop_applying, &apply);
-    assert_true(wait_until(is_in, &apply));
+    door_stop_core(&core, node);
+    door_stop_apply(&apply, node);
     begin_puts(requests, FIRST, node); /* too many for core to apply them itself */
-    atomic_store(&core.is_open, true);
+    door_open(&core);
     begin_puts(requests + FIRST, ALL - FIRST, node);
     bool is_full = wait_until(is_past_the_bound, node->server);
     request_begin_put(&late, node, "refused");
     bool is_told_at_once = atomic_load(&late.dones) == 1;
-    atomic_store(&apply.is_open, true); /* before anything can fail, or all would hang */
-    pthread_join(thread, NULL);
+    door_open(&apply); /* before anything can fail, or all would hang */
     struct err err = request_wait(&late);
     request_fini(&late);
     assert_true(is_full && is_told_at_once);
