@@ -377,6 +377,17 @@ static void note_applied(struct server *server)
     }
 }
 
+/* Raft gives out only so much at a time, and what core applied itself, or apply ended before it
+ * could know that more is to come, wakes nobody. */
+static void pump_applied(struct server *server)
+{
+    while (atomic_load(&server->is_apply_awaited) && !atomic_load(&server->has_failed) &&
+           apply_index(server->options.apply) > server->noted_applied) {
+        note_applied(server);
+        pump_update(server);
+    }
+}
+
 static void drain(struct server *server, struct turn *turn)
 {
     struct list items;
@@ -438,6 +449,7 @@ void *core_main(void *arg)
         campaign_if_alone(server);
         tick(server, now_ms);
         pump_update(server);
+        pump_applied(server);
     }
     drain(server, turn);
     free(turn);

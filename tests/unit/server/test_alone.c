@@ -8,11 +8,19 @@
 
 #include <unistd.h>
 
-enum { FIELD_PUT = 4, ENDLESS_MS = 600000 };
+enum { FIELD_PUT = 4, ENDLESS_MS = 600000, BIG = 700 * 1024, BIG_PUTS = 2 };
 
 static void is_patient(struct server_options *options)
 {
     options->request_ms = ENDLESS_MS;
+}
+
+/* No tick helps: what is to happen has to happen by itself. */
+static void never_ticks(struct server_options *options)
+{
+    is_patient(options);
+    options->tick_ms = ENDLESS_MS;
+    options->max_request_bytes = 2 * (size_t)BIG;
 }
 
 static int setup(void **state, size_t count, void (*tune)(struct server_options *options))
@@ -33,6 +41,11 @@ static int setup_two(void **state)
 static int setup_one(void **state)
 {
     return setup(state, 1, is_patient);
+}
+
+static int setup_one_that_never_ticks(void **state)
+{
+    return setup(state, 1, never_ticks);
 }
 
 /* A change of the members whose asker keeps the thread that applies. */
@@ -155,6 +168,28 @@ static void test_who_has_a_learner_is_not_alone(void **state)
     assert_reads(node, "k", "4");
 }
 
+/* More than raft lets be applied at a time: it gives out the rest when it hears of the first. */
+static void test_a_burst_is_applied_without_a_tick(void **state)
+{
+    struct cluster *cluster = *state;
+    struct node *node = &cluster->nodes[0];
+    struct request puts[BIG_PUTS];
+    struct door core;
+    door_stop_core(&core, node); /* it campaigns when it goes on */
+    door_open(&core);
+    cluster_put(cluster, "first", "1");
+    door_stop_core(&core, node);
+    for (size_t i = 0; i < BIG_PUTS; i++) {
+        begin_put(&puts[i], node, "k", BIG);
+    }
+    door_open(&core);
+    for (size_t i = 0; i < BIG_PUTS; i++) {
+        struct err err = request_wait(&puts[i]);
+        request_fini(&puts[i]);
+        assert_int_equal(err.code, ERR_OK);
+    }
+}
+
 #define ALONE_TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, cluster_teardown)
 
 int main(void)
@@ -162,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ALONE_TEST(test_reads_wait_for_what_who_is_gone_acknowledged, setup_two),
         ALONE_TEST(test_who_has_a_learner_is_not_alone, setup_one),
+        ALONE_TEST(test_a_burst_is_applied_without_a_tick, setup_one_that_never_ticks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
