@@ -47,19 +47,24 @@ void server_after_compaction(struct server *server, struct server_job *job)
     }
 }
 
-static void compaction_done(struct server *server)
+/* False: another has begun meanwhile, and it goes on. One that begins later says so itself. */
+static bool compaction_done(struct server *server, revision goal)
 {
     struct list waiting;
     struct list *node;
     list_init(&waiting);
     pthread_mutex_lock(&server->compact_mutex);
-    server->is_compacting = false;
-    list_splice(&waiting, &server->after_compaction);
+    bool is_over = goal == mvcc_compact_revision(server->options.mvcc);
+    if (is_over) {
+        server->is_compacting = false;
+        list_splice(&waiting, &server->after_compaction);
+    }
     pthread_mutex_unlock(&server->compact_mutex);
     while ((node = list_pop(&waiting))) {
         struct server_job *job = LIST_ITEM(node, struct server_job, node);
         job->run(job);
     }
+    return is_over;
 }
 
 static bool is_compacting(struct server *server)
@@ -112,10 +117,9 @@ static void compact_slice(struct server *server, size_t rows)
         return;
     }
     metric_observe(server->metrics.compact_pause, (double)(clock_mono_ns() - began_ns) / 1e6);
-    if (is_done && goal == mvcc_compact_revision(server->options.mvcc)) {
+    if (is_done && compaction_done(server, goal)) {
         LOG_INFO("finished scheduled compaction", LOG_INT("compact-revision", goal));
         note_compaction(server);
-        compaction_done(server);
     }
 }
 
@@ -136,7 +140,7 @@ void *back_main(void *arg)
             job->run(job);
         }
         if (taken == 0 && mailbox_is_closed(&server->back_box)) {
-            compaction_done(server);
+            (void)compaction_done(server, mvcc_compact_revision(server->options.mvcc));
             return NULL;
         }
         if (is_busy && !server->metrics.compact_began_ns) {
