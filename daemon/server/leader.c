@@ -154,6 +154,12 @@ static void checkpoint(struct server *server, int64_t now_ms)
     arena_free(arena);
 }
 
+void leader_promote_leases(struct server *server)
+{
+    lease_promote(server->options.leases, clock_mono_ms(),
+        server->options.tick_ms * server->options.election_ticks);
+}
+
 void leader_changed(struct server *server, struct raft_soft_state soft)
 {
     bool was_leader = server->soft.role == RAFT_LEADER;
@@ -166,8 +172,7 @@ void leader_changed(struct server *server, struct raft_soft_state soft)
     atomic_store(&server->leader, soft.lead);
     atomic_store(&server->is_leader, is_leader);
     if (is_leader && !was_leader) {
-        lease_promote(server->options.leases, clock_mono_ms(),
-            server->options.tick_ms * server->options.election_ticks);
+        leader_promote_leases(server);
     } else if (!is_leader && was_leader) {
         lease_demote(server->options.leases);
     }

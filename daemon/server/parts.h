@@ -72,6 +72,7 @@ void advance_tick(struct server *server, int64_t now_ms);
 
 /* leader.c: core, each tick and on changes. */
 void leader_changed(struct server *server, struct raft_soft_state soft);
+void leader_promote_leases(struct server *server);
 size_t leader_revokes(size_t *batch, size_t under_way);
 /* Samples and proposes compactions; sync thread. */
 struct compactor *compactor_new(const struct server_options *options);

@@ -188,6 +188,9 @@ static void take_installed(struct server *server, struct core_installed *install
 {
     LOG_DEBUG("installed", LOG_UINT("index", installed->index));
     note_alone(server);
+    if (server->soft.role == RAFT_LEADER) {
+        leader_promote_leases(server); /* elected meanwhile, it did so with those of before */
+    }
     transport_reset(server);
     free(installed);
 }

@@ -15,7 +15,7 @@
 #include "cluster_request.h"
 
 enum { TICK_MS = 40, ELECTION_TICKS = 10, WAIT_MS = 45000 };
-enum { INSTALL_WELL, CRASH_BEFORE, CRASH_MIDWAY, CRASH_AFTER, CRASH_BETWEEN };
+enum { INSTALL_WELL, INSTALL_HELD, CRASH_BEFORE, CRASH_MIDWAY, CRASH_AFTER, CRASH_BETWEEN };
 struct cluster;
 
 struct node {
@@ -28,7 +28,8 @@ struct node {
     struct server *server; /* NULL: down */
     uint64_t id;           /* 0: never started */
     atomic_int fatals;
-    atomic_int install_fault; /* INSTALL_WELL or CRASH_*: what a received snapshot meets */
+    atomic_int install_fault; /* what a received snapshot meets; HELD: until it is another */
+    atomic_bool is_holding;   /* one back */
     atomic_int removals;      /* it applied its own */
     atomic_bool is_gone;      /* others told it so, as a 410 does */
 };

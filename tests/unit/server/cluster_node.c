@@ -176,7 +176,11 @@ static struct err install(
 {
     struct storage *storage = arg;
     struct node *node = CONTAINER_OF(storage, struct node, storage);
-    int fault = atomic_load(&node->install_fault);
+    int fault;
+    while ((fault = atomic_load(&node->install_fault)) == INSTALL_HELD) {
+        atomic_store(&node->is_holding, true);
+        usleep(1000);
+    }
     if (fault == INSTALL_WELL) {
         return storage_install_snapshot(arg, meta, v2, why);
     }

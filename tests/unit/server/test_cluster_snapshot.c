@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 enum {
+    LEASE = 77,
     FIELD_AUTH_ENABLE = 1000,
     FIELD_USER_ADD = 1100,
     FIELD_USER_GRANT_ROLE = 1104,
@@ -103,6 +104,79 @@ static void test_users_come_with_a_snapshot(void **state)
     assert_true(cluster_agrees(cluster));
 }
 
+static bool is_holding(void *arg)
+{
+    return atomic_load(&((struct node *)arg)->is_holding);
+}
+
+struct handing {
+    struct server_ask ask;
+    uint64_t target;
+    atomic_bool is_done;
+};
+
+static void hand(struct server_ask *ask, struct raft *raft)
+{
+    struct handing *handing = CONTAINER_OF(ask, struct handing, ask);
+    struct raft_event event = {.type = RAFT_TRANSFER, .peer = handing->target};
+    (void)err_is(raft_step(raft, &event)); /* asked for again while it does not lead */
+    atomic_store(&handing->is_done, true);
+}
+
+static bool was_asked(void *arg)
+{
+    return atomic_load(&((struct handing *)arg)->is_done);
+}
+
+static bool is_leader(void *arg)
+{
+    struct node *node = arg;
+    struct server_status status;
+    server_status_get(node->server, &status);
+    if (!status.is_leader) {
+        struct handing handing = {.ask.run = hand, .target = node->id};
+        assert_true(server_on_core(cluster_leader(node->cluster)->server, &handing.ask));
+        assert_true(wait_until(was_asked, &handing));
+        usleep(TICK_MS * 1000);
+    }
+    return status.is_leader;
+}
+
+/* On the leader, and its time passes. */
+static bool runs_there(void *arg)
+{
+    struct node *node = arg;
+    struct lease_info info = {.remaining_s = -1};
+    struct arena *arena = arena_new(0);
+    bool runs = is_leader(node) &&
+                !err_is(lease_look(
+                    node->storage.leases, LEASE, clock_mono_ms(), arena, &info, NULL, NULL)) &&
+                info.remaining_s >= 0;
+    arena_free(arena);
+    return runs;
+}
+
+/* To vote and to lead a snapshot is enough that is saved. What it says of leases is taken in later
+ * than the leader's clock began to count for those that were there before. */
+static void test_leases_run_on_who_is_elected_before_its_snapshot_is_installed(void **state)
+{
+    struct cluster *cluster = *state;
+    struct node *behind = cluster_follower(cluster);
+    cluster_put(cluster, "a", "1");
+    cluster_settle(cluster);
+    net_isolate(cluster, behind->place, true);
+    node_grant(cluster_leader(cluster), LEASE, 100000);
+    put_many(cluster, "b", 100);
+    atomic_store(&behind->install_fault, INSTALL_HELD);
+    reconnect_by_snapshot(cluster, behind);
+    bool is_held = wait_until(is_holding, behind);
+    bool is_elected = is_held && wait_until(is_leader, behind);
+    bool is_new = !lease_exists(behind->storage.leases, LEASE);
+    atomic_store(&behind->install_fault, INSTALL_WELL);
+    assert_true(is_held && is_elected && is_new);
+    assert_true(wait_until(runs_there, behind));
+}
+
 struct compacting {
     struct node *node;
     atomic_bool is_ending;
@@ -164,6 +238,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SMALL_LOG_TEST(test_users_come_with_a_snapshot),
+        SMALL_LOG_TEST(test_leases_run_on_who_is_elected_before_its_snapshot_is_installed),
         SMALL_LOG_TEST(test_snapshots_beside_defragmentation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
