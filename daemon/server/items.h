@@ -28,6 +28,7 @@ struct core_item {
 /* Envelopes, as the nodes of what is in them are the caller's. */
 struct core_proposal {
     struct core_item item;
+    uint64_t id; /* the proposal's: it may be gone once it is filed */
     struct server_proposal *proposal;
 };
 

@@ -115,6 +115,7 @@ void server_propose(struct server *server, struct server_proposal *proposal)
     }
     struct core_proposal *envelope = mem_new(sizeof(*envelope));
     envelope->item.kind = CORE_PROPOSAL;
+    envelope->id = proposal->id;
     envelope->proposal = proposal;
     if (!mailbox_push(&server->core_box, &envelope->item.node)) {
         bool is_stopping = atomic_load(&server->is_stopping);

@@ -56,10 +56,10 @@ static void propose_turn(struct server *server, struct turn *turn)
     struct err err = filed ? raft_step(server->options.raft, &event) : OK;
     for (size_t i = 0; i < filed; i++) {
         struct core_proposal *envelope = turn->proposals[i];
-        if (!err_is(err)) {
-            free(envelope); /* the slot has it now */
-        } else if (waiter_find(server, envelope->proposal->id)) {
+        if (err_is(err) && waiter_find(server, envelope->id)) {
             list_push(&server->unsent, &envelope->item.node);
+        } else {
+            free(envelope); /* the slot has the proposal now, or somebody ended it */
         }
     }
     turn->count = 0;

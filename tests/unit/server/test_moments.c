@@ -4,10 +4,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/pb.h"
 #include "mvcc/state.h"
 #include "server/parts.h"
 
 enum {
+    FIELD_PUT = 4,
     FIELD_COMPACTION = 7,
     ENDLESS_MS = 600000,
     PUTS = 20,
@@ -15,11 +17,12 @@ enum {
     SECOND = 20,
 };
 
-enum moment { NEVER, STEP_DONE, END_LOGGED };
+enum moment { NEVER, STEP_DONE, END_LOGGED, PROPOSING };
 
 static struct {
     _Atomic enum moment moment;
     struct node *node;
+    struct request *requests;
     struct err err;
 } planned;
 
@@ -67,6 +70,28 @@ struct err __wrap_mvcc_compact_step(
         planned.err = compact(planned.node, SECOND);
     }
     return err;
+}
+
+/* As if the first of two had been taken for another's answer, and its memory were used anew; and
+ * raft takes neither. */
+static struct err lose_first(struct server *server, struct request *requests)
+{
+    struct server_proposal *first = &requests[0].proposal;
+    check(waiter_find(server, first->id) == &first->result);
+    proposal_finish(server, first, ERR(TIMEOUT));
+    first->id = requests[1].proposal.id;
+    return ERR(PROPOSAL_DROPPED);
+}
+
+struct err __real_raft_step(struct raft *raft, const struct raft_event *event);
+struct err __wrap_raft_step(struct raft *raft, const struct raft_event *event);
+
+struct err __wrap_raft_step(struct raft *raft, const struct raft_event *event)
+{
+    if (event->type == RAFT_PROPOSE && event->entries_count == 2 && comes(PROPOSING)) {
+        return lose_first(planned.node->server, planned.requests);
+    }
+    return __real_raft_step(raft, event);
 }
 
 static void is_patient(struct server_options *options)
@@ -139,6 +164,30 @@ static void test_a_compaction_that_begins_when_one_has_ended_is_begun(void **sta
     two_compactions(*state, END_LOGGED);
 }
 
+/* Raft does not take two puts; meanwhile somebody else ended the first, whose memory may be gone.
+ * The second is proposed again. */
+static void test_who_ended_a_proposal_owns_it(void **state)
+{
+    struct cluster *cluster = *state;
+    struct request requests[2];
+    struct door core;
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    put.key = pb_bytes(SLICE("twice"));
+    planned.node = &cluster->nodes[0];
+    planned.requests = requests;
+    door_stop_core(&core, planned.node);
+    request_begin(&requests[0], planned.node, FIELD_PUT, &put.base);
+    request_begin(&requests[1], planned.node, FIELD_PUT, &put.base);
+    atomic_store(&planned.moment, PROPOSING);
+    door_open(&core);
+    struct err second = request_wait(&requests[1]);
+    struct err first = request_wait(&requests[0]);
+    request_fini(&requests[0]);
+    request_fini(&requests[1]);
+    assert_int_equal(second.code, ERR_OK);
+    assert_true(IS(first, TIMEOUT));
+}
+
 #define MOMENT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, cluster_teardown)
 
 int main(void)
@@ -146,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         MOMENT_TEST(test_a_compaction_that_begins_when_one_is_done_goes_on),
         MOMENT_TEST(test_a_compaction_that_begins_when_one_has_ended_is_begun),
+        MOMENT_TEST(test_who_ended_a_proposal_owns_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
