@@ -77,14 +77,16 @@ static int observe(struct cmd_run *run, struct session *session)
 static int campaign(struct cmd_run *run, struct session *session)
 {
     const Etcdserverpb__RangeResponse *response;
-    const char *key;
-    int64_t revision;
+    struct session_key key;
     struct why why;
 
-    struct err err = session_acquire(session, run->args[0], run->args[1], &key, &revision, &why);
+    struct err err = session_acquire(session, run->args[0], run->args[1], &key, &why);
+    if (IS(err, LEASE_NOT_FOUND)) {
+        return cmd_fail(CMD_EXIT_ERROR, "elect: session expired");
+    }
     if (!err_is(err)) {
         REQUEST(RangeRequest, range_request, request);
-        request.key = ctl_bytes(key);
+        request.key = ctl_bytes(key.name);
         err = client_call(
             session_client(session), CLIENT_ASK(&client_range, &request, 0), &response, &why);
     }
@@ -96,7 +98,7 @@ static int campaign(struct cmd_run *run, struct session *session)
     if (code == CMD_EXIT_OK && !session_wait_end(session)) {
         return cmd_fail(CMD_EXIT_ERROR, "elect: session expired");
     }
-    if (err_is(session_release(session, key, revision, &why))) {
+    if (err_is(session_release(session, &key, &why))) {
         return cmd_fail(CMD_EXIT_ERROR, "%s", why.text);
     }
     return code;

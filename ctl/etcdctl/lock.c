@@ -44,24 +44,56 @@ static int run_held(struct cmd_run *run, const char *key, int64_t revision)
     return problem ? cmd_fail(status > 0 ? status : CMD_EXIT_ERROR, "%s", problem) : CMD_EXIT_OK;
 }
 
+/* The lock, and the revision at which it was held. Who has waited looks whether the key is still
+ * there: a lease that ended meanwhile took it away, and the older keys' end let somebody else in.
+ */
+static struct err acquire(struct session *session, const char *name, struct session_key *out_key,
+    int64_t *out_revision, struct why *why)
+{
+    const Etcdserverpb__RangeResponse *response;
+    struct session_key key;
+    struct why ignored;
+
+    struct err err = session_acquire(session, name, "", &key, why);
+    if (!err_is(err) && key.has_waited) {
+        REQUEST(RangeRequest, range_request, request);
+        request.key = ctl_bytes(key.name);
+        err = client_call(
+            session_client(session), CLIENT_ASK(&client_range, &request, 0), &response, why);
+        if (err_is(err)) {
+            (void)err_is(session_release(session, &key, &ignored));
+        } else if (response->n_kvs == 0) {
+            err = ERR(LEASE_NOT_FOUND);
+        }
+    }
+    if (IS(err, LEASE_NOT_FOUND)) {
+        return why_set(why, err, "mutex: session is expired");
+    }
+    TRY(err);
+    *out_revision = key.has_waited ? response->header->revision : key.revision;
+    *out_key = key;
+    return OK;
+}
+
 static int hold(struct cmd_run *run, struct session *session)
 {
-    const char *key;
+    struct session_key key;
     int64_t revision;
     struct why why;
     bool is_expired = false;
 
-    if (err_is(session_acquire(session, run->args[0], "", &key, &revision, &why))) {
+    if (err_is(acquire(session, run->args[0], &key, &revision, &why))) {
         return cmd_fail(CMD_EXIT_ERROR, "%s", why.text);
     }
-    int code = run->args_count > 1 ? run_held(run, key, revision) : print_key(session, key);
+    int code =
+        run->args_count > 1 ? run_held(run, key.name, revision) : print_key(session, key.name);
     if (run->args_count == 1 && code == CMD_EXIT_OK) {
         is_expired = !session_wait_end(session);
     }
     if (is_expired) {
         return cmd_fail(CMD_EXIT_ERROR, "session expired");
     }
-    if (err_is(session_release(session, key, revision, &why)) && code == CMD_EXIT_OK) {
+    if (err_is(session_release(session, &key, &why)) && code == CMD_EXIT_OK) {
         code = cmd_fail(CMD_EXIT_ERROR, "%s", why.text);
     }
     return code;

@@ -15,7 +15,8 @@ struct session {
     int64_t ttl;
     pthread_mutex_t lock; /* guards what is below */
     pthread_cond_t changed;
-    struct client_stream *waiting; /* cancelled by a signal */
+    struct client_stream *waiting; /* cancelled by a signal, and by the end of the lease */
+    bool is_acquiring;             /* if it waits for a key of its own, which that takes away */
     bool is_interrupted;
     bool is_expired;
 };
@@ -81,6 +82,9 @@ static void *keep_alive(void *arg)
     }
     pthread_mutex_lock(&session->lock);
     session->is_expired = true;
+    if (session->waiting && session->is_acquiring) {
+        client_stream_cancel(session->waiting);
+    }
     pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->lock);
     return NULL;
@@ -179,14 +183,21 @@ bool session_wait_end(struct session *session)
     return is_interrupted;
 }
 
-/* False when a signal came before. */
-static bool set_waiting(struct session *session, struct client_stream *stream)
+/* Whether the wait of this stream (NULL: the one that was) is over, whatever the server says. */
+static struct err set_waiting(
+    struct session *session, struct client_stream *stream, struct why *why)
 {
+    struct err err = OK;
+
     pthread_mutex_lock(&session->lock);
     session->waiting = stream;
-    bool is_interrupted = session->is_interrupted;
+    if (session->is_interrupted) {
+        err = why_set(why, ERR(CANCELED), "context canceled");
+    } else if (session->is_acquiring && session->is_expired) {
+        err = why_set(why, ERR(LEASE_NOT_FOUND), "session expired");
+    }
     pthread_mutex_unlock(&session->lock);
-    return !is_interrupted;
+    return err;
 }
 
 static struct err send_watch(struct client_stream *stream, const struct watch_spec *spec,
@@ -227,15 +238,26 @@ struct err session_wait_event(struct session *session, const struct watch_spec *
 
     TRY(client_stream_open(session->client, CLIENT_ASK(&client_watch, NULL, 0), &stream, why));
     struct err err = send_watch(stream, spec, arena, why);
-    if (!err_is(err) && set_waiting(session, stream)) {
+    if (!err_is(err)) {
+        err = set_waiting(session, stream, why);
+    }
+    if (!err_is(err)) {
         err = receive_event(stream, arena, out_event, why);
     }
-    (void)set_waiting(session, NULL);
-    if (session_is_interrupted(session)) {
-        err = why_set(why, ERR(CANCELED), "context canceled");
-    }
+    struct err over = set_waiting(session, NULL, why);
     client_stream_close(stream);
-    return err;
+    return err_is(over) ? over : err;
+}
+
+/* Asks for one key of the prefix: the oldest, or in descending order the youngest. */
+static void set_first(struct session *session, const char *prefix,
+    Etcdserverpb__RangeRequest__SortOrder order, Etcdserverpb__RangeRequest *range)
+{
+    range->key = ctl_bytes(prefix);
+    range->range_end = pb_bytes(prefix_range_end(session->arena, slice_str(prefix)));
+    range->sort_target = ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__CREATE;
+    range->sort_order = order;
+    range->limit = 1;
 }
 
 /* The youngest key of the prefix that is older than revision, waited for until it is gone; then the
@@ -247,11 +269,7 @@ static struct err wait_for_older(
         const Etcdserverpb__RangeResponse *found;
         const Mvccpb__Event *event;
         REQUEST(RangeRequest, range_request, last);
-        last.key = ctl_bytes(prefix);
-        last.range_end = pb_bytes(prefix_range_end(session->arena, slice_str(prefix)));
-        last.sort_target = ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__CREATE;
-        last.sort_order = ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND;
-        last.limit = 1;
+        set_first(session, prefix, ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND, &last);
         last.max_create_revision = revision - 1;
         TRY(client_call(session->client, CLIENT_ASK(&client_range, &last, 0), &found, why));
         if (found->n_kvs == 0) {
@@ -267,9 +285,9 @@ static struct err wait_for_older(
     }
 }
 
-/* Creates the key, or finds it there. */
-static struct err put_own_key(struct session *session, const char *key, const char *value,
-    int64_t *out_revision, struct why *why)
+/* Creates the key, or finds it there. has_waited: somebody's is older. */
+static struct err put_own_key(struct session *session, const char *prefix, const char *value,
+    struct session_key *out_key, struct why *why)
 {
     const Etcdserverpb__TxnResponse *response;
 
@@ -277,46 +295,66 @@ static struct err put_own_key(struct session *session, const char *key, const ch
     REQUEST(Compare, compare, compare);
     REQUEST(RequestOp, request_op, put_op);
     REQUEST(RequestOp, request_op, get_op);
+    REQUEST(RequestOp, request_op, first_op);
     REQUEST(PutRequest, put_request, put);
     REQUEST(RangeRequest, range_request, get);
+    REQUEST(RangeRequest, range_request, first);
     compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE;
     compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION;
-    compare.key = put.key = get.key = ctl_bytes(key);
+    compare.key = put.key = get.key = ctl_bytes(out_key->name);
     put.value = ctl_bytes(value);
     put.lease = session->lease;
     put_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
     put_op.request_put = &put;
     get_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
     get_op.request_range = &get;
+    set_first(session, prefix, ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__ASCEND, &first);
+    first_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
+    first_op.request_range = &first;
     txn.compare = &(Etcdserverpb__Compare *){&compare};
-    txn.success = &(Etcdserverpb__RequestOp *){&put_op};
-    txn.failure = &(Etcdserverpb__RequestOp *){&get_op};
-    txn.n_compare = txn.n_success = txn.n_failure = 1;
+    txn.success = (Etcdserverpb__RequestOp *[]){&put_op, &first_op};
+    txn.failure = (Etcdserverpb__RequestOp *[]){&get_op, &first_op};
+    txn.n_compare = 1;
+    txn.n_success = txn.n_failure = 2;
     TRY(client_call(session->client, CLIENT_ASK(&client_txn, &txn, 0), &response, why));
-    *out_revision = response->succeeded
-                        ? response->header->revision
-                        : response->responses[0]->response_range->kvs[0]->create_revision;
+    const Etcdserverpb__RangeResponse *oldest = response->responses[1]->response_range;
+    out_key->revision = response->succeeded
+                            ? response->header->revision
+                            : response->responses[0]->response_range->kvs[0]->create_revision;
+    out_key->has_waited = oldest->n_kvs > 0 && oldest->kvs[0]->create_revision != out_key->revision;
     return OK;
 }
 
-struct err session_acquire(struct session *session, const char *prefix, const char *value,
-    const char **out_key, int64_t *out_revision, struct why *why)
+static void set_acquiring(struct session *session, bool is_acquiring)
 {
-    const char *folder = arena_printf(session->arena, "%s/", prefix);
-    const char *key = arena_printf(session->arena, "%s%" PRIx64, folder, (uint64_t)session->lease);
-    struct why ignored;
-
-    TRY(put_own_key(session, key, value, out_revision, why));
-    *out_key = key;
-    struct err err = wait_for_older(session, folder, *out_revision, why);
-    if (err_is(err)) {
-        (void)err_is(session_release(session, key, *out_revision, &ignored));
-    }
-    return err;
+    pthread_mutex_lock(&session->lock);
+    session->is_acquiring = is_acquiring;
+    pthread_mutex_unlock(&session->lock);
 }
 
-struct err session_release(
-    struct session *session, const char *key, int64_t revision, struct why *why)
+struct err session_acquire(struct session *session, const char *prefix, const char *value,
+    struct session_key *out_key, struct why *why)
+{
+    const char *folder = arena_printf(session->arena, "%s/", prefix);
+    struct session_key key = {
+        .name = arena_printf(session->arena, "%s%" PRIx64, folder, (uint64_t)session->lease)};
+    struct why ignored;
+
+    TRY(put_own_key(session, folder, value, &key, why));
+    if (key.has_waited) {
+        set_acquiring(session, true);
+        struct err err = wait_for_older(session, folder, key.revision, why);
+        set_acquiring(session, false);
+        if (err_is(err) && !IS(err, LEASE_NOT_FOUND)) {
+            (void)err_is(session_release(session, &key, &ignored));
+        }
+        TRY(err);
+    }
+    *out_key = key;
+    return OK;
+}
+
+struct err session_release(struct session *session, const struct session_key *key, struct why *why)
 {
     const Etcdserverpb__TxnResponse *response;
 
@@ -326,8 +364,8 @@ struct err session_release(
     REQUEST(DeleteRangeRequest, delete_range_request, del);
     compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE;
     compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION;
-    compare.create_revision = revision;
-    compare.key = del.key = ctl_bytes(key);
+    compare.create_revision = key->revision;
+    compare.key = del.key = ctl_bytes(key->name);
     op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE;
     op.request_delete_range = &del;
     txn.compare = &(Etcdserverpb__Compare *){&compare};

@@ -19,14 +19,20 @@ _Noreturn int session_close(struct session *session, int code);
 struct client *session_client(struct session *session);
 const struct printer *session_printer(struct session *session);
 
-/* Puts PREFIX/LEASE with that value and waits until it is the oldest key of the prefix. *out_key
- * and *out_revision (its creation) live with the session. Errors: CANCELED by a signal, or as
- * client_call. */
+/* A key of one's own, which lives with the session. */
+struct session_key {
+    const char *name;
+    int64_t revision; /* of its creation */
+    bool has_waited;  /* for older ones: whether it is still there has not been looked at since */
+};
+
+/* Puts PREFIX/LEASE with that value and waits until it is the oldest key of the prefix. Errors:
+ * CANCELED by a signal, LEASE_NOT_FOUND by the end of the lease, or as client_call. */
 MUST struct err session_acquire(struct session *session, const char *prefix, const char *value,
-    const char **out_key, int64_t *out_revision, struct why *why);
+    struct session_key *out_key, struct why *why);
 /* Deletes the key, if it is still that one. */
 MUST struct err session_release(
-    struct session *session, const char *key, int64_t revision, struct why *why);
+    struct session *session, const struct session_key *key, struct why *why);
 /* Waits for an event on the key (or, with prefix, below it) from a revision on.
  * Errors: CANCELED, or as client_call. */
 MUST struct err session_wait_event(struct session *session, const struct watch_spec *spec,

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""etcdctl lock and elect: who holds, who waits, whose lease ends meanwhile."""
+import signal
+import time
+
+from lib import Case, Etcdctl
+
+WAIT = 120
+SECONDS = "3000"  # of a lease that nobody renews while a test runs
+
+
+def until(what, condition):
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {WAIT} s: {what}")
+        time.sleep(0.02)
+
+
+class Commands:
+    """What every build must get right; the classes below choose the build."""
+
+    def setUp(self):
+        super().setUp()
+        self.node = self.member()
+        self.etcdctl = self.build(self.node)
+        self.ours = Etcdctl(self.node)
+
+    def keys(self, name):
+        """The keys under NAME/, oldest first."""
+        got = self.ours.json("get", "--prefix", "--sort-by=CREATE", "--keys-only", f"{name}/")
+        return got.get("kvs", [])
+
+    def join(self, *args, name="name"):
+        """A process, which ends with the test, when its key stands behind the others'."""
+        before = len(self.keys(name))
+        process = self.etcdctl.popen(*args)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        until("a key more", lambda: len(self.keys(name)) > before)
+        return process
+
+    def revoke_last(self, name="name"):
+        """Takes the lease from whoever came last."""
+        key = self.ours("get", "--prefix", "--sort-by=CREATE", "--order=DESCEND", "--limit=1",
+                        "--keys-only", f"{name}/").split()[0]
+        self.ours("lease", "revoke", key.rsplit("/", maxsplit=1)[1])
+
+    def test_who_lost_the_lease_while_waiting_does_not_hold_the_lock(self):
+        holder = self.join("lock", f"--ttl={SECONDS}", "name")
+        loser = self.join("lock", f"--ttl={SECONDS}", "name", "echo", "it ran")
+        self.revoke_last()
+        next_one = self.join("lock", f"--ttl={SECONDS}", "name")
+        holder.send_signal(signal.SIGINT)
+        self.assertTrue(next_one.stdout.readline().startswith("name/"))
+        out, said = loser.communicate(timeout=WAIT)
+        self.assertEqual(("", 1), (out, loser.returncode))
+        self.assertTrue(said.endswith("Error: mutex: session is expired\n"), said)
+
+    def test_revision_is_that_at_which_the_lock_was_held(self):
+        say = ("--", "sh", "-c", "echo $ETCD_LOCK_REV")
+        alone = self.etcdctl("lock", "name", *say)
+        self.assertEqual(2, int(alone))
+        holder = self.join("lock", f"--ttl={SECONDS}", "name")
+        second = self.join("lock", f"--ttl={SECONDS}", "name", *say)
+        self.ours("put", "between", "1")
+        holder.send_signal(signal.SIGINT)
+        out = second.communicate(timeout=WAIT)[0]
+        after = self.ours.json("get", "between")["header"]["revision"]
+        self.assertEqual(after - 1, int(out))  # its own delete is the last change
+
+
+class Upstream(Commands, Case):
+    build = Etcdctl.reference
+
+
+class Ours(Commands, Case):
+    build = Etcdctl
+
+    def lose_while_waiting(self, *args):
+        """What one that waits says when its lease is gone, and that it waits no longer."""
+        loser = self.join(*args)
+        self.revoke_last()
+        out, said = loser.communicate(timeout=WAIT)
+        self.assertEqual(("", 1), (out, loser.returncode))
+        return said
+
+    def test_who_lost_the_lease_waits_no_longer(self):
+        self.join("lock", f"--ttl={SECONDS}", "name")
+        said = self.lose_while_waiting("lock", "--ttl=3", "name", "echo", "it ran")
+        self.assertTrue(said.endswith("Error: mutex: session is expired\n"), said)
+        said = self.lose_while_waiting("elect", "name", "me")
+        self.assertTrue(said.endswith("Error: elect: session expired\n"), said)
