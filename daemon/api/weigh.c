@@ -8,29 +8,25 @@ static size_t sum(size_t a, size_t b)
     return a > SIZE_MAX / 2 - b ? SIZE_MAX / 2 : a + b;
 }
 
-static size_t weigh_keys(
-    struct api *api, struct slice key, struct slice end, uint64_t limit, bool is_keys_only)
+static size_t weigh_keys(struct api *api, const struct mvcc_range_options *options)
 {
-    uint64_t keys = (uint64_t)mvcc_count(api->mvcc, key, end);
-    return gate_guess(&api->gate, keys < limit ? keys : limit, is_keys_only);
+    int64_t keys = mvcc_count_most(api->mvcc, options->key, options->end, options->rev);
+    bool is_cut = options->limit > 0 && options->limit < keys;
+    return gate_guess(
+        &api->gate, (uint64_t)(is_cut ? options->limit : keys), options->is_keys_only);
 }
 
 size_t weigh_range(struct api *api, const Etcdserverpb__RangeRequest *request)
 {
-    bool is_cut = request->limit > 0 && request->sort_order == 0;
-    if (request->range_end.len == 0 || request->count_only) {
-        return 0;
-    }
-    return weigh_keys(api, pb_slice(request->key), pb_slice(request->range_end),
-        is_cut ? (uint64_t)request->limit : UINT64_MAX, request->keys_only);
+    struct mvcc_range_options options = apply_range_options(request);
+    return options.end.len == 0 || options.is_count_only ? 0 : weigh_keys(api, &options);
 }
 
 size_t weigh_delete(struct api *api, const Etcdserverpb__DeleteRangeRequest *request)
 {
-    if (request->range_end.len == 0 || !request->prev_kv) {
-        return 0;
-    }
-    return weigh_keys(api, pb_slice(request->key), pb_slice(request->range_end), UINT64_MAX, false);
+    struct mvcc_range_options options = {
+        .key = pb_slice(request->key), .end = pb_slice(request->range_end)};
+    return options.end.len == 0 || !request->prev_kv ? 0 : weigh_keys(api, &options);
 }
 
 static size_t weigh_ops(struct api *api, Etcdserverpb__RequestOp *const *ops, size_t count)

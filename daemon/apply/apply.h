@@ -81,6 +81,9 @@ MUST struct err apply_may_read_lease(const struct apply_guard *guard, lease_id i
 
 /* Reading: at the newest published revision, or the request's. */
 
+/* What is read of the store for such an answer: more than it tells, where keys are left out or put
+ * in another order after. */
+struct mvcc_range_options apply_range_options(const Etcdserverpb__RangeRequest *request);
 /* The response is in the arena; of its header only the revision is filled. Errors: COMPACTED,
  * FUTURE_REV, TOO_BIG, IO. */
 MUST struct err apply_range(struct mvcc *mvcc, const Etcdserverpb__RangeRequest *request,

@@ -81,12 +81,12 @@ static void sort(const Etcdserverpb__RangeRequest *request, struct mvcc_range_re
     }
 }
 
-static void options_of(const Etcdserverpb__RangeRequest *request, struct mvcc_range_options *out)
+struct mvcc_range_options apply_range_options(const Etcdserverpb__RangeRequest *request)
 {
     bool is_whole = request->sort_order != ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__NONE ||
                     is_filtered(request);
     bool needs_values = request->sort_target == ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE;
-    *out = (struct mvcc_range_options){
+    struct mvcc_range_options options = {
         .key = pb_slice(request->key),
         .end = pb_slice(request->range_end),
         .rev = request->revision,
@@ -94,17 +94,17 @@ static void options_of(const Etcdserverpb__RangeRequest *request, struct mvcc_ra
         .is_count_only = request->count_only,
         .is_keys_only = request->keys_only && !needs_values,
     };
-    if (out->limit > 0 && out->limit < INT64_MAX) {
-        out->limit++; /* one more tells `more` */
+    if (options.limit > 0 && options.limit < INT64_MAX) {
+        options.limit++; /* one more tells `more` */
     }
+    return options;
 }
 
 static struct err view_rows(
     struct view *view, const Etcdserverpb__RangeRequest *request, struct apply_rows *out)
 {
-    struct mvcc_range_options options;
+    struct mvcc_range_options options = apply_range_options(request);
     struct mvcc_range_result result = {0};
-    options_of(request, &options);
     TRY(view_range(view, &options, &result));
     if (is_filtered(request)) {
         filter(request, &result);

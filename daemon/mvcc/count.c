@@ -23,14 +23,6 @@ static int64_t count_now(struct mvcc *mvcc, const struct bounds *bounds, struct 
     return high - low;
 }
 
-int64_t mvcc_count(struct mvcc *mvcc, struct slice key, struct slice end)
-{
-    struct log_place newest;
-    struct bounds bounds = bounds_of(key, end);
-    int64_t keys = bounds.is_one ? 1 : count_now(mvcc, &bounds, &newest);
-    return keys > 0 ? keys : 0;
-}
-
 static int64_t slice_delta(const struct log_slice *slice, const struct bounds *bounds)
 {
     int64_t delta = 0;
@@ -82,4 +74,28 @@ struct err count_at(struct mvcc *mvcc, const struct bounds *bounds, revision rev
     }
     *out = now - delta;
     return OK;
+}
+
+/* Whoever lived then is alive or still a tombstone: compaction takes those away only when it passes
+ * the revision. */
+int64_t mvcc_count_most(struct mvcc *mvcc, struct slice key, struct slice end, revision rev)
+{
+    struct log_place newest;
+    struct bounds bounds = bounds_of(key, end);
+    if (bounds.is_one) {
+        return 1;
+    }
+    int64_t now = count_now(mvcc, &bounds, &newest);
+    now = now > 0 ? now : 0;
+    if (rev <= 0 || newest.main <= rev) {
+        return now;
+    }
+    int64_t then;
+    if (newest.main - rev <= LOG_SHORT && !err_is(count_at(mvcc, &bounds, rev, &then))) {
+        return then;
+    }
+    lock_read(mvcc);
+    int64_t dead = (int64_t)mvcc->index.entries - mvcc->index.living;
+    unlock(mvcc);
+    return now + dead;
 }

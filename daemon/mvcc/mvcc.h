@@ -71,8 +71,10 @@ void mvcc_reading_free(struct mvcc_reading *reading);
 MUST struct err mvcc_reload_read(struct mvcc *mvcc, struct mvcc_reading *reading, struct why *why);
 /* Whether such a row could be opened; what is no revision row could. */
 bool mvcc_check_row(struct slice key, struct slice value);
-/* Living keys in [key, end), as mvcc_range_options has them, now: two walks down the tree. */
-int64_t mvcc_count(struct mvcc *mvcc, struct slice key, struct slice end);
+/* At most so many keys of [key, end), as mvcc_range_options has them, live at that revision (<= 0:
+ * now), cheaply told: exact now and for a while back; for older ones all that were deleted since
+ * the last compaction count as well, wherever they were. */
+int64_t mvcc_count_most(struct mvcc *mvcc, struct slice key, struct slice end, revision rev);
 size_t mvcc_memory_bytes(const struct mvcc *mvcc);
 /* Since the open, for metrics. Any thread. */
 struct mvcc_counts {

@@ -62,9 +62,17 @@ static void test_what_is_weighed(void **state)
     assert_int_equal(weigh_range(api, &range), gate_guess(&api->gate, KEYS, true));
     range.keys_only = false;
     range.limit = 7;
-    assert_int_equal(weigh_range(api, &range), gate_guess(&api->gate, 7, false));
+    assert_int_equal(weigh_range(api, &range), gate_guess(&api->gate, 7 + 1, false)); /* `more` */
     range.sort_order = ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND; /* all are read first */
     assert_int_equal(weigh_range(api, &range), all);
+    range.sort_order = ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__NONE;
+    range.min_mod_revision = 1; /* here too */
+    assert_int_equal(weigh_range(api, &range), all);
+    range.keys_only = true;
+    assert_int_equal(weigh_range(api, &range), gate_guess(&api->gate, KEYS, true));
+    range.sort_target = ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE; /* which are read */
+    assert_int_equal(weigh_range(api, &range), all);
+    range = of_all();
     range.count_only = true;
     assert_int_equal(weigh_range(api, &range), 0);
     range = of_all();
@@ -74,6 +82,31 @@ static void test_what_is_weighed(void **state)
     assert_int_equal(weigh_delete(api, &delete), all);
     delete.prev_kv = false;
     assert_int_equal(weigh_delete(api, &delete), 0);
+}
+
+/* What is deleted by now, and what came since. */
+static void test_a_range_of_the_past_weighs_what_was_there_then(void **state)
+{
+    enum { LONG = 5000 };
+    struct talk *talk = *state;
+    struct api *api = api_of(talk);
+    fill(talk, KEYS, "v");
+    size_t all = gate_guess(&api->gate, KEYS, false);
+    Etcdserverpb__RangeRequest range = of_all();
+    range.revision = 1 + KEYS;
+    talk_delete(talk, "k", "l");
+    assert_int_equal(weigh_range(api, &range), all);
+    range.revision = 1 + KEYS / 2;
+    assert_int_equal(weigh_range(api, &range), gate_guess(&api->gate, KEYS / 2, false));
+    range.revision = 0;
+    assert_int_equal(weigh_range(api, &range), 0);
+    for (int i = 0; i < LONG; i++) {
+        talk_put(talk, "z", "v");
+    }
+    range.revision = 1 + KEYS;
+    assert_true(weigh_range(api, &range) >= all);
+    range.limit = 1;
+    assert_int_equal(weigh_range(api, &range), gate_guess(&api->gate, 1 + 1, false));
 }
 
 static void test_a_transaction_weighs_its_heavier_branch_at_every_depth(void **state)
@@ -290,6 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TALK_TEST(test_what_is_weighed),
+        TALK_TEST(test_a_range_of_the_past_weighs_what_was_there_then),
         TALK_TEST(test_a_transaction_weighs_its_heavier_branch_at_every_depth),
         TALK_TEST(test_bytes_are_held_until_the_answer_is_sent),
         TALK_TEST(test_a_large_answer_is_made_elsewhere),
