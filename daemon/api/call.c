@@ -159,7 +159,7 @@ static void start(struct api *api, struct call_state *state)
     }
 }
 
-/* Also when it was too long: then the token is nobody's. */
+/* Also when it was too long, or too many wait: then the token is nobody's. */
 static void token_known(struct server_read *read)
 {
     struct call_state *state = CONTAINER_OF(read, struct call_state, read);

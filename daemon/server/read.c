@@ -15,7 +15,7 @@ enum {
     GROUPS_MAX = 2, /* asked at a time; what comes meanwhile shares the next */
 };
 
-enum { READ_TRIES_MAX = 16 };
+enum { READ_TRIES_MAX = 16, WAITS_MAX = 1000 };
 
 /* Reads that one read index speaks for. Each try has an id that nobody else ever used: the answer
  * to any of them will do, as all were asked after the reads came. */
@@ -63,18 +63,33 @@ void server_read_index(struct server *server, struct server_read *read)
     }
 }
 
+/* By index: whoever looks for those that are due sees no more than them and one. */
+static void wait_in_order(struct server *server, struct server_read *read)
+{
+    struct list *at = server->waits.prev;
+    while (at != &server->waits && LIST_ITEM(at, struct server_read, node)->index > read->index) {
+        at = at->prev;
+    }
+    list_add_before(at->next, &read->node);
+    server->waits_count++;
+}
+
 void server_wait_applied(struct server *server, struct server_read *read, uint64_t index)
 {
+    struct err err = OK;
     read->index = index;
     read->deadline_ms = clock_mono_ms() + server_request_ms(server);
     pthread_mutex_lock(&server->reads_mutex);
-    bool is_stopping = atomic_load(&server->is_stopping);
-    if (!is_stopping) {
-        list_push(&server->reads_at_index, &read->node);
+    if (atomic_load(&server->is_stopping)) {
+        err = ERR(STOPPED);
+    } else if (server->waits_count >= WAITS_MAX) {
+        err = ERR(REQUEST_TOO_MANY_REQUESTS);
+    } else {
+        wait_in_order(server, read);
     }
     pthread_mutex_unlock(&server->reads_mutex);
-    if (is_stopping) {
-        read_finish(server, read, ERR(STOPPED));
+    if (err_is(err)) {
+        read_finish(server, read, err);
         return;
     }
     read_complete_applied(server); /* it may have come meanwhile */
@@ -192,6 +207,15 @@ static void finish_all(struct server *server, struct list *reads, struct err err
     }
 }
 
+static void take_due(struct server *server, uint64_t applied, struct list *out)
+{
+    while (!list_is_empty(&server->waits) &&
+           LIST_ITEM(server->waits.next, struct server_read, node)->index <= applied) {
+        list_push(out, list_pop(&server->waits));
+        server->waits_count--;
+    }
+}
+
 void read_complete_applied(struct server *server)
 {
     struct list ready;
@@ -205,19 +229,24 @@ void read_complete_applied(struct server *server)
             list_push(&ready, at);
         }
     }
+    take_due(server, applied, &ready);
     pthread_mutex_unlock(&server->reads_mutex);
     finish_all(server, &ready, OK);
 }
 
-static void take_expired(struct list *reads, int64_t now_ms, struct list *out)
+/* How many there were. */
+static size_t take_expired(struct list *reads, int64_t now_ms, struct list *out)
 {
+    size_t count = 0;
     LIST_EACH_SAFE(node, tmp, reads)
     {
         if (LIST_ITEM(node, struct server_read, node)->deadline_ms <= now_ms) {
             list_remove(node);
             list_push(out, node);
+            count++;
         }
     }
+    return count;
 }
 
 void read_leader_lost(struct server *server)
@@ -245,6 +274,7 @@ void read_expire(struct server *server, int64_t now_ms, struct err err)
     }
     pthread_mutex_lock(&server->reads_mutex);
     take_expired(&server->reads_at_index, now_ms, &expired);
+    server->waits_count -= take_expired(&server->waits, now_ms, &expired);
     pthread_mutex_unlock(&server->reads_mutex);
     finish_all(server, &expired, err);
 }

@@ -173,7 +173,8 @@ struct server_lease_ask {
 };
 /* Errors: LEASE_NOT_FOUND, TIMEOUT, NO_LEADER when none came in time, STOPPED. */
 void server_lease_ask(struct server *server, struct server_lease_ask *asked);
-/* done when the entry of that index is applied here. Errors: TIMEOUT, STOPPED. */
+/* done when the entry of that index is applied here. Errors: TIMEOUT, STOPPED,
+ * REQUEST_TOO_MANY_REQUESTS when a thousand wait already: anybody may name an index. */
 void server_wait_applied(struct server *server, struct server_read *read, uint64_t index);
 
 /* State. */

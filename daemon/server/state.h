@@ -27,8 +27,7 @@ struct server {
     uint64_t member_id;
     uint64_t cluster_id;
     pthread_t core_thread, wal_thread, apply_thread, back_thread, sync_thread, spare_thread;
-    struct mailbox core_box, wal_box, apply_box, back_box, sync_box;
-    struct mailbox spare_box;
+    struct mailbox core_box, wal_box, apply_box, back_box, sync_box, spare_box;
     atomic_bool is_stopping;
     atomic_bool has_failed;
 
@@ -69,6 +68,8 @@ struct server {
     pthread_mutex_t wal_turn;
     struct list reads_at_index; /* server_reads that wait for applied */
     pthread_mutex_t reads_mutex;
+    struct list waits; /* the same of server_wait_applied, by index; under reads_mutex */
+    size_t waits_count;
     struct list leases_waiting; /* server_lease_asks to try again; under reads_mutex */
 
     /* everyone */

@@ -367,6 +367,80 @@ static void test_a_read_that_is_too_late_may_be_followed_by_another(void **state
     assert_true(late.is_free);
 }
 
+/* Waits for an index, which whoever sends a token may name. */
+
+enum { WAITS = 4096, FAR = 1000 };
+
+struct waits {
+    struct server_ask ask;
+    struct server *server;
+    struct server_read reads[WAITS];
+    size_t taken;
+    struct err refusal;
+    bool is_due_done;
+    bool is_far_done;
+    bool has_room_after;
+    atomic_bool is_over;
+};
+
+static void note_end(struct server_read *read)
+{
+    read->deadline_ms = -1; /* it is its own again */
+}
+
+/* Whether it waits. */
+static bool waits_for(struct waits *waits, struct server_read *read, uint64_t index)
+{
+    *read = (struct server_read){.done = note_end};
+    server_wait_applied(waits->server, read, index);
+    return read->deadline_ms != -1;
+}
+
+/* On core, so that no time is over meanwhile. */
+static void wait_for_many(struct server_ask *ask, struct raft *raft)
+{
+    struct waits *waits = CONTAINER_OF(ask, struct waits, ask);
+    struct server_read *reads = waits->reads;
+    struct server_read due;
+    uint64_t applied = apply_index(waits->server->options.apply);
+    (void)raft;
+    waits_for(waits, &reads[0], UINT64_MAX);
+    waits_for(waits, &reads[1], applied + FAR);
+    waits->is_due_done = !waits_for(waits, &due, applied) && !err_is(due.err);
+    waits->is_far_done = reads[0].deadline_ms == -1 || reads[1].deadline_ms == -1;
+    waits->taken = 2;
+    while (waits->taken < WAITS - 1 &&
+           waits_for(waits, &reads[waits->taken], UINT64_MAX - waits->taken)) {
+        waits->taken++;
+    }
+    waits->refusal = reads[waits->taken].err;
+    read_expire(waits->server, INT64_MAX, ERR(TIMEOUT));
+    waits->has_room_after = waits_for(waits, &due, UINT64_MAX);
+    read_expire(waits->server, INT64_MAX, ERR(TIMEOUT));
+    atomic_store(&waits->is_over, true);
+}
+
+static bool is_wait_over(void *arg)
+{
+    return atomic_load(&((struct waits *)arg)->is_over);
+}
+
+static void test_a_thousand_may_wait_for_an_index(void **state)
+{
+    struct cluster *cluster = *state;
+    struct waits *waits = mem_new(sizeof(*waits));
+    waits->ask.run = wait_for_many;
+    waits->server = cluster->nodes[0].server;
+    assert_true(server_on_core(waits->server, &waits->ask));
+    assert_true(wait_until(is_wait_over, waits));
+    assert_true(waits->is_due_done);
+    assert_false(waits->is_far_done);
+    assert_int_equal(waits->taken, 1000);
+    assert_int_equal(waits->refusal.code, ERR_REQUEST_TOO_MANY_REQUESTS);
+    assert_true(waits->has_room_after);
+    free(waits);
+}
+
 /* A leader that is gone for long. */
 
 static void count_loss(void *arg)
@@ -457,6 +531,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ALONE_TEST(test_a_read_that_is_too_late_may_be_followed_by_another, setup_patient),
+        ALONE_TEST(test_a_thousand_may_wait_for_an_index, setup_patient),
         cmocka_unit_test(test_a_leader_is_missed_after_three_looks_in_a_row),
         ALONE_TEST(test_too_many_requests_and_back, setup_patient),
         ALONE_TEST(test_a_long_user_name_is_logged_whole, setup_long_names),
