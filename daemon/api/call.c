@@ -17,7 +17,6 @@
 
 enum {
     FIELD_ALARM = 10,
-    RESPONSE_BYTES_MAX = INT32_MAX, /* what a client may be able to take */
     HEADER_FIELD = 1,
     READERS_NICE = 10, /* whoever reads much stands back behind those that ask for little */
 };
@@ -38,6 +37,7 @@ struct api *api_new_service(const struct api_options *options)
     server_status_get(options->server, &status);
     api->options = *options;
     gate_init(&api->gate, options->range_bytes_max);
+    api->response_bytes_max = INT32_MAX;
     api->server = options->server;
     api->mvcc = server->mvcc;
     api->apply = server->apply;
@@ -291,9 +291,8 @@ void api_call_finish(
         out_status->text = state->text;
     }
     warn_if_slow(call, out_status);
-    if (out_payload->bytes > RESPONSE_BYTES_MAX) {
-        *out_status = (struct api_status){
-            GRPC_CODE_RESOURCE_EXHAUSTED, "grpc: trying to send message larger than max"};
+    if (out_payload->bytes > call->api->response_bytes_max) {
+        *out_status = weigh_too_large();
         payload_fini(out_payload);
     }
 }

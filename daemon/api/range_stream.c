@@ -247,8 +247,14 @@ static struct err make_chunk(struct streaming *streaming, struct payload *out)
     }
     atomic_store(&streaming->phase, STARTING);
     finish_chunk(streaming, message.range_response, arena);
-    buf_init(&packed, INT32_MAX);
+    buf_init(&packed, streaming->stream->api->response_bytes_max);
     pb_pack(&message, &packed);
+    if (packed.is_full) { /* nothing of it is there, and the next one would begin behind it */
+        buf_fini(&packed);
+        arena_free(arena);
+        weigh_home_free(home);
+        return ERR(TOO_BIG);
+    }
     adapt(streaming, packed.len);
     gate_learn(streaming->gate, message.range_response->n_kvs, packed.len);
     arena_free(arena);
@@ -275,7 +281,8 @@ static enum api_next stream_next(
     struct err err = make_chunk(streaming, out);
     if (err_is(err)) {
         atomic_store(&streaming->phase, ENDED);
-        streaming->status = *out_status = api_status_of(err);
+        streaming->status = IS(err, TOO_BIG) ? weigh_too_large() : api_status_of(err);
+        *out_status = streaming->status;
         return API_NEXT_END;
     }
     return API_NEXT_MESSAGE;

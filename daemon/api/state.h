@@ -27,6 +27,7 @@ struct api {
     uint64_t cluster_id;
     uint64_t member_id;
     struct gate gate;
+    size_t response_bytes_max; /* what a client may be able to take */
     struct api_metrics metrics;
 };
 

@@ -53,6 +53,12 @@ size_t weigh_txn(struct api *api, const Etcdserverpb__TxnRequest *request)
     return success > failure ? success : failure;
 }
 
+struct api_status weigh_too_large(void)
+{
+    return (struct api_status){
+        GRPC_CODE_RESOURCE_EXHAUSTED, "grpc: trying to send message larger than max"};
+}
+
 static void let_in(struct gate_pass *pass, struct err err)
 {
     struct call_state *state = CONTAINER_OF(pass, struct call_state, pass);

@@ -20,6 +20,8 @@ size_t weigh_delete(struct api *api, const Etcdserverpb__DeleteRangeRequest *req
 /* The heavier of its two branches, at every depth. */
 size_t weigh_txn(struct api *api, const Etcdserverpb__TxnRequest *request);
 
+/* How an answer ends that is more than api->response_bytes_max. */
+struct api_status weigh_too_large(void);
 /* Goes on with then(state) when that much is free (at once with 0), or ends the call. */
 void weigh_in(struct call_state *state, size_t bytes, void (*then)(struct call_state *state));
 /* Gives back what the call has; nothing is fine. */

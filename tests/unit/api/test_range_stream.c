@@ -2,6 +2,8 @@
  * RangeStream: its chunks together are what Range answers; and how it ends when they cannot be. */
 #include "talk.h"
 
+#include "api/state.h"
+
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -197,6 +199,35 @@ static void test_waits_for_the_read_index(void **state)
     talk_close(&stream);
 }
 
+/* No chunk is left out: those before it were sent, and none comes after it. */
+static void test_a_chunk_too_large_to_send_ends_it(void **state)
+{
+    enum { FIRST = 10, SMALL = 2000 };
+    struct talk *talk = *state;
+    struct talk_stream stream;
+    Etcdserverpb__RangeRequest request = of_all();
+    char large[SMALL];
+    memset(large, 'v', sizeof(large) - 1);
+    large[sizeof(large) - 1] = 0;
+    for (int i = 0; i < 3 * FIRST; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%03d", i);
+        talk_put(talk, key, i == FIRST ? large : "v");
+    }
+    talk->api->response_bytes_max = SMALL;
+    talk_open(talk, &stream, path, false);
+    talk_send(&stream, &request);
+    Etcdserverpb__RangeStreamResponse *response = talk_next(&stream);
+    assert_non_null(response);
+    assert_int_equal(response->range_response->n_kvs, FIRST);
+    talk_has_ended(
+        &stream, GRPC_CODE_RESOURCE_EXHAUSTED, "grpc: trying to send message larger than max");
+    talk_has_ended(
+        &stream, GRPC_CODE_RESOURCE_EXHAUSTED, "grpc: trying to send message larger than max");
+    assert_int_equal(talk->api->gate.bytes, 0);
+    talk_close(&stream);
+}
+
 static void test_no_leader(void **state)
 {
     struct talk *talk = *state;
@@ -233,6 +264,7 @@ int main(void)
         TALK_TEST(test_refusals),
         TALK_TEST(test_malformed),
         TALK_TEST(test_waits_for_the_read_index),
+        TALK_TEST(test_a_chunk_too_large_to_send_ends_it),
         TALK_TEST(test_no_leader),
         TALK_TEST(test_closed_before_the_answer),
     };
