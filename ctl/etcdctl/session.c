@@ -11,15 +11,24 @@ struct session {
     struct client *renewer; /* of the renewing thread only */
     struct printer printer;
     struct arena *arena;
-    int64_t lease;
     int64_t ttl;
     pthread_mutex_t lock; /* guards what is below */
     pthread_cond_t changed;
+    int64_t lease;                 /* changed once, before the thread that renews it begins */
     struct client_stream *waiting; /* cancelled by a signal, and by the end of the lease */
     bool is_acquiring;             /* if it waits for a key of its own, which that takes away */
     bool is_interrupted;
     bool is_expired;
 };
+
+/* Before there is a lease nothing is held, and nobody waits who could be told: the signal does what
+ * it does where nobody blocks it. */
+static void die_of(int which, const sigset_t *blocked)
+{
+    (void)signal(which, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, blocked, NULL);
+    (void)raise(which);
+}
 
 static void *watch_signals(void *arg)
 {
@@ -32,6 +41,9 @@ static void *watch_signals(void *arg)
     sigaddset(&set, SIGTERM);
     (void)sigwait(&set, &which);
     pthread_mutex_lock(&session->lock);
+    if (session->lease == 0) {
+        die_of(which, &set);
+    }
     session->is_interrupted = true;
     if (session->waiting) {
         client_stream_cancel(session->waiting);
@@ -110,7 +122,9 @@ static int grant(struct session *session)
     request.ttl = session->ttl;
     int code = ctl_call(session->client, &client_lease_grant, &request, 0, &response);
     if (code == CMD_EXIT_OK) {
+        pthread_mutex_lock(&session->lock);
         session->lease = response->id;
+        pthread_mutex_unlock(&session->lock);
     }
     return code;
 }

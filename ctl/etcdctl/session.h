@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What lock and elect stand on: a lease kept alive beside the command, a key of one's own under a
- * prefix, and the wait until all older keys there are gone. SIGINT and SIGTERM end the waits.
+ * prefix, and the wait until all older keys there are gone. SIGINT and SIGTERM end the waits;
+ * before there is a lease, the process.
  */
 #ifndef ETCDCTL_SESSION_H
 #define ETCDCTL_SESSION_H

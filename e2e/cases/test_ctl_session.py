@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """etcdctl lock and elect: who holds, who waits, whose lease ends meanwhile."""
+import os
 import signal
+import subprocess
 import time
 
 from lib import Case, Etcdctl
@@ -68,6 +70,24 @@ class Commands:
         out = second.communicate(timeout=WAIT)[0]
         after = self.ours.json("get", "between")["header"]["revision"]
         self.assertEqual(after - 1, int(out))  # its own delete is the last change
+
+
+    def assert_stopped(self, which, *args):
+        """Against nobody, by that signal once it is taken or, in Go, once there are threads."""
+        process = subprocess.Popen([self.etcdctl.program, "--endpoints=127.0.0.1:1", *args],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        try:
+            until("it connects", lambda: len(os.listdir(f"/proc/{process.pid}/task")) > 2)
+            process.send_signal(which)
+            self.assertEqual(-which, process.wait(WAIT))
+        finally:
+            process.kill()
+            process.wait()
+
+    def test_signals_stop_it_while_it_connects(self):
+        self.assert_stopped(signal.SIGTERM, "lock", "name", "true")
+        self.assert_stopped(signal.SIGINT, "elect", "name", "me")
 
 
 class Upstream(Commands, Case):
