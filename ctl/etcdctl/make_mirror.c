@@ -2,7 +2,7 @@
  *
  * Copies the keys below a prefix as they stand at one revision, then follows the changes behind it;
  * the changes of one revision stay one transaction. */
-#include "etcdctl.h"
+#include "watch.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -186,8 +186,8 @@ static void add_op(struct mirror *m, const Mvccpb__Event *event)
 /* The events of one response: a transaction a revision, or more when it is too large for one. */
 static struct err apply(struct mirror *m, const Etcdserverpb__WatchResponse *r, struct why *why)
 {
-    if (r->compact_revision != 0) {
-        return why_set(why, ERR(COMPACTED), "%s", err_text(ERR(COMPACTED)));
+    if (r->compact_revision != 0 || r->canceled) {
+        return why_set(why, ERR(WATCH_CANCELED), "%s", watch_cancel_text(r, m->arena));
     }
     for (size_t i = 0; i < r->n_events; i++) {
         int64_t revision = r->events[i]->kv->mod_revision;

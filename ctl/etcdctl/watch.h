@@ -30,5 +30,7 @@ void watch_progress(struct watch_session *session);
 /* Receives until no watch is left. Gives 0, or 1 when a command that was run for an event failed.
  */
 int watch_session_run(struct watch_session *session);
+/* Why a watch was cancelled, as clientv3's WatchResponse.Err() says it. In the arena. */
+const char *watch_cancel_text(const Etcdserverpb__WatchResponse *response, struct arena *arena);
 
 #endif

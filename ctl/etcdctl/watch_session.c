@@ -148,8 +148,7 @@ static void close_stream(struct watch_session *session)
     client_stream_close(stream);
 }
 
-/* Why a watch was cancelled, as clientv3's WatchResponse.Err() says it. */
-static const char *cancel_text(const Etcdserverpb__WatchResponse *response, struct arena *arena)
+const char *watch_cancel_text(const Etcdserverpb__WatchResponse *response, struct arena *arena)
 {
     if (response->compact_revision != 0) {
         return err_text(ERR(COMPACTED));
@@ -179,7 +178,7 @@ static bool deliver(struct watch_session *session, struct watch *watch,
     printer.arena = arena;
     if (r->canceled) {
         fflush(stdout);
-        fprintf(stderr, "watch was canceled (%s)\n", cancel_text(r, arena));
+        fprintf(stderr, "watch was canceled (%s)\n", watch_cancel_text(r, arena));
         watch->state = WATCH_DONE;
     }
     if (is_progress(r)) {
