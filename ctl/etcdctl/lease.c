@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "etcdctl.h"
+#include "renewal.h"
 
 #include <inttypes.h>
-#include <unistd.h>
 
 static int lease_id(const char *text, int64_t *out_id)
 {
@@ -197,9 +197,9 @@ static int keep_alive_on(
             break;
         }
         if (!err_is(err)) {
-            ask.deadline = clock_mono_ns() + ttl * 1000000000;
+            ask.deadline = renewal_deadline(ttl);
         }
-        usleep(err_is(err) ? 500000 : (useconds_t)(ttl * 1000000 / 3));
+        renewal_wait(ttl);
     }
     if (printer->format == PRINT_SIMPLE) {
         printf("lease %016" PRIx64 " expired or revoked.\n", (uint64_t)id);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
+#include "renewal.h"
+
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -80,7 +82,7 @@ static int64_t renew(struct session *session, client_deadline deadline)
 static void *keep_alive(void *arg)
 {
     struct session *session = arg;
-    client_deadline deadline = clock_mono_ns() + session->ttl * 1000000000;
+    client_deadline deadline = renewal_deadline(session->ttl);
 
     while (clock_mono_ns() < deadline) {
         int64_t ttl = renew(session, deadline);
@@ -88,9 +90,9 @@ static void *keep_alive(void *arg)
             break;
         }
         if (ttl > 0) {
-            deadline = clock_mono_ns() + ttl * 1000000000;
+            deadline = renewal_deadline(ttl);
         }
-        usleep(ttl > 0 ? (useconds_t)(ttl * 1000000 / 3) : 500000);
+        renewal_wait(ttl);
     }
     pthread_mutex_lock(&session->lock);
     session->is_expired = true;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """etcdctl lock and elect: who holds, who waits, whose lease ends meanwhile."""
 import os
+import re
 import signal
 import subprocess
 import time
@@ -88,6 +89,23 @@ class Commands:
     def test_signals_stop_it_while_it_connects(self):
         self.assert_stopped(signal.SIGTERM, "lock", "name", "true")
         self.assert_stopped(signal.SIGINT, "elect", "name", "me")
+
+
+    def renewals(self):
+        """How often the member has renewed a lease."""
+        text = self.node.get("/metrics")[1]
+        return int(re.search(r"^etcd_debugging_lease_renewed_total (\d+)", text, re.M).group(1))
+
+    def test_a_long_lease_is_not_renewed_over_and_over(self):
+        long = "12885"  # a third of it in µs is just above what 32 bits hold
+        lease = self.ours("lease", "grant", long).split()[1]
+        keeper = self.etcdctl.popen("lease", "keep-alive", lease)
+        self.addCleanup(keeper.communicate)
+        self.addCleanup(keeper.kill)
+        self.join("lock", f"--ttl={long}", "name")
+        until("two renewals", lambda: self.renewals() >= 2)
+        time.sleep(1)
+        self.assertEqual(2, self.renewals())
 
 
 class Upstream(Commands, Case):
