@@ -85,6 +85,7 @@ const struct api_method *api_method_find(struct slice path);
 struct api_caller {
     const char *address;        /* "127.0.0.1:1234"; may be NULL */
     const char *cert_cn;        /* common name of the verified client certificate; NULL: none */
+    bool is_gateway;            /* metadata "grpcgateway-accept": the certificate is a gateway's */
     const char *token;          /* from the metadata "token" or "authorization"; NULL: none */
     const char *client_version; /* metadata "client-api-version"; NULL: none */
     /* metadata "hasleader: true": refused without a leader; a stream ends when there is none for
@@ -160,6 +161,8 @@ struct api_stream {
     struct err refusal; /* it was never begun */
     struct list led;    /* among those that want a leader */
     atomic_bool is_leaderless;
+    _Atomic(struct held *) held; /* until its token is known */
+    bool has_message;
 };
 
 enum api_next {

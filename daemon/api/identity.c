@@ -47,7 +47,11 @@ struct err api_identify(
         }
         return err;
     }
-    if (api->options.is_cert_required && caller->cert_cn) {
+    if (api->options.is_cert_required && caller->cert_cn && caller->is_gateway) {
+        LOG_WARN("ignoring common name in gRPC-gateway proxy request",
+            LOG_STR("common-name", caller->cert_cn), LOG_STR("user-name", caller->cert_cn),
+            LOG_UINT("revision", current));
+    } else if (api->options.is_cert_required && caller->cert_cn) {
         *out = (struct auth_caller){caller->cert_cn, current};
     }
     return OK;

@@ -215,6 +215,7 @@ static void copy_caller(struct observe *observe, const struct api_caller *caller
     observe->walk.caller = (struct api_caller){
         .address = caller->address ? arena_strdup(arena, caller->address) : NULL,
         .cert_cn = caller->cert_cn ? arena_strdup(arena, caller->cert_cn) : NULL,
+        .is_gateway = caller->is_gateway,
         .token = caller->token ? arena_strdup(arena, caller->token) : NULL,
     };
 }

@@ -2,8 +2,10 @@
  *
  * Streams, whichever the method: who is refused at the door, and who is told to go because no
  * leader is known any more. A client that wants a leader (kube-apiserver's watches do) turns to
- * another member then, instead of taking silence for news.
+ * another member then, instead of taking silence for news. Who brings a token that another member
+ * gave out a moment ago waits for it.
  */
+#include "api/held.h"
 #include "api/methods.h"
 
 static const struct api_ops *ops_of(const struct api_stream *stream)
@@ -66,14 +68,23 @@ void api_stream_open(struct api *api, struct api_stream *stream)
 
 void api_stream_message(struct api_stream *stream, struct slice message)
 {
-    if (ops_of(stream)) {
+    if (!ops_of(stream)) {
+        return;
+    }
+    if (!stream->has_message) {
+        stream->has_message = true;
+        atomic_store(&stream->held, held_new(stream));
+    }
+    struct held *held = atomic_load(&stream->held);
+    if (!held || !held_message(held, message)) {
         ops_of(stream)->message(stream, message);
     }
 }
 
 void api_stream_half_close(struct api_stream *stream)
 {
-    if (ops_of(stream)) {
+    struct held *held = atomic_load(&stream->held);
+    if (ops_of(stream) && (!held || !held_half_close(held))) {
         ops_of(stream)->half_close(stream);
     }
 }
@@ -86,7 +97,14 @@ enum api_next api_stream_next(
         *out_status = api_status_of(err_is(stream->refusal) ? stream->refusal : ERR(NO_LEADER));
         return API_NEXT_END;
     }
-    return ops_of(stream)->next(stream, out_payload, out_status);
+    struct held *held = atomic_load(&stream->held);
+    enum held_state state = held ? held_look(held) : HELD_OVER;
+    if (state == HELD_FULL) {
+        *out_status = api_status_of(ERR(REQUEST_TOO_MANY_REQUESTS));
+        return API_NEXT_END;
+    }
+    return state == HELD_WAITING ? API_NEXT_LATER
+                                 : ops_of(stream)->next(stream, out_payload, out_status);
 }
 
 void api_stream_close(struct api_stream *stream)
@@ -99,4 +117,5 @@ void api_stream_close(struct api_stream *stream)
     if (ops_of(stream)) {
         ops_of(stream)->close(stream);
     }
+    held_close(atomic_load(&stream->held));
 }

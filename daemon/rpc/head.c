@@ -84,6 +84,8 @@ void rpc_head_caller(struct rpc_head *head, struct arena *arena, struct api_call
             authorization = authorization ? authorization : text_in(arena, &item->value);
         } else if (slice_eq(key, SLICE("hasleader"))) {
             out_caller->has_leader = slice_eq(slice_from(&item->value), SLICE("true"));
+        } else if (slice_eq(key, SLICE("grpcgateway-accept"))) {
+            out_caller->is_gateway = true;
         } else if (slice_eq(key, SLICE("client-api-version"))) {
             out_caller->client_version = text_in(arena, &item->value);
         }

@@ -9,7 +9,10 @@ import threading
 import urllib.error
 import urllib.request
 
+import grpc
+
 from lib import Case, Member, binary, reference
+from lib.api import Api
 
 
 def b64(text):
@@ -347,6 +350,11 @@ class Certificates(Case):
         ctl("auth", "enable")
         ctl("put", "foo", "1")
         self.assertIn("permission denied", ctl.run("put", "bar", "1").stderr)
+        with Api(node) as api:
+            api.Range(key=b"foo")
+            with self.assertRaises(grpc.RpcError) as refused:  # a gateway's own certificate
+                api.Range(key=b"foo", metadata=[("grpcgateway-accept", "*/*")])
+            self.assertEqual("etcdserver: user name is empty", refused.exception.details())
         # the gateway speaks for many: its caller's certificate is nobody, who is told so
         status, kind, text = Door(node).post("/v3/kv/range", {"key": b64("foo")})
         self.assertEqual((400, "text/plain; charset=utf-8", IGNORED), (status, kind, text))

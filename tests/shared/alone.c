@@ -214,7 +214,11 @@ void server_read_index(struct server *server, struct server_read *read)
 void server_wait_applied(struct server *server, struct server_read *read, uint64_t index)
 {
     (void)index; /* whatever was proposed is applied, or never will be */
-    answer_read(server, read);
+    if (server->is_held) {
+        list_push(&server->reads, &read->node);
+    } else {
+        answer_read(server, read);
+    }
 }
 
 bool server_run(struct server *server, struct server_job *job)

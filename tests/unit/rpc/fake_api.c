@@ -286,10 +286,10 @@ static void add_response(struct api_call *call, struct slice key, struct payload
 {
     struct buf buf;
     const struct api_caller *who = &call->caller;
-    const char *text =
-        arena_printf(call->arena, "%s cn=%s token=%s version=%s leader=%d deadline=%d",
-            or_dash(who->address), or_dash(who->cert_cn), or_dash(who->token),
-            or_dash(who->client_version), who->has_leader, call->deadline_ns != INT64_MAX);
+    const char *text = arena_printf(call->arena,
+        "%s cn=%s token=%s version=%s leader=%d deadline=%d%s", or_dash(who->address),
+        or_dash(who->cert_cn), or_dash(who->token), or_dash(who->client_version), who->has_leader,
+        call->deadline_ns != INT64_MAX, who->is_gateway ? " gateway" : "");
     Etcdserverpb__ResponseHeader header = ETCDSERVERPB__RESPONSE_HEADER__INIT;
     Etcdserverpb__RangeResponse response = ETCDSERVERPB__RANGE_RESPONSE__INIT;
     Mvccpb__KeyValue kv = MVCCPB__KEY_VALUE__INIT;

@@ -157,12 +157,17 @@ static void test_caller_is_told(void **state)
     const char *const both[] = {"authorization", "Bearer 1", "token", "abc.1", "hasleader", "true",
         "client-api-version", "3.5.30", NULL};
     const char *const one[] = {"authorization", "def.2", NULL};
+    const char *const gateways[] = {"grpcgateway-accept", "*/*", NULL};
     client_call(&world->client, RANGE, request("who"), both, &reply);
     assert_contains(&reply, "127.0.0.1:");
     assert_contains(&reply, "cn=- token=abc.1 version=3.5.30 leader=1 deadline=1");
     reply_fini(&reply);
     client_call(&world->client, RANGE, request("who"), one, &reply);
     assert_contains(&reply, "token=def.2 version=- leader=0");
+    assert_null(memmem(reply.bytes, reply.len, " gateway", strlen(" gateway")));
+    reply_fini(&reply);
+    client_call(&world->client, RANGE, request("who"), gateways, &reply);
+    assert_contains(&reply, " gateway");
     reply_fini(&reply);
 }
 

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A stream whose token this member may not know yet: another member gave it out, and the entry that
+ * says so is on its way. What the client sends waits, in order and bounded; once the entry is
+ * applied, or its time is over, the edge's next look hands it on.
+ */
+#ifndef API_HELD_H
+#define API_HELD_H
+
+#include "api/state.h"
+
+struct held;
+
+/* At the stream's first message; NULL: nothing has to wait. Gives. */
+struct held *held_new(struct api_stream *stream);
+/* Whether they wait here; else they are for the method. */
+bool held_message(struct held *held, struct slice message);
+bool held_half_close(struct held *held);
+
+enum held_state {
+    HELD_WAITING,
+    HELD_FULL, /* the client sent more than may wait */
+    HELD_OVER, /* all is handed on */
+};
+
+/* Hands on what waits as soon as it may. */
+enum held_state held_look(struct held *held);
+/* The stream's end; NULL is fine. */
+void held_close(struct held *held);
+
+#endif
