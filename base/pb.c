@@ -3,6 +3,9 @@
 
 #include "base/codec.h"
 
+/* A request in the log is wrapped a little deeper than the client sent it. */
+enum { DEPTH_MAX = PB_DEPTH_MAX + 10 };
+
 static const ProtobufCMessageDescriptor *submessage(const ProtobufCFieldDescriptor *field)
 {
     return field && field->type == PROTOBUF_C_TYPE_MESSAGE ? field->descriptor : NULL;
@@ -16,15 +19,14 @@ static bool is_no_bool(const ProtobufCFieldDescriptor *field)
            field->label != PROTOBUF_C_LABEL_REPEATED;
 }
 
-/* Walks the nesting with a stack of its own, so that the input cannot choose how deep ours gets.
- * With fields_max it is a client's message: what the log holds was taken once and stays so. */
+/* Walks the nesting with a stack of its own, so that the input cannot choose how deep ours gets. */
 static struct err depth_check(
     const ProtobufCMessageDescriptor *type, struct slice bytes, size_t depth_max, size_t fields_max)
 {
     struct {
         const ProtobufCMessageDescriptor *type;
         struct wire wire;
-    } stack[PB_DEPTH_LOG_MAX];
+    } stack[DEPTH_MAX];
     size_t depth = 1;
     size_t fields = 0;
     stack[0].type = type;
@@ -44,7 +46,7 @@ static struct err depth_check(
         }
         const ProtobufCFieldDescriptor *known =
             protobuf_c_message_descriptor_get_field(stack[depth - 1].type, field.number);
-        if (fields_max != SIZE_MAX && is_no_bool(known)) {
+        if (is_no_bool(known)) {
             return ERR(BAD_FORMAT);
         }
         const ProtobufCMessageDescriptor *sub = field.type == WIRE_BYTES ? submessage(known) : NULL;
@@ -89,7 +91,11 @@ struct err pb_unpack_request(const ProtobufCMessageDescriptor *type, struct aren
 struct err pb_unpack_log(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message)
 {
-    TRY(depth_check(type, bytes, PB_DEPTH_LOG_MAX, SIZE_MAX));
+    if (!err_is(depth_check(type, bytes, DEPTH_MAX, SIZE_MAX)) &&
+        !err_is(unpack(type, arena, bytes, out_message))) {
+        return OK;
+    }
+    TRY(pb_known(type, arena, bytes, &bytes));
     return unpack(type, arena, bytes, out_message);
 }
 
@@ -109,6 +115,34 @@ struct slice pb_pack_arena(const void *message, struct arena *arena)
         return (struct slice){0};
     }
     return slice_of(data, protobuf_c_message_pack(message, data));
+}
+
+unsigned pb_wire_type(ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_BYTES:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return WIRE_BYTES;
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return WIRE_FIXED64;
+    case PROTOBUF_C_TYPE_FIXED32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_FLOAT:
+        return WIRE_FIXED32;
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_BOOL:
+    case PROTOBUF_C_TYPE_ENUM:
+        break;
+    }
+    return WIRE_VARINT;
 }
 
 size_t pb_element_size(ProtobufCType type)

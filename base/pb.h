@@ -10,8 +10,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* Deep enough for the 128 nested transactions that etcd allows. */
-enum { PB_DEPTH_MAX = 300, PB_DEPTH_LOG_MAX = 310 };
+/* Deep enough for the 128 nested transactions that etcd allows. Members of etcd may be told to
+ * allow more: what they put into the log may be nested deeper, as far as our stacks bear it. */
+enum { PB_DEPTH_MAX = 300, PB_DEPTH_LOG_MAX = 2100 };
 
 /* Unpacks bytes into the arena; *out_message lives as long as the arena.
  * Errors: BAD_FORMAT (not that message), TOO_BIG (nested deeper than PB_DEPTH_MAX, or the arena's
@@ -24,15 +25,21 @@ MUST struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *
 enum { PB_FIELDS_MAX = 256 * 1024 };
 MUST struct err pb_unpack_request(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message);
-/* The same for what stands in the log: a request there is wrapped a little deeper than the client
- * sent it. */
+/* The same for what stands in the log, or in a store made of it: up to PB_DEPTH_LOG_MAX, and when
+ * it does not unpack as it is, what pb_known leaves of it. */
 MUST struct err pb_unpack_log(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message);
+/* Copies what the type names, without what else members of etcd let stand in a message: see the
+ * head of pb_known.c. Errors: BAD_FORMAT (they would not have taken it either), TOO_BIG. */
+MUST struct err pb_known(const ProtobufCMessageDescriptor *type, struct arena *arena,
+    struct slice bytes, struct slice *out);
 /* Appends the packed message. */
 void pb_pack(const void *message, struct buf *buf);
 /* Packs into new arena memory. */
 struct slice pb_pack_arena(const void *message, struct arena *arena);
 
+/* The wire type (enum wire_type) of a field that is not packed. */
+unsigned pb_wire_type(ProtobufCType type);
 /* How many bytes a field's value takes in a message or a list. */
 size_t pb_element_size(ProtobufCType type);
 /* Whether the value at that place is what proto3 leaves out: zero, false, empty. Not for messages.

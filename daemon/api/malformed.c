@@ -118,34 +118,6 @@ static const char *go_name(struct arena *arena, const char *name)
     return out;
 }
 
-static unsigned wire_type_of(const ProtobufCFieldDescriptor *field)
-{
-    switch (field->type) {
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_BYTES:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return FIXED64;
-    case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_SFIXED32:
-    case PROTOBUF_C_TYPE_FLOAT:
-        return FIXED32;
-    case PROTOBUF_C_TYPE_INT32:
-    case PROTOBUF_C_TYPE_SINT32:
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_UINT32:
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_BOOL:
-    case PROTOBUF_C_TYPE_ENUM:
-        break;
-    }
-    return PROTOBUF_C_WIRE_TYPE_VARINT;
-}
-
 static void walk_message(struct walk *walk, const ProtobufCMessageDescriptor *type, unsigned depth);
 
 static bool walk_known(
@@ -155,7 +127,7 @@ static bool walk_known(
     bool is_packed = field->label == PROTOBUF_C_LABEL_REPEATED &&
                      wire_type == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
     uint64_t len;
-    if (wire_type != wire_type_of(field) && !is_packed) {
+    if (wire_type != pb_wire_type(field->type) && !is_packed) {
         return fail(walk, arena_printf(walk->arena, "proto: wrong wireType = %u for field %s",
                               wire_type, go_name(walk->arena, field->name)));
     }

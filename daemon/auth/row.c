@@ -107,7 +107,7 @@ struct err row_load_user(struct auth_table *table, struct slice value)
 {
     Authpb__User *row;
     struct arena *arena = arena_new(0);
-    struct err err = pb_unpack(&authpb__user__descriptor, arena, value, &row);
+    struct err err = pb_unpack_log(&authpb__user__descriptor, arena, value, &row);
     if (!err_is(err) && !is_new(&table->users, row->name)) {
         err = ERR(BAD_FORMAT);
     }
@@ -130,7 +130,7 @@ struct err row_load_role(struct auth_table *table, struct slice value)
 {
     Authpb__Role *row;
     struct arena *arena = arena_new(0);
-    struct err err = pb_unpack(&authpb__role__descriptor, arena, value, &row);
+    struct err err = pb_unpack_log(&authpb__role__descriptor, arena, value, &row);
     if (!err_is(err) && !is_new(&table->roles, row->name)) {
         err = ERR(BAD_FORMAT);
     }

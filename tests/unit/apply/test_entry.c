@@ -67,6 +67,29 @@ static void test_entry_below_the_index_changes_nothing(void **state)
     assert_int_equal(apply_term(machine->apply), 2);
 }
 
+/* What a client of another member may have sent, and that member kept. */
+static void test_entry_with_fields_that_nobody_can_name(void **state)
+{
+    struct machine *machine = *state;
+    struct raft_entry entry = {.term = 1, .index = 1};
+    entry.data = blob_new(SLICE("\xa2\x06\x02\x08\x01\x22\x0a\x0a\x01"
+                                "a\x12\x01"
+                                "1\xa3\x06\xa4\x06"));
+    assert_false(err_is(machine_entry(machine, &entry)));
+    blob_unref(entry.data);
+    assert_int_equal(apply_index(machine->apply), 1);
+    assert_string_equal(machine_list(machine), "a=1 ");
+    /* A cluster version with such a field, taken for the members alone. */
+    struct why why = {""};
+    struct backend_batch *batch = backend_batch_new();
+    entry.data = blob_new(SLICE("\xa2\x51\x0b\x0a\x05"
+                                "3.6.0\xa3\x06\xa4\x06"));
+    assert_false(err_is(apply_members_entry(machine->options.members, batch, &entry, &why)));
+    assert_string_equal(member_cluster_version(machine->options.members), "3.6.0");
+    blob_unref(entry.data);
+    backend_batch_free(batch);
+}
+
 static void test_conf_entry_that_is_malformed_is_refused(void **state)
 {
     struct machine *machine = *state;
@@ -238,6 +261,7 @@ int run_entry_tests(void)
     const struct CMUnitTest tests[] = {
         MACHINE_TEST(test_entry_answers_its_waiter),
         MACHINE_TEST(test_entry_below_the_index_changes_nothing),
+        MACHINE_TEST(test_entry_with_fields_that_nobody_can_name),
         MACHINE_TEST(test_conf_entry_that_is_malformed_is_refused),
         MACHINE_TEST(test_leases_follow_their_keys),
         MACHINE_TEST(test_alarm_no_space_leaves_reads_and_deletes),

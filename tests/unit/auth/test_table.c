@@ -420,6 +420,22 @@ static void test_malformed_rows_are_refused(void **state)
     assert_true(IS(auth_load(f->table, f->backend, &why), BAD_FORMAT)); /* one name twice */
 }
 
+/* Its options came from a client of an etcd, which keeps what it cannot name: here a group. */
+static void test_a_row_with_fields_that_nobody_can_name(void **state)
+{
+    struct fixture *f = *state;
+    enable(f);
+    backend_batch_put(
+        f->batch, SLICE("mauth_user/x"), SLICE("\x0a\x01x\x22\x06\x08\x01\xa3\x06\xa4\x06"));
+    ok(backend_write(f->backend, f->batch, NULL));
+    struct auth_table *again = auth_table_new();
+    const char *hash;
+    uint64_t rev;
+    ok(auth_load(again, f->backend, NULL));
+    assert_true(IS(auth_password(again, "x", f->arena, &hash, &rev), NO_PASSWORD_USER));
+    auth_table_free(again);
+}
+
 static const struct auth_table *loading;
 
 bool __real_backend_iter_next(
@@ -469,6 +485,7 @@ int main(void)
         T(test_the_store_brings_all_of_it_back),
         T(test_a_huge_role_is_kept_whole),
         T(test_malformed_rows_are_refused),
+        T(test_a_row_with_fields_that_nobody_can_name),
         T(test_access_control_stays_on_while_it_is_loaded),
     };
     return cmocka_run_group_tests_name("auth", tests, NULL, NULL);

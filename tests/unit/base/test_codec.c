@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/pb.h"
 
+#include <raft_internal.pb-c.h>
 #include <rpc.pb-c.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -141,6 +142,7 @@ static void test_pb_bounds_nesting(void **state)
     assert_true(IS(pb_unpack(type, arena, nested_txn(arena, 150), &message), TOO_BIG));
     assert_null(message);
     assert_false(err_is(pb_unpack_log(type, arena, nested_txn(arena, 152), &message)));
+    assert_false(err_is(pb_unpack_log(type, arena, nested_txn(arena, 1024), &message)));
     assert_true(IS(pb_unpack_log(type, arena, nested_txn(arena, 20000 / 16), &message), TOO_BIG));
     arena_free(arena);
 }
@@ -178,6 +180,78 @@ static void test_pb_refuses_bytes_of_another_kind(void **state)
     arena_free(arena);
 }
 
+/* InternalRaftRequest{put: PutRequest{key: "a", more}}. */
+static struct slice raft_put(struct arena *arena, struct slice more)
+{
+    struct buf put;
+    struct buf raft;
+    buf_init(&put, 1000);
+    buf_init(&raft, 1000);
+    buf_add_str(&put, "\x0a\x01"
+                      "a");
+    buf_add_slice(&put, more);
+    wire_add_bytes(&raft, 4, buf_slice(&put));
+    struct slice bytes = arena_dup(arena, buf_slice(&raft));
+    buf_fini(&raft);
+    buf_fini(&put);
+    return bytes;
+}
+
+#define FORM(literal)                                                                              \
+    {                                                                                              \
+        (const uint8_t *)(literal), sizeof(literal) - 1                                            \
+    }
+
+/* Each stands between a client and the log of members of etcd 3.6 or 3.7. */
+static const struct slice kept_there[] = {
+    FORM("\xa3\x06\xa4\x06"),                                      /* an empty group */
+    FORM("\xa3\x06\x0b\x08\x01\x0c\x01\1\2\3\4\5\6\7\10\xa4\x06"), /* groups, any field number */
+    FORM("\x80\x80\x80\x80\x10\x01"),                              /* a tag past 32 bits */
+    FORM("\x78\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),          /* a value past 64 bits */
+    FORM("\x7a\x81\x80\x80\x80\x80\x00x"),                         /* a length of six bytes */
+    FORM("\x1a\x01x"),                                             /* lease, of another wire type */
+    FORM("\x22\x01\x01"),                                          /* prev_kv, a boolean */
+};
+
+static void test_pb_log_leaves_out_what_it_cannot_name(void **state)
+{
+    const ProtobufCMessageDescriptor *type = &etcdserverpb__internal_raft_request__descriptor;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(kept_there); i++) {
+        struct arena *arena = arena_new(0);
+        Etcdserverpb__InternalRaftRequest *raft = NULL;
+        struct slice bytes = raft_put(arena, kept_there[i]);
+        assert_false(err_is(pb_unpack_log(type, arena, bytes, &raft)));
+        assert_true(slice_eq(pb_slice(raft->put->key), SLICE("a")));
+        assert_true(slice_eq(pb_pack_arena(raft, arena), raft_put(arena, (struct slice){0})));
+        arena_free(arena);
+    }
+}
+
+static void test_pb_log_refuses_what_nobody_takes(void **state)
+{
+    static const struct slice refused[] = {
+        FORM("\xa3\x06"),                                         /* a group without an end */
+        FORM("\xa3\x06\xa3\x06\xa4\x06"),                         /* two, and one end */
+        FORM("\xa4\x06"),                                         /* an end without a group */
+        FORM("\xa3\x06\x0d\1\2\3"),                               /* torn within */
+        FORM("\xa3\x06\x0e\xa4\x06"),                             /* a wire type that is none */
+        FORM("\x00\x00"),                                         /* field number 0 */
+        FORM("\x78\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), /* eleven bytes */
+        FORM("\x7a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),     /* a length past the end */
+    };
+    const ProtobufCMessageDescriptor *type = &etcdserverpb__internal_raft_request__descriptor;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
+        struct arena *arena = arena_new(0);
+        void *raft = NULL;
+        struct slice bytes = raft_put(arena, refused[i]);
+        assert_true(IS(pb_unpack_log(type, arena, bytes, &raft), BAD_FORMAT));
+        assert_null(raft);
+        arena_free(arena);
+    }
+}
+
 static void test_crc32c_is_castagnolis(void **state)
 {
     uint8_t bytes[300];
@@ -209,6 +283,8 @@ int main(void)
         cmocka_unit_test(test_pb_bounds_nesting),
         cmocka_unit_test(test_pb_bounds_the_fields_of_a_request),
         cmocka_unit_test(test_pb_refuses_bytes_of_another_kind),
+        cmocka_unit_test(test_pb_log_leaves_out_what_it_cannot_name),
+        cmocka_unit_test(test_pb_log_refuses_what_nobody_takes),
         cmocka_unit_test(test_crc32c_is_castagnolis),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
