@@ -89,7 +89,8 @@ static struct lease *add(struct lease_table *table, int64_t id, int64_t ttl_s)
 {
     struct lease *lease = mem_new(sizeof(*lease));
     lease->id = id;
-    lease->ttl_s = ttl_s;
+    /* Also one of the store's, granted under a shorter election timeout. */
+    lease->ttl_s = ttl_s < table->ttl_min_s ? table->ttl_min_s : ttl_s;
     lease->expiry_ms = INT64_MAX;
     lease->keys = map_new();
     map_put_u64(table->by_id, (uint64_t)id, lease);
@@ -155,7 +156,7 @@ struct err lease_grant(struct lease_table *table, int64_t id, int64_t ttl_s,
     if (map_get_u64(table->by_id, (uint64_t)id)) {
         err = ERR(LEASE_EXIST);
     } else {
-        struct lease *lease = add(table, id, ttl_s < table->ttl_min_s ? table->ttl_min_s : ttl_s);
+        struct lease *lease = add(table, id, ttl_s);
         if (table->is_primary) {
             lease_refresh(table, lease, table->now_ms, 0);
         }

@@ -17,8 +17,8 @@
 
 struct lease_table;
 
-/* ttl_min_s: shorter grants are raised to it (etcd: one and a half election timeouts, rounded up to
- * seconds). */
+/* ttl_min_s: shorter grants are raised to it, those of the store too (etcd: one and a half election
+ * timeouts, rounded up to seconds). */
 struct lease_table *lease_table_new(int64_t ttl_min_s);
 void lease_table_free(struct lease_table *table);
 /* Reads the rows, forgetting what the table held; keys are attached afterwards with lease_change.

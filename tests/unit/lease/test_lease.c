@@ -287,6 +287,25 @@ static void test_rows_bring_leases_back(void **state)
     assert_int_equal(look(f, INT64_MAX, 0).granted_s, 50);
 }
 
+/* Granted while the election timeout was shorter. */
+static void test_short_ttls_of_the_store_are_raised(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ttl_s = 0;
+    grant(f, 7, 3);
+    grant(f, 8, 100);
+    assert_false(err_is(backend_write(f->backend, f->batch, NULL)));
+    struct lease_table *again = lease_table_new(60);
+    assert_false(err_is(lease_load(again, f->backend, NULL)));
+    lease_table_free(f->table);
+    f->table = again;
+    lease_promote(again, 0, 0);
+    assert_int_equal(look(f, 7, 0).remaining_s, 60);
+    assert_int_equal(look(f, 8, 0).granted_s, 100);
+    assert_false(err_is(lease_renew(again, 7, 0, &ttl_s)));
+    assert_int_equal(ttl_s, 60);
+}
+
 static void test_a_malformed_row_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -348,6 +367,7 @@ int main(void)
             test_a_life_past_all_bounds_does_not_end_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_revoke_hands_out_keys_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rows_bring_leases_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_short_ttls_of_the_store_are_raised, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_malformed_row_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list_begins_with_the_soonest, setup, teardown),
         cmocka_unit_test_setup_teardown(
