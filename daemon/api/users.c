@@ -32,6 +32,10 @@ enum {
     FIELD_ROLE_REVOKE_PERMISSION = 1204,
 };
 
+/* Names are keys in etcd's database, where one may be so long and no longer: a member of the
+ * reference ends at a longer one, and no snapshot could be made of a store that has it. */
+enum { NAME_BYTES_MAX = 32768 };
+
 /* Requests that go into the log as they came. */
 #define PLAIN(name, field)                                                                         \
     static void name##_start(struct api *api, struct call_state *state)                            \
@@ -49,7 +53,6 @@ PLAIN(user_grant_role, FIELD_USER_GRANT_ROLE)
 PLAIN(user_revoke_role, FIELD_USER_REVOKE_ROLE)
 PLAIN(user_list, FIELD_USER_LIST)
 PLAIN(role_list, FIELD_ROLE_LIST)
-PLAIN(role_add, FIELD_ROLE_ADD)
 PLAIN(role_delete, FIELD_ROLE_DELETE)
 PLAIN(role_get, FIELD_ROLE_GET)
 PLAIN(role_grant_permission, FIELD_ROLE_GRANT_PERMISSION)
@@ -114,7 +117,9 @@ static void user_add_run(struct call_state *state)
 static void user_add_start(struct api *api, struct call_state *state)
 {
     const Etcdserverpb__AuthUserAddRequest *request = (const void *)state->request;
-    if (request->options && request->options->no_password) {
+    if (strlen(request->name) > NAME_BYTES_MAX) {
+        api_done(state, ERR(REQUEST_TOO_LARGE));
+    } else if (request->options && request->options->no_password) {
         api_propose(api, state, FIELD_USER_ADD, state->call->request);
     } else {
         run(state, user_add_run);
@@ -122,6 +127,18 @@ static void user_add_start(struct api *api, struct call_state *state)
 }
 
 const struct api_ops api_auth_user_add = {.start = user_add_start};
+
+static void role_add_start(struct api *api, struct call_state *state)
+{
+    const Etcdserverpb__AuthRoleAddRequest *request = (const void *)state->request;
+    if (strlen(request->name) > NAME_BYTES_MAX) {
+        api_done(state, ERR(REQUEST_TOO_LARGE));
+    } else {
+        api_propose(api, state, FIELD_ROLE_ADD, state->call->request);
+    }
+}
+
+const struct api_ops api_auth_role_add = {.start = role_add_start};
 
 static void change_password_run(struct call_state *state)
 {

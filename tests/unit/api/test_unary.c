@@ -2,6 +2,7 @@
  * Unary calls on a real member: codes, texts, headers. */
 #include "service.h"
 
+#include "base/codec.h"
 #include "base/mem.h"
 #include "base/pb.h"
 
@@ -65,6 +66,34 @@ static void test_codes_and_texts(void **state)
         "etcdserver: mvcc: required revision is a future revision");
     check_status(service, "/etcdserverpb.Lease/LeaseRevoke", SLICE("\x08\x63"), GRPC_CODE_NOT_FOUND,
         "etcdserver: requested lease not found");
+}
+
+/* A user or role of that many letters. */
+static void add_named(struct service *service, const char *path, size_t letters,
+    enum grpc_code code, const char *text)
+{
+    static const uint8_t options[] = {3 << 3 | 2, 2, 1 << 3, 1}; /* without a password */
+    struct buf request;
+    char *name = mem_new(letters + 1);
+    memset(name, 'n', letters);
+    buf_init(&request, SIZE_MAX);
+    wire_add_bytes(&request, 1, slice_str(name));
+    buf_add(&request, options, strstr(path, "User") ? sizeof(options) : 0);
+    check_status(service, path, buf_slice(&request), code, text);
+    buf_fini(&request);
+    free(name);
+}
+
+/* As a database of etcd has it, of which the names are keys: 3.5.30 ends at longer ones. */
+static void test_names_are_no_longer_than_a_database_takes(void **state)
+{
+    static const char *const paths[] = {"/etcdserverpb.Auth/UserAdd", "/etcdserverpb.Auth/RoleAdd"};
+    enum { LETTERS = 32768 };
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        add_named(*state, paths[i], LETTERS + 1, GRPC_CODE_INVALID_ARGUMENT,
+            "etcdserver: request is too large");
+        add_named(*state, paths[i], LETTERS, GRPC_CODE_OK, NULL);
+    }
 }
 
 static void test_malformed_is_refused(void **state)
@@ -135,6 +164,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_codes_and_texts, service_setup, service_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_names_are_no_longer_than_a_database_takes, service_setup, service_teardown),
         cmocka_unit_test_setup_teardown(test_malformed_is_refused, service_setup, service_teardown),
         cmocka_unit_test_setup_teardown(
             test_malformed_in_the_references_words, service_setup, service_teardown),
