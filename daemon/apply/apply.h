@@ -127,12 +127,12 @@ enum { APPLY_OPS = 64, APPLY_OP_NAME_SIZE = 64 };
 void apply_op_name(unsigned op, char out[APPLY_OP_NAME_SIZE]);
 
 /* Entries and their waiters. find returns the result to fill for the request with that id, or NULL;
- * done hands it back when the entry's effect is visible. conf is told of conf changes (is_void:
- * refused; nothing changed), in order. */
+ * done hands it back when the entry's effect is visible. conf is told of conf changes, by
+ * their entries' index and in order (is_void: refused; nothing changed). */
 struct apply_sink {
     struct apply_result *(*find)(void *arg, uint64_t request_id);
     void (*done)(void *arg, struct apply_result *result);
-    void (*conf)(void *arg, const struct raft_conf_change *change, bool is_void);
+    void (*conf)(void *arg, uint64_t index, const struct raft_conf_change *change, bool is_void);
     void *arg;
     /* A request was applied. May be NULL. */
     void (*ended)(void *arg, unsigned op, bool is_good);

@@ -53,13 +53,13 @@ struct err apply_conf_entry(struct apply *apply, const struct raft_entry *entry,
     struct raft_conf_change change;
     TRY(decode(entry, &change, why));
     if (change.changes_count == 0) {
-        sink->conf(sink->arg, &change, false);
+        sink->conf(sink->arg, entry->index, &change, false);
         return OK;
     }
     struct arena *arena = arena_new(0);
     struct err err = change_members(apply->options.members, apply->batch, &change, arena);
     arena_free(arena);
-    sink->conf(sink->arg, &change, err_is(err));
+    sink->conf(sink->arg, entry->index, &change, err_is(err));
     finish(apply, sink, change.id, err);
     return OK;
 }

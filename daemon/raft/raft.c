@@ -170,13 +170,14 @@ struct err raft_bootstrap(struct raft *raft, const struct raft_peer *peers, size
     return OK;
 }
 
-struct err raft_apply_conf_change(struct raft *raft, const struct raft_conf_change *change,
-    struct raft_conf_state *out, struct why *why)
+struct err raft_apply_conf_change(struct raft *raft, uint64_t index,
+    const struct raft_conf_change *change, struct raft_conf_state *out, struct why *why)
 {
-    uint64_t index = raft_log_conf_change(&raft->log, raft->conf_index, raft->log.applying);
-    if (index == 0) {
-        return why_set(why, ERR(BAD_INPUT), "no conf change is being applied");
+    if (index <= raft->conf_index) {
+        return why_set(why, ERR(BAD_INPUT), "a snapshot at index %llu overtook the one at %llu",
+            (unsigned long long)raft->conf_index, (unsigned long long)index);
     }
+    check(index == raft_log_conf_change(&raft->log, raft->conf_index, raft->log.applying));
     raft->conf_index = index;
     struct err e = put_in_force(raft, change, out, why);
     if (raft->applied_reported > raft->log.applied) {

@@ -170,11 +170,12 @@ bool raft_has_update(const struct raft *raft);
 /* Resets update and moves all that is outstanding into it. */
 void raft_take_update(struct raft *raft, struct raft_update *update);
 
-/* Puts the next conf change among the committed entries into force; one that the application
- * refuses is given with node ids 0. Errors: BAD_INPUT, with why, when the change does not fit the
- * configuration (it counts as done and changed nothing), or none is due: a snapshot overtook it. */
-MUST struct err raft_apply_conf_change(struct raft *raft, const struct raft_conf_change *change,
-    struct raft_conf_state *out, struct why *why);
+/* Puts the conf change of the committed entry at index, the next one, into force; one that the
+ * application refuses is given with node ids 0. Errors: BAD_INPUT, with why, when the change does
+ * not fit the configuration (it counts as done and changed nothing), or a snapshot overtook it (the
+ * snapshot's members have it; nothing changed). */
+MUST struct err raft_apply_conf_change(struct raft *raft, uint64_t index,
+    const struct raft_conf_change *change, struct raft_conf_state *out, struct why *why);
 
 enum raft_progress_state { RAFT_PROBE, RAFT_REPLICATE, RAFT_SNAPSHOT };
 

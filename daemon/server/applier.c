@@ -33,11 +33,12 @@ static struct apply_result *find(void *arg, uint64_t request_id)
     return waiter_find(((struct done_list *)arg)->server, request_id);
 }
 
-static void conf(void *arg, const struct raft_conf_change *change, bool is_void)
+static void conf(void *arg, uint64_t index, const struct raft_conf_change *change, bool is_void)
 {
     struct server *server = ((struct done_list *)arg)->server;
     struct core_conf *conf = mem_new(sizeof(*conf));
     conf->item.kind = CORE_CONF;
+    conf->index = index;
     conf->change = *change;
     conf->change.context = (struct slice){0};
     conf->is_void = is_void;

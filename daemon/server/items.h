@@ -44,6 +44,7 @@ struct core_ask {
 
 struct core_conf {
     struct core_item item;
+    uint64_t index; /* its entry's */
     struct raft_conf_change change;
     bool is_void;
 };

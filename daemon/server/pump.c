@@ -154,7 +154,8 @@ static void take_conf(struct server *server, struct core_conf *conf)
             conf->change.changes[i].node_id = 0;
         }
     }
-    if (err_is(raft_apply_conf_change(server->options.raft, &conf->change, &state, &why))) {
+    struct raft *raft = server->options.raft;
+    if (err_is(raft_apply_conf_change(raft, conf->index, &conf->change, &state, &why))) {
         LOG_ERROR("failed to apply a configuration change", LOG_ERR(why.text));
     } else {
         note_alone(server);

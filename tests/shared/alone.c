@@ -122,9 +122,11 @@ static void applied(void *arg, struct apply_result *result)
     server->result = NULL;
 }
 
-static void conf_applied(void *arg, const struct raft_conf_change *change, bool is_void)
+static void conf_applied(
+    void *arg, uint64_t index, const struct raft_conf_change *change, bool is_void)
 {
     (void)arg;
+    (void)index;
     (void)change;
     (void)is_void;
 }

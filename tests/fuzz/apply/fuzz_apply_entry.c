@@ -38,8 +38,9 @@ static void done(void *arg, struct apply_result *result)
     side->is_done = true;
 }
 
-static void conf(void *arg, const struct raft_conf_change *change, bool is_void)
+static void conf(void *arg, uint64_t index, const struct raft_conf_change *change, bool is_void)
 {
+    (void)index;
     (void)change;
     ((struct side *)arg)->confs += is_void ? 1000 : 1;
 }

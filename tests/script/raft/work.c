@@ -222,7 +222,8 @@ static void apply_entries(
         struct why why;
         if (entry->type != RAFT_ENTRY_NORMAL) {
             if (err_is(raft_conf_change_decode(entry->type, blob_slice(entry->data), &change)) ||
-                err_is(raft_apply_conf_change(node->raft, &change, &node->last.conf, &why))) {
+                err_is(raft_apply_conf_change(
+                    node->raft, entry->index, &change, &node->last.conf, &why))) {
                 script_die(group->c, "a committed conf change cannot be applied");
             }
         }

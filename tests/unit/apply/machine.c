@@ -77,8 +77,9 @@ static void done(void *arg, struct apply_result *result)
     machine->is_done = true;
 }
 
-static void conf(void *arg, const struct raft_conf_change *change, bool is_void)
+static void conf(void *arg, uint64_t index, const struct raft_conf_change *change, bool is_void)
 {
+    (void)index;
     (void)change;
     ((struct machine *)arg)->confs += is_void ? 100 : 1;
 }

@@ -206,7 +206,7 @@ static void apply_conf(struct node *node, const struct raft_entry *entry)
     struct why why;
     struct slice data = blob_slice(entry->data);
     assert_int_equal(raft_conf_change_decode(entry->type, data, &change).code, ERR_OK);
-    struct err e = raft_apply_conf_change(node->raft, &change, &node->conf, &why);
+    struct err e = raft_apply_conf_change(node->raft, entry->index, &change, &node->conf, &why);
     assert_true(!err_is(e) || IS(e, BAD_INPUT));
 }
 
