@@ -2,7 +2,6 @@
 #include "boot/boot.h"
 
 #include "api/api.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "boot/cluster.h"
 #include "boot/edges.h"
@@ -20,7 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { DRAIN_MS = 2000, READY_WAIT_MS = 60000, READY_LOOK_MS = 20 };
+enum { DRAIN_MS = 2000, READY_LOOK_MS = 20 };
 
 struct member_run {
     const struct config *config;
@@ -168,20 +167,10 @@ static int refuse(const char *what, const struct why *why)
     return 1;
 }
 
-/* False: a signal to stop came first. */
-static bool wait_ready(struct member_run *run)
+static bool is_ready(void *arg)
 {
-    int64_t deadline_ms = clock_mono_ms() + READY_WAIT_MS;
-    while (!server_wait_ready(run->server, READY_LOOK_MS)) {
-        if (notify_poll(0)) {
-            return false;
-        }
-        if (clock_mono_ms() >= deadline_ms) {
-            LOG_WARN("timed out waiting for the ready notification");
-            break;
-        }
-    }
-    return true;
+    struct member_run *run = arg;
+    return server_wait_ready(run->server, READY_LOOK_MS);
 }
 
 static void say_stopping(struct member_run *run, const char *signal)
@@ -195,16 +184,25 @@ static void say_stopping(struct member_run *run, const char *signal)
     }
 }
 
+/* Without a leader the member is not ready, however long that takes: a restart from member to
+ * member would otherwise go on to the next one, and end the quorum. Returns the signal to stop. */
+static int wait_for_signal(struct member_run *run)
+{
+    struct notify_watch watch = {is_alive, reload, is_ready, run};
+    int signal = notify_wait(&watch);
+    if (!signal) {
+        edges_start(run->edges);
+        tell_ready(run);
+        watch.is_over = NULL;
+        signal = notify_wait(&watch);
+    }
+    return signal;
+}
+
 static int serve(struct member_run *run)
 {
-    if (!wait_ready(run)) {
-        say_stopping(run, "terminated");
-        return 0;
-    }
-    edges_start(run->edges);
-    tell_ready(run);
-    int signal = notify_wait(is_alive, reload, run);
-    say_stopping(run, strsignal(signal));
+    edges_start_metrics(run->edges);
+    say_stopping(run, strsignal(wait_for_signal(run)));
     notify_stopping();
     api_end_waiting(run->api);
     edges_stop(run->edges, DRAIN_MS);

@@ -26,6 +26,7 @@ struct edges {
     struct http_server *http;
     struct gateway *gateway;
     struct front *front;
+    struct front *metrics; /* accepts before there is a leader; NULL: nobody asked for it */
     struct front_listener listeners[LISTENERS_MAX];
     struct behind behind[LISTENERS_MAX];
     size_t listeners_count;
@@ -87,17 +88,28 @@ static void adopt_http(void *arg, int fd, const struct front_peer *peer)
     http_adopt(edges->http, behind->site, fd, peer->address);
 }
 
-static struct err open_front(struct edges *edges, struct why *why)
+static struct err open_front(
+    struct edges *edges, size_t from, size_t count, struct front **out_front, struct why *why)
 {
     struct front_options options = {
-        .listeners = edges->listeners,
-        .listeners_count = edges->listeners_count,
+        .listeners = edges->listeners + from,
+        .listeners_count = count,
         .adopt_grpc = adopt_grpc,
         .adopt_http = adopt_http,
         .arg = edges,
         .reuse_port = edges->config->socket_reuse_port,
     };
-    return front_open(&options, &edges->front, why);
+    return front_open(&options, out_front, why);
+}
+
+/* The URLs for metrics are the last. */
+static struct err open_fronts(struct edges *edges, struct why *why)
+{
+    size_t metrics_count = edges->config->listen_metrics.count;
+    size_t clients_count = edges->listeners_count - metrics_count;
+    TRY(open_front(edges, 0, clients_count, &edges->front, why));
+    return metrics_count ? open_front(edges, clients_count, metrics_count, &edges->metrics, why)
+                         : OK;
 }
 
 /* Rounded up: what is not 0 stays so. */
@@ -147,7 +159,7 @@ static struct err bind_all(struct edges *edges, struct why *why)
         TRY(side_open(&edges->clients, config, &config->client, why));
     }
     TRY(listen_all(edges, why));
-    return open_front(edges, why);
+    return open_fronts(edges, why);
 }
 
 struct err edges_bind(const struct config *config, struct edges **out, struct why *why)
@@ -187,6 +199,14 @@ static void log_serving(const struct edges *edges)
                 LOG_STR("traffic", traffic), LOG_STR("address", address));
         }
     }
+}
+
+void edges_start_metrics(struct edges *edges)
+{
+    const struct config *config = edges->config;
+    if (edges->metrics) {
+        front_start(edges->metrics);
+    }
     for (size_t i = 0; i < config->listen_metrics.count; i++) {
         LOG_INFO("serving metrics", LOG_STR("address", config->listen_metrics.items[i].text));
     }
@@ -205,6 +225,9 @@ void edges_stop(struct edges *edges, int64_t drain_ms)
     if (edges->front) {
         front_stop(edges->front);
     }
+    if (edges->metrics) {
+        front_stop(edges->metrics);
+    }
     if (edges->rpc) {
         rpc_stop(edges->rpc, drain_ms);
     }
@@ -220,6 +243,7 @@ void edges_free(struct edges *edges)
         return;
     }
     front_close(edges->front);
+    front_close(edges->metrics);
     rpc_free(edges->rpc);
     http_server_free(edges->http);
     gateway_free(edges->gateway);

@@ -15,6 +15,8 @@ struct edges;
 MUST struct err edges_bind(const struct config *config, struct edges **out, struct why *why);
 /* Makes what stands behind the listeners. Errors: BAD_TLS, INTERNAL. */
 MUST struct err edges_open(struct edges *edges, struct api *api, struct why *why);
+/* Lets in who asks for metrics and health: without a leader too, when they matter most. */
+void edges_start_metrics(struct edges *edges);
 /* Lets clients in. */
 void edges_start(struct edges *edges);
 /* No new connections; what is under way may finish until drain_ms have passed. */

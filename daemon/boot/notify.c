@@ -43,41 +43,57 @@ void notify_stopping(void)
     sd_notify(0, "STOPPING=1\nSTATUS=stopping: draining clients, making the store durable");
 }
 
-static void answer_reload(void (*reload)(void *arg), void *arg)
+/* systemd does not know of a reload before READY=1, and must not take its end for that. */
+static void answer_reload(const struct notify_watch *watch)
 {
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_mono_ns() / 1000);
+    bool is_ready = !watch->is_over;
+    if (is_ready) {
+        sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_mono_ns() / 1000);
+    }
     LOG_INFO("received signal; looking at certificates again", LOG_STR("signal", "hangup"));
-    reload(arg);
-    sd_notify(0, "READY=1");
+    watch->reload(watch->arg);
+    if (is_ready) {
+        sd_notify(0, "READY=1");
+    }
 }
 
-int notify_poll(int64_t timeout_ms)
+/* How often to feed the watchdog; 0: there is none. */
+static int64_t feed_every_ms(void)
 {
-    sigset_t set = handled();
-    struct timespec wait = {timeout_ms / 1000, timeout_ms % 1000 * 1000000};
-    sigdelset(&set, SIGHUP);
-    int signal = sigtimedwait(&set, NULL, &wait);
-    return signal > 0 ? signal : 0;
-}
-
-int notify_wait(bool (*is_alive)(void *arg), void (*reload)(void *arg), void *arg)
-{
-    sigset_t set = handled();
     uint64_t watchdog_us = 0;
-    bool has_watchdog = sd_watchdog_enabled(0, &watchdog_us) > 0;
-    int64_t every_ms = has_watchdog && watchdog_us / 2000 < LOOK_EVERY_MS
-                           ? (int64_t)(watchdog_us / 2000)
-                           : LOOK_EVERY_MS;
+    if (sd_watchdog_enabled(0, &watchdog_us) <= 0) {
+        return 0;
+    }
+    return watchdog_us / 2000 < LOOK_EVERY_MS ? (int64_t)(watchdog_us / 2000) : LOOK_EVERY_MS;
+}
+
+/* is_over has waited already. */
+static int next_signal(const struct notify_watch *watch, int64_t every_ms)
+{
+    sigset_t set = handled();
+    int64_t wait_ms = watch->is_over ? 0 : every_ms;
+    struct timespec wait = {wait_ms / 1000, wait_ms % 1000 * 1000000};
+    return sigtimedwait(&set, NULL, watch->is_over || every_ms ? &wait : NULL);
+}
+
+int notify_wait(const struct notify_watch *watch)
+{
+    int64_t every_ms = feed_every_ms();
+    int64_t fed_ms = 0;
     for (;;) {
-        struct timespec wait = {every_ms / 1000, every_ms % 1000 * 1000000};
-        int signal = sigtimedwait(&set, NULL, has_watchdog ? &wait : NULL);
+        if (watch->is_over && watch->is_over(watch->arg)) {
+            return 0;
+        }
+        int signal = next_signal(watch, every_ms);
         if (signal == SIGHUP) {
-            answer_reload(reload, arg);
+            answer_reload(watch);
         } else if (signal > 0) {
             return signal;
         }
-        if (has_watchdog && is_alive(arg)) {
+        bool is_due = !watch->is_over || clock_mono_ms() - fed_ms >= every_ms;
+        if (every_ms && is_due && watch->is_alive(watch->arg)) {
             sd_notify(0, "WATCHDOG=1");
+            fed_ms = clock_mono_ms();
         }
     }
 }

@@ -16,10 +16,18 @@ void notify_take_signals(bool is_taken);
 /* READY=1 with a status line. Without systemd: nothing. */
 void notify_ready(const char *status);
 void notify_stopping(void);
-/* A signal to stop that came within timeout_ms; 0: none. */
-int notify_poll(int64_t timeout_ms);
-/* Feeds the watchdog while is_alive says so, and answers SIGHUP with reload, until a signal to stop
- * comes; returns it. */
-int notify_wait(bool (*is_alive)(void *arg), void (*reload)(void *arg), void *arg);
+
+/* What a wait looks at; each is called with arg. */
+struct notify_watch {
+    bool (*is_alive)(void *arg); /* whether systemd's watchdog is to be fed */
+    void (*reload)(void *arg);   /* on SIGHUP */
+    /* What is waited for, looked at again and again: it waits a little itself. NULL: only a signal
+     * ends the wait. Until then READY=1 was not told. */
+    bool (*is_over)(void *arg);
+    void *arg;
+};
+
+/* Until a signal to stop comes, which it returns, or until is_over: 0. Has no limit. */
+int notify_wait(const struct notify_watch *watch);
 
 #endif

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """What systemd is told, heard on a socket of the test's own."""
+import http.client
 import os
 import signal
 import socket
+import threading
 import time
+import urllib.error
+import urllib.request
 
-from lib import Case
+from lib import Case, reference
 from lib.api import Api, pb
+from lib.env import free_port
 from lib.faults import SYNC, Faults
 
+LONG = 60
+NO_LEADER = '{"health":"false","reason":"RAFT NO LEADER"}\n'
 
-class Notify(Case):
+
+class NotifyCase(Case):
     def setUp(self):
         super().setUp()
         self.path = os.path.join(self.folder, "notify")
@@ -32,6 +40,8 @@ class Notify(Case):
                 return heard
         self.fail(f"no {wanted} within {seconds} s, but {heard}")
 
+
+class Notify(NotifyCase):
     def test_ready_means_that_clients_are_served(self):
         member = self.member(certs=True, wait=False, env={"NOTIFY_SOCKET": self.path})
         heard = self.hear("READY=1")
@@ -102,3 +112,114 @@ class Notify(Case):
         self.socket.settimeout(1.5)
         with self.assertRaises(TimeoutError):
             self.socket.recv(4096)
+
+
+class AloneCase(NotifyCase):
+    """The first of three members, as long as it is the only one."""
+    program = None
+    watchdog = {}  # who has one must hear it: telling a full socket blocks
+
+    def setUp(self):
+        super().setUp()
+        program = self.program and self.program()
+        self.nodes = [self.member(name=name, start=False, program=program) for name in "abc"]
+        initial = ",".join(f"{node.name}={node.peer_url}" for node in self.nodes)
+        for node in self.nodes:
+            node.flags = [f"--initial-cluster={initial}"]
+        self.first = self.nodes[0]
+        self.metrics = f"http://127.0.0.1:{free_port()}"
+        self.first.flags.append(f"--listen-metrics-urls={self.metrics}")
+        self.first.env.update(NOTIFY_SOCKET=self.path, **self.watchdog)
+        self.first.start(wait=False)
+        self.wait_until("health is told", self.health)
+
+    def wait_until(self, what, is_so):
+        deadline = time.monotonic() + LONG
+        while not is_so():
+            self.assertIsNone(self.first.process.poll(), self.first.log_tail())
+            self.assertLess(time.monotonic(), deadline, f"not within {LONG} s: {what}")
+            time.sleep(0.05)
+
+    def ask(self, path):
+        try:
+            with urllib.request.urlopen(self.metrics + path, timeout=LONG) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def health(self):
+        try:
+            return self.ask("/health")
+        except OSError:
+            return None
+
+    def assert_not_ready(self, seconds):
+        """Nor in so many seconds."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.socket.settimeout(max(deadline - time.monotonic(), 0.01))
+            try:
+                self.assertNotIn("READY=1", self.socket.recv(4096).decode())
+            except TimeoutError:
+                pass
+
+
+class WithoutLeader(AloneCase):
+    ends_with = 0
+
+    def test_metrics_and_health_are_told(self):
+        self.assertIn("\netcd_server_has_leader 0\n", self.ask("/metrics")[1])
+        self.assertEqual((503, NO_LEADER), self.ask("/health"))
+        self.assertEqual((200, '{"health":"true","reason":""}'),
+                         self.ask("/health?serializable=true"))
+        self.assertEqual((200, "ok\n"), self.ask("/livez"))
+        status, text = self.ask("/readyz")
+        self.assertEqual(503, status)
+        self.assertEqual(
+            ["", "[+]data_corruption ok", "[+]non_learner ok", "[+]serializable_read ok",
+             "[-]linearizable_read failed: etcdserver: request timed out"],
+            sorted(set(text.split("\n"))))
+        self.assertEqual(404, self.ask("/version")[0])
+
+    def test_it_is_ready_once_there_is_one(self):
+        self.assert_not_ready(65 if os.environ.get("KETCD_CLUSTER_LONG") else 1)
+        with self.assertRaises(OSError):
+            self.first.get("/health", timeout=1)
+        self.nodes[1].start(wait=False)
+        self.hear("READY=1")
+        self.first.wait_ready()
+
+    def test_a_signal_ends_it(self):
+        """Over a question that waits for a leader."""
+        asking = threading.Thread(target=self.readyz_until_the_end)
+        asking.start()
+        self.assertEqual(self.ends_with, self.first.terminate())
+        asking.join(LONG)
+        self.assertFalse(asking.is_alive())
+        self.assert_not_ready(0.1)
+
+    def readyz_until_the_end(self):
+        try:
+            while self.ask("/readyz"):
+                pass
+        except (OSError, http.client.HTTPException):
+            pass
+
+
+class WithoutLeaderWatched(AloneCase):
+    watchdog = {"WATCHDOG_USEC": "10000000"}
+
+    def test_the_watchdog_is_fed_and_certificates_reloaded(self):
+        for _ in range(3):
+            for message in self.hear("WATCHDOG=1"):
+                self.assertNotIn("READY=1", message)
+        self.first.process.send_signal(signal.SIGHUP)
+        self.wait_until("the signal is answered",
+                        lambda: "looking at certificates again" in self.first.log_tail(100))
+        self.assert_not_ready(1)
+
+
+class WithoutLeaderReference(WithoutLeader):
+    """The same asked of the reference."""
+    program = staticmethod(lambda: reference("etcd"))
+    ends_with = -signal.SIGTERM
