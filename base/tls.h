@@ -55,11 +55,14 @@ MUST struct err tls_check_chain(
     const char *cert_file, const char *ca_file, int64_t now_s, struct why *why);
 /* All that options name. Errors: as above. */
 MUST struct err tls_check(const struct tls_options *options, int64_t now_s, struct why *why);
-/* Whether name is a cipher suite that can be set. */
+/* Whether name is a cipher suite that can be set: one, not OpenSSL's word for several. */
 bool tls_cipher_suite_exists(const char *name);
 /* Appends OpenSSL's cipher list for TLS 1.2; nothing when only suites of 1.3 are named. */
 struct buf;
 void tls_cipher_list(const char *const *suites, struct buf *out);
+/* The lowest version to speak, as OpenSSL numbers it: with suites of 1.3 only, no suite of 1.2 is
+ * left, and so no TLS 1.2, as in Go. */
+int tls_lowest_version(const struct tls_options *options);
 
 /* Contexts. */
 

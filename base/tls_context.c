@@ -39,6 +39,18 @@ static bool is_tls13_suite(const char *name)
            strcmp(name, "TLS_CHACHA20_POLY1305_SHA256") == 0;
 }
 
+/* By its whole name: OpenSSL takes groups of suites, and none at all, for suites as well. */
+static bool has_suite(const SSL_CTX *ctx, const char *name)
+{
+    const STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(ctx);
+    for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
+        if (strcmp(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(all, i)), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool tls_cipher_suite_exists(const char *name)
 {
     if (is_tls13_suite(name)) {
@@ -46,7 +58,9 @@ bool tls_cipher_suite_exists(const char *name)
     }
     SSL_CTX *ctx = SSL_CTX_new(TLS_method());
     check(ctx);
-    bool is_known = !strpbrk(name, ":,! +@") && SSL_CTX_set_cipher_list(ctx, suite_name(name)) == 1;
+    const char *found = suite_name(name);
+    bool is_known = !strpbrk(name, ":,! +@") && SSL_CTX_set_cipher_list(ctx, found) == 1 &&
+                    has_suite(ctx, found);
     ERR_clear_error();
     SSL_CTX_free(ctx);
     return is_known;
@@ -61,9 +75,22 @@ void tls_cipher_list(const char *const *suites, struct buf *out)
     }
 }
 
+int tls_lowest_version(const struct tls_options *options)
+{
+    const char *const *suites = options->cipher_suites;
+    bool is_only_13 = suites && *suites;
+    for (size_t i = 0; is_only_13 && suites[i]; i++) {
+        is_only_13 = is_tls13_suite(suites[i]);
+    }
+    if (is_only_13) {
+        return TLS1_3_VERSION;
+    }
+    return options->min_version ? (int)options->min_version : TLS1_2_VERSION;
+}
+
 static struct err set_versions(SSL_CTX *ctx, const struct tls_options *options, struct why *why)
 {
-    int min = options->min_version ? (int)options->min_version : TLS1_2_VERSION;
+    int min = tls_lowest_version(options);
     struct buf list;
     bool is_set = SSL_CTX_set_min_proto_version(ctx, min) == 1 &&
                   SSL_CTX_set_max_proto_version(ctx, (int)options->max_version) == 1;

@@ -48,7 +48,7 @@ struct rpc_tls_hook *rpc_tls_hook_new(const struct tls_options *options)
 {
     struct rpc_tls_hook *hook = mem_new(sizeof(*hook));
     pthread_once(&once, install);
-    hook->min_version = options->min_version ? (int)options->min_version : TLS1_2_VERSION;
+    hook->min_version = tls_lowest_version(options);
     hook->max_version = options->max_version ? (int)options->max_version : TLS1_3_VERSION;
     buf_init(&hook->ciphers, 1 << 16);
     tls_cipher_list(options->cipher_suites, &hook->ciphers);

@@ -134,6 +134,12 @@ static void test_cipher_suites_have_gos_names(void **state)
     assert_true(tls_cipher_suite_exists("ECDHE-RSA-AES256-GCM-SHA384"));
     assert_false(tls_cipher_suite_exists("TLS_NOT_A_SUITE"));
     assert_false(tls_cipher_suite_exists(""));
+    assert_false(tls_cipher_suite_exists("NULL"));
+    assert_false(tls_cipher_suite_exists("ALL"));
+    assert_false(tls_cipher_suite_exists("HIGH"));
+    assert_false(tls_cipher_suite_exists("AESGCM"));
+    assert_false(tls_cipher_suite_exists("DEFAULT"));
+    assert_false(tls_cipher_suite_exists("-ALL"));
 }
 
 /* Runs a handshake between two contexts in memory; true when both ends are content. */
@@ -199,6 +205,23 @@ static void test_handshake_versions_hold(void **state)
     assert_int_equal(settle(&ends), TLS1_2_VERSION);
     ends.client.min_version = TLS_VERSION_1_3;
     assert_int_equal(settle(&ends), 0);
+}
+
+static void test_handshake_without_suites_of_tls12(void **state)
+{
+    static const char *const only_13[] = {"TLS_AES_128_GCM_SHA256", NULL};
+    static const char *const both[] = {
+        "TLS_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", NULL};
+    (void)state;
+    struct ends ends = plain_ends();
+    ends.server.cipher_suites = only_13;
+    assert_int_equal(settle(&ends), TLS1_3_VERSION);
+    ends.client.max_version = TLS_VERSION_1_2;
+    assert_int_equal(settle(&ends), 0);
+    ends.server.max_version = TLS_VERSION_1_2;
+    assert_int_equal(settle(&ends), 0);
+    ends.server.cipher_suites = both;
+    assert_int_equal(settle(&ends), TLS1_2_VERSION);
 }
 
 static void test_handshake_verifies_the_server(void **state)
@@ -469,6 +492,7 @@ int main(void)
         cmocka_unit_test(test_context_needs_a_whole_matching_pair),
         cmocka_unit_test(test_cipher_suites_have_gos_names),
         cmocka_unit_test(test_handshake_versions_hold),
+        cmocka_unit_test(test_handshake_without_suites_of_tls12),
         cmocka_unit_test(test_handshake_verifies_the_server),
         cmocka_unit_test(test_handshake_requires_client_certificate),
         cmocka_unit_test(test_certificate_tells_names),

@@ -719,6 +719,19 @@ static void test_tls_versions_hold(void **state)
     world_close(&world);
 }
 
+static void test_tls_suites_of_13_leave_no_12(void **state)
+{
+    static const char *const suites[] = {"TLS_AES_256_GCM_SHA384", NULL};
+    struct world world = {0};
+    struct tls_options tls = server_options();
+    (void)state;
+    tls.cipher_suites = suites;
+    world_open(&world, &tls);
+    assert_int_equal(settled_version(&world, 0), TLS1_3_VERSION);
+    assert_int_equal(settled_version(&world, TLS1_2_VERSION), 0);
+    world_close(&world);
+}
+
 static void test_tls_reloads_and_keeps_what_works(void **state)
 {
     struct world world = {0};
@@ -810,6 +823,7 @@ int main(void)
         cmocka_unit_test(test_tls_requires_and_tells_the_certificate),
         cmocka_unit_test(test_tls_keeps_allow_list_and_crl),
         cmocka_unit_test(test_tls_versions_hold),
+        cmocka_unit_test(test_tls_suites_of_13_leave_no_12),
         cmocka_unit_test(test_tls_reloads_and_keeps_what_works),
         cmocka_unit_test(test_new_refuses_bad_files),
     };
