@@ -1,46 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Who the members of the restored cluster are, with etcd's checks and words. */
 #include "base/mem.h"
-#include "base/url.h"
+#include "base/url_match.h"
 #include "ctl/etcdutl/restore.h"
-
-/* "name=url" of each URL of one list that the other has not; NULL when there is none. */
-static const char *missing(
-    struct arena *arena, const struct url_list *from, const struct url_list *in, const char *name)
-{
-    const char *text = NULL;
-    for (size_t i = 0; i < from->count; i++) {
-        bool is_there = false;
-        for (size_t k = 0; k < in->count && !is_there; k++) {
-            is_there = strcmp(from->items[i].text, in->items[k].text) == 0;
-        }
-        if (!is_there) {
-            text = arena_printf(arena, "%s%s%s%s%s", text ? text : "", text ? "," : "", name,
-                *name ? "=" : "", from->items[i].text);
-        }
-    }
-    return text;
-}
-
-static struct err check_advertised(struct restore *restore, const struct url_list *initial,
-    const struct url_list *advertised, struct why *why)
-{
-    struct arena *arena = restore->arena;
-    const char *text = url_list_text(arena, advertised);
-    const char *left = missing(arena, initial, advertised, restore->name);
-    if (left) {
-        return why_set(why, ERR(BAD_INPUT),
-            "--initial-cluster has %s but missing from --initial-advertise-peer-urls=%s", left,
-            text);
-    }
-    left = missing(arena, advertised, initial, "");
-    if (left) {
-        return why_set(why, ERR(BAD_INPUT),
-            "--initial-advertise-peer-urls has %s but missing from --initial-cluster=%s=%s", left,
-            restore->name, text);
-    }
-    return OK;
-}
 
 static struct err check_duplicates(
     struct arena *arena, const struct url_cluster *cluster, struct why *why)
@@ -109,7 +71,7 @@ struct err restore_cluster(struct restore *restore, const struct cmd_run *run, s
             "couldn't find local name %s in the initial cluster configuration",
             text_quote(restore->arena, restore->name));
     }
-    TRY(check_advertised(restore, &self->urls, &advertised, why));
+    TRY(url_check_advertised(restore->arena, self, &advertised, why));
     TRY(check_duplicates(restore->arena, &cluster, why));
     if (cluster.count > RAFT_MEMBERS_MAX) {
         return why_set(why, ERR(BAD_INPUT), "more than %d members", RAFT_MEMBERS_MAX);

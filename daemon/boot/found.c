@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/url_match.h"
 #include "base/version.h"
 #include "boot/discover.h"
 #include "peer/peer.h"
@@ -199,7 +200,7 @@ static struct err match(const struct config *config, struct arena *arena,
     struct err err = parse_urls(arena, member, &urls, &reason);
     for (size_t i = 0; !err_is(err) && i < config->members.count; i++) {
         const struct url_member *own = &config->members.items[i];
-        if (!err_is(config_same_urls(arena, &urls, &own->urls, &reason))) {
+        if (!err_is(url_list_same(arena, &urls, &own->urls, &reason))) {
             *out = own;
             return OK;
         }

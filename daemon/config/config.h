@@ -212,9 +212,6 @@ bool config_start(
  * and for a new cluster with the peer URLs that it advertises. Resolves host names when URLs differ
  * in text. etcd's words. Errors: BAD_CONFIG. */
 struct err config_verify_bootstrap(const struct config *config, struct why *why);
-/* Whether both lists name the same places, host names resolved. Errors: BAD_CONFIG. */
-struct err config_same_urls(
-    struct arena *arena, const struct url_list *a, const struct url_list *b, struct why *why);
 /* That no URL stands with two members; what: the cluster's first word, "initial". Errors:
  * BAD_CONFIG. */
 struct err config_unique_urls(

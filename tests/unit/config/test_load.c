@@ -308,6 +308,11 @@ static void test_bootstrap_refusals(void **state)
         "--initial-cluster has a=http://127.0.0.1:1 but missing from "
         "--initial-advertise-peer-urls=http://127.0.0.1:2 (resolved urls: \"http://127.0.0.1:2\" "
         "!= \"http://127.0.0.1:1\")");
+    expect_bootstrap("--name=a --initial-cluster=a=http://[::1]:1 "
+                     "--initial-advertise-peer-urls=http://localhost:1",
+        "--initial-cluster has a=http://[::1]:1 but missing from "
+        "--initial-advertise-peer-urls=http://localhost:1 (resolved urls: \"http://localhost:1\" "
+        "!= \"http://[::1]:1\")");
     expect_bootstrap("--name=a --initial-cluster=a=http://127.0.0.1:1 "
                      "--initial-advertise-peer-urls=http://127.0.0.1:1,http://127.0.0.1:2",
         "--initial-advertise-peer-urls has http://127.0.0.1:2 but missing from "

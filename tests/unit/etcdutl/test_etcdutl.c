@@ -281,6 +281,24 @@ static void test_restore_refuses(void **state)
                          "default=http://localhost:2380,x=http://localhost:2380"),
         1);
     assert_non_null(strstr(printed, " has duplicate url\n"));
+    assert_int_equal(run("snapshot restore plain.db --data-dir f "
+                         "--initial-advertise-peer-urls http://127.0.0.1:2380"),
+        1);
+    assert_string_equal(printed,
+        "Error: --initial-cluster has default=http://localhost:2380 but missing from "
+        "--initial-advertise-peer-urls=http://127.0.0.1:2380 (resolved urls: "
+        "\"http://127.0.0.1:2380\" != \"http://localhost:2380\")\n");
+}
+
+static void test_restore_takes_an_address_written_in_another_way(void **state)
+{
+    (void)state;
+    make("plain.db", false, false);
+    assert_int_equal(run("snapshot restore plain.db --data-dir g --skip-hash-check "
+                         "--initial-advertise-peer-urls http://[::1]:2380 "
+                         "--initial-cluster default=http://[0:0:0:0:0:0:0:1]:2380"),
+        0);
+    assert_true(disk_exists(disk_real(), "g/member"));
 }
 
 /* The log of a directory d, with a snapshot at its first entry and one entry after that. */
@@ -341,6 +359,7 @@ int main(void)
         T(test_restore_bumps_and_compacts),
         T(test_restore_keeps_access_control),
         T(test_restore_refuses),
+        T(test_restore_takes_an_address_written_in_another_way),
         T(test_keys_of_the_v2_api_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Whether URLs written in two ways name the same places. Asks the resolver when the texts differ,
+ * and waits for it.
+ */
+#ifndef BASE_URL_MATCH_H
+#define BASE_URL_MATCH_H
+
+#include "base/url.h"
+
+/* Whether both lists name the same places, host names resolved; localhost is one that is not, as in
+ * etcd. Errors: BAD_CONFIG, and in why what differs or could not be resolved. */
+MUST struct err url_list_same(
+    struct arena *arena, const struct url_list *a, const struct url_list *b, struct why *why);
+/* Texts of a that b does not have, each behind prefix, joined; "" when there are none. */
+const char *url_list_missing(
+    struct arena *arena, const struct url_list *a, const struct url_list *b, const char *prefix);
+/* That a member of --initial-cluster stands there with the URLs of --initial-advertise-peer-urls.
+ * Errors: BAD_CONFIG in etcd's words. */
+MUST struct err url_check_advertised(struct arena *arena, const struct url_member *self,
+    const struct url_list *advertised, struct why *why);
+
+#endif
