@@ -5,10 +5,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 extern char **environ;
 
@@ -85,6 +87,7 @@ static void explain(char *const *exec, const char *problem)
 
 int exec_wait(struct arena *arena, char *const *exec, char *const *env, const char **out_problem)
 {
+    posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     sigset_t none;
     int status = 0;
@@ -95,7 +98,10 @@ int exec_wait(struct arena *arena, char *const *exec, char *const *env, const ch
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setsigmask(&attributes, &none);
-    int failed = posix_spawnp(&pid, exec[0], NULL, &attributes, exec, env);
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    int failed = posix_spawnp(&pid, exec[0], &files, &attributes, exec, env);
+    posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attributes);
     if (failed) {
         *out_problem = not_started(arena, exec[0], failed);

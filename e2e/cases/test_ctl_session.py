@@ -91,6 +91,10 @@ class Commands:
         self.assert_stopped(signal.SIGINT, "elect", "name", "me")
 
 
+    def test_what_it_runs_does_not_read_its_stdin(self):
+        self.assertEqual("()\n", self.etcdctl("lock", "name", "--", "sh", "-c", "echo \"($(cat))\"",
+                                              stdin="not for the command"))
+
     def renewals(self):
         """How often the member has renewed a lease."""
         text = self.node.get("/metrics")[1]
