@@ -73,14 +73,20 @@ static void answer(struct keep *keep, struct buf *header, int64_t id, int64_t tt
     api_queue_push(&keep->queue, header);
 }
 
-static void answer_now(struct keep *keep, int64_t id)
+/* False: what the next leader would go by has to be mended first. */
+static bool answer_now(struct keep *keep, int64_t id)
 {
     struct lease_table *leases = server_options_get(keep->api->server)->leases;
     struct buf header;
     int64_t ttl_s = 0;
     make_header(keep, &header);
     struct err err = lease_renew(leases, id, clock_mono_ms(), &ttl_s);
+    if (IS(err, AGAIN)) {
+        buf_fini(&header);
+        return false;
+    }
     answer(keep, &header, id, ttl_s, err);
+    return true;
 }
 
 static void asked(struct server_lease_ask *ask);
@@ -178,9 +184,7 @@ static void renew(struct api_stream *stream, int64_t id)
     struct err err = may_renew(stream, id);
     if (err_is(err)) {
         api_queue_end(&keep->queue, api_status_of(err));
-    } else if (server_can_read_now(keep->api->server) && is_idle(keep)) {
-        answer_now(keep, id);
-    } else {
+    } else if (!server_can_read_now(keep->api->server) || !is_idle(keep) || !answer_now(keep, id)) {
         ask_later(keep, id);
     }
 }

@@ -8,6 +8,7 @@
 /* One question that waits for a read index or the back thread. */
 struct question {
     struct server_read read;
+    struct server_renewal renewal;
     struct server_job job;
     struct answers *answers;
     struct peer_call *call;
@@ -103,17 +104,26 @@ void answer_hash(struct answers *answers, int64_t rev, struct peer_call *call)
 
 /* Leases: the leader's answer, once it is known to lead and everything committed is applied. */
 
+static void answer_renewal(struct question *question, struct err err, int64_t ttl_s)
+{
+    peer_answer_lease_renew(question->call, IS(err, TIMEOUT) ? ERR(TIMEDOUT) : err, ttl_s);
+    free(question);
+}
+
+static void renewed(struct server_renewal *renewal)
+{
+    answer_renewal(CONTAINER_OF(renewal, struct question, renewal), renewal->err, renewal->ttl_s);
+}
+
 static void renew_read(struct server_read *read)
 {
     struct question *question = CONTAINER_OF(read, struct question, read);
-    int64_t ttl_s = 0;
-    struct err err = read->err;
-    if (!err_is(err)) {
-        err = lease_renew(
-            question->answers->storage->leases, question->number, clock_mono_ms(), &ttl_s);
+    if (err_is(read->err)) {
+        answer_renewal(question, read->err, 0);
+        return;
     }
-    peer_answer_lease_renew(question->call, IS(err, TIMEOUT) ? ERR(TIMEDOUT) : err, ttl_s);
-    free(question);
+    question->renewal = (struct server_renewal){.id = question->number, .done = renewed};
+    server_renew(question->answers->server, &question->renewal);
 }
 
 void answer_lease_renew(struct answers *answers, int64_t id, struct peer_call *call)

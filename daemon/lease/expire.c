@@ -178,13 +178,10 @@ struct err lease_renew(struct lease_table *table, int64_t id, int64_t now_ms, in
         err = ERR(NOT_LEADER);
     } else if (!lease || lease->expiry_ms < now_ms) {
         err = ERR(LEASE_NOT_FOUND);
+    } else if (lease->remaining_s > 0 || lease->is_telling) {
+        err = ERR(AGAIN);
     } else {
-        bool is_cleared = lease->remaining_s > 0;
-        lease->remaining_s = 0;
         lease_refresh(table, lease, now_ms, 0);
-        if (is_cleared) {
-            heap_set(&table->by_checkpoint, &lease->checkpoint, now_ms); /* the others must hear */
-        }
         *out_ttl_s = lease->ttl_s;
         metric_inc(table->metrics.renewed);
     }
@@ -228,12 +225,31 @@ size_t lease_checkpoints_due(
         }
         struct lease *lease = CONTAINER_OF(node, struct lease, checkpoint);
         if (lease->expiry_ms > now_ms) {
-            out[count++] = remains_of(lease, now_ms);
+            out[count] = remains_of(lease, now_ms);
+            lease->is_telling |= out[count++].remaining_s > 0;
         }
         checkpoint_later(table, lease, now_ms);
     }
     pthread_mutex_unlock(&table->mutex);
     return count;
+}
+
+/* Who was elected ahead of what it had applied set the clock by an older checkpoint: a renewal that
+ * was answered may be what comes now. A lease whose revoke is on its way stays as it is. What says
+ * less than is known here was overtaken by a renewal, and is put right as soon as may be. */
+void lease_told(struct lease_table *table, struct lease *lease)
+{
+    bool is_running = table->is_primary && lease->expiry.key == lease->expiry_ms;
+    int64_t left_ms = lease->expiry_ms - table->now_ms;
+    lease->is_telling = false;
+    if (!is_running) {
+        return;
+    }
+    if (lease->remaining_s == 0 && left_ms < life_ms(lease)) {
+        lease_refresh(table, lease, table->now_ms, 0);
+    } else if (left_ms > life_ms(lease) + 1000) { /* seconds are rounded up */
+        heap_set(&table->by_checkpoint, &lease->checkpoint, table->now_ms);
+    }
 }
 
 /* Whole seconds that are left, as etcd prints them: a running lease of 10 s that was just granted

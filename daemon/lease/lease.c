@@ -223,6 +223,7 @@ void lease_checkpoint(
     if (lease) {
         lease->remaining_s = remaining_s;
         row_put(lease, batch);
+        lease_told(table, lease);
     }
     pthread_mutex_unlock(&table->mutex);
 }

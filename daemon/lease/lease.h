@@ -36,7 +36,8 @@ MUST struct err lease_grant(struct lease_table *table, int64_t id, int64_t ttl_s
  * references. Errors: LEASE_NOT_FOUND. */
 MUST struct err lease_revoke(struct lease_table *table, int64_t id, struct backend_batch *batch,
     struct arena *arena, struct blob ***out_keys, size_t *out_count);
-/* Remembers what remains of a lease, for the next promotion. Unknown ids are passed over. */
+/* Remembers what remains of a lease, for the next promotion; 0: its whole time, which it has from
+ * now where leases run, if it had less. Unknown ids are passed over. */
 void lease_checkpoint(
     struct lease_table *table, int64_t id, int64_t remaining_s, struct backend_batch *batch);
 /* The key moved from one lease to another (0: none). */
@@ -56,8 +57,9 @@ void lease_demote(struct lease_table *table);
 /* The time that grants start from; call with each tick
  * and before a grant. */
 void lease_set_now(struct lease_table *table, int64_t now_ms);
-/* Errors: NOT_LEADER, LEASE_NOT_FOUND (also when expired and waiting to be revoked). *out_ttl in
- * seconds. */
+/* Errors: NOT_LEADER, LEASE_NOT_FOUND (also when expired and waiting to be revoked), AGAIN: nothing
+ * was renewed, as the next leader would go by a checkpoint that says less; one of 0 has to be
+ * applied first. *out_ttl in seconds. */
 MUST struct err lease_renew(
     struct lease_table *table, int64_t id, int64_t now_ms, int64_t *out_ttl_s);
 /* Up to max ids that have expired; each is given again only retry_ms later, if it was not revoked
@@ -71,7 +73,7 @@ size_t lease_expired(
 
 struct lease_remains {
     int64_t id;
-    int64_t remaining_s; /* 0: its whole time, it was renewed */
+    int64_t remaining_s; /* 0: its whole time */
 };
 
 /* Up to max leases whose checkpoint is due; each is due again only when it would be then. Seconds

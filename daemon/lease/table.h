@@ -20,7 +20,8 @@ struct lease {
     int64_t ttl_s;
     uint64_t turn;       /* among leases of one expiry, the order they got it in */
     int64_t remaining_s; /* last checkpoint; 0: none */
-    struct map *keys;    /* key -> struct blob * */
+    bool is_telling;  /* one that says less than ttl_s was given out, and none was applied since */
+    struct map *keys; /* key -> struct blob * */
 };
 
 struct lease_table {
@@ -38,6 +39,8 @@ struct lease_table {
 /* Starts its time anew. */
 void lease_refresh(
     struct lease_table *table, struct lease *lease, int64_t now_ms, int64_t extend_ms);
+/* A checkpoint of it was applied: the clock it runs by here, and the row, are to agree. */
+void lease_told(struct lease_table *table, struct lease *lease);
 /* Ascending; references held by the arena. */
 struct blob **lease_keys_sorted(struct lease *lease, struct arena *arena);
 

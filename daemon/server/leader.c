@@ -3,7 +3,7 @@
  * What comes with leading: time for leases, their revocation, publishing this member, the cluster
  * version.
  */
-#include "server/parts.h"
+#include "server/renewals.h"
 #include "server/version.h"
 
 #include "base/clock.h"
@@ -25,6 +25,7 @@ struct own_proposal {
     struct server_proposal proposal;
     struct server *server;
     struct arena *arena;
+    struct list renewals; /* that a checkpoint is for */
     uint32_t field;
 };
 
@@ -45,6 +46,9 @@ static void own_done(struct server_proposal *proposal)
     if (own->field == FIELD_LEASE_REVOKE) {
         atomic_fetch_sub(&own->server->revoking, 1);
     }
+    if (!list_is_empty(&own->renewals)) {
+        renewals_told(own->server, &own->renewals, proposal->result.err);
+    }
     arena_free(own->arena);
     free(own);
 }
@@ -60,16 +64,17 @@ static struct own_proposal *own_new(struct server *server, uint32_t field)
     own->server = server;
     own->field = field;
     own->arena = arena_new(0);
+    list_init(&own->renewals);
     own->proposal.field = field;
     own->proposal.result.arena = own->arena;
     own->proposal.done = own_done;
     return own;
 }
 
-void leader_propose(struct server *server, uint32_t field, const ProtobufCMessage *message)
+static void propose(struct own_proposal *own, const ProtobufCMessage *message)
 {
-    struct own_proposal *own = own_new(server, field);
-    own->proposal.leader_term = is_leaders(field) ? atomic_load(&server->term) : 0;
+    struct server *server = own->server;
+    own->proposal.leader_term = is_leaders(own->field) ? atomic_load(&server->term) : 0;
     const struct auth_table *auth = apply_options_get(server->options.apply)->auth;
     if (auth_is_enabled(auth)) {
         own->proposal.username = "root"; /* it cannot be deleted */
@@ -77,6 +82,11 @@ void leader_propose(struct server *server, uint32_t field, const ProtobufCMessag
     }
     own->proposal.request = pb_pack_arena(message, own->arena);
     server_propose(server, &own->proposal);
+}
+
+void leader_propose(struct server *server, uint32_t field, const ProtobufCMessage *message)
+{
+    propose(own_new(server, field), message);
 }
 
 static void publish_v2(struct server *server)
@@ -132,26 +142,36 @@ static void revoke_expired(struct server *server, int64_t now_ms)
     }
 }
 
-static void checkpoint(struct server *server, int64_t now_ms)
+void leader_checkpoint(
+    struct server *server, const struct lease_remains *remains, size_t count, struct list *renewals)
 {
-    struct lease_remains due[CHECKPOINTS_MAX];
-    size_t count = lease_checkpoints_due(server->options.leases, now_ms, due, CHECKPOINTS_MAX);
-    if (count == 0) {
-        return;
-    }
+    struct own_proposal *own = own_new(server, FIELD_LEASE_CHECKPOINT);
     Etcdserverpb__LeaseCheckpointRequest request = ETCDSERVERPB__LEASE_CHECKPOINT_REQUEST__INIT;
-    struct arena *arena = arena_new(0);
-    Etcdserverpb__LeaseCheckpoint *items = arena_alloc(arena, count * sizeof(*items));
-    request.checkpoints = arena_alloc(arena, count * sizeof(*request.checkpoints));
+    Etcdserverpb__LeaseCheckpoint *items = arena_alloc(own->arena, count * sizeof(*items));
+    request.checkpoints = arena_alloc(own->arena, count * sizeof(*request.checkpoints));
     request.n_checkpoints = count;
     for (size_t i = 0; i < count; i++) {
         etcdserverpb__lease_checkpoint__init(&items[i]);
-        items[i].id = due[i].id;
-        items[i].remaining_ttl = due[i].remaining_s;
+        items[i].id = remains[i].id;
+        items[i].remaining_ttl = remains[i].remaining_s;
         request.checkpoints[i] = &items[i];
     }
-    leader_propose(server, FIELD_LEASE_CHECKPOINT, &request.base);
-    arena_free(arena);
+    if (renewals) {
+        list_splice(&own->renewals, renewals);
+    }
+    propose(own, &request.base);
+}
+
+/* With the mutex of the renewals: what takes one of these back is to be proposed behind it. */
+static void checkpoint(struct server *server, int64_t now_ms)
+{
+    struct lease_remains due[CHECKPOINTS_MAX];
+    pthread_mutex_lock(&server->reads_mutex);
+    size_t count = lease_checkpoints_due(server->options.leases, now_ms, due, CHECKPOINTS_MAX);
+    if (count) {
+        leader_checkpoint(server, due, count, NULL);
+    }
+    pthread_mutex_unlock(&server->reads_mutex);
 }
 
 void leader_promote_leases(struct server *server)

@@ -47,13 +47,37 @@ static struct err timeout(struct server *server)
     return atomic_load(&server->leader) ? ERR(TIMEOUT) : ERR(NO_LEADER);
 }
 
+/* Whether that is the end of it. */
+static bool is_answer(struct err err)
+{
+    return !err_is(err) || IS(err, LEASE_NOT_FOUND);
+}
+
+static void renewed(void *arg, struct err err, int64_t ttl_s)
+{
+    struct server_lease_ask *asked = arg;
+    asked->lease.ttl_s = ttl_s;
+    if (is_answer(err)) {
+        finish(asked, err);
+    } else {
+        try_later(asked);
+    }
+}
+
+static void renewed_here(struct server_renewal *renewal)
+{
+    renewed(CONTAINER_OF(renewal, struct server_lease_ask, renewal), renewal->err, renewal->ttl_s);
+}
+
 /* On the leader, as it was a moment ago. */
 static void answer(struct server_lease_ask *asked)
 {
-    int64_t now_ms = clock_mono_ms();
-    struct err err = asked->is_look ? look_here(asked, now_ms)
-                                    : lease_renew(asked->server->options.leases, asked->id, now_ms,
-                                          &asked->lease.ttl_s);
+    if (!asked->is_look) {
+        asked->renewal = (struct server_renewal){.id = asked->id, .done = renewed_here};
+        server_renew(asked->server, &asked->renewal);
+        return;
+    }
+    struct err err = look_here(asked, clock_mono_ms());
     if (IS(err, NOT_LEADER)) {
         try_later(asked);
     } else {
@@ -70,23 +94,6 @@ static void leadership_known(struct server_read *read)
         finish(asked, IS(read->err, TIMEOUT) ? timeout(asked->server) : read->err);
     } else {
         answer(asked);
-    }
-}
-
-/* Whether that is the end of it. */
-static bool is_answer(struct err err)
-{
-    return !err_is(err) || IS(err, LEASE_NOT_FOUND);
-}
-
-static void renewed(void *arg, struct err err, int64_t ttl_s)
-{
-    struct server_lease_ask *asked = arg;
-    asked->lease.ttl_s = ttl_s;
-    if (is_answer(err)) {
-        finish(asked, err);
-    } else {
-        try_later(asked);
     }
 }
 

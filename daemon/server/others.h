@@ -5,6 +5,7 @@
 #ifndef SERVER_OTHERS_H
 #define SERVER_OTHERS_H
 
+#include "base/list.h"
 #include "raft/raft.h"
 
 /* Where messages go: peer's network, or a simulator's. All NULL: a group of one. The first four are
@@ -33,6 +34,15 @@ struct server_lease {
     int64_t granted_s;
     const struct slice *keys;
     size_t keys_count;
+};
+
+/* A renewal on the leader, whoever asked it: server_renew. */
+struct server_renewal {
+    struct list node;
+    int64_t id;
+    int64_t ttl_s;
+    struct err err;
+    void (*done)(struct server_renewal *renewal); /* once, any thread, must only queue */
 };
 
 /* What other members are asked; done comes once, now or later, from any thread, and borrows for the

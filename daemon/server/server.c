@@ -45,6 +45,7 @@ static void init_queues(struct server *server)
     list_init(&server->reads_at_index);
     list_init(&server->waits);
     list_init(&server->leases_waiting);
+    list_init(&server->renewals);
     list_init(&server->jobs_free);
     list_init(&server->after_compaction);
 }

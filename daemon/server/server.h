@@ -156,6 +156,10 @@ bool server_can_read_now(struct server *server);
  * LEADER_CHANGED, STOPPED. */
 void server_read_index(struct server *server, struct server_read *read);
 
+/* Here, on who leads and made sure of it. done when whoever leads next gives the lease its whole
+ * time too. Errors: NOT_LEADER, LEASE_NOT_FOUND, and those of server_propose. */
+void server_renew(struct server *server, struct server_renewal *renewal);
+
 /* Leases are kept by the leader: it answers once it knows that it still leads and has applied what
  * was committed; the others ask it, until it answers or the request's time is over. */
 struct server_lease_ask {
@@ -167,7 +171,8 @@ struct server_lease_ask {
     struct err err;
     struct server_lease lease;                    /* a renewal: ttl_s */
     void (*done)(struct server_lease_ask *asked); /* once, any thread, must only queue */
-    struct server_read read;                      /* private */
+    struct server_read read;                      /* private, as what follows */
+    struct server_renewal renewal;
     struct server *server;
     int64_t deadline_ms;
 };

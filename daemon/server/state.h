@@ -28,8 +28,7 @@ struct server {
     uint64_t cluster_id;
     pthread_t core_thread, wal_thread, apply_thread, back_thread, sync_thread, spare_thread;
     struct mailbox core_box, wal_box, apply_box, back_box, sync_box, spare_box;
-    atomic_bool is_stopping;
-    atomic_bool has_failed;
+    atomic_bool is_stopping, has_failed;
 
     /* core */
     struct slot slots[SLOTS];
@@ -71,12 +70,11 @@ struct server {
     struct list waits; /* the same of server_wait_applied, by index; under reads_mutex */
     size_t waits_count;
     struct list leases_waiting; /* server_lease_asks to try again; under reads_mutex */
+    struct list renewals;       /* server_renewals that wait for a checkpoint; likewise */
+    bool is_taking_back;        /* one for others is under way; likewise */
 
     /* everyone */
-    _Atomic uint64_t next_id;
-    _Atomic uint64_t term;
-    _Atomic uint64_t leader;
-    _Atomic uint64_t commit_index;
+    _Atomic uint64_t next_id, term, leader, commit_index;
     _Atomic uint64_t applied_term; /* term of the last applied entry */
     atomic_bool is_leader;
     atomic_bool is_removed;       /* from the cluster; told */

@@ -4,10 +4,11 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
+#include "base/pb.h"
 
 #include <pthread.h>
 
-enum { HEADER_FIELD = 100, COMPACT_ROWS = 100 };
+enum { HEADER_FIELD = 100, LEASE_CHECKPOINT_FIELD = 11, COMPACT_ROWS = 100 };
 
 struct server {
     pthread_mutex_t mutex; /* recursive: what is applied at once may ask for more */
@@ -330,9 +331,6 @@ static struct err answer_lease(struct server_lease_ask *asked)
     struct lease_table *leases = asked->server->options.leases;
     struct lease_info info = {0};
     struct slice *keys = NULL;
-    if (!asked->is_look) {
-        return lease_renew(leases, asked->id, clock_mono_ms(), &asked->lease.ttl_s);
-    }
     TRY(lease_look(leases, asked->id, clock_mono_ms(), asked->arena, &info,
         asked->with_keys ? &keys : NULL, &asked->lease.keys_count));
     asked->lease.ttl_s = info.remaining_s;
@@ -341,9 +339,71 @@ static struct err answer_lease(struct server_lease_ask *asked)
     return OK;
 }
 
+struct taking_back {
+    struct server_proposal proposal;
+    struct server *server;
+    struct server_renewal *renewal;
+};
+
+static void taken_back(struct server_proposal *proposal)
+{
+    struct taking_back *taking = CONTAINER_OF(proposal, struct taking_back, proposal);
+    struct server_renewal *renewal = taking->renewal;
+    if (err_is(proposal->result.err)) {
+        renewal->err = proposal->result.err;
+        renewal->done(renewal);
+    } else {
+        server_renew(taking->server, renewal);
+    }
+    arena_free(proposal->result.arena);
+    free(taking);
+}
+
+static void take_back(struct server *server, struct server_renewal *renewal)
+{
+    Etcdserverpb__LeaseCheckpointRequest request = ETCDSERVERPB__LEASE_CHECKPOINT_REQUEST__INIT;
+    Etcdserverpb__LeaseCheckpoint item = ETCDSERVERPB__LEASE_CHECKPOINT__INIT;
+    Etcdserverpb__LeaseCheckpoint *items[] = {&item};
+    struct taking_back *taking = mem_new(sizeof(*taking));
+    struct arena *arena = arena_new(0);
+    item.id = renewal->id;
+    request.checkpoints = items;
+    request.n_checkpoints = 1;
+    *taking = (struct taking_back){.server = server, .renewal = renewal};
+    taking->proposal.field = LEASE_CHECKPOINT_FIELD;
+    taking->proposal.request = pb_pack_arena(&request.base, arena);
+    taking->proposal.result.arena = arena;
+    taking->proposal.done = taken_back;
+    server_propose(server, &taking->proposal);
+}
+
+void server_renew(struct server *server, struct server_renewal *renewal)
+{
+    struct lease_table *leases = server->options.leases;
+    renewal->err = lease_renew(leases, renewal->id, clock_mono_ms(), &renewal->ttl_s);
+    if (IS(renewal->err, AGAIN)) {
+        take_back(server, renewal);
+    } else {
+        renewal->done(renewal);
+    }
+}
+
+static void renewed(struct server_renewal *renewal)
+{
+    struct server_lease_ask *asked = CONTAINER_OF(renewal, struct server_lease_ask, renewal);
+    asked->err = renewal->err;
+    asked->lease.ttl_s = renewal->ttl_s;
+    asked->done(asked);
+}
+
 static void lease_readable(struct server_read *read)
 {
     struct server_lease_ask *asked = CONTAINER_OF(read, struct server_lease_ask, read);
+    if (!err_is(read->err) && !asked->is_look) {
+        asked->renewal = (struct server_renewal){.id = asked->id, .done = renewed};
+        server_renew(asked->server, &asked->renewal);
+        return;
+    }
     asked->err = err_is(read->err) ? read->err : answer_lease(asked);
     asked->done(asked);
 }

@@ -60,6 +60,70 @@ static void test_answers_come_in_order(void **state)
     talk_close(&stream);
 }
 
+/* As the leader tells it, five minutes on. */
+static void tell_remaining(struct talk *talk, int64_t id, int64_t remaining_s)
+{
+    const struct server_options *options = server_options_get(talk->server);
+    struct backend_batch *batch = backend_batch_new();
+    lease_checkpoint(options->leases, id, remaining_s, batch);
+    assert_false(err_is(backend_write(options->backend, batch, NULL)));
+    backend_batch_free(batch);
+}
+
+/* What the store says is what the next leader goes by. */
+static int64_t next_leader_gives_s(struct talk *talk, int64_t id)
+{
+    struct lease_table *next = lease_table_new(1);
+    struct lease_info info;
+    assert_false(err_is(lease_load(next, server_options_get(talk->server)->backend, NULL)));
+    lease_promote(next, 0, 0);
+    assert_false(err_is(lease_look(next, id, 0, talk->arena, &info, NULL, NULL)));
+    lease_table_free(next);
+    return info.remaining_s;
+}
+
+static void test_a_checkpoint_is_taken_back_before_the_answer(void **state)
+{
+    struct talk *talk = *state;
+    struct talk_stream stream;
+    grant(talk, 7, 60);
+    tell_remaining(talk, 7, 20);
+    assert_int_equal(next_leader_gives_s(talk, 7), 20);
+    talk_open(talk, &stream, path, false);
+    keep(&stream, 7);
+    is_kept(&stream, 7, 60);
+    assert_int_equal(next_leader_gives_s(talk, 7), 60);
+    talk_close(&stream);
+}
+
+static void test_answers_come_in_order_behind_a_checkpoint(void **state)
+{
+    struct talk *talk = *state;
+    struct talk_stream stream;
+    grant(talk, 7, 60);
+    grant(talk, 8, 90);
+    tell_remaining(talk, 7, 20);
+    talk_open(talk, &stream, path, false);
+    alone_hold(talk->server, true);
+    keep(&stream, 8);
+    keep(&stream, 7);
+    keep(&stream, 8);
+    alone_run(talk->server);
+    is_kept(&stream, 8, 90);
+    talk_is_quiet(&stream); /* proposed, and not applied */
+    alone_run(talk->server);
+    is_kept(&stream, 7, 60);
+    is_kept(&stream, 8, 90);
+    tell_remaining(talk, 7, 20);
+    keep(&stream, 7);
+    alone_run(talk->server);
+    talk_is_quiet(&stream);
+    alone_set_leader(talk->server, false);
+    alone_run(talk->server);
+    talk_has_ended(&stream, GRPC_CODE_UNAVAILABLE, "etcdserver: no leader");
+    talk_close(&stream);
+}
+
 static void test_keeping_alive_without_a_leader(void **state)
 {
     struct talk *talk = *state;
@@ -246,6 +310,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TALK_TEST(test_answers_come_in_order),
+        TALK_TEST(test_a_checkpoint_is_taken_back_before_the_answer),
+        TALK_TEST(test_answers_come_in_order_behind_a_checkpoint),
         TALK_TEST(test_keeping_alive_without_a_leader),
         TALK_TEST(test_malformed_keep_alive),
         TALK_TEST(test_who_never_reads_is_cut_off),

@@ -183,14 +183,11 @@ static void test_promotion_sorts_any_times(void **state)
 static void test_a_checkpoint_shortens_the_next_promotion(void **state)
 {
     struct fixture *f = *state;
-    int64_t ttl_s;
     grant(f, 7, 100);
     lease_checkpoint(f->table, 7, 30, f->batch);
     lease_checkpoint(f->table, 99, 30, f->batch); /* unknown: passed over */
     lease_promote(f->table, 0, 0);
     assert_int_equal(look(f, 7, 0).remaining_s, 30);
-    assert_false(err_is(lease_renew(f->table, 7, 0, &ttl_s)));
-    assert_int_equal(look(f, 7, 0).remaining_s, 100);
 }
 
 static void test_long_leases_are_checkpointed_while_they_run(void **state)
@@ -212,20 +209,99 @@ static void test_long_leases_are_checkpointed_while_they_run(void **state)
     assert_int_equal(lease_checkpoints_due(f->table, INT64_MAX, due, 4), 0);
 }
 
-static void test_a_renewal_takes_the_checkpoint_back(void **state)
+static void assert_renewed(struct fixture *f, int64_t id, int64_t now_ms, int64_t ttl_s)
+{
+    int64_t found_s = 0;
+    assert_int_equal(lease_renew(f->table, id, now_ms, &found_s).code, ERR_OK);
+    assert_int_equal(found_s, ttl_s);
+    assert_int_equal(look(f, id, now_ms).remaining_s, ttl_s);
+}
+
+/* Until then nobody may believe in it, whoever looks. */
+static void assert_not_yet_renewed(struct fixture *f, int64_t id, int64_t now_ms, int64_t left_s)
+{
+    int64_t found_s = -7;
+    assert_true(IS(lease_renew(f->table, id, now_ms, &found_s), AGAIN));
+    assert_int_equal(found_s, -7);
+    assert_int_equal(look(f, id, now_ms).remaining_s, left_s);
+}
+
+static void test_a_renewal_waits_until_the_checkpoint_is_taken_back(void **state)
 {
     struct fixture *f = *state;
     struct lease_remains due[4];
-    int64_t ttl_s;
     grant(f, 1, 1000);
     lease_checkpoint(f->table, 1, 400, f->batch);
     lease_promote(f->table, 0, 0);
-    assert_false(err_is(lease_renew(f->table, 1, 10, &ttl_s)));
-    assert_int_equal(ttl_s, 1000);
-    assert_int_equal(lease_checkpoints_due(f->table, 10, due, 4), 1);
-    assert_int_equal(due[0].remaining_s, 0);
-    assert_false(err_is(lease_renew(f->table, 1, 20, &ttl_s)));
-    assert_int_equal(lease_checkpoints_due(f->table, 20, due, 4), 0); /* once was enough */
+    assert_not_yet_renewed(f, 1, 0, 400);
+    assert_not_yet_renewed(f, 1, 0, 400);
+    lease_checkpoint(f->table, 1, 0, f->batch);
+    assert_renewed(f, 1, 10, 1000);
+    assert_renewed(f, 1, 20, 1000);
+    assert_int_equal(lease_checkpoints_due(f->table, 20, due, 4), 0);
+}
+
+static void test_a_renewal_waits_behind_a_checkpoint_on_its_way(void **state)
+{
+    struct fixture *f = *state;
+    struct lease_remains due[4];
+    grant(f, 1, 1000);
+    lease_promote(f->table, 0, 0);
+    assert_renewed(f, 1, 0, 1000);
+    assert_int_equal(lease_checkpoints_due(f->table, LEASE_CHECKPOINT_MS, due, 4), 1);
+    assert_not_yet_renewed(f, 1, LEASE_CHECKPOINT_MS, 700);
+    lease_checkpoint(f->table, 1, due[0].remaining_s, f->batch);
+    assert_not_yet_renewed(f, 1, LEASE_CHECKPOINT_MS, 700);
+    lease_checkpoint(f->table, 1, 0, f->batch);
+    assert_renewed(f, 1, LEASE_CHECKPOINT_MS, 1000);
+}
+
+static void test_a_checkpoint_overtaken_by_a_renewal_is_put_right(void **state)
+{
+    struct fixture *f = *state;
+    struct lease_remains due[4];
+    grant(f, 1, 1000);
+    lease_promote(f->table, 0, 0);
+    lease_set_now(f->table, 5000);
+    lease_checkpoint(f->table, 1, 994, f->batch); /* as near as seconds go */
+    assert_int_equal(lease_checkpoints_due(f->table, 5000, due, 4), 0);
+    lease_checkpoint(f->table, 1, 993, f->batch);
+    assert_int_equal(lease_checkpoints_due(f->table, 5000, due, 4), 1);
+    assert_int_equal(due[0].id, 1);
+    assert_int_equal(due[0].remaining_s, 995);
+    assert_int_equal(lease_checkpoints_due(f->table, 5000, due, 4), 0);
+}
+
+/* Whoever is elected may not have applied all that was answered. */
+static void test_a_checkpoint_taken_back_counts_for_who_already_leads(void **state)
+{
+    struct fixture *f = *state;
+    int64_t ids[4];
+    grant(f, 1, 1000);
+    grant(f, 2, 1000);
+    lease_checkpoint(f->table, 1, 4, f->batch);
+    lease_checkpoint(f->table, 2, 4, f->batch);
+    lease_promote(f->table, 0, 0);
+    lease_set_now(f->table, 5000); /* late; but nobody was told to revoke it */
+    lease_checkpoint(f->table, 1, 0, f->batch);
+    assert_int_equal(look(f, 1, 5000).remaining_s, 1000);
+    assert_int_equal(lease_expired(f->table, 5000, 100, ids, 4), 1);
+    assert_int_equal(ids[0], 2);
+    lease_checkpoint(f->table, 2, 0, f->batch);
+    assert_int_equal(look(f, 2, 5000).remaining_s, 0);
+    assert_true(IS(lease_renew(f->table, 2, 5000, ids), LEASE_NOT_FOUND));
+}
+
+static void test_a_checkpoint_taken_back_shortens_nothing(void **state)
+{
+    struct fixture *f = *state;
+    grant(f, 1, 1000);
+    lease_promote(f->table, 0, 3000);
+    lease_checkpoint(f->table, 1, 0, f->batch);
+    assert_int_equal(look(f, 1, 0).remaining_s, 1003);
+    lease_demote(f->table);
+    lease_checkpoint(f->table, 1, 0, f->batch);
+    assert_int_equal(look(f, 1, 0).remaining_s, -1);
 }
 
 static void test_a_life_past_all_bounds_does_not_end_at_once(void **state)
@@ -362,7 +438,16 @@ int main(void)
             test_a_checkpoint_shortens_the_next_promotion, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_long_leases_are_checkpointed_while_they_run, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_renewal_takes_the_checkpoint_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_renewal_waits_until_the_checkpoint_is_taken_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_renewal_waits_behind_a_checkpoint_on_its_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_checkpoint_overtaken_by_a_renewal_is_put_right, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_checkpoint_taken_back_counts_for_who_already_leads, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_checkpoint_taken_back_shortens_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_life_past_all_bounds_does_not_end_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_revoke_hands_out_keys_in_order, setup, teardown),

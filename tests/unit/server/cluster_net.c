@@ -110,24 +110,42 @@ struct server_transport net_transport(struct node *node)
         send, change, change, drop, active_since_ms, refused_since_ms, node};
 }
 
-/* Answers what the other's table says, if it can be reached. */
+struct net_renewal {
+    struct server_renewal renewal;
+    void (*done)(void *done_arg, struct err err, int64_t ttl_s);
+    void *done_arg;
+};
+
+static void renewed(struct server_renewal *renewal)
+{
+    struct net_renewal *asked = CONTAINER_OF(renewal, struct net_renewal, renewal);
+    asked->done(asked->done_arg, renewal->err, renewal->ttl_s);
+    free(asked);
+}
+
+/* Answers what the other does, if it can be reached. */
 static void ask_renew(void *arg, uint64_t leader, int64_t id, int64_t timeout_ms,
     void (*done)(void *done_arg, struct err err, int64_t ttl_s), void *done_arg)
 {
     struct node *node = arg;
     struct net *net = &node->cluster->net;
-    struct err err = ERR(TIMEDOUT);
-    int64_t ttl_s = 0;
+    struct net_renewal *asked = mem_new(sizeof(*asked));
+    *asked = (struct net_renewal){
+        {.id = id, .err = ERR(TIMEDOUT), .done = renewed}, .done = done, .done_arg = done_arg};
+    bool is_there = false;
     (void)timeout_ms;
     pthread_mutex_lock(&net->mutex);
     struct node *other = find(node->cluster, leader);
     if (other && net->is_up[other->place] && !net->is_cut[node->place][other->place]) {
         struct node *was = cluster_as(node->cluster, other);
-        err = lease_renew(other->storage.leases, id, clock_mono_ms(), &ttl_s);
+        is_there = true;
+        server_renew(other->server, &asked->renewal);
         cluster_as(node->cluster, was);
     }
     pthread_mutex_unlock(&net->mutex);
-    done(done_arg, err, ttl_s);
+    if (!is_there) {
+        renewed(&asked->renewal);
+    }
 }
 
 static void ask_look(void *arg, uint64_t leader, int64_t id, bool with_keys, int64_t timeout_ms,
