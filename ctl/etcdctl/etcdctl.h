@@ -42,7 +42,8 @@ struct client_config ctl_config_for(
 /* Calls and closes the client when it fails: "Error: …" and code. */
 int ctl_call(struct client *client, const struct client_method *method, const void *request,
     client_deadline deadline, void *out_response);
-/* A prompt to stdout and a line from stdin without echo. In the arena. */
+/* A prompt to stdout and a line from stdin without echo, which a signal that ends the process gives
+ * back. Not in two threads. In the arena. */
 const char *ctl_ask(struct arena *arena, const char *prompt);
 /* All of stdin. In the arena. */
 struct slice ctl_read_stdin(struct arena *arena);

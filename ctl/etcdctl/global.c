@@ -7,8 +7,6 @@
 #include "base/srv.h"
 
 #include <ctype.h>
-#include <termios.h>
-#include <unistd.h>
 
 extern char **environ;
 
@@ -349,30 +347,6 @@ int ctl_cluster_endpoints(struct cmd_run *run, const struct client_config *confi
     int code = member_urls(run, client, out_endpoints, out_count);
     client_close(client);
     return code;
-}
-
-const char *ctl_ask(struct arena *arena, const char *prompt)
-{
-    struct termios before, silent;
-    bool is_terminal = tcgetattr(STDIN_FILENO, &before) == 0;
-    char line[1024] = "";
-
-    if (is_terminal) {
-        silent = before;
-        silent.c_lflag &= ~(tcflag_t)ECHO;
-        (void)tcsetattr(STDIN_FILENO, TCSANOW, &silent);
-    }
-    printf("%s", prompt);
-    fflush(stdout);
-    if (!fgets(line, sizeof(line), stdin)) {
-        line[0] = '\0';
-    }
-    printf("\n");
-    if (is_terminal) {
-        (void)tcsetattr(STDIN_FILENO, TCSANOW, &before);
-    }
-    line[strcspn(line, "\r\n")] = '\0';
-    return arena_strdup(arena, line);
 }
 
 struct slice ctl_read_stdin(struct arena *arena)

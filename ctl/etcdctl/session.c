@@ -138,14 +138,14 @@ int session_open(struct cmd_run *run, int64_t ttl, struct session **out_session)
     pthread_t thread;
     sigset_t set;
 
+    int code = ctl_configure(run, &config, &printer); /* it may ask for a password */
+    if (code != CMD_EXIT_OK) {
+        return code;
+    }
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    int code = ctl_configure(run, &config, &printer);
-    if (code != CMD_EXIT_OK) {
-        return code;
-    }
     struct session *session = session_new(&printer, ttl);
     check(pthread_create(&thread, NULL, watch_signals, session) == 0);
     code = ctl_open(&config, &session->client);
