@@ -109,7 +109,7 @@ void tls_source_pem(struct tls_source *source, char **out_pair, char **out_ca, u
 #define TLS_SELF_PATH_MAX 4096
 
 struct tls_self {
-    const char *dir;          /* made with mode 0700 if it is not there; its parent is */
+    const char *dir;          /* is there */
     const char *const *hosts; /* names and IP addresses, NULL-terminated */
     unsigned years;
     bool is_client_too; /* good for connecting as well, as peers do */

@@ -10,7 +10,6 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -130,14 +129,6 @@ static struct err write_pem(const char *path, X509 *cert, EVP_PKEY *key, struct 
     return e;
 }
 
-static struct err make_dir(const char *dir, struct why *why)
-{
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
-        return why_errno(why, errno, "create %s", dir);
-    }
-    return OK;
-}
-
 struct err tls_self_make(const struct tls_self *wanted, struct tls_self_files *out, struct why *why)
 {
     struct err e;
@@ -152,7 +143,6 @@ struct err tls_self_make(const struct tls_self *wanted, struct tls_self_files *o
         *out = files;
         return OK;
     }
-    TRY(make_dir(wanted->dir, why));
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = key ? issue(wanted, key) : NULL;
     if (!cert) {

@@ -3,11 +3,9 @@
 
 #include "base/log.h"
 #include "base/tls.h"
+#include "disk/disk.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { DIR_MODE = 0700 };
 
@@ -42,14 +40,6 @@ static const char *const *hosts_of(struct arena *arena, const struct sign *sign)
     return hosts;
 }
 
-static struct err make_dir(const char *path, struct why *why)
-{
-    if (mkdir(path, DIR_MODE) != 0 && errno != EEXIST) {
-        return why_errno(why, errno, "create %s", path);
-    }
-    return OK;
-}
-
 static struct err sign_side(struct config *config, const struct sign *sign, struct why *why)
 {
     struct config_tls *tls = sign->tls;
@@ -61,16 +51,14 @@ static struct err sign_side(struct config *config, const struct sign *sign, stru
                                                  : "ignoring client auto TLS since certs given");
         return OK;
     }
-    const char *fixtures = arena_printf(config->arena, "%s/fixtures", config->data_dir);
-    TRY(make_dir(config->data_dir, why));
-    TRY(make_dir(fixtures, why));
     struct tls_self wanted = {
-        .dir = arena_printf(config->arena, "%s/%s", fixtures, sign->side),
+        .dir = arena_printf(config->arena, "%s/fixtures/%s", config->data_dir, sign->side),
         .hosts = hosts_of(config->arena, sign),
         .years = config->self_signed_years,
         .is_client_too = strcmp(sign->side, "peer") == 0,
     };
     struct tls_self_files files;
+    TRY(disk_mkdir_all(disk_real(), wanted.dir, DIR_MODE, why));
     TRY(tls_self_make(&wanted, &files, why));
     if (files.is_new) {
         LOG_WARN("automatically generate certificates", LOG_UINT("years", wanted.years));
