@@ -75,6 +75,16 @@ static void add_change(struct forced *forced, const struct wal_log *log,
     buf_fini(&bytes);
 }
 
+/* A crash may have torn off the hard state that was written behind the last entries, and no entry
+ * is of a lower term than the one before it. A vote is one of its term. */
+static void raise_term(struct raft_hard_state *hard, uint64_t term)
+{
+    if (hard->term < term) {
+        hard->term = term;
+        hard->vote = 0;
+    }
+}
+
 /* Itself first, should it be missing: no group may be without a voter at any moment. */
 static void make_changes(struct forced *forced, const struct wal_log *log)
 {
@@ -98,7 +108,10 @@ struct err storage_force_alone(struct storage *storage, struct wal_log *log, str
     const struct raft_conf_state *conf = &storage->snapshot.meta.conf;
     uint64_t applied = apply_index(storage->apply);
     struct forced forced = {.ids = conf->voters};
-    uint64_t last = log->entries_count ? log->entries[log->entries_count - 1].index : applied;
+    const struct raft_entry *end =
+        log->entries_count ? &log->entries[log->entries_count - 1] : NULL;
+    uint64_t last = end ? end->index : applied;
+    raise_term(&log->hard, end ? end->term : storage->snapshot.meta.term);
     log->hard.commit = last > log->hard.commit ? last : log->hard.commit;
     for (size_t i = 0; i < conf->learners.count; i++) {
         add_id(&forced.ids, conf->learners.ids[i]);

@@ -139,16 +139,23 @@ static struct err newest_snapshot(struct storage *storage, struct why *why)
     return err;
 }
 
+/* What lies behind a received snapshot in the log with an older term was void before. */
+static void drop_stale(struct wal_log *log, const struct raft_snapshot_meta *snapshot)
+{
+    bool is_stale = log->entries_count && log->entries[0].term < snapshot->term;
+    while (is_stale && log->entries_count) {
+        blob_unref(log->entries[--log->entries_count].data);
+    }
+}
+
 static struct err restart_raft(struct storage *storage, const struct raft_snapshot_meta *snapshot,
     const struct wal_log *log, struct why *why)
 {
     uint64_t applied = apply_index(storage->apply);
     struct raft_options options = raft_options_of(storage, log->identity.node_id);
     struct raft_conf_state conf;
-    /* What lies behind a received snapshot in the log with an older term was void before. */
-    bool is_stale = log->entries_count && log->entries[0].term < snapshot->term;
-    size_t entries_count = is_stale ? 0 : log->entries_count;
-    uint64_t last = entries_count ? log->entries[entries_count - 1].index : snapshot->index;
+    size_t count = log->entries_count;
+    uint64_t last = count ? log->entries[count - 1].index : snapshot->index;
     if (applied < snapshot->index) {
         return why_set(why, ERR(BAD_FORMAT),
             "%s stands at index %llu, behind the log's snapshot at %llu: it lost data; restore the "
@@ -166,7 +173,7 @@ static struct err restart_raft(struct storage *storage, const struct raft_snapsh
     options.snapshot = snapshot->index ? snapshot : NULL;
     options.conf = applied ? &conf : NULL;
     options.entries = log->entries;
-    options.entries_count = entries_count;
+    options.entries_count = count;
     options.hard_state = log->hard;
     options.applied = applied;
     /* What was applied was committed, though the log may not have been told before the crash. */
@@ -183,6 +190,7 @@ static struct err restart(struct storage *storage, struct why *why)
     const struct raft_snapshot_meta *snapshot = &storage->snapshot.meta;
     TRY(newest_snapshot(storage, why));
     TRY(wal_open(&options, snapshot->index, snapshot->term, &storage->wal, &log, why));
+    drop_stale(&log, snapshot);
     storage->snapshot_index = snapshot->index;
     discover_ignored(storage->config, storage->wal_dir);
     LOG_INFO("restarting local member", LOG_HEX("cluster-id", log.identity.cluster_id),

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Logs as crashes and received snapshots leave them: what a start makes of them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/codec.h"
+#include "base/mem.h"
+#include "boot/storage.h"
+#include "tests/shared/folder.h"
+
+enum { OTHER = 99, ENTRIES_MAX = 16 };
+
+struct place {
+    char path[FOLDER_PATH_MAX];
+    struct config config;
+    struct storage storage;
+    uint64_t id;
+};
+
+static void open_place(struct place *place)
+{
+    struct why why = {""};
+    struct err err = storage_open(&place->storage, &place->config, &why);
+    assert_string_equal(err_is(err) ? why.text : "", "");
+    place->id = member_self_id(place->storage.members);
+}
+
+static void close_place(struct place *place)
+{
+    storage_close(&place->storage, true);
+}
+
+static int setup(void **state)
+{
+    struct place *place = mem_new(sizeof(*place));
+    struct config_notes notes = {0};
+    char *environ_none[] = {NULL};
+    char program[] = "etcd";
+    char name[] = "--name=m";
+    char flag[] = "--data-dir";
+    folder_make(place->path);
+    char *argv[] = {program, name, flag, place->path, NULL};
+    struct config_source source = {4, argv, environ_none, "/nonexistent", 0};
+    struct err err = config_load(&source, &place->config, &notes, NULL);
+    config_notes_fini(&notes);
+    assert_false(err_is(err));
+    open_place(place);
+    *state = place;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct place *place = *state;
+    config_fini(&place->config);
+    folder_remove(place->path);
+    free(place);
+    return 0;
+}
+
+static struct raft_entry conf_entry(uint64_t index, uint64_t id)
+{
+    struct raft_conf_change change = {
+        .is_v1 = true, .changes = {{RAFT_ADD_NODE, id}}, .changes_count = 1};
+    struct buf bytes;
+    buf_init(&bytes, SIZE_MAX);
+    raft_conf_change_encode(&change, &bytes);
+    struct raft_entry entry = {.term = 1,
+        .index = index,
+        .type = RAFT_ENTRY_CONF_CHANGE,
+        .data = blob_new(buf_slice(&bytes))};
+    buf_fini(&bytes);
+    return entry;
+}
+
+static void append(struct place *place, const struct raft_entry *entries, size_t count,
+    struct raft_hard_state hard)
+{
+    struct wal_batch batch = {&hard, entries, count, true};
+    assert_false(err_is(wal_append(place->storage.wal, &batch, NULL, NULL)));
+}
+
+static void append_empty(
+    struct place *place, uint64_t first, uint64_t last, struct raft_hard_state hard)
+{
+    struct raft_entry entries[ENTRIES_MAX] = {{0}};
+    size_t count = 0;
+    for (uint64_t index = first; index <= last; index++) {
+        entries[count++] = (struct raft_entry){.term = hard.term, .index = index};
+    }
+    append(place, entries, count, hard);
+}
+
+/* Its file and its record; the hard state that makes them count comes behind. */
+static void receive_snapshot(struct place *place, uint64_t index, uint64_t term)
+{
+    struct storage *storage = &place->storage;
+    struct raft_snapshot_meta meta = {
+        .index = index, .term = term, .conf = {.voters = {{place->id, OTHER}, 2}}};
+    struct wal_snapshot record = {index, term, true, meta.conf};
+    assert_false(err_is(snap_save(storage->disk, storage->snap_dir, &meta, SLICE("{}"), NULL)));
+    assert_false(err_is(wal_save_snapshot(storage->wal, &record, NULL)));
+}
+
+static void set_applied(struct place *place, uint64_t index, uint64_t term)
+{
+    uint8_t row[16];
+    struct backend_batch *batch = backend_batch_new();
+    put_be64(row, index);
+    put_be64(row + 8, term);
+    backend_batch_put(batch, SLICE("mconsistent_index"), slice_of(row, sizeof(row)));
+    assert_false(err_is(backend_write(place->storage.backend, batch, NULL)));
+    backend_batch_free(batch);
+}
+
+static struct raft_status reopen(struct place *place, bool is_forced)
+{
+    struct raft_status status;
+    place->config.force_new_cluster = is_forced;
+    open_place(place);
+    raft_status_get(place->storage.raft, &status);
+    return status;
+}
+
+/* A crash left the last entries without the hard state of their term. */
+static void test_forced_entries_have_the_term_of_the_last(void **state)
+{
+    struct place *place = *state;
+    struct raft_entry entries[] = {conf_entry(1, place->id), conf_entry(2, OTHER)};
+    struct raft_entry last = {.term = 5, .index = 3};
+    append(place, entries, 2, (struct raft_hard_state){.term = 4, .vote = 7, .commit = 1});
+    append(place, &last, 1, (struct raft_hard_state){0});
+    close_place(place);
+    struct raft_status status = reopen(place, true);
+    assert_int_equal(status.last_index, 4);
+    assert_int_equal(status.hard_state.term, 5);
+    assert_int_equal(status.hard_state.vote, 0);
+    close_place(place);
+    status = reopen(place, false);
+    assert_int_equal(status.last_index, 4);
+    assert_int_equal(status.hard_state.commit, 4);
+    close_place(place);
+    blob_unref(entries[0].data);
+    blob_unref(entries[1].data);
+}
+
+/* Entries of an older term that lie behind a received snapshot never happened. */
+static void test_forced_entries_follow_the_snapshot(void **state)
+{
+    struct place *place = *state;
+    append_empty(place, 1, 12, (struct raft_hard_state){.term = 2, .commit = 5});
+    receive_snapshot(place, 10, 3);
+    append(place, NULL, 0, (struct raft_hard_state){.term = 3, .commit = 10});
+    set_applied(place, 10, 3);
+    close_place(place);
+    struct raft_status status = reopen(place, true);
+    assert_int_equal(status.last_index, 11);
+    assert_int_equal(status.hard_state.commit, 11);
+    close_place(place);
+    status = reopen(place, false);
+    assert_int_equal(status.last_index, 11);
+    close_place(place);
+}
+
+int main(void)
+{
+#define PLACE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        PLACE_TEST(test_forced_entries_have_the_term_of_the_last),
+        PLACE_TEST(test_forced_entries_follow_the_snapshot),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
