@@ -329,24 +329,45 @@ void wal_snapshots_fini(struct wal_snapshots *snapshots)
     *snapshots = (struct wal_snapshots){0};
 }
 
-/* A snapshot that is ahead of the commit was recorded before its hard state was written: not to be
- * used. */
-static void drop_uncommitted(struct wal_snapshots *snapshots, uint64_t commit)
+static void drop_above(struct wal_snapshots *snapshots, uint64_t index)
 {
     size_t kept = 0;
     for (size_t i = 0; i < snapshots->count; i++) {
-        if (snapshots->items[i].index <= commit) {
+        if (snapshots->items[i].index <= index) {
             snapshots->items[kept++] = snapshots->items[i];
         }
     }
     snapshots->count = kept;
 }
 
+/* One that was received counts by the hard state behind its record. Where a crash took that, the
+ * log goes on from before the snapshot, with entries that it covers: their commit passes it, but
+ * what was received with it is gone by then. */
+static struct err collect_record(const struct record *record, struct wal_snapshots *out,
+    struct raft_hard_state *hard, const char **out_what)
+{
+    struct wal_snapshot snapshot;
+    uint64_t index;
+    if (record->type == RECORD_SNAPSHOT) {
+        *out_what = "not a snapshot record";
+        TRY(record_snapshot(record->data, &snapshot));
+        snapshots_add(out, &snapshot);
+    } else if (record->type == RECORD_ENTRY) {
+        *out_what = "not an entry";
+        TRY(record_entry_index(record->data, &index));
+        drop_above(out, index - 1);
+    } else if (record->type == RECORD_STATE) {
+        *out_what = "not a hard state";
+        TRY(record_state(record->data, hard));
+    }
+    return OK;
+}
+
 static struct err collect(struct scan *scan, struct wal_snapshots *out, struct why *why)
 {
     struct record record;
-    struct wal_snapshot snapshot;
     struct raft_hard_state hard = {0};
+    const char *what = "";
     struct err e = OK;
     while (!err_is(e) && !scan->is_end) {
         e = wal_scan_next(scan, &record, why);
@@ -354,17 +375,13 @@ static struct err collect(struct scan *scan, struct wal_snapshots *out, struct w
             e = OK;
             break;
         }
-        if (!err_is(e) && record.type == RECORD_SNAPSHOT) {
-            e = record_snapshot(record.data, &snapshot);
-            if (err_is(e)) {
-                return wal_scan_why(scan, e, why, "not a snapshot record");
-            }
-            snapshots_add(out, &snapshot);
-        } else if (!err_is(e) && record.type == RECORD_STATE) {
-            e = record_state(record.data, &hard);
+        TRY(e);
+        e = collect_record(&record, out, &hard, &what);
+        if (err_is(e)) {
+            return wal_scan_why(scan, e, why, what);
         }
     }
-    drop_uncommitted(out, hard.commit);
+    drop_above(out, hard.commit);
     return e;
 }
 

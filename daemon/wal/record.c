@@ -177,22 +177,34 @@ struct err record_identity(struct slice data, struct wal_identity *out)
     return OK;
 }
 
-struct err record_entry(struct slice data, struct raft_entry *out)
+static struct err parse_entry(struct slice data, struct wire_field fields[4])
 {
     static const enum wire_type types[] = {WIRE_VARINT, WIRE_VARINT, WIRE_VARINT, WIRE_BYTES};
-    struct wire_field fields[4];
     TRY(parse_fields(data, types, 4, fields));
+    bool is_good = fields[0].value <= RAFT_ENTRY_CONF_CHANGE_V2 && fields[2].value &&
+                   fields[3].bytes.len <= UINT32_MAX;
+    return is_good ? OK : ERR(BAD_FORMAT);
+}
+
+struct err record_entry(struct slice data, struct raft_entry *out)
+{
+    struct wire_field fields[4];
+    TRY(parse_entry(data, fields));
     bool has_data = fields[3].number != 0;
-    if (fields[0].value > RAFT_ENTRY_CONF_CHANGE_V2 || !fields[2].value ||
-        fields[3].bytes.len > UINT32_MAX) {
-        return ERR(BAD_FORMAT);
-    }
     *out = (struct raft_entry){
         .type = (enum raft_entry_type)fields[0].value,
         .term = fields[1].value,
         .index = fields[2].value,
         .data = has_data ? blob_new(fields[3].bytes) : NULL,
     };
+    return OK;
+}
+
+struct err record_entry_index(struct slice data, uint64_t *out)
+{
+    struct wire_field fields[4];
+    TRY(parse_entry(data, fields));
+    *out = fields[2].value;
     return OK;
 }
 

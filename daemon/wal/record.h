@@ -41,6 +41,8 @@ MUST struct err record_parse(struct slice bytes, struct record *out);
 MUST struct err record_identity(struct slice data, struct wal_identity *out);
 /* Gives a new blob in out->data. */
 MUST struct err record_entry(struct slice data, struct raft_entry *out);
+/* Only which index it is for. */
+MUST struct err record_entry_index(struct slice data, uint64_t *out);
 MUST struct err record_state(struct slice data, struct raft_hard_state *out);
 MUST struct err record_snapshot(struct slice data, struct wal_snapshot *out);
 

@@ -71,8 +71,9 @@ bool wal_exists(struct disk *disk, const char *dir);
 MUST struct err wal_create(const struct wal_options *options, const struct wal_identity *identity,
     struct wal **out, struct why *why);
 
-/* The snapshots that were recorded and committed, from all segments: the newest of them that has a
- * good file is what wal_open starts from. Takes no lock, changes nothing. Errors: as wal_open. */
+/* The snapshots that were recorded and committed, from all segments, without those that the log
+ * went on as if they were not there: the newest of them that has a good file is what wal_open
+ * starts from. Takes no lock, changes nothing. Errors: as wal_open. */
 MUST struct err wal_snapshots_read(
     struct disk *disk, const char *dir, struct wal_snapshots *out, struct why *why);
 void wal_snapshots_fini(struct wal_snapshots *snapshots);

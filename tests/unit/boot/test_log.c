@@ -166,12 +166,33 @@ static void test_forced_entries_follow_the_snapshot(void **state)
     close_place(place);
 }
 
+/* A crash took the hard state behind a received snapshot's record, what was received went at the
+ * next start, and the entries came by the log: their commit does not make it count. */
+static void test_a_snapshot_that_did_not_count_never_does(void **state)
+{
+    struct place *place = *state;
+    append_empty(place, 1, 5, (struct raft_hard_state){.term = 2, .commit = 5});
+    receive_snapshot(place, 10, 3);
+    set_applied(place, 5, 2);
+    close_place(place);
+    struct raft_status status = reopen(place, false);
+    assert_int_equal(status.last_index, 5);
+    append_empty(place, 6, 12, (struct raft_hard_state){.term = 3, .commit = 12});
+    close_place(place);
+    status = reopen(place, false);
+    assert_int_equal(status.applied, 5);
+    assert_int_equal(status.last_index, 12);
+    assert_int_equal(status.hard_state.commit, 12);
+    close_place(place);
+}
+
 int main(void)
 {
 #define PLACE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         PLACE_TEST(test_forced_entries_have_the_term_of_the_last),
         PLACE_TEST(test_forced_entries_follow_the_snapshot),
+        PLACE_TEST(test_a_snapshot_that_did_not_count_never_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

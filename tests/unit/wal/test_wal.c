@@ -172,6 +172,28 @@ static void test_segments_are_cut_and_start_at_a_snapshot(void **state)
     wal_close(wal);
 }
 
+/* It was received, and the hard state that makes it count was lost. */
+static void test_a_snapshot_that_entries_overtake_does_not_count(void **state)
+{
+    struct disk *disk = *state;
+    struct wal_snapshots snapshots;
+    struct wal *wal = create(disk, 65536);
+    for (uint64_t i = 1; i <= 5; i++) {
+        expect_err(append_one(wal, i, 1, 300), ERR_OK, "");
+    }
+    save_snapshot(wal, 10);
+    for (uint64_t i = 6; i <= 12; i++) {
+        expect_err(append_one(wal, i, 1, 300), ERR_OK, "");
+    }
+    save_snapshot(wal, 12);
+    expect_err(append_one(wal, 13, 1, 300), ERR_OK, "");
+    expect_err(wal_snapshots_read(disk, DIR, &snapshots, NULL), ERR_OK, "");
+    assert_int_equal(snapshots.count, 2);
+    assert_int_equal(snapshots.items[1].index, 12);
+    wal_snapshots_fini(&snapshots);
+    wal_close(wal);
+}
+
 static void test_release_waits_for_the_commit_of_the_snapshot(void **state)
 {
     struct disk *disk = *state;
@@ -478,6 +500,7 @@ int main(void)
         T(test_append_tells_empty_from_absent_data),
         T(test_later_entries_replace_earlier),
         T(test_segments_are_cut_and_start_at_a_snapshot),
+        T(test_a_snapshot_that_entries_overtake_does_not_count),
         T(test_release_waits_for_the_commit_of_the_snapshot),
         T(test_open_makes_durable_what_a_killed_process_left),
         T(test_open_refuses_an_unknown_snapshot),
