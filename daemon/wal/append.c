@@ -5,8 +5,9 @@
 #include "base/mutation.h"
 #include "wal/inner.h"
 
-/* A buffer that one huge batch has grown past this is given back. */
-enum { BUFFER_KEEP = 16 * 1024 * 1024, PAGE = 4096 };
+/* What is longer goes in several writes. A buffer that one huge entry has grown past BUFFER_KEEP is
+ * given back. */
+enum { WRITE_MAX = 15 * 1024 * 1024, BUFFER_KEEP = 16 * 1024 * 1024, PAGE = 4096 };
 #define BATCH_MAX ((size_t)1 << 30)
 
 struct wal *wal_new(const struct wal_options *options)
@@ -55,7 +56,7 @@ static struct err flush(struct wal *wal, struct why *why)
     size_t len = wal->out.len;
     fill_page(wal);
     if (wal->out.is_full) {
-        return why_set(why, ERR(TOO_BIG), "more than %zu bytes in one append", BATCH_MAX);
+        return why_set(why, ERR(TOO_BIG), "more than %zu bytes in one write", BATCH_MAX);
     }
     TRY(disk_write(tail_of(wal)->file, wal->offset, buf_slice(&wal->out), why));
     wal->offset += len;
@@ -189,9 +190,24 @@ static bool is_commit_only(const struct wal *wal, const struct wal_batch *batch)
            hard->term == wal->hard.term && hard->vote == wal->hard.vote;
 }
 
-static void encode(struct wal *wal, const struct wal_batch *batch)
+static struct err write_out(struct wal *wal, struct wal_cost *cost, struct why *why)
+{
+    int64_t start = clock_mono_ns();
+    cost->bytes += wal->out.len;
+    TRY(flush(wal, why));
+    cost->write_ns += clock_mono_ns() - start;
+    return OK;
+}
+
+/* The last of it, with the hard state, stays in the buffer: what stands for all that was promised
+ * is never on the disk without the rest. */
+static struct err encode(
+    struct wal *wal, const struct wal_batch *batch, struct wal_cost *cost, struct why *why)
 {
     for (size_t i = 0; i < batch->entries_count; i++) {
+        if (wal->out.len >= WRITE_MAX) {
+            TRY(write_out(wal, cost, why));
+        }
         record_add_entry(&wal->out, &wal->crc, &batch->entries[i]);
         wal->last_index = batch->entries[i].index;
     }
@@ -200,15 +216,13 @@ static void encode(struct wal *wal, const struct wal_batch *batch)
     } else if (wal->has_late) {
         encode_state(wal, &wal->late);
     }
+    return OK;
 }
 
 static struct err append(struct wal *wal, bool must_sync, struct wal_cost *cost, struct why *why)
 {
-    int64_t start = clock_mono_ns();
-    cost->bytes = wal->out.len;
-    TRY(flush(wal, why));
+    TRY(write_out(wal, cost, why));
     int64_t written = clock_mono_ns();
-    cost->write_ns = written - start;
     if (is_cut_due(wal)) {
         TRY(cut(wal, why));
     } else if (must_sync && !MUTATE(SKIP_SYNC)) {
@@ -230,7 +244,7 @@ struct err wal_append(
         wal->late = *batch->hard;
         wal->has_late = true;
     } else {
-        encode(wal, batch);
+        TRY(poison(wal, encode(wal, batch, &cost, why), why));
     }
     if (wal->out.len || wal->out.is_full || (batch->must_sync && wal->is_dirty)) {
         TRY(poison(wal, append(wal, batch->must_sync, &cost, why), why));

@@ -101,9 +101,10 @@ struct wal_batch {
     bool must_sync;
 };
 
-/* Appends all of it with one write and, when asked, one fdatasync; cuts the segment when it is
- * full. A hard state alone in which only commit moved waits for the next write, or the close.
- * Borrows. out_cost may be NULL. Errors: IO, NO_DISK, poisoned from then on. */
+/* Appends all of it with one write (in several, where there are many MiB) and, when asked, one
+ * fdatasync; cuts the segment when it is full. A hard state alone in which only commit moved waits
+ * for the next write, or the close. Borrows. out_cost may be NULL. Errors: IO, NO_DISK, poisoned
+ * from then on. */
 MUST struct err wal_append(
     struct wal *wal, const struct wal_batch *batch, struct wal_cost *out_cost, struct why *why);
 

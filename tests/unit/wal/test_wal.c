@@ -416,6 +416,40 @@ static void test_append_of_a_batch_is_one_write_and_one_sync(void **state)
     wal_close(wal);
 }
 
+static struct err append_mebibytes(struct wal *wal, uint64_t first, struct blob *data)
+{
+    struct raft_entry entries[20];
+    struct raft_hard_state hard = {1, 1, first};
+    for (uint64_t i = 0; i < COUNT_OF(entries); i++) {
+        entries[i] = (struct raft_entry){.term = 1, .index = first + i, .data = data};
+    }
+    struct wal_batch batch = {&hard, entries, COUNT_OF(entries), true};
+    return wal_append(wal, &batch, NULL, NULL);
+}
+
+static void test_a_huge_batch_is_several_writes_and_one_sync(void **state)
+{
+    struct disk *disk = *state;
+    struct wal_log log;
+    struct wal *wal = create(disk, 48 << 20);
+    struct raft_entry one = entry_of(1, 1, 1 << 20);
+    uint64_t ops = disk_faulty_ops(disk);
+    expect_err(append_mebibytes(wal, 1, one.data), ERR_OK, "");
+    assert_int_equal(disk_faulty_ops(disk) - ops, 3);
+    disk_faulty_fail(disk, 1, ERR(IO), false);
+    expect_err(append_mebibytes(wal, 21, one.data), ERR_IO, "");
+    expect_err(append_mebibytes(wal, 21, one.data), ERR_IO, "");
+    disk_faulty_crash(disk, DISK_CRASH_LOSE);
+    wal_close(wal);
+    wal = reopen(disk, 48 << 20, 0, 0, &log);
+    assert_int_equal(log.entries_count, 20);
+    assert_true(slice_eq(blob_slice(log.entries[19].data), blob_slice(one.data)));
+    assert_int_equal(log.hard.commit, 1);
+    wal_log_fini(&log);
+    wal_close(wal);
+    blob_unref(one.data);
+}
+
 static uint64_t commit_on_disk(struct disk *disk)
 {
     struct wal_log log;
@@ -510,6 +544,7 @@ int main(void)
         T(test_allocated_space_is_left_for_written),
         T(test_spare_begun_is_one_and_ends_unfinished),
         T(test_append_of_a_batch_is_one_write_and_one_sync),
+        T(test_a_huge_batch_is_several_writes_and_one_sync),
         T(test_commit_alone_goes_with_the_next_write),
         T(test_conf_is_read_packed_or_not_and_bounded),
     };
