@@ -21,11 +21,12 @@ struct walk {
 
 static struct err mark(struct walk *walk, uint64_t from, uint64_t count, struct why *why)
 {
+    uint64_t pages = walk->bolt->meta.pages;
+    if (from >= pages || count > pages - from) {
+        return bolt_why(walk->bolt, from, why, "past the high water mark");
+    }
     for (uint64_t id = from; id < from + count; id++) {
         uint8_t bit = (uint8_t)(1 << id % 8);
-        if (id >= walk->bolt->meta.pages) {
-            return bolt_why(walk->bolt, id, why, "past the high water mark");
-        }
         if (walk->seen[id / 8] & bit) {
             return bolt_why(walk->bolt, id, why, "used twice");
         }

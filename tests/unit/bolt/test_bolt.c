@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the writer made is read back and holds against the check; damaged files are refused. */
 #include "base/mem.h"
-#include "bolt/bolt.h"
+#include "bolt/format.h"
 #include "disk/faulty.h"
 
 #include <setjmp.h>
@@ -224,6 +224,48 @@ static void test_circles_are_refused(void **state)
     free(data);
 }
 
+/* With two more pages: the list of the free ones, which names the other, and one more (0: none). */
+static void add_freelist(struct disk *disk, uint64_t also)
+{
+    uint8_t page[2 * 4096] = {0};
+    uint8_t *data;
+    size_t len;
+    struct meta meta;
+    struct disk_file *file;
+    write_db(disk, 30, 100);
+    expect(disk_read_file(disk, PATH, SIZE_MAX, &data, &len, NULL), ERR_OK);
+    assert_true(meta_parse(data + PAGE_HEAD, &meta));
+    meta.freelist = meta.pages;
+    meta.pages += 2;
+    page_head_put(page, meta.freelist, PAGE_FREE, also ? 2 : 1, 0);
+    put_le64(page + PAGE_HEAD, meta.freelist + 1);
+    put_le64(page + PAGE_HEAD + 8, also);
+    meta_put(data + PAGE_HEAD, &meta);
+    expect(disk_open(disk, PATH, DISK_WRITE, 0, &file, NULL), ERR_OK);
+    expect(disk_write(file, len, slice_of(page, sizeof(page)), NULL), ERR_OK);
+    disk_close(file);
+    disk_faulty_poke(disk, PATH, PAGE_HEAD, slice_of(data + PAGE_HEAD, META));
+    disk_faulty_poke(disk, PATH, 4096 + PAGE_HEAD, slice_of(data + PAGE_HEAD, META));
+    free(data);
+}
+
+static void test_a_freelist_names_pages_of_the_file(void **state)
+{
+    static const uint64_t beyond[] = {1 << 20, UINT64_MAX - 1, UINT64_MAX};
+    struct disk *disk = *state;
+    struct bolt *bolt;
+    add_freelist(disk, 0);
+    expect(bolt_open(disk, PATH, &bolt, NULL), ERR_OK);
+    expect(bolt_check(bolt, NULL), ERR_OK);
+    bolt_close(bolt);
+    for (size_t i = 0; i < COUNT_OF(beyond); i++) {
+        add_freelist(disk, beyond[i]);
+        expect(bolt_open(disk, PATH, &bolt, NULL), ERR_OK);
+        expect(bolt_check(bolt, NULL), ERR_BAD_FORMAT);
+        bolt_close(bolt);
+    }
+}
+
 /* No flipped bit in a page's head or elements makes the reader leave the page. */
 static void test_flipped_bits_stay_inside(void **state)
 {
@@ -259,6 +301,7 @@ int main(void)
         T(test_open_takes_the_other_meta),
         T(test_open_refuses_a_short_file),
         T(test_circles_are_refused),
+        T(test_a_freelist_names_pages_of_the_file),
         T(test_flipped_bits_stay_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
