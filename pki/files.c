@@ -75,6 +75,14 @@ struct err pki_dir_sync(const char *dir, struct why *why)
     return e;
 }
 
+struct err pki_file_remove(const char *dir, const char *path, struct why *why)
+{
+    if (unlink(path) != 0 && errno != ENOENT) {
+        return why_errno(why, errno, "remove %s", path);
+    }
+    return pki_dir_sync(dir, why);
+}
+
 static struct err read_all(int fd, const char *path, struct slice *out_bytes, struct why *why)
 {
     size_t len = 0;

@@ -25,6 +25,9 @@ MUST struct err pki_dir_make(const char *dir, struct why *why);
 /* Syncs the folder, so that the renames in it last. */
 MUST struct err pki_dir_sync(const char *dir, struct why *why);
 
+/* The file is gone when a crash comes after it, too; fine when it was not there. Errors: by errno.
+ */
+MUST struct err pki_file_remove(const char *dir, const char *path, struct why *why);
 /* Gives the bytes and the mode (free() the data). Errors: ABSENT, TOO_BIG, by errno. */
 MUST struct err pki_file_read(
     const char *path, struct slice *out_bytes, mode_t *out_mode, struct why *why);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Two passes: all that exists is judged before the first byte is written, so that a refusal leaves
- * the folder as it was. The CA is written first and each key before its certificate: whatever a
- * crash leaves behind, no certificate is there without the key that belongs to it.
+ * the folder as it was. The CA is written first and each key before its certificate, and a
+ * certificate that is to be replaced goes before its key does: whatever a crash leaves behind, no
+ * certificate is there without the key that belongs to it. A key that it leaves alone is given its
+ * certificate by the next run; the CA's is not, for what it had signed stands there: an interrupted
+ * --new-ca is to be run again.
  */
 #include "pki/inspect.h"
 #include "pki/issue.h"
@@ -37,11 +40,20 @@ static struct err check_options(struct init *init, struct why *why)
     return pki_names_add_host(&init->names, why);
 }
 
+/* A key without its certificate, as a crash between the two leaves it. */
+static bool is_half_issued(const struct pki_pair *pair)
+{
+    return !(pair->kind->uses & PKI_USE_CA) && pair->key != NULL && !pair->has_cert;
+}
+
 /* Whether what was found stops this run: what will be replaced does not matter, and neither does
  * what another issue could not better. */
 static bool stops(const struct init *init, const struct pki_finding *finding)
 {
     if (finding->fault == PKI_FAULT_SOON || finding->fault == PKI_FAULT_MODE) {
+        return false;
+    }
+    if (finding->fault == PKI_FAULT_HALF && is_half_issued(&init->folder.pairs[finding->pair])) {
         return false;
     }
     if (finding->pair == 0) {
@@ -103,13 +115,37 @@ static struct err check_existing(struct init *init, struct why *why)
     return check_ca_key(init, why);
 }
 
+/* The pair's own key where it only lacks the certificate, or else a new one. */
+static struct err key_of(
+    const struct init *init, const struct pki_pair *pair, EVP_PKEY **out_key, struct why *why)
+{
+    if (is_half_issued(pair) && !force_pairs(init->options)) {
+        check(EVP_PKEY_up_ref(pair->key) == 1);
+        *out_key = pair->key;
+        return OK;
+    }
+    return pki_key_new(init->options->key_type, out_key, why);
+}
+
+static struct err write_pair(const struct init *init, const struct pki_pair *pair, EVP_PKEY *key,
+    X509 *cert, struct why *why)
+{
+    const char *dir = init->options->dir;
+    if (key != pair->key) {
+        TRY(pki_file_remove(dir, pair->cert_path, why));
+        TRY(pki_key_write(pair->key_path, key, init->owner, why));
+        TRY(pki_dir_sync(dir, why));
+    }
+    return pki_cert_write(pair->cert_path, cert, init->owner, why);
+}
+
 static struct err issue_pair(struct init *init, struct pki_pair *pair, struct why *why)
 {
     bool is_ca = (pair->kind->uses & PKI_USE_CA) != 0;
     struct pki_pair *ca = &init->folder.pairs[0];
     X509 *cert = NULL;
     EVP_PKEY *key = NULL;
-    TRY(pki_key_new(init->options->key_type, &key, why));
+    TRY(key_of(init, pair, &key, why));
     struct pki_issue order = {
         .kind = pair->kind,
         .names = &init->names,
@@ -120,10 +156,7 @@ static struct err issue_pair(struct init *init, struct pki_pair *pair, struct wh
     };
     struct err e = pki_issue(&order, &cert, why);
     if (!err_is(e)) {
-        e = pki_key_write(pair->key_path, key, init->owner, why);
-    }
-    if (!err_is(e)) {
-        e = pki_cert_write(pair->cert_path, cert, init->owner, why);
+        e = write_pair(init, pair, key, cert, why);
     }
     if (err_is(e)) {
         X509_free(cert);

@@ -2,6 +2,7 @@
 #include "help.h"
 
 #include <string.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 static const char *const pairs[] = {
@@ -152,6 +153,55 @@ static void test_init_force_keeps_the_ca(void **state)
     shell(folder, "openssl verify -CAfile old server.crt");
 }
 
+/* The events of a watched folder that are of one pair: "-c" its certificate goes, "+k" its key
+ * comes, and so on. */
+static void events_of(int watcher, const char *pair, char *out_text, size_t size)
+{
+    char bytes[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
+    size_t len = 0;
+    ssize_t got;
+    while ((got = read(watcher, bytes, sizeof(bytes))) > 0) {
+        for (char *at = bytes; at < bytes + got;) {
+            const struct inotify_event *event = (const struct inotify_event *)(void *)at;
+            size_t name = strlen(pair);
+            if (event->len > 0 && strncmp(event->name, pair, name) == 0 &&
+                event->name[name] == '.' && strlen(event->name) == name + 4 && len + 3 < size) {
+                out_text[len++] = event->mask & IN_DELETE ? '-' : '+';
+                out_text[len++] = event->name[name + 1];
+            }
+            at += sizeof(*event) + event->len;
+        }
+    }
+    out_text[len] = '\0';
+}
+
+static void test_init_never_leaves_a_certificate_beside_another_key(void **state)
+{
+    struct folder *folder = *state;
+    char text[64];
+    assert_done(folder);
+    int watcher = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    assert_true(watcher >= 0);
+    assert_true(inotify_add_watch(watcher, folder->dir, IN_DELETE | IN_MOVED_TO) >= 0);
+    folder->options.force = true;
+    assert_done(folder);
+    events_of(watcher, "server", text, sizeof(text));
+    close(watcher);
+    assert_string_equal(text, "-c+k+c");
+}
+
+static void test_init_finishes_what_a_crash_left(void **state)
+{
+    struct folder *folder = *state;
+    assert_done(folder);
+    shell(folder, "rm server.crt; cp server.key kept");
+    assert_done(folder);
+    shell(folder, "cmp server.key kept && rm kept");
+    assert_true(folder_verify(folder));
+    shell(folder, "rm ca.crt");
+    assert_refused(folder, "--new-ca");
+}
+
 static void test_init_new_ca_replaces_all(void **state)
 {
     struct folder *folder = *state;
@@ -273,6 +323,8 @@ int run_init_tests(void)
         TEST(test_init_twice_changes_nothing),
         TEST(test_init_issues_what_is_missing_under_the_ca_there),
         TEST(test_init_force_keeps_the_ca),
+        TEST(test_init_never_leaves_a_certificate_beside_another_key),
+        TEST(test_init_finishes_what_a_crash_left),
         TEST(test_init_new_ca_replaces_all),
         TEST(test_init_refuses_half_a_pair),
         TEST(test_init_refuses_a_foreign_key),
