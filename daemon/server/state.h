@@ -24,8 +24,7 @@ struct slot {
 
 struct server {
     struct server_options options;
-    uint64_t member_id;
-    uint64_t cluster_id;
+    uint64_t member_id, cluster_id;
     pthread_t core_thread, wal_thread, apply_thread, back_thread, sync_thread, spare_thread;
     struct mailbox core_box, wal_box, apply_box, back_box, sync_box, spare_box;
     atomic_bool is_stopping, has_failed;
