@@ -2,6 +2,7 @@
 #include "base/pb.h"
 
 #include "base/codec.h"
+#include "base/utf8.h"
 
 /* A request in the log is wrapped a little deeper than the client sent it. */
 enum { DEPTH_MAX = PB_DEPTH_MAX + 10 };
@@ -19,42 +20,84 @@ static bool is_no_bool(const ProtobufCFieldDescriptor *field)
            field->label != PROTOBUF_C_LABEL_REPEATED;
 }
 
-/* Walks the nesting with a stack of its own, so that the input cannot choose how deep ours gets. */
-static struct err depth_check(
-    const ProtobufCMessageDescriptor *type, struct slice bytes, size_t depth_max, size_t fields_max)
+/* What a walk asks of a message, and what it found. */
+struct look {
+    size_t depth_max;
+    size_t fields_max; /* SIZE_MAX: no client sent it */
+    /* Another reader may see another message: a field that the type does not name, or one that
+     * stands once in a message and is there twice. */
+    bool is_ambiguous;
+};
+
+struct level {
+    const ProtobufCMessageDescriptor *type;
+    struct wire wire;
+    uint64_t seen; /* of the fields that stand once: by their place in the type */
+};
+
+enum { ONEOF_BIT = 63 };
+
+static bool is_ambiguous(struct level *level, const ProtobufCFieldDescriptor *known)
 {
-    struct {
-        const ProtobufCMessageDescriptor *type;
-        struct wire wire;
-    } stack[DEPTH_MAX];
+    if (!known) {
+        return true;
+    }
+    if (known->label == PROTOBUF_C_LABEL_REPEATED) {
+        return false;
+    }
+    ptrdiff_t place = known - level->type->fields;
+    bool is_oneof = known->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
+    uint64_t bit = 1ULL << (is_oneof || place > ONEOF_BIT ? ONEOF_BIT : place);
+    bool is_again = level->seen & bit;
+    level->seen |= bit;
+    return is_again;
+}
+
+/* Text is UTF-8 for protobuf-go, which fails otherwise, wherever it stands; and ends at a NUL for
+ * protobuf-c. */
+static bool is_no_text(const ProtobufCFieldDescriptor *known, const struct wire_field *field)
+{
+    return known && known->type == PROTOBUF_C_TYPE_STRING && field->type == WIRE_BYTES &&
+           !pb_is_text(field->bytes);
+}
+
+/* Walks the nesting with a stack of its own, so that the input cannot choose how deep ours gets. */
+static struct err walk(
+    const ProtobufCMessageDescriptor *type, struct slice bytes, struct look *look)
+{
+    struct level stack[DEPTH_MAX];
     size_t depth = 1;
     size_t fields = 0;
-    stack[0].type = type;
+    bool is_request = look->fields_max != SIZE_MAX;
+    stack[0] = (struct level){.type = type};
     wire_init(&stack[0].wire, bytes);
     while (depth) {
+        struct level *level = &stack[depth - 1];
         struct wire_field field;
-        if (!wire_more(&stack[depth - 1].wire)) {
+        if (!wire_more(&level->wire)) {
             depth--;
             continue;
         }
-        TRY(wire_next(&stack[depth - 1].wire, &field));
-        if (++fields > fields_max) {
+        TRY(wire_next(&level->wire, &field));
+        if (++fields > look->fields_max) {
             return ERR(TOO_BIG);
         }
-        if (field.type == WIRE_VARINT) {
+        if (field.type == WIRE_VARINT && !is_request) {
             continue;
         }
         const ProtobufCFieldDescriptor *known =
-            protobuf_c_message_descriptor_get_field(stack[depth - 1].type, field.number);
-        if (is_no_bool(known)) {
+            protobuf_c_message_descriptor_get_field(level->type, field.number);
+        look->is_ambiguous |= is_request && is_ambiguous(level, known);
+        if ((field.type != WIRE_VARINT && is_no_bool(known)) ||
+            (is_request && is_no_text(known, &field))) {
             return ERR(BAD_FORMAT);
         }
         const ProtobufCMessageDescriptor *sub = field.type == WIRE_BYTES ? submessage(known) : NULL;
-        if (sub && depth == depth_max) {
+        if (sub && depth == look->depth_max) {
             return ERR(TOO_BIG);
         }
         if (sub) {
-            stack[depth].type = sub;
+            stack[depth] = (struct level){.type = sub};
             wire_init(&stack[depth].wire, field.bytes);
             depth++;
         }
@@ -77,26 +120,52 @@ static struct err unpack(const ProtobufCMessageDescriptor *type, struct arena *a
 struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message)
 {
-    TRY(depth_check(type, bytes, PB_DEPTH_MAX, SIZE_MAX));
+    TRY(walk(type, bytes, &(struct look){PB_DEPTH_MAX, SIZE_MAX, false}));
     return unpack(type, arena, bytes, out_message);
 }
 
 struct err pb_unpack_request(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message)
 {
-    TRY(depth_check(type, bytes, PB_DEPTH_MAX, PB_FIELDS_MAX));
-    return unpack(type, arena, bytes, out_message);
+    return pb_unpack_proposal(type, arena, &bytes, out_message);
+}
+
+/* Unpacked here, what stands there twice is one, and that is packed again. */
+struct err pb_unpack_proposal(const ProtobufCMessageDescriptor *type, struct arena *arena,
+    struct slice *bytes, void *out_message)
+{
+    struct look look = {PB_DEPTH_MAX, PB_FIELDS_MAX, false};
+    ProtobufCMessage *message;
+    struct slice known;
+    TRY(walk(type, *bytes, &look));
+    if (!look.is_ambiguous) {
+        return unpack(type, arena, *bytes, out_message);
+    }
+    TRY(pb_known(type, arena, *bytes, &known));
+    TRY(unpack(type, arena, known, &message));
+    struct slice packed = pb_pack_arena(message, arena);
+    if (packed.len != protobuf_c_message_get_packed_size(message)) {
+        return ERR(TOO_BIG);
+    }
+    *bytes = packed;
+    *(ProtobufCMessage **)out_message = message;
+    return OK;
 }
 
 struct err pb_unpack_log(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message)
 {
-    if (!err_is(depth_check(type, bytes, DEPTH_MAX, SIZE_MAX)) &&
-        !err_is(unpack(type, arena, bytes, out_message))) {
+    struct look look = {DEPTH_MAX, SIZE_MAX, false};
+    if (!err_is(walk(type, bytes, &look)) && !err_is(unpack(type, arena, bytes, out_message))) {
         return OK;
     }
     TRY(pb_known(type, arena, bytes, &bytes));
     return unpack(type, arena, bytes, out_message);
+}
+
+bool pb_is_text(struct slice bytes)
+{
+    return utf8_is_valid(bytes) && (!bytes.len || !memchr(bytes.data, '\0', bytes.len));
 }
 
 void pb_pack(const void *message, struct buf *buf)

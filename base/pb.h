@@ -21,10 +21,19 @@ MUST struct err pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *
     struct slice bytes, void *out_message);
 /* The same for what a client sent: also no more than PB_FIELDS_MAX fields in all, known or not. Two
  * bytes of the wire can cost a hundred of memory; the largest transaction that etcd allows has far
- * fewer. */
+ * fewer. And strings that are text (pb_is_text). */
 enum { PB_FIELDS_MAX = 256 * 1024 };
 MUST struct err pb_unpack_request(const ProtobufCMessageDescriptor *type, struct arena *arena,
     struct slice bytes, void *out_message);
+/* The same for what may go into the log: *bytes are left as they are when every reader sees the
+ * same in them, else they become what *out_message packs to. A field that stands there twice is
+ * merged by protobuf-go where gogo and protobuf-c replace it, and fields that nobody names are none
+ * of the log's. */
+MUST struct err pb_unpack_proposal(const ProtobufCMessageDescriptor *type, struct arena *arena,
+    struct slice *bytes, void *out_message);
+/* What may stand in a string: UTF-8 (a member of etcd 3.7 ends at an entry that holds anything
+ * else) without a NUL (where a string ends here). */
+bool pb_is_text(struct slice bytes);
 /* The same for what stands in the log, or in a store made of it: up to PB_DEPTH_LOG_MAX, and when
  * it does not unpack as it is, what pb_known leaves of it. */
 MUST struct err pb_unpack_log(const ProtobufCMessageDescriptor *type, struct arena *arena,

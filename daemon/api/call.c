@@ -193,7 +193,7 @@ void api_call_start(struct api *api, struct api_call *call)
         return;
     }
     struct err err =
-        pb_unpack_request(call->method->request, call->arena, call->request, &state->request);
+        pb_unpack_proposal(call->method->request, call->arena, &call->request, &state->request);
     if (err_is(err)) {
         state->text = api_malformed(call->method->request, call->request, call->arena);
         api_done(state, ERR(INTERNAL));

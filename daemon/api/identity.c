@@ -51,7 +51,8 @@ struct err api_identify(
         LOG_WARN("ignoring common name in gRPC-gateway proxy request",
             LOG_STR("common-name", caller->cert_cn), LOG_STR("user-name", caller->cert_cn),
             LOG_UINT("revision", current));
-    } else if (api->options.is_cert_required && caller->cert_cn) {
+    } else if (api->options.is_cert_required && caller->cert_cn &&
+               pb_is_text(slice_str(caller->cert_cn))) { /* it goes into the log */
         *out = (struct auth_caller){caller->cert_cn, current};
     }
     return OK;

@@ -5,6 +5,7 @@
  */
 #include "api/malformed.h"
 #include "api/state.h"
+#include "base/utf8.h"
 
 #include <ctype.h>
 
@@ -118,6 +119,16 @@ static const char *go_name(struct arena *arena, const char *name)
     return out;
 }
 
+/* Up to 3.6 etcd takes both; 3.7 refuses the first, in these words. */
+static bool check_text(struct walk *walk, struct slice text)
+{
+    if (pb_is_text(text)) {
+        return true;
+    }
+    return fail(walk, utf8_is_valid(text) ? "string field contains a NUL"
+                                          : "string field contains invalid UTF-8");
+}
+
 static void walk_message(struct walk *walk, const ProtobufCMessageDescriptor *type, unsigned depth);
 
 static bool walk_known(
@@ -131,7 +142,8 @@ static bool walk_known(
         return fail(walk, arena_printf(walk->arena, "proto: wrong wireType = %u for field %s",
                               wire_type, go_name(walk->arena, field->name)));
     }
-    if (field->type != PROTOBUF_C_TYPE_MESSAGE) {
+    bool is_text = field->type == PROTOBUF_C_TYPE_STRING;
+    if (field->type != PROTOBUF_C_TYPE_MESSAGE && !is_text) {
         return skip_one(walk, wire_type, &ignored);
     }
     if (!take_varint(walk, &len)) {
@@ -140,6 +152,9 @@ static bool walk_known(
     size_t begin = walk->at;
     if (!skip_bytes(walk, len)) {
         return false;
+    }
+    if (is_text) {
+        return check_text(walk, slice_of(walk->data + begin, (size_t)len));
     }
     struct walk inner = {walk->data + begin, (size_t)len, 0, walk->arena, NULL};
     if (depth < PB_DEPTH_MAX) {

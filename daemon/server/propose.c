@@ -27,7 +27,7 @@ static void add_field(uint8_t *out, uint32_t field, struct slice bytes)
 }
 
 /* InternalRaftRequest{header{ID, username, auth_revision}, field: request}: what the client packed
- * goes in as it is. */
+ * goes in as it is, unless pb_unpack_proposal packed it again. */
 static struct blob *encode(const struct server_proposal *proposal)
 {
     struct buf header;

@@ -43,8 +43,10 @@ int service_setup(void **state)
         .request_ms = 60000,
         .name = "m"});
     assert_true(server_wait_ready(s->server, 60000));
-    service->api = api_new_service(&(struct api_options){
-        .server = s->server, .txn_ops_max = 128, .request_bytes_max = 1 << 20});
+    service->api = api_new_service(&(struct api_options){.server = s->server,
+        .is_cert_required = true,
+        .txn_ops_max = 128,
+        .request_bytes_max = 1 << 20});
     *state = service;
     return 0;
 }

@@ -14,6 +14,13 @@ static void done(struct api_call *call)
     atomic_store((atomic_bool *)call->edge, true);
 }
 
+/* What was put into the log for the last call, and in whose name the next ones are. */
+static struct {
+    uint8_t bytes[64];
+    size_t len;
+} logged;
+static const char *caller_cn;
+
 /* The status, with its text until the next call; the response stays empty. */
 static struct api_status ask(struct service *service, const char *path, struct slice request)
 {
@@ -24,6 +31,7 @@ static struct api_status ask(struct service *service, const char *path, struct s
     struct api_call call = {.method = api_method_find(slice_str(path)),
         .arena = arena_new(0),
         .request = request,
+        .caller.cert_cn = caller_cn,
         .deadline_ns = INT64_MAX,
         .done = done,
         .edge = &is_done};
@@ -35,6 +43,8 @@ static struct api_status ask(struct service *service, const char *path, struct s
     assert_true(atomic_load(&is_done));
     api_call_finish(&call, &payload, &status);
     payload_fini(&payload);
+    logged.len = call.request.len < sizeof(logged.bytes) ? call.request.len : 0;
+    memcpy(logged.bytes, call.request.data, logged.len);
     snprintf(text, sizeof(text), "%s", status.text ? status.text : "");
     status.text = text;
     arena_free(call.arena);
@@ -160,6 +170,63 @@ static void test_malformed_in_the_references_words(void **state)
     }
 }
 
+/* 3.7 in these words; an entry with such a name would end every member of it. */
+static void test_names_that_are_no_text(void **state)
+{
+    struct service *service = *state;
+    check_status(service, "/etcdserverpb.Auth/UserGet", SLICE("\x0a\x01\xff"), GRPC_CODE_INTERNAL,
+        "grpc: error unmarshalling request: string field contains invalid UTF-8");
+    check_status(service, "/etcdserverpb.Auth/RoleAdd", SLICE("\x0a\x03r\0r"), GRPC_CODE_INTERNAL,
+        "grpc: error unmarshalling request: string field contains a NUL");
+    check_status(
+        service, "/etcdserverpb.Auth/RoleAdd", SLICE("\x0a\x02\xc3\xa9"), GRPC_CODE_OK, NULL);
+    check_status(service, "/etcdserverpb.KV/Put", SLICE("\x0a\x03\xffk\0\x12\x02\xc3\0"),
+        GRPC_CODE_OK, NULL);
+}
+
+static void expect_logged(struct slice bytes)
+{
+    assert_int_equal(logged.len, bytes.len);
+    assert_memory_equal(logged.bytes, bytes.data, bytes.len);
+}
+
+/* Members that read the log with another library see the same request in it. */
+static void test_what_others_would_read_otherwise_is_packed_again(void **state)
+{
+    struct service *service = *state;
+    check_status(
+        service, "/etcdserverpb.KV/Put", SLICE("\x12\x01v\x0a\x01k\x18\0"), GRPC_CODE_OK, NULL);
+    expect_logged(SLICE("\x12\x01v\x0a\x01k\x18\0")); /* as it came */
+    check_status(
+        service, "/etcdserverpb.KV/Put", SLICE("\x0a\x01k\x12\x01v\x78\x01"), GRPC_CODE_OK, NULL);
+    expect_logged(SLICE("\x0a\x01k\x12\x01v")); /* nobody names field 15 */
+    /* success { put { key a, value x } put { key b } }: protobuf-go would merge the two */
+    check_status(service, "/etcdserverpb.KV/Txn",
+        SLICE("\x12\x0d\x12\x06\x0a\x01"
+              "a\x12\x01x\x12\x03\x0a\x01"
+              "b"),
+        GRPC_CODE_OK, NULL);
+    expect_logged(SLICE("\x12\x05\x12\x03\x0a\x01"
+                        "b"));
+}
+
+static void test_a_certificate_whose_name_is_no_text_is_nobodys(void **state)
+{
+    struct service *service = *state;
+    check_status(service, "/etcdserverpb.Auth/UserAdd", SLICE("\x0a\x04root\x1a\x02\x08\x01"),
+        GRPC_CODE_OK, NULL);
+    check_status(service, "/etcdserverpb.Auth/RoleAdd", SLICE("\x0a\x04root"), GRPC_CODE_OK, NULL);
+    check_status(service, "/etcdserverpb.Auth/UserGrantRole", SLICE("\x0a\x04root\x12\x04root"),
+        GRPC_CODE_OK, NULL);
+    check_status(service, "/etcdserverpb.Auth/AuthEnable", SLICE(""), GRPC_CODE_OK, NULL);
+    caller_cn = "root";
+    check_status(service, "/etcdserverpb.KV/Put", SLICE("\x0a\x01k"), GRPC_CODE_OK, NULL);
+    caller_cn = "\xff";
+    check_status(service, "/etcdserverpb.KV/Put", SLICE("\x0a\x01k"), GRPC_CODE_INVALID_ARGUMENT,
+        "etcdserver: user name is empty");
+    caller_cn = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +236,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_malformed_is_refused, service_setup, service_teardown),
         cmocka_unit_test_setup_teardown(
             test_malformed_in_the_references_words, service_setup, service_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_names_that_are_no_text, service_setup, service_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_what_others_would_read_otherwise_is_packed_again, service_setup, service_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_certificate_whose_name_is_no_text_is_nobodys, service_setup, service_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

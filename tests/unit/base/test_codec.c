@@ -252,6 +252,45 @@ static void test_pb_log_refuses_what_nobody_takes(void **state)
     }
 }
 
+static void expect_proposal(const char *text, struct slice bytes, struct slice logged)
+{
+    struct arena *arena = arena_new(0);
+    Etcdserverpb__TxnRequest *txn = NULL;
+    struct slice out = bytes;
+    struct err err = pb_unpack_proposal(&etcdserverpb__txn_request__descriptor, arena, &out, &txn);
+    if (err_is(err) || !slice_eq(out, logged) ||
+        (slice_eq(bytes, logged) && out.data != bytes.data)) {
+        fail_msg("%s", text);
+    }
+    arena_free(arena);
+}
+
+static void test_pb_packs_again_what_readers_may_differ_about(void **state)
+{
+    static const char put[] = "\x12\x05\x12\x03\x0a\x01\x62"; /* success { put { key b } } */
+    struct slice one = slice_of(put, sizeof(put) - 1);
+    (void)state;
+    expect_proposal("as it came", one, one);
+    expect_proposal("many of a list", SLICE("\x12\x02\x12\0\x12\x02\x12\0"),
+        SLICE("\x12\x02\x12\0\x12\x02\x12\0"));
+    expect_proposal("a key twice", SLICE("\x12\x08\x12\x06\x0a\x01\x61\x0a\x01\x62"), one);
+    expect_proposal("two of one choice",
+        SLICE("\x12\x0d\x12\x06\x0a\x01\x61\x12\x01\x78\x12\x03\x0a\x01\x62"), one);
+    expect_proposal(
+        "one choice and another", SLICE("\x12\x0a\x1a\x03\x0a\x01\x61\x12\x03\x0a\x01\x62"), one);
+    expect_proposal("an unknown number", SLICE("\x78\x01\x12\x05\x12\x03\x0a\x01\x62"), one);
+    expect_proposal("unknown within", SLICE("\x12\x08\x12\x06\x0a\x01\x62\x7a\x01\x61"), one);
+}
+
+static void test_pb_is_text(void **state)
+{
+    (void)state;
+    assert_true(pb_is_text(SLICE("")));
+    assert_true(pb_is_text(SLICE("r\xc3\xb4le")));
+    assert_false(pb_is_text(SLICE("\xff")));
+    assert_false(pb_is_text(SLICE("a\0b")));
+}
+
 static void test_crc32c_is_castagnolis(void **state)
 {
     uint8_t bytes[300];
@@ -285,6 +324,8 @@ int main(void)
         cmocka_unit_test(test_pb_refuses_bytes_of_another_kind),
         cmocka_unit_test(test_pb_log_leaves_out_what_it_cannot_name),
         cmocka_unit_test(test_pb_log_refuses_what_nobody_takes),
+        cmocka_unit_test(test_pb_packs_again_what_readers_may_differ_about),
+        cmocka_unit_test(test_pb_is_text),
         cmocka_unit_test(test_crc32c_is_castagnolis),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
