@@ -74,7 +74,7 @@ static struct err delete (struct applying *a, const Etcdserverpb__DeleteRangeReq
 static struct err txn(struct applying *a, const Etcdserverpb__TxnRequest *request)
 {
     Etcdserverpb__TxnResponse *response;
-    if (a->apply->is_out_of_space && apply_cost(&request->base) > 0) {
+    if (a->apply->is_out_of_space && apply_is_capped(a->apply, request)) {
         return ERR(NO_SPACE);
     }
     TRY(apply_may_txn(&a->guard, request));

@@ -41,6 +41,31 @@ int64_t apply_cost(const ProtobufCMessage *request)
     return request->descriptor == &etcdserverpb__lease_grant_request__descriptor ? LEASE_COST : 0;
 }
 
+static bool counts_nested(struct apply *apply)
+{
+    struct member_version version;
+    const struct member_version counts = {3, 6};
+    return !member_version_parse(member_cluster_version(apply->options.members), &version) ||
+           member_version_cmp(version, counts) >= 0;
+}
+
+static bool has_put(Etcdserverpb__RequestOp *const *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool apply_is_capped(struct apply *apply, const Etcdserverpb__TxnRequest *txn)
+{
+    return counts_nested(apply)
+               ? cost_txn(txn) > 0
+               : has_put(txn->success, txn->n_success) || has_put(txn->failure, txn->n_failure);
+}
+
 bool apply_fits_quota(struct apply *apply, const ProtobufCMessage *request)
 {
     int64_t cost = apply_cost(request);

@@ -56,6 +56,9 @@ void apply_members_request(struct member_table *table, struct backend_batch *bat
 /* op.c: which kind of request it is; APPLY_OPS: none that is known. */
 unsigned apply_op_of(const Etcdserverpb__InternalRaftRequest *request);
 int64_t apply_cost(const ProtobufCMessage *request);
+/* Whether a NOSPACE alarm refuses it: it puts something. Members before 3.6 do not look into nested
+ * transactions, and all members have to decide alike. */
+bool apply_is_capped(struct apply *apply, const Etcdserverpb__TxnRequest *txn);
 /* Counts the request; whether it fitted. */
 bool apply_take_quota(struct apply *apply, const ProtobufCMessage *request);
 

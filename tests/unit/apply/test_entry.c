@@ -132,6 +132,51 @@ static void test_alarm_no_space_leaves_reads_and_deletes(void **state)
     assert_string_equal(machine_list(machine), "a=3 ");
 }
 
+static struct err txn_put(struct machine *machine, bool is_nested)
+{
+    Etcdserverpb__InternalRaftRequest request = ETCDSERVERPB__INTERNAL_RAFT_REQUEST__INIT;
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    Etcdserverpb__TxnRequest txns[] = {
+        ETCDSERVERPB__TXN_REQUEST__INIT, ETCDSERVERPB__TXN_REQUEST__INIT};
+    Etcdserverpb__RequestOp ops[] = {
+        ETCDSERVERPB__REQUEST_OP__INIT, ETCDSERVERPB__REQUEST_OP__INIT};
+    Etcdserverpb__RequestOp *lists[] = {&ops[0], &ops[1]};
+    put.key = text_bytes("a");
+    put.value = text_bytes("txn");
+    ops[0].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+    ops[0].request_put = &put;
+    txns[0].n_success = 1;
+    txns[0].success = &lists[0];
+    ops[1].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN;
+    ops[1].request_txn = &txns[0];
+    txns[1].n_success = 1;
+    txns[1].success = &lists[1];
+    request.txn = &txns[is_nested];
+    return machine_apply(machine, &request);
+}
+
+static void set_cluster_version(struct machine *machine, const char *version)
+{
+    struct backend_batch *batch = backend_batch_new();
+    member_set_cluster_version(machine->options.members, version, batch);
+    backend_batch_free(batch);
+}
+
+/* As the members that are there decide: before 3.6 they do not look into nested transactions. */
+static void test_alarm_no_space_and_puts_that_are_nested(void **state)
+{
+    struct machine *machine = *state;
+    assert_false(err_is(alarm_set(machine, 2, ETCDSERVERPB__ALARM_TYPE__NOSPACE, RAISE)));
+    assert_true(IS(txn_put(machine, true), NO_SPACE));
+    set_cluster_version(machine, "3.5.0");
+    assert_true(IS(txn_put(machine, false), NO_SPACE));
+    assert_string_equal(machine_list(machine), "");
+    assert_false(err_is(txn_put(machine, true)));
+    assert_string_equal(machine_list(machine), "a=txn ");
+    set_cluster_version(machine, "3.6.0");
+    assert_true(IS(txn_put(machine, true), NO_SPACE));
+}
+
 static void test_alarm_corrupt_stops_everything_but_alarms(void **state)
 {
     struct machine *machine = *state;
@@ -265,6 +310,7 @@ int run_entry_tests(void)
         MACHINE_TEST(test_conf_entry_that_is_malformed_is_refused),
         MACHINE_TEST(test_leases_follow_their_keys),
         MACHINE_TEST(test_alarm_no_space_leaves_reads_and_deletes),
+        MACHINE_TEST(test_alarm_no_space_and_puts_that_are_nested),
         MACHINE_TEST(test_alarm_corrupt_stops_everything_but_alarms),
         MACHINE_TEST(test_alarms_are_bounded_alike_before_and_after_a_restart),
         cmocka_unit_test(test_quota_answers_no_space_for_what_was_written),
