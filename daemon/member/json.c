@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <json-c/json.h>
 
-enum { URLS_MAX = 64, MEMBERS_MAX = 128 };
+enum { MEMBERS_MAX = 128 };
 
 static const char *take_text(struct json_object *value, struct arena *arena)
 {
@@ -15,18 +15,18 @@ static const char *take_text(struct json_object *value, struct arena *arena)
                : NULL;
 }
 
+/* As many as stand there: what the log holds was taken by the others. */
 static struct err take_urls(
     struct json_object *value, struct arena *arena, const char *const **out, size_t *out_count)
 {
     if (json_object_is_type(value, json_type_null)) {
         return OK;
     }
-    if (!json_object_is_type(value, json_type_array) ||
-        json_object_array_length(value) > URLS_MAX) {
+    if (!json_object_is_type(value, json_type_array)) {
         return ERR(BAD_FORMAT);
     }
     size_t count = json_object_array_length(value);
-    const char **urls = arena_alloc(arena, count * sizeof(*urls));
+    const char **urls = arena_alloc(arena, (count + 1) * sizeof(*urls));
     for (size_t i = 0; urls && i < count; i++) {
         urls[i] = take_text(json_object_array_get_idx(value, i), arena);
         if (!urls[i]) {

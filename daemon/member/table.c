@@ -14,7 +14,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { ROW_KEY_MAX = 32, VERSIONS_MAX = 64 };
+enum { ROW_KEY_MAX = 32 };
+
+struct version {
+    struct version *next;
+    char *text;
+};
 
 struct member_table {
     pthread_mutex_t mutex;
@@ -23,10 +28,10 @@ struct member_table {
     size_t learners_max;
     atomic_bool is_learner; /* self */
     struct member_downgrade downgrade;
-    struct map *members;          /* id -> struct arena_member */
-    struct map *removed;          /* id -> itself, anything but NULL */
-    char *versions[VERSIONS_MAX]; /* every one ever shown stays valid */
-    atomic_size_t versions_count;
+    struct map *members;      /* id -> struct arena_member */
+    struct map *removed;      /* id -> itself, anything but NULL */
+    struct version *versions; /* every one ever shown stays valid; each is there once */
+    _Atomic(const char *) version;
 };
 
 /* A member and the arena that holds its strings. */
@@ -127,20 +132,28 @@ void member_table_free(struct member_table *table)
         return;
     }
     drop_members(table);
-    for (size_t i = 0; i < table->versions_count; i++) {
-        free(table->versions[i]);
+    while (table->versions) {
+        struct version *version = table->versions;
+        table->versions = version->next;
+        free(version->text);
+        free(version);
     }
     pthread_mutex_destroy(&table->mutex);
     free(table);
 }
 
-static void set_version(struct member_table *table, const char *version)
+static void set_version(struct member_table *table, const char *text)
 {
-    if (strcmp(member_cluster_version(table), version) != 0 &&
-        table->versions_count < VERSIONS_MAX) {
-        table->versions[table->versions_count] = mem_strdup(version);
-        table->versions_count++;
+    struct version *version = table->versions;
+    while (version && strcmp(version->text, text) != 0) {
+        version = version->next;
     }
+    if (!version) {
+        version = mem_new(sizeof(*version));
+        *version = (struct version){table->versions, mem_strdup(text)};
+        table->versions = version;
+    }
+    atomic_store(&table->version, version->text);
 }
 
 static struct err load_member(struct member_table *table, struct slice value, struct arena *arena)
@@ -452,8 +465,8 @@ bool member_is_removed(struct member_table *table, uint64_t id)
 
 const char *member_cluster_version(struct member_table *table)
 {
-    size_t count = table->versions_count;
-    return count ? table->versions[count - 1] : "not_decided";
+    const char *version = atomic_load(&table->version);
+    return version ? version : "not_decided";
 }
 
 size_t member_removed(struct member_table *table, struct arena *arena, uint64_t **out)

@@ -8,7 +8,7 @@
 
 #include <json-c/json.h>
 
-enum { MEMBERS_MAX = 128, REMOVED_MAX = 65536, URLS_MAX = 64, DEPTH_MAX = 64 };
+enum { MEMBERS_MAX = 128, REMOVED_MAX = 65536, DEPTH_MAX = 64 };
 
 struct reading {
     struct arena *arena;
@@ -65,7 +65,7 @@ static struct err take_urls(struct reading *r, struct json_object *attributes, c
         json_object_is_type(list, json_type_null)) {
         return OK;
     }
-    if (!json_object_is_type(list, json_type_array) || json_object_array_length(list) > URLS_MAX) {
+    if (!json_object_is_type(list, json_type_array)) {
         return ERR(BAD_FORMAT);
     }
     size_t count = json_object_array_length(list);

@@ -199,6 +199,38 @@ static void test_json_is_etcds(void **state)
     assert_true(is_promote && back.is_learner);
 }
 
+/* An etcd's member takes any number of them, and then they stand in the log. */
+static void test_json_with_many_urls_is_read_whole(void **state)
+{
+    enum { URLS = 1000 };
+    struct fixture *f = *state;
+    static const char *urls[URLS];
+    for (size_t i = 0; i < URLS; i++) {
+        urls[i] = arena_printf(f->arena, "http://a:%zu", i + 1);
+    }
+    const struct member member = {.id = 3, .name = "", .peer_urls = urls, .peer_urls_count = URLS};
+    struct member back;
+    bool is_promote;
+    assert_false(
+        err_is(member_from_json(member_to_json(&member, f->arena), f->arena, &back, &is_promote)));
+    assert_int_equal(back.peer_urls_count, URLS);
+    assert_string_equal(back.peer_urls[URLS - 1], "http://a:1000");
+}
+
+static void test_every_cluster_version_is_shown(void **state)
+{
+    struct fixture *f = *state;
+    const char *first = NULL;
+    char version[16];
+    for (int i = 0; i < 200; i++) {
+        snprintf(version, sizeof(version), "3.%d.0", i % 100);
+        member_set_cluster_version(f->table, version, f->batch);
+        assert_string_equal(member_cluster_version(f->table), version);
+        first = first ? first : member_cluster_version(f->table);
+    }
+    assert_string_equal(first, "3.0.0"); /* still there */
+}
+
 static void test_a_list_is_read_as_members_answer_it(void **state)
 {
     static const char *const bad[] = {"", "{}", "[1]", "[{\"id\":1,\"peerURLs\":3}]", "[{}"};
@@ -339,6 +371,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_a_downgrade_is_remembered_and_a_load_replaces_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_json_is_etcds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_json_with_many_urls_is_read_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_every_cluster_version_is_shown, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_list_is_read_as_members_answer_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_json_is_refused, setup, teardown),
     };

@@ -36,6 +36,24 @@ static const struct snap_member *find(const struct snap_cluster *cluster, uint64
     return NULL;
 }
 
+static void test_many_urls_are_read_whole(void **state)
+{
+    static const char *urls[65];
+    for (size_t i = 0; i < COUNT_OF(urls); i++) {
+        urls[i] = "http://a:1";
+    }
+    const struct snap_member member = {
+        .id = 2, .peer_urls = urls, .peer_urls_count = COUNT_OF(urls)};
+    const struct snap_cluster cluster = {&member, 1, NULL, 0, "3.6.0", NULL, false};
+    struct snap_cluster out;
+    struct buf json;
+    buf_init(&json, SNAP_FILE_MAX);
+    snap_v2_json(&cluster, &json);
+    assert_false(err_is(snap_v2_parse(buf_slice(&json), *state, &out, NULL)));
+    buf_fini(&json);
+    assert_int_equal(find(&out, 2)->peer_urls_count, COUNT_OF(urls));
+}
+
 static void test_what_is_written_is_read(void **state)
 {
     static const char *const urls[] = {"http://a:1", "http://b:2"};
@@ -139,6 +157,7 @@ static void test_malformed_stores_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_many_urls_are_read_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_written_is_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_urls_are_written_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_etcds_store_is_read, setup, teardown),
