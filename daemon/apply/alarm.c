@@ -33,6 +33,28 @@ static void derive(struct apply *apply)
     }
 }
 
+/* Whether members stop to write, or to serve, for it. */
+static bool is_needed(const struct apply *apply, const struct apply_alarm *alarm)
+{
+    if (alarm->type != ETCDSERVERPB__ALARM_TYPE__NOSPACE &&
+        alarm->type != ETCDSERVERPB__ALARM_TYPE__CORRUPT) {
+        return false;
+    }
+    struct member member;
+    struct arena *arena = arena_new(0);
+    bool is_member = member_find(apply->options.members, alarm->member_id, arena, &member);
+    arena_free(arena);
+    return is_member;
+}
+
+/* etcd has no bound. What is needed is raised even where others have filled theirs. */
+static bool has_room(const struct apply *apply, const struct apply_alarm *alarm)
+{
+    return apply->alarms_count < APPLY_ALARMS_MAX / 2 ||
+           (apply->alarms_count < APPLY_ALARMS_MAX && is_needed(apply, alarm));
+}
+
+/* In the order of ids: what stands in the store had room, in whatever order it came. */
 struct err apply_alarms_load(struct apply *apply, struct why *why)
 {
     struct slice key;
@@ -79,7 +101,7 @@ static void set(struct apply *apply, const struct apply_alarm *alarm)
 {
     pthread_mutex_lock(&apply->mutex);
     bool is_new = find(apply, alarm) == apply->alarms_count;
-    bool is_refused = is_new && apply->alarms_count == APPLY_ALARMS_MAX;
+    bool is_refused = is_new && !has_room(apply, alarm);
     if (is_new && !is_refused) {
         apply->alarms[apply->alarms_count++] = *alarm;
     }

@@ -167,7 +167,8 @@ struct apply_alarm {
     Etcdserverpb__AlarmType type;
 };
 
-enum { APPLY_ALARMS_MAX = 128 };
+/* Of any member and type half of them, then only NOSPACE and CORRUPT of members of the cluster. */
+enum { APPLY_ALARMS_MAX = 256 };
 /* Fills up to APPLY_ALARMS_MAX; returns how many. */
 size_t apply_alarms(struct apply *apply, struct apply_alarm *out);
 

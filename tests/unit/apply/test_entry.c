@@ -187,22 +187,48 @@ static void test_alarm_corrupt_stops_everything_but_alarms(void **state)
     assert_false(err_is(machine_put(machine, "a", "3", 0)));
 }
 
+enum { ANY_ALARMS_MAX = APPLY_ALARMS_MAX / 2 };
+
 /* What is past the bound is neither in memory nor, after a restart, in the store. */
 static void test_alarms_are_bounded_alike_before_and_after_a_restart(void **state)
 {
     struct machine *machine = *state;
     struct apply_alarm before[APPLY_ALARMS_MAX];
     struct apply_alarm after[APPLY_ALARMS_MAX];
-    for (uint64_t i = 0; i < APPLY_ALARMS_MAX + 5; i++) {
+    for (uint64_t i = 0; i < ANY_ALARMS_MAX + 5; i++) {
         assert_false(
             err_is(alarm_set(machine, 1000 - i, ETCDSERVERPB__ALARM_TYPE__NOSPACE, RAISE)));
     }
-    assert_int_equal(apply_alarms(machine->apply, before), APPLY_ALARMS_MAX);
+    assert_int_equal(apply_alarms(machine->apply, before), ANY_ALARMS_MAX);
     machine_restart(machine);
-    assert_int_equal(apply_alarms(machine->apply, after), APPLY_ALARMS_MAX);
-    for (size_t i = 0; i < APPLY_ALARMS_MAX; i++) {
-        assert_int_equal(after[i].member_id, before[APPLY_ALARMS_MAX - 1 - i].member_id);
+    assert_int_equal(apply_alarms(machine->apply, after), ANY_ALARMS_MAX);
+    for (size_t i = 0; i < ANY_ALARMS_MAX; i++) {
+        assert_int_equal(after[i].member_id, before[ANY_ALARMS_MAX - 1 - i].member_id);
     }
+}
+
+static void test_alarms_of_members_are_raised_past_the_bound(void **state)
+{
+    struct machine *machine = *state;
+    struct backend_batch *batch = backend_batch_new();
+    struct apply_alarm alarms[APPLY_ALARMS_MAX];
+    assert_false(err_is(
+        member_add(machine->options.members, &(struct member){.id = 7, .name = "m"}, batch)));
+    assert_false(err_is(backend_write(machine->options.backend, batch, NULL)));
+    backend_batch_free(batch);
+    for (uint64_t i = 0; i < ANY_ALARMS_MAX; i++) {
+        assert_false(err_is(alarm_set(machine, i, (Etcdserverpb__AlarmType)99, RAISE)));
+    }
+    assert_false(err_is(alarm_set(machine, 7, (Etcdserverpb__AlarmType)98, RAISE)));
+    assert_false(err_is(alarm_set(machine, 999, ETCDSERVERPB__ALARM_TYPE__NOSPACE, RAISE)));
+    assert_int_equal(apply_alarms(machine->apply, alarms), ANY_ALARMS_MAX);
+    assert_false(err_is(machine_put(machine, "a", "1", 0)));
+    assert_false(err_is(alarm_set(machine, 7, ETCDSERVERPB__ALARM_TYPE__NOSPACE, RAISE)));
+    assert_true(IS(machine_put(machine, "a", "2", 0), NO_SPACE));
+    assert_false(err_is(alarm_set(machine, 7, ETCDSERVERPB__ALARM_TYPE__CORRUPT, RAISE)));
+    machine_restart(machine);
+    assert_int_equal(apply_alarms(machine->apply, alarms), ANY_ALARMS_MAX + 2);
+    assert_true(IS(machine_put(machine, "a", "2", 0), CORRUPT));
 }
 
 static void test_quota_answers_no_space_for_what_was_written(void **state)
@@ -312,6 +338,7 @@ int run_entry_tests(void)
         MACHINE_TEST(test_alarm_no_space_leaves_reads_and_deletes),
         MACHINE_TEST(test_alarm_no_space_and_puts_that_are_nested),
         MACHINE_TEST(test_alarm_corrupt_stops_everything_but_alarms),
+        MACHINE_TEST(test_alarms_of_members_are_raised_past_the_bound),
         MACHINE_TEST(test_alarms_are_bounded_alike_before_and_after_a_restart),
         cmocka_unit_test(test_quota_answers_no_space_for_what_was_written),
         MACHINE_TEST(test_same_entries_come_to_the_same_state),
