@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Messages of any bytes: refused, or stable: what they pack to unpacks and packs to the same
- * bytes. The first byte picks the message. Nesting never passes the limit. */
+ * bytes. The first byte picks the message. Nesting never passes the limit. The same as requests
+ * that go into the log. */
 #include "base/mem.h"
 #include "base/pb.h"
 
@@ -25,6 +26,23 @@ static const struct {
     {&etcdserverpb__watch_response__descriptor, pb_unpack},
 };
 
+/* What goes into the log is read there as it was here, and stays as it is when it comes again. */
+static void propose(const ProtobufCMessageDescriptor *type, struct slice bytes)
+{
+    struct arena *arena = arena_new(ARENA_MAX);
+    void *message = NULL;
+    if (!err_is(pb_unpack_proposal(type, arena, &bytes, &message))) {
+        struct arena *copies = arena_new(0);
+        struct slice again = bytes;
+        void *read = NULL;
+        check(!err_is(pb_unpack_proposal(type, copies, &again, &read)));
+        check(again.data == bytes.data && again.len == bytes.len);
+        check(slice_eq(pb_pack_arena(read, copies), pb_pack_arena(message, copies)));
+        arena_free(copies);
+    }
+    arena_free(arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1) {
@@ -43,5 +61,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         arena_free(copies);
     }
     arena_free(arena);
+    propose(type, slice_of(data + 1, size - 1));
     return 0;
 }
