@@ -51,6 +51,11 @@ static struct err reject(struct api *api, const char *what, uint64_t id, struct 
 static struct err may_add(struct api *api, struct arena *arena, const struct member *member)
 {
     size_t voters;
+    struct member *list;
+    if (member_list(members_of(api), arena, &list) >= RAFT_MEMBERS_MAX) {
+        return reject(api, "rejecting member add request; no more members can be counted",
+            member->id, ERR(TOO_BIG));
+    }
     if (!api->options.strict_reconfig_check) {
         return OK;
     }

@@ -227,6 +227,20 @@ static void test_a_certificate_whose_name_is_no_text_is_nobodys(void **state)
     caller_cn = NULL;
 }
 
+/* More would be members without being counted. */
+static void test_members_are_no_more_than_raft_counts(void **state)
+{
+    struct service *service = *state;
+    struct backend_batch *batch = backend_batch_new();
+    for (uint64_t id = 1; id < RAFT_MEMBERS_MAX; id++) {
+        assert_false(err_is(
+            member_add(service->storage.members, &(struct member){.id = id, .name = "n"}, batch)));
+    }
+    backend_batch_free(batch);
+    check_status(service, "/etcdserverpb.Cluster/MemberAdd", SLICE("\x0a\x0ahttp://z:1"),
+        GRPC_CODE_RESOURCE_EXHAUSTED, "larger than the limit");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +250,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_malformed_is_refused, service_setup, service_teardown),
         cmocka_unit_test_setup_teardown(
             test_malformed_in_the_references_words, service_setup, service_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_members_are_no_more_than_raft_counts, service_setup, service_teardown),
         cmocka_unit_test_setup_teardown(
             test_names_that_are_no_text, service_setup, service_teardown),
         cmocka_unit_test_setup_teardown(
