@@ -137,7 +137,7 @@ static struct err work_commit(struct mvcc *mvcc, struct slice_work *work, struct
     }
     TRY(write_dropped(mvcc, work, why));
     bury(mvcc, work);
-    atomic_fetch_add_explicit(&mvcc->counts.compacted_rows, work->dropped, memory_order_relaxed);
+    atomic_fetch_add_explicit(&mvcc->compacted_rows, work->dropped, memory_order_relaxed);
     if (work->is_end) {
         hashes_keep(mvcc);
         atomic_store(&mvcc->finished, mvcc->walk.goal);

@@ -76,15 +76,8 @@ bool mvcc_check_row(struct slice key, struct slice value);
  * the last compaction count as well, wherever they were. */
 int64_t mvcc_count_most(struct mvcc *mvcc, struct slice key, struct slice end, revision rev);
 size_t mvcc_memory_bytes(const struct mvcc *mvcc);
-/* Since the open, for metrics. Any thread. */
-struct mvcc_counts {
-    uint64_t puts;
-    uint64_t deletes; /* keys */
-    uint64_t ranges;
-    uint64_t txns; /* that wrote */
-    uint64_t compacted_rows;
-};
-struct mvcc_counts mvcc_counts(const struct mvcc *mvcc);
+/* Dropped by compactions since the open, for metrics. Any thread. */
+uint64_t mvcc_compacted_rows(const struct mvcc *mvcc);
 /* Calls fn for each living key that hangs on a lease, in no order, until it returns false. Before
  * the first write. */
 void mvcc_each_leased(

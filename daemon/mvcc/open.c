@@ -205,15 +205,9 @@ size_t mvcc_memory_bytes(const struct mvcc *mvcc)
     return bytes;
 }
 
-struct mvcc_counts mvcc_counts(const struct mvcc *mvcc)
+uint64_t mvcc_compacted_rows(const struct mvcc *mvcc)
 {
-    return (struct mvcc_counts){
-        .puts = atomic_load(&mvcc->counts.puts),
-        .deletes = atomic_load(&mvcc->counts.deletes),
-        .ranges = atomic_load(&mvcc->counts.ranges),
-        .txns = atomic_load(&mvcc->counts.txns),
-        .compacted_rows = atomic_load(&mvcc->counts.compacted_rows),
-    };
+    return atomic_load(&mvcc->compacted_rows);
 }
 
 void mvcc_each_leased(

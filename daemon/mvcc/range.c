@@ -413,7 +413,6 @@ struct err range_at(struct mvcc *mvcc, const struct mvcc_range_options *options,
     struct arena *arena, struct mvcc_range_result *out)
 {
     struct bounds bounds = bounds_of(options->key, options->end);
-    atomic_fetch_add_explicit(&mvcc->counts.ranges, 1, memory_order_relaxed);
     out->total = 1;
     if (!bounds.is_one) {
         TRY(count_at(mvcc, &bounds, rev, &out->total));

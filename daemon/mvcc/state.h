@@ -41,13 +41,7 @@ struct mvcc {
         int64_t sub;
     } walk; /* back thread */
     bool is_txn_open;
-    struct {
-        _Atomic uint64_t puts;
-        _Atomic uint64_t deletes;
-        _Atomic uint64_t ranges;
-        _Atomic uint64_t txns;
-        _Atomic uint64_t compacted_rows;
-    } counts;
+    _Atomic uint64_t compacted_rows;
 };
 
 static inline void lock_read(struct mvcc *mvcc)

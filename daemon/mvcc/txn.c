@@ -149,7 +149,6 @@ void mvcc_txn_put(struct mvcc_txn *txn, struct slice key, struct slice value, le
     unlock(mvcc);
     struct row_key at = row_key('d', change->main, change->sub);
     backend_batch_put(txn->batch, row_key_slice(&at), value);
-    atomic_fetch_add_explicit(&mvcc->counts.puts, 1, memory_order_relaxed);
 }
 
 /* One slice of a delete under the lock. *last (taken, given) is where to go on. Returns whether
@@ -193,7 +192,6 @@ int64_t mvcc_txn_delete_range(struct mvcc_txn *txn, struct slice key, struct sli
     while (delete_slice(txn, &bounds, &last, &deleted)) {
     }
     blob_unref(last);
-    atomic_fetch_add_explicit(&txn->mvcc->counts.deletes, (uint64_t)deleted, memory_order_relaxed);
     return deleted;
 }
 
@@ -205,7 +203,6 @@ revision mvcc_txn_end(
     mvcc->is_txn_open = false;
     *out_changes = txn->changes;
     *out_count = txn->count;
-    atomic_fetch_add_explicit(&mvcc->counts.txns, txn->count > 0, memory_order_relaxed);
     if (txn->count == 0) {
         return txn->main - 1;
     }

@@ -76,7 +76,7 @@ static double read_pending_events(void *arg)
 
 static double read_compacted(void *arg)
 {
-    return (double)mvcc_counts(((struct server *)arg)->options.mvcc).compacted_rows;
+    return (double)mvcc_compacted_rows(((struct server *)arg)->options.mvcc);
 }
 
 static double read_is_learner(void *arg)

@@ -182,14 +182,14 @@ static void counts(struct bench *bench, const char *what, revision rev)
 static void compact(struct bench *bench)
 {
     bool is_done = false;
-    size_t before = mvcc_counts(bench->mvcc).compacted_rows;
+    size_t before = mvcc_compacted_rows(bench->mvcc);
     must(mvcc_compact_begin(bench->mvcc, mvcc_revision(bench->mvcc), bench->batch), NULL);
     write_batch(bench);
     begin(bench);
     while (!is_done) {
         must(mvcc_compact_step(bench->mvcc, 1000, &is_done, NULL), NULL);
     }
-    report(bench, "compaction, per dropped row", mvcc_counts(bench->mvcc).compacted_rows - before);
+    report(bench, "compaction, per dropped row", mvcc_compacted_rows(bench->mvcc) - before);
 }
 
 static void measure_lists(struct bench *bench)
