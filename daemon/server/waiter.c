@@ -39,26 +39,27 @@ struct apply_result *waiter_find(void *arg, uint64_t request_id)
     return proposal ? &proposal->result : NULL;
 }
 
-void proposal_finish(struct server *server, struct server_proposal *proposal, struct err err)
+static void end(struct server *server, struct server_proposal *proposal)
 {
-    proposal->result.err = err;
     atomic_fetch_sub(&server->in_flight, 1);
-    if (err_is(err)) {
-        metric_inc(server->metrics.proposals_failed);
-    }
     blob_unref(proposal->data);
     proposal->data = NULL;
     proposal->done(proposal);
 }
 
+void proposal_finish(struct server *server, struct server_proposal *proposal, struct err err)
+{
+    proposal->result.err = err;
+    if (err_is(err)) {
+        metric_inc(server->metrics.proposals_failed);
+    }
+    end(server, proposal);
+}
+
+/* Applied, whatever came of it. */
 void waiter_done(void *arg, struct apply_result *result)
 {
-    struct server *server = arg;
-    struct server_proposal *proposal = CONTAINER_OF(result, struct server_proposal, result);
-    atomic_fetch_sub(&server->in_flight, 1);
-    blob_unref(proposal->data);
-    proposal->data = NULL;
-    proposal->done(proposal);
+    end(arg, CONTAINER_OF(result, struct server_proposal, result));
 }
 
 static bool is_connected_since(struct server *server, uint64_t id, int64_t start_ms)
