@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+enum { RETRY_US = 100000 };
+
 struct session {
     struct client *client;
     struct client *renewer; /* of the renewing thread only */
@@ -250,19 +252,24 @@ static struct err receive_event(struct client_stream *stream, struct arena *aren
 struct err session_wait_event(struct session *session, const struct watch_spec *spec,
     struct arena *arena, const Mvccpb__Event **out_event, struct why *why)
 {
-    struct client_stream *stream = NULL;
-
-    TRY(client_stream_open(session->client, CLIENT_ASK(&client_watch, NULL, 0), &stream, why));
-    struct err err = send_watch(stream, spec, arena, why);
-    if (!err_is(err)) {
-        err = set_waiting(session, stream, why);
+    for (;;) {
+        struct client_stream *stream = NULL;
+        TRY(client_stream_open(session->client, CLIENT_ASK(&client_watch, NULL, 0), &stream, why));
+        struct err err = set_waiting(session, stream, why);
+        if (!err_is(err)) {
+            err = send_watch(stream, spec, arena, why);
+        }
+        if (!err_is(err)) {
+            err = receive_event(stream, arena, out_event, why);
+        }
+        struct err over = set_waiting(session, NULL, why);
+        bool may_retry = err_is(err) && !err_is(over) && client_stream_may_retry(stream);
+        client_stream_close(stream);
+        if (!may_retry) {
+            return err_is(over) ? over : err;
+        }
+        usleep(RETRY_US);
     }
-    if (!err_is(err)) {
-        err = receive_event(stream, arena, out_event, why);
-    }
-    struct err over = set_waiting(session, NULL, why);
-    client_stream_close(stream);
-    return err_is(over) ? over : err;
 }
 
 /* Asks for one key of the prefix: the oldest, or in descending order the youngest. */

@@ -34,7 +34,8 @@ MUST struct err session_acquire(struct session *session, const char *prefix, con
 /* Deletes the key, if it is still that one. */
 MUST struct err session_release(
     struct session *session, const struct session_key *key, struct why *why);
-/* Waits for an event on the key (or, with prefix, below it) from a revision on.
+/* Waits for an event on the key (or, with prefix, below it) from a revision on, on another
+ * connection when one is lost.
  * Errors: CANCELED, or as client_call. */
 MUST struct err session_wait_event(struct session *session, const struct watch_spec *spec,
     struct arena *arena, const Mvccpb__Event **out_event, struct why *why);

@@ -43,16 +43,16 @@ class Commands:
         until("a key more", lambda: len(self.keys(name)) > before)
         return process
 
-    def revoke_last(self, name="name"):
-        """Takes the lease from whoever came last."""
-        key = self.ours("get", "--prefix", "--sort-by=CREATE", "--order=DESCEND", "--limit=1",
+    def revoke(self, order, name="name"):
+        """Takes the lease from whoever came first ("ASCEND"), or last."""
+        key = self.ours("get", "--prefix", "--sort-by=CREATE", f"--order={order}", "--limit=1",
                         "--keys-only", f"{name}/").split()[0]
         self.ours("lease", "revoke", key.rsplit("/", maxsplit=1)[1])
 
     def test_who_lost_the_lease_while_waiting_does_not_hold_the_lock(self):
         holder = self.join("lock", f"--ttl={SECONDS}", "name")
         loser = self.join("lock", f"--ttl={SECONDS}", "name", "echo", "it ran")
-        self.revoke_last()
+        self.revoke("DESCEND")
         next_one = self.join("lock", f"--ttl={SECONDS}", "name")
         holder.send_signal(signal.SIGINT)
         self.assertTrue(next_one.stdout.readline().startswith("name/"))
@@ -95,6 +95,14 @@ class Commands:
         self.assertEqual("()\n", self.etcdctl("lock", "name", "--", "sh", "-c", "echo \"($(cat))\"",
                                               stdin="not for the command"))
 
+    def test_who_waits_goes_on_waiting_when_the_member_is_restarted(self):
+        self.join("lock", f"--ttl={SECONDS}", "name")
+        second = self.join("lock", f"--ttl={SECONDS}", "name", "echo", "it ran")
+        self.node.restart()
+        self.revoke("ASCEND")
+        out, said = second.communicate(timeout=WAIT)
+        self.assertEqual(("it ran\n", 0), (out, second.returncode), said)
+
     def renewals(self):
         """How often the member has renewed a lease."""
         text = self.node.get("/metrics")[1]
@@ -122,7 +130,7 @@ class Ours(Commands, Case):
     def lose_while_waiting(self, *args):
         """What one that waits says when its lease is gone, and that it waits no longer."""
         loser = self.join(*args)
-        self.revoke_last()
+        self.revoke("DESCEND")
         out, said = loser.communicate(timeout=WAIT)
         self.assertEqual(("", 1), (out, loser.returncode))
         return said
