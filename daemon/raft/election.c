@@ -3,7 +3,7 @@
 
 #include "base/mutation.h"
 
-static const struct slice transfer_context = {(const uint8_t *)"CampaignTransfer", 16};
+const struct slice election_transfer_context = {(const uint8_t *)"CampaignTransfer", 16};
 
 static void ask_for_votes(struct raft *raft, enum campaign campaign)
 {
@@ -23,7 +23,7 @@ static void ask_for_votes(struct raft *raft, enum campaign campaign)
         vote.index = raft_log_last(&raft->log);
         vote.log_term = raft_log_last_term(&raft->log);
         if (campaign == CAMPAIGN_TRANSFER) {
-            vote.context = blob_new(transfer_context);
+            vote.context = blob_new(election_transfer_context);
         }
         send_message(raft, vote);
     }

@@ -20,6 +20,8 @@ MUST struct err machine_restore(
     struct raft *raft, struct raft_snapshot *snapshot, bool *out_restored);
 
 /* election.c */
+/* In a vote request that the leader asked for: it is heard in spite of that leader. */
+extern const struct slice election_transfer_context;
 void election_start(struct raft *raft, enum campaign campaign);
 void election_take_vote(struct raft *raft, const struct raft_message *vote);
 void election_count(struct raft *raft, const struct raft_message *answer);

@@ -37,7 +37,7 @@ static struct err check_state(const struct raft_options *o, struct why *why)
         }
     }
     const struct raft_hard_state *hard = &o->hard_state;
-    bool is_empty = hard->term == 0 && hard->vote == 0 && hard->commit == 0;
+    bool is_empty = raft_hard_state_is_empty(hard);
     if (!is_empty && (hard->commit < first || hard->commit > last)) {
         return why_set(why, ERR(BAD_FORMAT), "state.commit %llu is out of range [%llu, %llu]",
             (unsigned long long)hard->commit, (unsigned long long)first, (unsigned long long)last);
@@ -72,7 +72,7 @@ static struct err load(struct raft *raft, const struct raft_options *o, struct w
     struct membership members;
     TRY(confchange_restore(&changer, o->conf ? o->conf : &base->conf, &members, why));
     machine_switch(raft, &members);
-    if (o->hard_state.term || o->hard_state.vote || o->hard_state.commit) {
+    if (!raft_hard_state_is_empty(&o->hard_state)) {
         raft->term = o->hard_state.term;
         raft->vote = o->hard_state.vote;
         raft->log.committed = o->hard_state.commit;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raft/parts.h"
 
-static const struct slice transfer_context = {(const uint8_t *)"CampaignTransfer", 16};
-
 /* Passes a message on to the leader; false when none is known. */
 static bool forward(struct raft *raft, const struct raft_message *message)
 {
@@ -153,7 +151,7 @@ static struct err step_follower(struct raft *raft, const struct raft_message *me
 static bool is_in_lease(const struct raft *raft, const struct raft_message *message)
 {
     bool is_vote = message->type == RAFT_MSG_VOTE || message->type == RAFT_MSG_PRE_VOTE;
-    return is_vote && !slice_eq(blob_slice(message->context), transfer_context) &&
+    return is_vote && !slice_eq(blob_slice(message->context), election_transfer_context) &&
            raft->options.check_quorum && raft->lead != 0 &&
            raft->election_elapsed < raft->options.election_ticks;
 }

@@ -29,6 +29,12 @@ struct raft_hard_state {
     uint64_t commit;
 };
 
+/* As of a log that nothing was written to. */
+static inline bool raft_hard_state_is_empty(const struct raft_hard_state *hard)
+{
+    return hard->term == 0 && hard->vote == 0 && hard->commit == 0;
+}
+
 /* Ids ascending. Fixed room: a cluster of more than this many members of one kind is refused. */
 enum { RAFT_MEMBERS_MAX = 64 };
 

@@ -127,7 +127,7 @@ struct err wal_begin_segment(struct wal *wal, struct why *why)
     record_add_identity(&wal->out, &wal->crc, &wal->identity);
     if (is_first) {
         record_add_snapshot(&wal->out, &wal->crc, &none);
-    } else if (wal->hard.term || wal->hard.vote || wal->hard.commit) {
+    } else if (!raft_hard_state_is_empty(&wal->hard)) {
         record_add_state(&wal->out, &wal->crc, &wal->hard);
     }
     struct err e = begin_write(wal, why);
@@ -170,7 +170,7 @@ static bool is_cut_due(const struct wal *wal)
 
 static bool is_state(const struct raft_hard_state *hard)
 {
-    return hard && (hard->term || hard->vote || hard->commit);
+    return hard && !raft_hard_state_is_empty(hard);
 }
 
 static void encode_state(struct wal *wal, const struct raft_hard_state *hard)
