@@ -130,12 +130,10 @@ struct api_call {
 
 /* Starts the call. */
 void api_call_start(struct api *api, struct api_call *call);
-/* Whether a call of this method may wait for other clients: then the edge says when its own is
- * gone.
- */
+/* Whether a call of this method may wait for long: then the edge says when its client is gone. */
 bool api_call_is_patient(const struct api_method *method);
-/* The client is gone: a patient call ends soon (done is called as ever). Between api_call_start and
- * the arena's end; any thread. */
+/* The client is gone: a patient call that waits ends soon (done is called as ever). Between
+ * api_call_start and the arena's end; any thread. */
 void api_call_cancel(struct api_call *call);
 /* After done, on a thread of the edge: encodes the response (real work, unless it is made).
  * *out_payload is the caller's to fini; it is empty when out_status is not OK. */

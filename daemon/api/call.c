@@ -345,14 +345,6 @@ void api_read(struct api *api, struct call_state *state)
     server_read_index(api->server, &state->read);
 }
 
-void api_run(struct api *api, struct call_state *state, void (*run)(struct server_job *job))
-{
-    state->job.run = run;
-    if (!server_run(api->server, &state->job)) {
-        api_done(state, ERR(STOPPED));
-    }
-}
-
 static void alarm_done(struct server_proposal *proposal)
 {
     api_done(CONTAINER_OF(proposal, struct call_state, proposal), ERR(NO_SPACE));

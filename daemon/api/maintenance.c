@@ -87,16 +87,46 @@ static struct err status_execute(struct api *api, struct call_state *state)
 const struct api_ops api_maintenance_status = {
     .right = API_RIGHT_KNOWN, .start = status_start, .execute = status_execute};
 
-/* Work on the back thread: Defragment, Hash, HashKV. */
+/* Work on the back thread: Defragment, Hash, HashKV. Each may take as long as a walk over the
+ * store, so few may wait for it, and what nobody waits for any more is left undone. */
 
-static struct call_state *state_of(struct server_job *job)
+enum { JOBS_MAX = 16 };
+
+static atomic_int jobs;
+
+static void end_job(struct call_state *state, struct err err)
 {
-    return CONTAINER_OF(job, struct call_state, job);
+    atomic_fetch_sub(&jobs, 1);
+    api_done(state, err);
 }
 
-static void defragment_run(struct server_job *job)
+static void run_job(struct server_job *job)
 {
-    struct call_state *state = state_of(job);
+    struct call_state *state = CONTAINER_OF(job, struct call_state, job);
+    if (atomic_load(&state->call->api->is_stopping)) {
+        end_job(state, ERR(STOPPED));
+    } else if (atomic_load(&state->call->is_cancelled)) {
+        end_job(state, ERR(CANCELED));
+    } else {
+        state->work(state);
+    }
+}
+
+/* work ends in end_job. */
+static void start_job(
+    struct api *api, struct call_state *state, void (*work)(struct call_state *state))
+{
+    state->work = work;
+    state->job.run = run_job;
+    if (atomic_fetch_add(&jobs, 1) >= JOBS_MAX) {
+        end_job(state, ERR(REQUEST_TOO_MANY_REQUESTS));
+    } else if (!server_run(api->server, &state->job)) {
+        end_job(state, ERR(STOPPED));
+    }
+}
+
+static void defragment_run(struct call_state *state)
+{
     struct api *api = state->call->api;
     struct why why = {""};
     LOG_INFO("starting defragment");
@@ -114,20 +144,19 @@ static void defragment_run(struct server_job *job)
             api_new(state->call->arena, &etcdserverpb__defragment_response__descriptor);
         state->response = &response->base; /* without a header, as etcd's */
     }
-    api_done(state, err);
+    end_job(state, err);
 }
 
 static void defragment_start(struct api *api, struct call_state *state)
 {
-    api_run(api, state, defragment_run);
+    start_job(api, state, defragment_run);
 }
 
 const struct api_ops api_maintenance_defragment = {
-    .right = API_RIGHT_ADMIN, .start = defragment_start};
+    .right = API_RIGHT_ADMIN, .is_patient = true, .start = defragment_start};
 
-static void hash_run(struct server_job *job)
+static void hash_run(struct call_state *state)
 {
-    struct call_state *state = state_of(job);
     struct api *api = state->call->api;
     struct mvcc_hash hash;
     int64_t began_ns = clock_mono_ns();
@@ -140,19 +169,19 @@ static void hash_run(struct server_job *job)
         response->hash = hash.hash;
         state->response = &response->base;
     }
-    api_done(state, err);
+    end_job(state, err);
 }
 
 static void hash_start(struct api *api, struct call_state *state)
 {
-    api_run(api, state, hash_run);
+    start_job(api, state, hash_run);
 }
 
-const struct api_ops api_maintenance_hash = {.right = API_RIGHT_ADMIN, .start = hash_start};
+const struct api_ops api_maintenance_hash = {
+    .right = API_RIGHT_ADMIN, .is_patient = true, .start = hash_start};
 
-static void hash_kv_run(struct server_job *job)
+static void hash_kv_run(struct call_state *state)
 {
-    struct call_state *state = state_of(job);
     struct api *api = state->call->api;
     const Etcdserverpb__HashKVRequest *request = (const void *)state->request;
     struct mvcc_hash hash;
@@ -169,15 +198,16 @@ static void hash_kv_run(struct server_job *job)
         response->hash_revision = hash.rev;
         state->response = &response->base;
     }
-    api_done(state, err);
+    end_job(state, err);
 }
 
 static void hash_kv_start(struct api *api, struct call_state *state)
 {
-    api_run(api, state, hash_kv_run);
+    start_job(api, state, hash_kv_run);
 }
 
-const struct api_ops api_maintenance_hash_kv = {.right = API_RIGHT_ADMIN, .start = hash_kv_start};
+const struct api_ops api_maintenance_hash_kv = {
+    .right = API_RIGHT_ADMIN, .is_patient = true, .start = hash_kv_start};
 
 static void transferred(struct server_transfer *transfer)
 {

@@ -61,7 +61,7 @@ enum api_right {
 /* A service's part in a method. */
 struct api_ops {
     enum api_right right;     /* asked before start or open's message */
-    bool is_patient;          /* waits for other clients, and is told when its own is gone */
+    bool is_patient;          /* may wait for long, and is told when its client is gone */
     bool is_without_revision; /* the response's header says nothing of the store */
     /* unary: ends in api_done, now or later, from any thread */
     void (*start)(struct api *api, struct call_state *state);
@@ -83,8 +83,6 @@ void api_done(struct call_state *state, struct err err);
 void api_propose(struct api *api, struct call_state *state, uint32_t field, struct slice request);
 /* Waits until a linearizable read may be made, then ends the call (execute follows). */
 void api_read(struct api *api, struct call_state *state);
-/* Runs job->run on the back thread, or ends the call with STOPPED. */
-void api_run(struct api *api, struct call_state *state, void (*run)(struct server_job *job));
 /* False when the store is full: then an alarm was proposed and the call will end with NO_SPACE. */
 bool api_has_space(struct api *api, struct call_state *state);
 struct api_status api_status_of(struct err err);

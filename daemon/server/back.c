@@ -123,6 +123,7 @@ static void compact_slice(struct server *server, size_t rows)
     }
 }
 
+/* A slice after each job and each pause: neither keeps the other waiting. */
 void *back_main(void *arg)
 {
     struct server *server = arg;
@@ -134,12 +135,14 @@ void *back_main(void *arg)
     back_compact(server); /* one may have been under way when the member went down */
     for (;;) {
         bool is_busy = is_compacting(server) && !atomic_load(&server->has_failed);
-        size_t taken = mailbox_take(&server->back_box, &jobs, is_busy ? pace.pause_ms : -1);
-        while ((node = list_pop(&jobs))) {
+        bool is_last = mailbox_is_closed(&server->back_box); /* what is taken now is all */
+        if (list_is_empty(&jobs)) {
+            mailbox_take(&server->back_box, &jobs, is_busy ? pace.pause_ms : -1);
+        }
+        if ((node = list_pop(&jobs))) {
             struct server_job *job = LIST_ITEM(node, struct server_job, node);
             job->run(job);
-        }
-        if (taken == 0 && mailbox_is_closed(&server->back_box)) {
+        } else if (is_last) {
             (void)compaction_done(server, mvcc_compact_revision(server->options.mvcc));
             return NULL;
         }

@@ -525,6 +525,50 @@ static void test_compaction_pauses_between_slices(void **state)
     assert_true(errands >= SLICES / 2); /* without a pause it is over before the first */
 }
 
+/* Keeps the back thread. */
+struct stay {
+    struct server_job job;
+    atomic_bool has_begun;
+    atomic_bool is_over;
+};
+
+static void run_stay(struct server_job *job)
+{
+    struct stay *stay = CONTAINER_OF(job, struct stay, job);
+    atomic_store(&stay->has_begun, true);
+    while (!atomic_load(&stay->is_over)) {
+        usleep(1000);
+    }
+}
+
+static bool has_come(void *arg)
+{
+    return atomic_load(&((struct stay *)arg)->has_begun);
+}
+
+/* However many jobs come at once, a compaction goes on between them. */
+static void test_compaction_goes_on_beside_many_jobs(void **state)
+{
+    enum { ROWS = 40, JOBS = 3 * ROWS / SLICE_ROWS };
+    struct cluster *cluster = *state;
+    struct node *node = &cluster->nodes[0];
+    struct stay stay = {.job.run = run_stay};
+    struct errand after = {.job.run = run_errand};
+    struct errand errands[JOBS];
+    puts_up_to(cluster, ROWS + 1);
+    assert_true(server_run(node->server, &stay.job));
+    assert_true(wait_until(has_come, &stay));
+    compact(node, ROWS + 1);
+    server_after_compaction(node->server, &after.job);
+    for (size_t i = 0; i < JOBS; i++) {
+        errands[i] = (struct errand){.job.run = run_errand};
+        assert_true(server_run(node->server, &errands[i].job));
+    }
+    atomic_store(&stay.is_over, true);
+    assert_true(wait_until(has_run, &errands[JOBS - 1]));
+    assert_true(wait_until(has_run, &after)); /* the pause never ends */
+}
+
 #define ALONE_TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, cluster_teardown)
 
 int main(void)
@@ -542,6 +586,7 @@ int main(void)
         ALONE_TEST(test_a_short_retention_is_kept_by_the_member_itself, setup_compacting),
         ALONE_TEST(test_a_follower_compacts_nothing_by_itself, setup_patient),
         ALONE_TEST(test_compaction_pauses_between_slices, setup_pausing),
+        ALONE_TEST(test_compaction_goes_on_beside_many_jobs, setup_pausing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
