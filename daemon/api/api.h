@@ -71,7 +71,7 @@ struct api_method {
     enum api_kind kind;
     const ProtobufCMessageDescriptor *request;
     const ProtobufCMessageDescriptor *response;
-    const struct api_ops *ops; /* private to api; NULL: answered UNIMPLEMENTED */
+    const struct api_ops *ops; /* private to api */
 };
 
 /* Every method of every service. Static. */

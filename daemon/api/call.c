@@ -187,11 +187,6 @@ void api_call_start(struct api *api, struct api_call *call)
     call->api = api;
     call->state = state;
     api_count_request(api, "unary", &call->caller);
-    if (!call->method->ops) {
-        state->text = "not served by this member yet";
-        api_done(state, ERR(UNSUPPORTED));
-        return;
-    }
     struct err err =
         pb_unpack_proposal(call->method->request, call->arena, &call->request, &state->request);
     if (err_is(err)) {
@@ -209,7 +204,7 @@ void api_call_start(struct api *api, struct api_call *call)
 
 bool api_call_is_patient(const struct api_method *method)
 {
-    return method->ops && method->ops->is_patient;
+    return method->ops->is_patient;
 }
 
 void api_call_cancel(struct api_call *call)

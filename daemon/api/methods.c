@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every method of every service. A method without ops is known and answered UNIMPLEMENTED.
+ * Every method of every service.
  */
 #include "api/methods.h"
 

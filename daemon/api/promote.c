@@ -194,13 +194,13 @@ static void leader_known(struct server_read *read)
 {
     struct promotion *promotion = CONTAINER_OF(read, struct promotion, read);
     const struct api_peers *peers = &promotion->api->options.peers;
+    struct server *server = promotion->api->server;
     struct server_status status;
-    server_status_get(promotion->api->server, &status);
     if (err_is(read->err)) {
-        bool is_leaderless = IS(read->err, TIMEOUT) && status.leader == 0;
-        api_done(promotion->state, is_leaderless ? ERR(NO_LEADER) : read->err);
+        api_done(promotion->state, IS(read->err, TIMEOUT) ? server_timeout(server) : read->err);
         return;
     }
+    server_status_get(server, &status);
     int64_t left_ms = promotion->deadline_ms - clock_mono_ms();
     if (status.is_leader || status.leader == 0) {
         promote_here(promotion); /* it moved here meanwhile, or is on its way */

@@ -17,7 +17,6 @@ struct api_queue {
     size_t count_max;
     struct api_status status;
     bool is_ended;
-    bool is_closed;
 };
 
 void api_queue_init(struct api_queue *queue, struct api_stream *stream, size_t count_max);

@@ -42,11 +42,6 @@ static struct err look_here(struct server_lease_ask *asked, int64_t now_ms)
     return OK;
 }
 
-static struct err timeout(struct server *server)
-{
-    return atomic_load(&server->leader) ? ERR(TIMEOUT) : ERR(NO_LEADER);
-}
-
 /* Whether that is the end of it. */
 static bool is_answer(struct err err)
 {
@@ -91,7 +86,7 @@ static void leadership_known(struct server_read *read)
     if (IS(read->err, LEADER_CHANGED)) {
         try_later(asked); /* with whoever leads then */
     } else if (err_is(read->err)) {
-        finish(asked, IS(read->err, TIMEOUT) ? timeout(asked->server) : read->err);
+        finish(asked, IS(read->err, TIMEOUT) ? server_timeout(asked->server) : read->err);
     } else {
         answer(asked);
     }
@@ -167,7 +162,7 @@ void leases_retry(struct server *server, int64_t now_ms)
     while ((node = list_pop(&waiting))) {
         struct server_lease_ask *asked = LIST_ITEM(node, struct server_lease_ask, node);
         if (asked->deadline_ms <= now_ms) {
-            finish(asked, timeout(server));
+            finish(asked, server_timeout(server));
         } else {
             start(asked);
         }

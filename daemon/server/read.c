@@ -46,6 +46,11 @@ static void read_finish(struct server *server, struct server_read *read, struct 
     read->done(read);
 }
 
+struct err server_timeout(struct server *server)
+{
+    return atomic_load(&server->leader) ? ERR(TIMEOUT) : ERR(NO_LEADER);
+}
+
 void server_read_index(struct server *server, struct server_read *read)
 {
     if (server_can_read_now(server)) {

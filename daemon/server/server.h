@@ -152,6 +152,8 @@ struct server_read {
  * applied an entry of its own term acknowledged nothing that is not applied; nor did the others,
  * once all is applied that was committed when the last of them went. */
 bool server_can_read_now(struct server *server);
+/* What a call that wanted a leader's word is told instead of TIMEOUT: that there is none. */
+struct err server_timeout(struct server *server);
 /* done when everything committed at the time of the call is applied. Errors: TIMEOUT,
  * LEADER_CHANGED, STOPPED. */
 void server_read_index(struct server *server, struct server_read *read);

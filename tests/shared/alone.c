@@ -203,6 +203,11 @@ static void answer_read(struct server *server, struct server_read *read)
     read->done(read);
 }
 
+struct err server_timeout(struct server *server)
+{
+    return server->has_leader ? ERR(TIMEOUT) : ERR(NO_LEADER);
+}
+
 void server_read_index(struct server *server, struct server_read *read)
 {
     pthread_mutex_lock(&server->mutex);
