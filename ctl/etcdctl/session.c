@@ -394,5 +394,10 @@ struct err session_release(struct session *session, const struct session_key *ke
     txn.compare = &(Etcdserverpb__Compare *){&compare};
     txn.success = &(Etcdserverpb__RequestOp *){&op};
     txn.n_compare = txn.n_success = 1;
-    return client_call(session->client, CLIENT_ASK(&client_txn, &txn, 0), &response, why);
+    struct err err = client_call(session->client, CLIENT_ASK(&client_txn, &txn, 0), &response, why);
+    /* That a connection was lost since the last call shows only now; to ask twice does no harm. */
+    if (IS(err, IO)) {
+        err = client_call(session->client, CLIENT_ASK(&client_txn, &txn, 0), &response, why);
+    }
+    return err;
 }

@@ -103,6 +103,14 @@ class Commands:
         out, said = second.communicate(timeout=WAIT)
         self.assertEqual(("it ran\n", 0), (out, second.returncode), said)
 
+    def test_who_holds_releases_when_the_member_was_restarted(self):
+        holder = self.join("lock", f"--ttl={SECONDS}", "name")
+        self.node.restart()
+        holder.send_signal(signal.SIGINT)
+        said = holder.communicate(timeout=WAIT)[1]
+        self.assertEqual(0, holder.returncode, said)
+        self.assertEqual([], self.keys("name"))
+
     def renewals(self):
         """How often the member has renewed a lease."""
         text = self.node.get("/metrics")[1]
