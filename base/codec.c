@@ -82,7 +82,7 @@ struct err varint_take(struct wire *wire, uint64_t *out_number)
     return ERR(BAD_FORMAT);
 }
 
-static struct err take_run(struct wire *wire, uint64_t len, struct slice *out)
+struct err wire_run(struct wire *wire, uint64_t len, struct slice *out)
 {
     if (len > (uint64_t)(wire->end - wire->at)) {
         return ERR(BAD_FORMAT);
@@ -108,15 +108,15 @@ struct err wire_next(struct wire *wire, struct wire_field *out)
         TRY(varint_take(wire, &field.value));
         break;
     case WIRE_FIXED64:
-        TRY(take_run(wire, 8, &field.bytes));
+        TRY(wire_run(wire, 8, &field.bytes));
         field.value = get_le64(field.bytes.data);
         break;
     case WIRE_BYTES:
         TRY(varint_take(wire, &len));
-        TRY(take_run(wire, len, &field.bytes));
+        TRY(wire_run(wire, len, &field.bytes));
         break;
     case WIRE_FIXED32:
-        TRY(take_run(wire, 4, &field.bytes));
+        TRY(wire_run(wire, 4, &field.bytes));
         field.value = get_le32(field.bytes.data);
         break;
     default:

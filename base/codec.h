@@ -88,5 +88,7 @@ static inline bool wire_more(const struct wire *wire)
  * field number 0). */
 MUST struct err wire_next(struct wire *wire, struct wire_field *out);
 MUST struct err varint_take(struct wire *wire, uint64_t *out_number);
+/* Takes so many bytes, lent. Errors: BAD_FORMAT (there are fewer). */
+MUST struct err wire_run(struct wire *wire, uint64_t len, struct slice *out);
 
 #endif

@@ -34,16 +34,6 @@ static struct err take_varint(struct wire *wire, uint64_t *out)
     return ERR(BAD_FORMAT);
 }
 
-static struct err take_run(struct wire *wire, uint64_t len, struct slice *out)
-{
-    if (len > (uint64_t)(wire->end - wire->at)) {
-        return ERR(BAD_FORMAT);
-    }
-    *out = slice_of(wire->at, (size_t)len);
-    wire->at += len;
-    return OK;
-}
-
 /* A value that is no group. */
 static struct err take_value(struct wire *wire, struct wire_field *field)
 {
@@ -52,12 +42,12 @@ static struct err take_value(struct wire *wire, struct wire_field *field)
     case WIRE_VARINT:
         return take_varint(wire, &field->value);
     case WIRE_FIXED64:
-        return take_run(wire, 8, &field->bytes);
+        return wire_run(wire, 8, &field->bytes);
     case WIRE_FIXED32:
-        return take_run(wire, 4, &field->bytes);
+        return wire_run(wire, 4, &field->bytes);
     case WIRE_BYTES:
         TRY(take_varint(wire, &len));
-        return take_run(wire, len, &field->bytes);
+        return wire_run(wire, len, &field->bytes);
     default:
         return ERR(BAD_FORMAT);
     }

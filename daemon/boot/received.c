@@ -41,16 +41,13 @@ static struct err check_version(
     return err;
 }
 
-static void keep(struct storage_received *received, const char *folder, uint64_t index,
-    struct mvcc_reading *reading)
+/* With the mutex. */
+static void forget(struct storage_received *received)
 {
-    pthread_mutex_lock(&received->mutex);
     mvcc_reading_free(received->reading);
     free(received->folder);
-    received->folder = reading ? mem_strdup(folder) : NULL;
-    received->index = index;
-    received->reading = reading;
-    pthread_mutex_unlock(&received->mutex);
+    received->reading = NULL;
+    received->folder = NULL;
 }
 
 /* A new member's index comes ready this way. One that has much would have to hold both. */
@@ -61,10 +58,16 @@ static struct err check_rows(
     struct mvcc_reading *reading = NULL;
     struct storage_received *received = &storage->received;
     pthread_mutex_lock(&received->turn);
-    keep(received, NULL, 0, NULL);
+    storage_forget_reading(storage, UINT64_MAX); /* it may be large */
     bool has_much = mvcc_memory_bytes(storage->mvcc) > MUCH;
     struct err err = mvcc_check(store, has_much ? NULL : &reading, why);
-    keep(received, backend_path(store), index, reading);
+    if (reading) {
+        pthread_mutex_lock(&received->mutex);
+        received->folder = mem_strdup(backend_path(store));
+        received->index = index;
+        received->reading = reading;
+        pthread_mutex_unlock(&received->mutex);
+    }
     pthread_mutex_unlock(&received->turn);
     return err;
 }
@@ -78,8 +81,8 @@ struct mvcc_reading *storage_take_reading(struct storage *storage, const char *f
         reading = received->reading;
         received->reading = NULL;
     }
+    forget(received);
     pthread_mutex_unlock(&received->mutex);
-    keep(received, NULL, 0, NULL);
     return reading;
 }
 
@@ -87,11 +90,10 @@ void storage_forget_reading(struct storage *storage, uint64_t applied)
 {
     struct storage_received *received = &storage->received;
     pthread_mutex_lock(&received->mutex);
-    bool is_late = received->reading && received->index <= applied;
-    pthread_mutex_unlock(&received->mutex);
-    if (is_late) {
-        keep(received, NULL, 0, NULL);
+    if (received->index <= applied) {
+        forget(received);
     }
+    pthread_mutex_unlock(&received->mutex);
 }
 
 /* Into tables that nobody uses. */

@@ -102,12 +102,12 @@ bool mvcc_check_row(struct slice key, struct slice value)
     return !slice_has_prefix(key, SLICE("l")) || !err_is(row_take(key, value, &row, NULL));
 }
 
+/* All that was read of rows; an index comes after. */
 static void forget(struct mvcc *mvcc)
 {
     check(!mvcc->is_txn_open);
     size_t ring_bytes = mvcc->ring.bytes_max;
     index_fini(&mvcc->index);
-    index_init(&mvcc->index);
     ring_fini(&mvcc->ring);
     ring_init(&mvcc->ring, ring_bytes);
     mvcc->walk.goal = 0;
@@ -135,6 +135,7 @@ struct err mvcc_reload(struct mvcc *mvcc, struct why *why)
 {
     lock_write(mvcc);
     forget(mvcc);
+    index_init(&mvcc->index);
     struct err err = restore(mvcc, 0, why);
     end_reload(mvcc);
     unlock(mvcc);
@@ -145,7 +146,6 @@ struct err mvcc_take_index(struct mvcc *mvcc, struct index *index, revision last
 {
     lock_write(mvcc);
     forget(mvcc);
-    index_fini(&mvcc->index);
     mvcc->index = *index;
     index_init(index);
     struct err err = restore_at(mvcc, last, why);
