@@ -6,16 +6,17 @@ import json
 import os
 import re
 import threading
-import time
 import urllib.error
 import urllib.request
+from functools import partial
 
 import grpc
 
-from lib import Case, Member, reference
+from lib import Case, Member, reference, wait_until
 from lib.api import MESSAGES, Api
 
 WAIT = 60
+until = partial(wait_until, seconds=WAIT)
 
 
 def b64(text):
@@ -45,14 +46,6 @@ def good(node, path, body=None, **rest):
     if status != 200:
         raise AssertionError(f"{path} {body}: {status} {text}")
     return json.loads(text)
-
-
-def until(what, condition):
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {WAIT} s: {what}")
-        time.sleep(0.02)
 
 
 def keys_under(node, prefix, token=None):

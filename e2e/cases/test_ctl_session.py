@@ -5,19 +5,13 @@ import re
 import signal
 import subprocess
 import time
+from functools import partial
 
-from lib import Case, Etcdctl
+from lib import Case, Etcdctl, wait_until
 
 WAIT = 120
+until = partial(wait_until, seconds=WAIT)
 SECONDS = "3000"  # of a lease that nobody renews while a test runs
-
-
-def until(what, condition):
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {WAIT} s: {what}")
-        time.sleep(0.02)
 
 
 class Commands:

@@ -4,13 +4,14 @@ import re
 import signal
 import socket
 import subprocess
-import time
+from functools import partial
 
-from lib import Case, binary, reference
+from lib import Case, binary, reference, wait_until
 from lib.api import Api
 from lib.env import free_port
 
 WAIT = 60
+until = partial(wait_until, seconds=WAIT)
 
 
 class Front:
@@ -36,14 +37,6 @@ class Front:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(WAIT)
-
-
-def until(what, condition):
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {WAIT} s: {what}")
-        time.sleep(0.02)
 
 
 class Gateway(Case):

@@ -5,6 +5,7 @@ from .certs import Certs
 from .ctl import Etcdctl, Reference
 from .env import BIN, REFERENCE, binary, free_port, reference
 from .member import Member
+from .until import wait_until
 
 __all__ = ["BIN", "Case", "Certs", "Etcdctl", "Member", "REFERENCE", "Reference", "binary",
-           "free_port", "reference"]
+           "free_port", "reference", "wait_until"]

@@ -442,6 +442,16 @@ static void test_observers_see_every_leader(void **state)
     unsee(&late);
 }
 
+/* The numbers from 1 on. */
+static void proclaim_all(struct service *service, struct later *won, int count)
+{
+    char value[16];
+    for (int i = 1; i <= count; i++) {
+        snprintf(value, sizeof(value), "%d", i);
+        is_good(proclaim(service, leader_of(won), value));
+    }
+}
+
 /* What a slow observer does not read waits in the watch, not in its queue; nothing is lost. */
 static void test_a_slow_observer_gets_all(void **state)
 {
@@ -452,10 +462,7 @@ static void test_a_slow_observer_gets_all(void **state)
     struct later *won = finish(campaign(service, 1, "0"));
     observe(service, &seen, "e");
     sees(&seen, "0");
-    for (int i = 1; i <= 100; i++) {
-        snprintf(value, sizeof(value), "%d", i);
-        is_good(proclaim(service, leader_of(won), value));
-    }
+    proclaim_all(service, won, 100);
     for (int i = 1; i <= 100; i++) {
         snprintf(value, sizeof(value), "%d", i);
         sees(&seen, value);
@@ -485,10 +492,7 @@ static void test_an_observer_that_reads_while_much_is_said_gets_all(void **state
     struct later *won = finish(campaign(service, 1, "0"));
     observe(service, &seen, "e");
     sees(&seen, "0");
-    for (int i = 1; i <= VALUES; i++) {
-        snprintf(value, sizeof(value), "%d", i);
-        is_good(proclaim(service, leader_of(won), value));
-    }
+    proclaim_all(service, won, VALUES);
     struct later *behind[CALLS];
     atomic_store(&seen.wake_us, WAKE_US); /* so that it can read between two */
     int wakes = atomic_load(&seen.wakes);

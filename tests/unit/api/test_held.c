@@ -24,8 +24,11 @@ static void add_root(struct talk *talk)
     talk_ask(talk, "/etcdserverpb.Auth/AuthEnable", &enable, NULL);
 }
 
+/* Nothing is applied from here on. */
 static void open_watch(struct talk *talk, struct talk_stream *stream)
 {
+    add_root(talk);
+    alone_hold(talk->server, true);
     talk_open(talk, stream, watch_path, false);
     stream->stream.caller.token = token_to_come;
 }
@@ -55,8 +58,6 @@ static void test_what_is_sent_before_the_token_is_known_waits(void **state)
 {
     struct talk *talk = *state;
     struct talk_stream stream;
-    add_root(talk);
-    alone_hold(talk->server, true);
     open_watch(talk, &stream);
     send_create(&stream);
     send_create(&stream);
@@ -76,8 +77,6 @@ static void test_what_is_sent_after_the_token_came_is_behind_what_waited(void **
 {
     struct talk *talk = *state;
     struct talk_stream stream;
-    add_root(talk);
-    alone_hold(talk->server, true);
     open_watch(talk, &stream);
     send_create(&stream);
     alone_run(talk->server);
@@ -93,8 +92,6 @@ static void test_no_more_waits_than_fits(void **state)
     enum { MANY = 200 * 1024 };
     struct talk *talk = *state;
     struct talk_stream stream;
-    add_root(talk);
-    alone_hold(talk->server, true);
     open_watch(talk, &stream);
     for (int i = 0; i < MANY && stream.wakes == 0; i++) {
         send_create(&stream);
@@ -109,8 +106,6 @@ static void test_who_does_not_wait_for_it_is_forgotten(void **state)
 {
     struct talk *talk = *state;
     struct talk_stream stream;
-    add_root(talk);
-    alone_hold(talk->server, true);
     open_watch(talk, &stream);
     send_create(&stream);
     api_stream_half_close(&stream.stream);

@@ -147,12 +147,19 @@ static void test_a_compaction_that_overtook_another_has_no_hash(void **state)
     assert_int_equal(mvcc_hashes(place->mvcc, kept), 0);
 }
 
+static void compact_to_the_end(struct place *place)
+{
+    bool is_done = false;
+    while (!is_done) {
+        assert_false(err_is(mvcc_compact_step(place->mvcc, 100, &is_done, NULL)));
+    }
+}
+
 /* What a later compaction takes from it is no reason to end. */
 static void test_a_compaction_that_is_overtaken_while_it_is_hashed_goes_on(void **state)
 {
     struct place *place = *state;
     struct mvcc_hash kept[MVCC_HASHES_MAX];
-    bool is_done = false;
     put_all(place);
     assert_false(err_is(mvcc_compact_begin(place->mvcc, 3, place->batch)));
     place_write(place);
@@ -160,9 +167,7 @@ static void test_a_compaction_that_is_overtaken_while_it_is_hashed_goes_on(void 
     place_write(place);
     hashes_ask(place->mvcc, 3, -1, -1); /* as it was when the walk began */
     assert_false(err_is(hashes_make(place->mvcc, 3, NULL)));
-    while (!is_done) {
-        assert_false(err_is(mvcc_compact_step(place->mvcc, 100, &is_done, NULL)));
-    }
+    compact_to_the_end(place);
     assert_int_equal(mvcc_hashes(place->mvcc, kept), 0);
 }
 
@@ -171,14 +176,11 @@ static void test_a_compaction_asked_for_before_other_rows_came_has_no_hash(void 
 {
     struct place *place = *state;
     struct mvcc_hash kept[MVCC_HASHES_MAX];
-    bool is_done = false;
     put_all(place);
     assert_false(err_is(mvcc_compact_begin(place->mvcc, 3, place->batch)));
     place_write(place);
     assert_false(err_is(mvcc_reload(place->mvcc, NULL)));
-    while (!is_done) {
-        assert_false(err_is(mvcc_compact_step(place->mvcc, 100, &is_done, NULL)));
-    }
+    compact_to_the_end(place);
     assert_int_equal(mvcc_hashes(place->mvcc, kept), 0);
     place_compact(place, 4);
     assert_int_equal(mvcc_hashes(place->mvcc, kept), 1);

@@ -369,6 +369,17 @@ static bool copy_row(
     return !err_is(mvcc_import_row(copy->import, main, sub, is_tombstone, kv, NULL));
 }
 
+static void put_rows(struct place *place)
+{
+    place_put(place, "a", "1", 4);
+    place_put(place, "b", "", 0);
+    place_compact(place, 2);
+    place_put(place, "a", "2", 0);
+    place_delete(place, "b", "");
+    place_put(place, "b", "3", 0);
+}
+
+/* put_rows' in other. */
 static void assert_copied(struct place *place, struct place *other)
 {
     struct mvcc_hash mine;
@@ -389,12 +400,7 @@ static void test_export_and_import_make_the_same_store(void **state)
 {
     struct place *place = *state;
     struct place other;
-    place_put(place, "a", "1", 4);
-    place_put(place, "b", "", 0);
-    place_compact(place, 2);
-    place_put(place, "a", "2", 0);
-    place_delete(place, "b", "");
-    place_put(place, "b", "3", 0);
+    put_rows(place);
     place_init(&other, (struct mvcc_options){0});
     struct copy copy = {mvcc_import_new(other.backend), 0};
     struct backend_snapshot *snapshot = backend_snapshot_take(place->backend);
@@ -417,12 +423,7 @@ static void test_a_store_that_was_read_need_not_be_read_again(void **state)
 {
     struct place *place = *state;
     struct mvcc_reading *reading = NULL;
-    place_put(place, "a", "1", 4);
-    place_put(place, "b", "", 0);
-    place_compact(place, 2);
-    place_put(place, "a", "2", 0);
-    place_delete(place, "b", "");
-    place_put(place, "b", "3", 0);
+    put_rows(place);
     assert_false(err_is(mvcc_check(place->backend, &reading, NULL)));
     place_put(place, "late", "1", 0);
     assert_int_equal(mvcc_revision(place->mvcc), 7);
