@@ -163,12 +163,11 @@ class Unread(CalmCase):
         deafs = [self.deaf() for _ in range(60)]
         for deaf in deafs:
             deaf.ask(RANGE, range_of(b"/l/"))
-        self.assertEqual(20000, self.count_admitted())
+        until(lambda: resident(self.node) - before > 100 * MIB)  # of some 370 in the end
         peak = resident(self.node)
-        self.assertGreater(peak - before, 100 * MIB)
         for deaf in deafs:
             deaf.close()
-        until(lambda: resident(self.node) - before < (peak - before) // 4)
+        until(lambda: resident(self.node) - before < (peak - before) // 2)
 
     def test_a_watcher_that_does_not_read_costs_a_bounded_buffer(self):
         """32 MiB of what is pending, then it is one that catches up; nothing is lost."""
