@@ -106,9 +106,9 @@ const char *backend_files_format(void);
 MUST struct err backend_checkpoint(struct backend *backend, const char *path, struct why *why);
 /* Whether a file of such a folder is part of the store, by its name. */
 bool backend_file_is_ours(const char *name);
-/* Reads a file through: every row or value, and each checksum on the way. Any thread. Errors:
- * BAD_CRC, IO. */
-MUST struct err backend_check_file(const char *path, struct why *why);
+/* Reads a file through: every row or value, and each checksum on the way. bytes: what is in it, or
+ * comes to be; without data the file is read. Any thread. Errors: BAD_CRC, IO. */
+MUST struct err backend_check_file(const char *path, struct slice bytes, struct why *why);
 /* The store becomes what lies in the folder from, which takes its place; the old one goes to aside,
  * which must not be there. Waits for open walks and snapshots, and everybody else for it. All
  * synced. A crash leaves the old one, or none and both folders, or the new one. After an error

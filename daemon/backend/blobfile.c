@@ -140,9 +140,15 @@ static struct err check_records(struct walk *walk, struct why *why)
     return fits && get_le32(foot) == magic ? OK : broken(walk, "its end is broken", why);
 }
 
-struct err blobfile_check(const char *path, struct why *why)
+static FILE *open_bytes(const char *path, struct slice bytes)
 {
-    struct walk walk = {.file = fopen(path, "rbe"), .path = path};
+    return bytes.data ? fmemopen((void *)(uintptr_t)bytes.data, bytes.len, "rb")
+                      : fopen(path, "rbe");
+}
+
+struct err blobfile_check(const char *path, struct slice bytes, struct why *why)
+{
+    struct walk walk = {.file = open_bytes(path, bytes), .path = path};
     if (!walk.file) {
         return why_errno(why, errno, "open %s", path);
     }

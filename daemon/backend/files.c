@@ -51,14 +51,14 @@ bool backend_file_is_ours(const char *name)
                is_numbered(name + strlen(manifest), ""));
 }
 
-struct err backend_check_file(const char *path, struct why *why)
+struct err backend_check_file(const char *path, struct slice bytes, struct why *why)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
     if (is_numbered(name, ".blob")) {
-        return blobfile_check(path, why);
+        return blobfile_check(path, bytes, why);
     }
-    char *text = is_numbered(name, ".sst") ? store_check_table(path) : NULL;
+    char *text = is_numbered(name, ".sst") ? store_check_table(path, bytes.data, bytes.len) : NULL;
     if (!text) {
         return OK;
     }

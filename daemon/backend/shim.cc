@@ -7,16 +7,15 @@
  * length lies, that throws, and nothing may be thrown through C. */
 #include "shim.h"
 
+#include "shim_text.hh"
+
 #include <cstdio>
 #include <cstring>
-#include <exception>
 #include <memory>
 #include <rocksdb/comparator.h>
 #include <rocksdb/db.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/metadata.h>
-#include <rocksdb/sst_file_reader.h>
-#include <rocksdb/table.h>
 #include <rocksdb/version.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -35,19 +34,6 @@ struct rocksdb_column_family_handle_t {
 struct rocksdb_options_t {
     rocksdb::Options rep;
 };
-
-static char *text_of(const rocksdb::Status &status)
-{
-    return status.ok() ? nullptr : strdup(status.ToString().c_str());
-}
-
-/* Memory for what is true is never refused (base/mem aborts): so it was a lie. */
-static char *text_of(const std::exception &thrown)
-{
-    char text[128];
-    snprintf(text, sizeof(text), "Corruption: a length that cannot be true (%s)", thrown.what());
-    return strdup(text);
-}
 
 char *store_shim_open(const rocksdb_options_t *const *options, const char *path,
     const char *const *names, size_t count, rocksdb_column_family_handle_t **out_families,
@@ -224,37 +210,6 @@ void store_shim_lower_merges(rocksdb_options_t *options)
 const char *store_format(void)
 {
     return "rocksdb-" TEXT(ROCKSDB_MAJOR) "." TEXT(ROCKSDB_MINOR) " default,values";
-}
-
-/* Each row: a block may claim any length for what is unpacked of it. Opening and walking look at
- * the checksum of every block that anyone reads: filters are not ours. */
-static rocksdb::Status check_table(const char *path)
-{
-    rocksdb::Options options;
-    rocksdb::BlockBasedTableOptions table;
-    rocksdb::ReadOptions read;
-    table.no_block_cache = true;
-    options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-    read.readahead_size = 1024 * 1024;
-    read.fill_cache = false;
-    rocksdb::SstFileReader reader(options);
-    rocksdb::Status status = reader.Open(path);
-    if (!status.ok()) {
-        return status;
-    }
-    std::unique_ptr<rocksdb::Iterator> iter(reader.NewIterator(read));
-    for (iter->SeekToFirst(); iter->Valid(); iter->Next()) {
-    }
-    return iter->status();
-}
-
-char *store_check_table(const char *path)
-{
-    try {
-        return text_of(check_table(path));
-    } catch (const std::exception &thrown) {
-        return text_of(thrown);
-    }
 }
 
 namespace

@@ -61,8 +61,8 @@ void store_shim_lower_merges(rocksdb_options_t *options);
 /* A handle good for batches and nothing else: the family of that id (0, 1 or 2) of any store. */
 rocksdb_column_family_handle_t *store_shim_family(unsigned id);
 
-/* Every row of a table's file, and the checksum of each block on the way. */
-char *store_check_table(const char *path);
+/* Every row of a table's file, and the checksum of each block on the way. As backend_check_file. */
+char *store_check_table(const char *path, const void *data, size_t len);
 /* RocksDB's version, and how rows lie in its families. */
 const char *store_format(void);
 

@@ -22,7 +22,11 @@ enum disk_flag {
     DISK_CREATE = 1 << 1,
     DISK_EXCLUSIVE = 1 << 2, /* with DISK_CREATE: the file must not exist (EXISTS) */
     DISK_TRUNCATE = 1 << 3,
+    DISK_DIRECT = 1 << 4, /* what is written aligned need not stay in the page cache */
 };
+
+/* Writes are aligned that begin at a multiple of this, from memory that does, and are as long. */
+enum { DISK_BLOCK = 4096 };
 
 struct disk_stat {
     uint64_t bytes;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The machine's file system. Interrupted and short calls are carried on; everything else is told
- * with the path. */
+ * with the path. What cannot be written past the page cache goes through it. */
 #include "disk/disk.h"
 
 #include "base/mem.h"
@@ -16,6 +16,7 @@
 struct real_file {
     struct disk_file base;
     int fd;
+    bool is_direct;
     char *path;
 };
 
@@ -37,6 +38,7 @@ static struct err real_open(struct disk *disk, const char *path, unsigned flags,
     }
     struct real_file *file = mem_new(sizeof(*file));
     *file = (struct real_file){.base = {disk}, .fd = fd, .path = mem_strdup(path)};
+    file->is_direct = flags & DISK_DIRECT && fcntl(fd, F_SETFL, O_DIRECT) == 0;
     *out = &file->base;
     return OK;
 }
@@ -49,11 +51,20 @@ static void real_close(struct disk_file *base)
     free(file);
 }
 
+static void go_buffered(struct real_file *file)
+{
+    file->is_direct = false;
+    (void)fcntl(file->fd, F_SETFL, 0); /* where it was set, it can be taken back */
+}
+
 static struct err real_read(struct disk_file *base, uint64_t offset, void *out, size_t size,
     size_t *out_size, struct why *why)
 {
     struct real_file *file = real_of(base);
     size_t got = 0;
+    if (file->is_direct) {
+        go_buffered(file);
+    }
     while (got < size) {
         ssize_t n = pread(file->fd, (char *)out + got, size - got, (off_t)(offset + got));
         if (n == 0) {
@@ -69,14 +80,29 @@ static struct err real_read(struct disk_file *base, uint64_t offset, void *out, 
     return OK;
 }
 
+/* How much of it the next call may be given. */
+static size_t fit(struct real_file *file, uint64_t offset, struct slice bytes)
+{
+    size_t len = bytes.len - bytes.len % DISK_BLOCK;
+    bool is_aligned = offset % DISK_BLOCK == 0 && (uintptr_t)bytes.data % DISK_BLOCK == 0;
+    if (file->is_direct && !(is_aligned && len)) {
+        go_buffered(file);
+    }
+    return file->is_direct ? len : bytes.len;
+}
+
 static struct err real_write(
     struct disk_file *base, uint64_t offset, struct slice bytes, struct why *why)
 {
     struct real_file *file = real_of(base);
     size_t put = 0;
     while (put < bytes.len) {
-        ssize_t n = pwrite(file->fd, bytes.data + put, bytes.len - put, (off_t)(offset + put));
-        if (n < 0 && errno != EINTR) {
+        struct slice rest = slice_of(bytes.data + put, bytes.len - put);
+        size_t len = fit(file, offset + put, rest);
+        ssize_t n = pwrite(file->fd, rest.data, len, (off_t)(offset + put));
+        if (n < 0 && errno == EINVAL && file->is_direct) {
+            go_buffered(file);
+        } else if (n < 0 && errno != EINTR) {
             return why_errno(
                 why, errno, "write %s at %llu", file->path, (unsigned long long)offset + put);
         }

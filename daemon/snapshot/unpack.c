@@ -2,30 +2,25 @@
  *
  * The other end of a pack: its files come to lie in a folder, DIR/<index>.files.<n>, that is a
  * whole store, and its name takes the place of a received database, DIR/<index>.snap.db: "ketcd
- * files\n", then the folder's name and a line feed. A thread of its own looks each file through and
- * syncs it while the next ones come: a bit that was flipped on the sender's disk came along with
- * a checksum that fits.
+ * files\n", then the folder's name and a line feed. Each file is looked through while the next ones
+ * come (arrival.c): a bit that was flipped on the sender's disk came along with a checksum that
+ * fits.
  */
 #include "base/codec.h"
 #include "base/crc32c.h"
 #include "snap/snap.h"
+#include "snapshot/arrival.h"
 #include "snapshot/dump.h"
 #include "snapshot/inner.h"
 #include "snapshot/pack.h"
 
-#include <pthread.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 
-enum { CACHE_BYTES = 1024 * 1024, ENDINGS = 2 /* one waits for the disk while one looks */ };
-
-struct ending {
-    pthread_t thread;
-    struct disk_file *file;
-    char *path; /* NULL: none is under way */
-    struct err err;
-    struct why why;
+enum {
+    CACHE_BYTES = 1024 * 1024,
+    ARRIVALS = 3, /* one comes, one waits for the disk, one is looked through */
 };
 
 struct snapshot_unpack {
@@ -37,14 +32,12 @@ struct snapshot_unpack {
     uint64_t term;
     uint8_t edge[PACK_HEAD]; /* a head or foot that has not wholly come */
     size_t edge_len;
-    struct disk_file *file; /* the one at hand */
-    char *file_path;
-    uint64_t left; /* of its bytes */
-    uint64_t offset;
+    uint64_t left; /* of the bytes of the file at hand */
     uint32_t crc;
     size_t count;
-    struct ending endings[ENDINGS];
-    size_t turn; /* of the ending that began first */
+    struct arrival arrivals[ARRIVALS];
+    sem_t free; /* so many of them wait for a file */
+    struct arrival *at_hand;
     bool is_over;
 };
 
@@ -60,30 +53,34 @@ struct snapshot_unpack *snapshot_unpack_new(
     unpack->folder = mem_printf(
         "%s/%016llx.files.%u", dir, (unsigned long long)meta->index, atomic_fetch_add(&count, 1));
     unpack->path = snap_received_path(dir, meta->index);
+    check(sem_init(&unpack->free, 0, ARRIVALS) == 0);
+    for (int i = 0; i < ARRIVALS; i++) {
+        arrival_init(&unpack->arrivals[i], &unpack->free);
+    }
     return unpack;
 }
 
-/* The one that began first; its place is free then. */
-static struct err await_ending(struct snapshot_unpack *unpack, struct why *why)
+/* Files take their time: who comes next takes the place of whichever is done. */
+static struct arrival *await_place(struct snapshot_unpack *unpack)
 {
-    struct ending *ending = &unpack->endings[unpack->turn];
-    unpack->turn = (unpack->turn + 1) % ENDINGS;
-    if (!ending->path) {
-        return OK;
+    while (sem_wait(&unpack->free) != 0) {
+        check(errno == EINTR);
     }
-    check(pthread_join(ending->thread, NULL) == 0);
-    struct err err = err_is(ending->err) ? why_set(why, ending->err, "%s", ending->why.text) : OK;
-    disk_close(ending->file);
-    free(ending->path);
-    *ending = (struct ending){0};
-    return err;
+    for (int i = 0; i < ARRIVALS; i++) {
+        struct arrival *arrival = &unpack->arrivals[i];
+        if (!arrival->has_thread || atomic_load(&arrival->has_ended)) {
+            return arrival;
+        }
+    }
+    check(!"a place that is free");
+    return NULL;
 }
 
-static struct err await_endings(struct snapshot_unpack *unpack, struct why *why)
+static struct err await_files(struct snapshot_unpack *unpack, struct why *why)
 {
     struct err err = OK;
-    for (int i = 0; i < ENDINGS; i++) {
-        struct err next = await_ending(unpack, err_is(err) ? NULL : why);
+    for (int i = 0; i < ARRIVALS; i++) {
+        struct err next = arrival_await(&unpack->arrivals[i], err_is(err) ? NULL : why);
         err = err_is(err) ? err : next;
     }
     return err;
@@ -94,30 +91,18 @@ void snapshot_unpack_free(struct snapshot_unpack *unpack, bool removes)
     if (!unpack) {
         return;
     }
-    struct err err = await_endings(unpack, NULL);
-    (void)err; /* who frees before the end has lost it anyway */
-    disk_close(unpack->file);
-    free(unpack->file_path);
+    for (int i = 0; i < ARRIVALS; i++) {
+        arrival_fini(&unpack->arrivals[i]);
+    }
+    sem_destroy(&unpack->free);
     if (removes) {
-        err = disk_remove_all(unpack->disk, unpack->folder, NULL);
+        struct err err = disk_remove_all(unpack->disk, unpack->folder, NULL);
         (void)err; /* the next start does it */
     }
     free(unpack->dir);
     free(unpack->folder);
     free(unpack->path);
     free(unpack);
-}
-
-static void *run_ending(void *arg)
-{
-    struct ending *ending = arg;
-    prctl(PR_SET_NAME, "unpack");
-    disk_begin_sync(ending->file); /* the disk works while this looks */
-    ending->err = backend_check_file(ending->path, &ending->why);
-    if (!err_is(ending->err)) {
-        ending->err = disk_sync(ending->file, &ending->why);
-    }
-    return NULL;
 }
 
 static struct err begin_file(struct snapshot_unpack *unpack, const char *name, struct why *why)
@@ -129,15 +114,17 @@ static struct err begin_file(struct snapshot_unpack *unpack, const char *name, s
         TRY(disk_remove_all(unpack->disk, unpack->folder, why));
         TRY(disk_mkdir(unpack->disk, unpack->folder, 0700, why));
     }
-    free(unpack->file_path);
-    unpack->file_path = disk_path(unpack->folder, name);
-    if (disk_exists(unpack->disk, unpack->file_path)) {
+    struct arrival *arrival = await_place(unpack);
+    TRY(arrival_await(arrival, why));
+    char *path = disk_path(unpack->folder, name);
+    if (disk_exists(unpack->disk, path)) {
+        free(path);
         return why_set(why, ERR(BAD_FORMAT), "a file comes twice in a received store");
     }
-    unpack->offset = 0;
+    TRY(arrival_begin(arrival, unpack->disk, path, unpack->left, why));
     unpack->crc = 0;
-    return disk_open(
-        unpack->disk, unpack->file_path, DISK_WRITE | DISK_CREATE, 0600, &unpack->file, why);
+    unpack->at_hand = arrival;
+    return OK;
 }
 
 static struct err take_head(struct snapshot_unpack *unpack, struct why *why)
@@ -157,27 +144,18 @@ static struct err take_head(struct snapshot_unpack *unpack, struct why *why)
 
 static struct err take_foot(struct snapshot_unpack *unpack, struct why *why)
 {
-    struct ending *ending = &unpack->endings[unpack->turn];
     if (get_be64(unpack->edge) != unpack->crc) {
         return why_set(why, ERR(BAD_CRC), "a file of a received store does not fit its checksum");
     }
-    TRY(await_ending(unpack, why));
-    *ending = (struct ending){.file = unpack->file, .path = unpack->file_path};
-    unpack->file = NULL;
-    unpack->file_path = NULL;
-    if (pthread_create(&ending->thread, NULL, run_ending, ending) != 0) {
-        disk_close(ending->file);
-        free(ending->path);
-        *ending = (struct ending){0};
-        return why_set(why, ERR(IO), "no thread to end a file");
-    }
+    TRY(arrival_end(unpack->at_hand, why));
+    unpack->at_hand = NULL;
     return OK;
 }
 
 /* Of a head, or of a foot where a file is open. */
 static struct err take_edge(struct snapshot_unpack *unpack, struct slice *bytes, struct why *why)
 {
-    size_t needed = unpack->file ? PACK_FOOT : PACK_HEAD;
+    size_t needed = unpack->at_hand ? PACK_FOOT : PACK_HEAD;
     size_t len = needed - unpack->edge_len < bytes->len ? needed - unpack->edge_len : bytes->len;
     memcpy(unpack->edge + unpack->edge_len, bytes->data, len);
     unpack->edge_len += len;
@@ -186,16 +164,15 @@ static struct err take_edge(struct snapshot_unpack *unpack, struct slice *bytes,
         return OK;
     }
     unpack->edge_len = 0;
-    return unpack->file ? take_foot(unpack, why) : take_head(unpack, why);
+    return unpack->at_hand ? take_foot(unpack, why) : take_head(unpack, why);
 }
 
 static struct err take_piece(struct snapshot_unpack *unpack, struct slice *bytes, struct why *why)
 {
     size_t len = unpack->left < bytes->len ? (size_t)unpack->left : bytes->len;
     struct slice piece = slice_of(bytes->data, len);
-    TRY(disk_write(unpack->file, unpack->offset, piece, why));
+    TRY(arrival_take(unpack->at_hand, piece, why));
     unpack->crc = crc32c(unpack->crc, piece);
-    unpack->offset += len;
     unpack->left -= len;
     *bytes = slice_of(bytes->data + len, bytes->len - len);
     return OK;
@@ -207,8 +184,8 @@ struct err snapshot_unpack_take(struct snapshot_unpack *unpack, struct slice byt
         if (unpack->is_over) {
             return why_set(why, ERR(BAD_FORMAT), "bytes behind the end of a received store");
         }
-        TRY(unpack->file && unpack->left ? take_piece(unpack, &bytes, why)
-                                         : take_edge(unpack, &bytes, why));
+        TRY(unpack->at_hand && unpack->left ? take_piece(unpack, &bytes, why)
+                                            : take_edge(unpack, &bytes, why));
     }
     return OK;
 }
@@ -267,7 +244,7 @@ struct err snapshot_unpack_end(
     if (!unpack->is_over) {
         return why_set(why, ERR(TORN), "unexpected EOF");
     }
-    TRY(await_endings(unpack, why));
+    TRY(await_files(unpack, why));
     TRY(try_store(unpack, check, why));
     TRY(disk_sync_folder(unpack->disk, unpack->folder, why));
     TRY(disk_sync_folder(unpack->disk, unpack->dir, why));

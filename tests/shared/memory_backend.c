@@ -468,8 +468,9 @@ bool backend_file_is_ours(const char *name)
     return false;
 }
 
-struct err backend_check_file(const char *path, struct why *why)
+struct err backend_check_file(const char *path, struct slice bytes, struct why *why)
 {
+    (void)bytes;
     return why_set(why, ERR(IO), "a store in memory has no file %s", path);
 }
 

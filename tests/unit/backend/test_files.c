@@ -10,6 +10,7 @@
 #include "backend/backend.h"
 #include "base/mem.h"
 #include "tests/shared/folder.h"
+#include "tests/unit/backend/look.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -227,7 +228,7 @@ static void check_damaged(const struct place *place, const char *end, off_t foot
     char *copy = mem_printf("%s/000001%s", place->dir, end);
     char *command = mem_printf("cp %s %s", path, copy);
     assert_int_equal(system(command), 0);
-    if (err_is(backend_check_file(copy, &why))) {
+    if (err_is(look(copy, &why))) {
         fail_msg("%s", why.text);
     }
     int fd = open(copy, O_RDWR | O_CLOEXEC);
@@ -240,7 +241,7 @@ static void check_damaged(const struct place *place, const char *end, off_t foot
         }
         byte ^= 0x10;
         assert_int_equal(pwrite(fd, &byte, 1, at), 1);
-        if (!err_is(backend_check_file(copy, &why))) {
+        if (!err_is(look(copy, &why))) {
             fail_msg("%s: nobody saw the bit at %lld", end, (long long)at);
         }
         assert_non_null(strstr(why.text, copy));
@@ -248,9 +249,9 @@ static void check_damaged(const struct place *place, const char *end, off_t foot
         assert_int_equal(pwrite(fd, &byte, 1, at), 1);
     }
     assert_int_equal(ftruncate(fd, st.st_size - 1), 0);
-    assert_true(err_is(backend_check_file(copy, &why)));
+    assert_true(err_is(look(copy, &why)));
     assert_int_equal(ftruncate(fd, 20), 0);
-    assert_true(err_is(backend_check_file(copy, &why)));
+    assert_true(err_is(look(copy, &why)));
     close(fd);
     free(command);
     free(copy);
@@ -292,7 +293,7 @@ static void test_a_length_that_no_memory_can_hold_is_refused(void **state)
     assert_int_equal(
         pwrite(fd, handle, sizeof(handle), st.st_size - FOOT + 1), (ssize_t)sizeof(handle));
     close(fd);
-    assert_true(IS(backend_check_file(copy, &why), BAD_CRC));
+    assert_true(IS(look(copy, &why), BAD_CRC));
     free(command);
     free(copy);
     free(path);

@@ -85,6 +85,61 @@ static void test_disk_reads_what_it_wrote(void **state)
     free(path);
 }
 
+/* Past the page cache or not, as the file system can: it is all there, aligned or not. */
+static void test_disk_writes_directly(void **state)
+{
+    enum { WHOLE = 3 * DISK_BLOCK, ALL = WHOLE + 100 };
+    struct place *place = *state;
+    struct disk_file *file;
+    void *aligned = NULL;
+    uint8_t *data;
+    size_t len;
+    unsigned flags = DISK_WRITE | DISK_CREATE | DISK_DIRECT;
+    char *path = disk_path(place->dir, "direct");
+    assert_int_equal(posix_memalign(&aligned, DISK_BLOCK, ALL), 0);
+    uint8_t *bytes = aligned;
+    for (size_t i = 0; i < ALL; i++) {
+        bytes[i] = (uint8_t)(i * 31 >> 3);
+    }
+    for (size_t step = 1000; step <= ALL; step += ALL - 1000) { /* in pieces, and at once */
+        expect(disk_open(place->disk, path, flags, 0600, &file, NULL), ERR_OK);
+        for (size_t at = 0; at < ALL; at += step) {
+            size_t size = ALL - at < step ? ALL - at : step;
+            expect(disk_write(file, at, slice_of(bytes + at, size), NULL), ERR_OK);
+        }
+        expect(disk_sync(file, NULL), ERR_OK);
+        disk_close(file);
+        expect(disk_read_file(place->disk, path, ALL, &data, &len, NULL), ERR_OK);
+        assert_int_equal(len, ALL);
+        assert_memory_equal(data, bytes, ALL);
+        free(data);
+        expect(disk_remove(place->disk, path, NULL), ERR_OK);
+    }
+    free(aligned);
+    free(path);
+}
+
+static void test_disk_reads_what_it_wrote_directly(void **state)
+{
+    struct place *place = *state;
+    struct disk_file *file;
+    void *block = NULL;
+    uint8_t got[DISK_BLOCK];
+    size_t len;
+    unsigned flags = DISK_WRITE | DISK_CREATE | DISK_DIRECT;
+    char *path = disk_path(place->dir, "direct");
+    assert_int_equal(posix_memalign(&block, DISK_BLOCK, DISK_BLOCK), 0);
+    memset(block, 'b', DISK_BLOCK);
+    expect(disk_open(place->disk, path, flags, 0600, &file, NULL), ERR_OK);
+    expect(disk_write(file, 0, slice_of(block, DISK_BLOCK), NULL), ERR_OK);
+    expect(disk_read(file, 1, got + 1, 10, &len, NULL), ERR_OK);
+    assert_int_equal(len, 10);
+    assert_memory_equal(got + 1, block, 10);
+    disk_close(file);
+    free(block);
+    free(path);
+}
+
 static void test_disk_lists_and_renames(void **state)
 {
     struct place *place = *state;
@@ -222,6 +277,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(test_disk_reads_what_it_wrote),
+        BOTH(test_disk_writes_directly),
+        BOTH(test_disk_reads_what_it_wrote_directly),
         BOTH(test_disk_lists_and_renames),
         BOTH(test_disk_locks_once),
         BOTH(test_disk_tells_free_space),

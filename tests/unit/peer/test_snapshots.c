@@ -312,7 +312,7 @@ static struct err write_half(
     struct disk_file *file, uint64_t offset, struct slice bytes, struct why *why)
 {
     int64_t deadline_ms = clock_mono_ms() + NODE_WAIT_MS;
-    if (offset >= one.export_bytes / 2) {
+    if (offset + bytes.len > one.export_bytes / 2) {
         atomic_store(&is_half_written, true);
         while (!atomic_load(&two.peer->is_stopped) && clock_mono_ms() < deadline_ms) {
             usleep(1000);

@@ -177,6 +177,23 @@ static void test_files_arrive(void **state)
     move_files(*state, 100000);
 }
 
+/* More than is held in memory: it goes through the disk. */
+static void test_a_large_file_arrives(void **state)
+{
+    enum { LARGE = 14 << 20 };
+    struct place *place = *state;
+    uint8_t *large = mem_new(LARGE);
+    uint64_t random = 1;
+    for (size_t i = 0; i < LARGE; i++) { /* nothing that packs well */
+        random = random * 6364136223846793005U + 1442695040888963407U;
+        large[i] = (uint8_t)(random >> 56);
+    }
+    put(place->from, SLICE("d2"), slice_of(large, LARGE));
+    free(large);
+    move_files(place, 100000);
+    assert_true(place->sent.len > LARGE);
+}
+
 static void test_files_arrive_in_small_pieces(void **state)
 {
     move_files(*state, 7);
@@ -466,6 +483,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PLACE(test_files_arrive),
+        PLACE(test_a_large_file_arrives),
         PLACE(test_files_arrive_in_small_pieces),
         PLACE(test_a_bit_flipped_on_the_way_is_seen),
         PLACE(test_a_bit_flipped_on_the_senders_disk_is_seen),
