@@ -34,7 +34,10 @@ class Net:
         self.bridge = f"ketcd{self.number}"
         self.hosts = []
         self._sweep()
-        ip("link", "add", self.bridge, "type", "bridge")
+        # An address of its own: else it takes the lowest of its ports', another one when a host
+        # comes, and who knows the old one reaches nobody for some seconds.
+        ip("link", "add", self.bridge, "address", f"02:00:0a:d5:{self.number:02x}:01", "type",
+           "bridge")
         ip("addr", "add", f"10.213.{self.number}.1/24", "dev", self.bridge)
         ip("link", "set", self.bridge, "up")
 
