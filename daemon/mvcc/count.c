@@ -76,8 +76,21 @@ struct err count_at(struct mvcc *mvcc, const struct bounds *bounds, revision rev
     return OK;
 }
 
+/* Of those that died since, which tombstones tell and the ring where it reaches back that far. */
+static int64_t dead_since(struct mvcc *mvcc, revision rev)
+{
+    lock_read(mvcc);
+    int64_t dead = (int64_t)mvcc->index.entries - mvcc->index.living;
+    if (ring_covers(&mvcc->ring, rev + 1, 0)) {
+        int64_t changes = (int64_t)(mvcc->ring.count - ring_seek(&mvcc->ring, rev + 1, 0));
+        dead = changes < dead ? changes : dead;
+    }
+    unlock(mvcc);
+    return dead;
+}
+
 /* Whoever lived then is alive or still a tombstone: compaction takes those away only when it passes
- * the revision. */
+ * the revision. No walk along the history: threads ask that have to go on. */
 int64_t mvcc_count_most(struct mvcc *mvcc, struct slice key, struct slice end, revision rev)
 {
     struct log_place newest;
@@ -87,15 +100,5 @@ int64_t mvcc_count_most(struct mvcc *mvcc, struct slice key, struct slice end, r
     }
     int64_t now = count_now(mvcc, &bounds, &newest);
     now = now > 0 ? now : 0;
-    if (rev <= 0 || newest.main <= rev) {
-        return now;
-    }
-    int64_t then;
-    if (newest.main - rev <= LOG_SHORT && !err_is(count_at(mvcc, &bounds, rev, &then))) {
-        return then;
-    }
-    lock_read(mvcc);
-    int64_t dead = (int64_t)mvcc->index.entries - mvcc->index.living;
-    unlock(mvcc);
-    return now + dead;
+    return rev <= 0 || newest.main <= rev ? now : now + dead_since(mvcc, rev);
 }

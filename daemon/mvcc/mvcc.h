@@ -72,8 +72,8 @@ MUST struct err mvcc_reload_read(struct mvcc *mvcc, struct mvcc_reading *reading
 /* Whether such a row could be opened; what is no revision row could. */
 bool mvcc_check_row(struct slice key, struct slice value);
 /* At most so many keys of [key, end), as mvcc_range_options has them, live at that revision (<= 0:
- * now), cheaply told: exact now and for a while back; for older ones all that were deleted since
- * the last compaction count as well, wherever they were. */
+ * now), told from what is in memory without a walk: exact now; for older ones all that may have
+ * been deleted since count as well, wherever they were. */
 int64_t mvcc_count_most(struct mvcc *mvcc, struct slice key, struct slice end, revision rev);
 size_t mvcc_memory_bytes(const struct mvcc *mvcc);
 /* Dropped by compactions since the open, for metrics. Any thread. */
