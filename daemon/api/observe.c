@@ -54,6 +54,15 @@ static void end_well(struct observe *observe)
     end(observe, (struct api_status){GRPC_CODE_OK, ""});
 }
 
+/* All may have been read before it was said that the queue is full: then nobody asks for more. */
+static void go_on_if_all_is_read(struct observe *observe)
+{
+    if (observe->walk.is_held && api_queue_count(&observe->queue) == 0 &&
+        atomic_exchange(&observe->is_full, false)) {
+        observe->walk.is_held = false;
+    }
+}
+
 static void say(
     struct observe *observe, const Etcdserverpb__ResponseHeader *header, Mvccpb__KeyValue *kv)
 {
@@ -70,6 +79,7 @@ static void say(
         api_queue_push(&observe->queue, &packed);
         observe->walk.is_held = api_queue_count(&observe->queue) >= ANSWERS_HIGH;
         atomic_store(&observe->is_full, observe->walk.is_held);
+        go_on_if_all_is_read(observe);
     }
     pthread_mutex_unlock(&observe->mutex);
 }

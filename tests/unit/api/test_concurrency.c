@@ -2,6 +2,7 @@
  * Locks and elections: who waits for whom, and what becomes of those who do not wait any more. */
 #include "service.h"
 
+#include "api/queue.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/pb.h"
@@ -511,6 +512,51 @@ static void test_an_observer_that_reads_while_much_is_said_gets_all(void **state
     unsee(&seen);
 }
 
+enum { QUICK_READS = 16 }; /* as many as make a queue full */
+
+/* Reads all when the queue has just been counted as full. */
+static _Atomic(struct seen *) quick;
+static atomic_size_t quick_reads;
+
+size_t __real_api_queue_count(struct api_queue *queue);
+size_t __wrap_api_queue_count(struct api_queue *queue);
+size_t __wrap_api_queue_count(struct api_queue *queue)
+{
+    size_t count = __real_api_queue_count(queue);
+    struct seen *seen = atomic_load(&quick);
+    struct payload payload;
+    if (!seen || queue->stream != &seen->stream || count < QUICK_READS) {
+        return count;
+    }
+    while (api_stream_next(&seen->stream, &payload, &seen->status) == API_NEXT_MESSAGE) {
+        payload_fini(&payload);
+        atomic_fetch_add(&quick_reads, 1);
+    }
+    return count;
+}
+
+/* Then nothing is there by which it would ask for more. */
+static void test_an_observer_that_reads_all_before_it_is_held_gets_the_rest(void **state)
+{
+    struct service *service = *state;
+    struct seen seen;
+    grant(service, 1);
+    struct later *won = finish(campaign(service, 1, "0"));
+    observe(service, &seen, "e");
+    sees(&seen, "0");
+    atomic_store(&quick, &seen);
+    proclaim_all(service, won, QUICK_READS);
+    for (int i = 0; i < LOOKS && atomic_load(&quick_reads) < QUICK_READS; i++) {
+        usleep(LOOK_US);
+    }
+    assert_int_equal(atomic_load(&quick_reads), QUICK_READS);
+    is_good(proclaim(service, leader_of(won), "last"));
+    sees(&seen, "last");
+    atomic_store(&quick, NULL);
+    forget(won);
+    unsee(&seen);
+}
+
 static void test_observers_are_let_go(void **state)
 {
     struct service *service = *state;
@@ -562,6 +608,7 @@ int main(void)
         TEST(test_observers_see_every_leader),
         TEST(test_a_slow_observer_gets_all),
         TEST(test_an_observer_that_reads_while_much_is_said_gets_all),
+        TEST(test_an_observer_that_reads_all_before_it_is_held_gets_the_rest),
         TEST(test_observers_are_let_go),
         TEST(test_observe_refuses_what_is_no_request),
     };
