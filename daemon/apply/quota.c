@@ -41,12 +41,19 @@ int64_t apply_cost(const ProtobufCMessage *request)
     return request->descriptor == &etcdserverpb__lease_grant_request__descriptor ? LEASE_COST : 0;
 }
 
+/* A downgrade sets the version to its target while all members are still one above it. */
 static bool counts_nested(struct apply *apply)
 {
-    struct member_version version;
     const struct member_version counts = {3, 6};
-    return !member_version_parse(member_cluster_version(apply->options.members), &version) ||
-           member_version_cmp(version, counts) >= 0;
+    struct member_version version;
+    struct member_downgrade downgrade;
+    member_downgrade_get(apply->options.members, &downgrade);
+    const char *text = member_cluster_version(apply->options.members);
+    if (downgrade.is_enabled && member_version_parse(downgrade.target, &version)) {
+        version.minor++;
+        return member_version_cmp(version, counts) >= 0;
+    }
+    return !member_version_parse(text, &version) || member_version_cmp(version, counts) >= 0;
 }
 
 static bool has_put(Etcdserverpb__RequestOp *const *ops, size_t count)

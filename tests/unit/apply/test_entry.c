@@ -162,7 +162,20 @@ static void set_cluster_version(struct machine *machine, const char *version)
     backend_batch_free(batch);
 }
 
-/* As the members that are there decide: before 3.6 they do not look into nested transactions. */
+static void set_downgrade(struct machine *machine, const char *target)
+{
+    Etcdserverpb__InternalRaftRequest request = ETCDSERVERPB__INTERNAL_RAFT_REQUEST__INIT;
+    Membershippb__DowngradeInfoSetRequest set = MEMBERSHIPPB__DOWNGRADE_INFO_SET_REQUEST__INIT;
+    char text[16];
+    snprintf(text, sizeof(text), "%s", target);
+    set.enabled = *target;
+    set.ver = text;
+    request.downgrade_info_set = &set;
+    assert_false(err_is(machine_apply(machine, &request)));
+}
+
+/* As the members that are there decide: before 3.6 they do not look into nested transactions.
+ * Those that a downgrade has not replaced yet are of the version above the cluster's. */
 static void test_alarm_no_space_and_puts_that_are_nested(void **state)
 {
     struct machine *machine = *state;
@@ -173,6 +186,12 @@ static void test_alarm_no_space_and_puts_that_are_nested(void **state)
     assert_string_equal(machine_list(machine), "");
     assert_false(err_is(txn_put(machine, true)));
     assert_string_equal(machine_list(machine), "a=txn ");
+    set_downgrade(machine, "3.5.0");
+    assert_true(IS(txn_put(machine, true), NO_SPACE));
+    set_downgrade(machine, "3.4.0");
+    assert_false(err_is(txn_put(machine, true)));
+    set_downgrade(machine, "");
+    assert_false(err_is(txn_put(machine, true)));
     set_cluster_version(machine, "3.6.0");
     assert_true(IS(txn_put(machine, true), NO_SPACE));
 }
