@@ -114,7 +114,7 @@ static int read_line(struct cmd_run *run, struct watch_session *session, struct 
 
 static void *receive(void *session)
 {
-    int code = watch_session_run(session);
+    int code = watch_session_run(session, true);
 
     if (code != CMD_EXIT_OK) {
         fflush(stdout);
@@ -160,7 +160,7 @@ static int watch_once(
 {
     (void)run;
     watch_add(session, spec);
-    int code = watch_session_run(session);
+    int code = watch_session_run(session, false);
     return code == CMD_EXIT_OK ? cmd_fail(CMD_EXIT_INTERRUPTED, "watch is canceled by the server")
                                : code;
 }

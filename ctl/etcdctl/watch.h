@@ -27,9 +27,9 @@ void watch_session_free(struct watch_session *session);
 void watch_add(struct watch_session *session, const struct watch_spec *spec);
 /* Asks the server for a progress notification. Errors: what the stream says. */
 void watch_progress(struct watch_session *session);
-/* Receives until no watch is left. Gives 0, or 1 when a command that was run for an event failed.
- */
-int watch_session_run(struct watch_session *session);
+/* Receives until no watch is left; or waits for more when none is, and comes back only for the
+ * latter: gives 0, or 1 when a command that was run for an event failed. */
+int watch_session_run(struct watch_session *session, bool waits);
 /* Why a watch was cancelled, as clientv3's WatchResponse.Err() says it. In the arena. */
 const char *watch_cancel_text(const Etcdserverpb__WatchResponse *response, struct arena *arena);
 

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
+enum { RETRY_US = 100000 };
+
 enum watch_state { WATCH_WAITING, WATCH_ASKED, WATCH_OPEN, WATCH_DONE };
 
 struct watch {
@@ -22,7 +24,7 @@ struct watch_session {
     struct arena *arena;  /* the watches */
     pthread_mutex_t lock; /* guards what is below: an interactive reader adds watches */
     pthread_cond_t added;
-    struct client_stream *stream; /* NULL while there is none */
+    struct client_stream *stream; /* to send on; NULL while there is none */
     struct watch *
         *watches; /* in the order they were asked for, which is the order they are created in */
     size_t count;
@@ -44,7 +46,6 @@ struct watch_session *watch_session_new(struct client *client, const struct prin
 
 void watch_session_free(struct watch_session *session)
 {
-    client_stream_close(session->stream);
     pthread_mutex_destroy(&session->lock);
     pthread_cond_destroy(&session->added);
     arena_free(session->arena);
@@ -120,7 +121,8 @@ void watch_progress(struct watch_session *session)
 }
 
 /* A new stream with all watches that are not done, from where they stand. */
-static struct err open_stream(struct watch_session *session, struct why *why)
+static struct err open_stream(
+    struct watch_session *session, struct client_stream **out_stream, struct why *why)
 {
     struct client_stream *stream;
 
@@ -136,13 +138,13 @@ static struct err open_stream(struct watch_session *session, struct why *why)
         ask_progress(session);
     }
     pthread_mutex_unlock(&session->lock);
+    *out_stream = stream;
     return OK;
 }
 
-static void close_stream(struct watch_session *session)
+static void close_stream(struct watch_session *session, struct client_stream *stream)
 {
     pthread_mutex_lock(&session->lock);
-    struct client_stream *stream = session->stream;
     session->stream = NULL;
     pthread_mutex_unlock(&session->lock);
     client_stream_close(stream);
@@ -169,26 +171,48 @@ static bool is_progress(const Etcdserverpb__WatchResponse *r)
            r->header && r->header->revision != 0;
 }
 
-/* Prints what one watch got and runs its command. False when the command failed. */
-static bool deliver(struct watch_session *session, struct watch *watch,
-    const Etcdserverpb__WatchResponse *r, struct arena *arena)
+static void print(
+    struct watch_session *session, const Etcdserverpb__WatchResponse *r, struct arena *arena)
 {
     struct printer printer = session->printer;
 
     printer.arena = arena;
-    if (r->canceled) {
-        fflush(stdout);
-        fprintf(stderr, "watch was canceled (%s)\n", watch_cancel_text(r, arena));
-        watch->state = WATCH_DONE;
-    }
-    if (is_progress(r)) {
-        printf("progress notify: %lld\n", (long long)r->header->revision);
-    }
     int code = print_watch(&printer, r);
     fflush(stdout);
     if (code != CMD_EXIT_OK) {
         _exit(code);
     }
+}
+
+static void say_canceled(struct watch *watch, const char *reason)
+{
+    fflush(stdout);
+    fprintf(stderr, "watch was canceled (%s)\n", reason);
+    watch->state = WATCH_DONE;
+}
+
+/* A watch that was refused, or whose stream is beyond repair. clientv3 hands on a message of its
+ * own then, with nothing of the server's in it. */
+static void end(
+    struct watch_session *session, struct watch *watch, const char *reason, struct arena *arena)
+{
+    REQUEST(WatchResponse, watch_response, last);
+    last.canceled = true;
+    say_canceled(watch, reason);
+    print(session, &last, arena);
+}
+
+/* Prints what one watch got and runs its command. False when the command failed. */
+static bool deliver(struct watch_session *session, struct watch *watch,
+    const Etcdserverpb__WatchResponse *r, struct arena *arena)
+{
+    if (r->canceled) {
+        say_canceled(watch, watch_cancel_text(r, arena));
+    }
+    if (is_progress(r)) {
+        printf("progress notify: %lld\n", (long long)r->header->revision);
+    }
+    print(session, r, arena);
     for (size_t i = 0; watch->spec.exec && watch->spec.exec[0] && i < r->n_events; i++) {
         if (!watch_exec(watch->spec.exec, r->header->revision, r->events[i])) {
             return false;
@@ -203,7 +227,7 @@ static bool deliver(struct watch_session *session, struct watch *watch,
 }
 
 /* The answer to the oldest request that has none. A refusal comes in the same message. */
-static bool created(
+static void created(
     struct watch_session *session, const Etcdserverpb__WatchResponse *r, struct arena *arena)
 {
     for (size_t i = 0; i < session->count; i++) {
@@ -211,13 +235,14 @@ static bool created(
         if (watch->state == WATCH_ASKED) {
             watch->state = WATCH_OPEN;
             watch->id = r->watch_id;
-            if (watch->next_revision == 0 && r->header && !r->canceled) {
+            if (r->canceled) {
+                end(session, watch, watch_cancel_text(r, arena), arena);
+            } else if (watch->next_revision == 0 && r->header) {
                 watch->next_revision = r->header->revision + 1;
             }
-            return !r->canceled || deliver(session, watch, r, arena);
+            return;
         }
     }
-    return true;
 }
 
 /* To the watch it is for; id -1 is for all. The lock is held: watches may be added meanwhile,
@@ -229,7 +254,7 @@ static bool dispatch(
 
     pthread_mutex_lock(&session->lock);
     if (r->created) {
-        is_good = created(session, r, arena);
+        created(session, r, arena);
     }
     for (size_t i = 0; !r->created && is_good && i < session->count; i++) {
         struct watch *watch = session->watches[i];
@@ -241,47 +266,56 @@ static bool dispatch(
     return is_good;
 }
 
-static bool has_live(struct watch_session *session)
+/* The lock is held. */
+static bool has_live(const struct watch_session *session)
 {
     bool is_live = false;
 
-    pthread_mutex_lock(&session->lock);
     for (size_t i = 0; i < session->count; i++) {
         is_live = is_live || session->watches[i]->state != WATCH_DONE;
     }
-    pthread_mutex_unlock(&session->lock);
     return is_live;
 }
 
 /* The stream is beyond repair: every watch hears why. */
 static void end_all(struct watch_session *session, const struct why *why, struct arena *arena)
 {
-    REQUEST(WatchResponse, watch_response, last);
-    last.canceled = true;
-    last.created = true;
-    last.cancel_reason = arena_strdup(arena, why->text);
     pthread_mutex_lock(&session->lock);
+    session->progress_wanted = 0;
     for (size_t i = 0; i < session->count; i++) {
         if (session->watches[i]->state != WATCH_DONE) {
-            (void)deliver(session, session->watches[i], &last, arena);
+            end(session, session->watches[i], why->text, arena);
         }
     }
     pthread_mutex_unlock(&session->lock);
 }
 
-/* Receives from one stream. False: stop, *out_code is the exit code. */
-static bool receive(struct watch_session *session, int *out_code)
+/* Whether nobody listens any more. The stream is then shut to who adds a watch in the same moment:
+ * that one waits for a new stream. */
+static bool leave_if_idle(struct watch_session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    bool is_idle = !has_live(session);
+    if (is_idle) {
+        session->stream = NULL;
+    }
+    pthread_mutex_unlock(&session->lock);
+    return is_idle;
+}
+
+/* Receives from one stream until nobody listens or it ends. True: it was lost. */
+static bool receive(struct watch_session *session, struct client_stream *stream, int *out_code)
 {
     for (bool is_going = true; is_going;) {
         const Etcdserverpb__WatchResponse *response = NULL;
         struct arena *arena = arena_new(0);
         struct why why = {"EOF"};
-        struct err err = client_stream_recv(session->stream, arena, &response, &why);
+        struct err err = client_stream_recv(stream, arena, &response, &why);
         if (response && !dispatch(session, response, arena)) {
             *out_code = CMD_EXIT_ERROR;
             is_going = false;
         } else if (!response) {
-            bool is_final = !client_stream_may_retry(session->stream) || IS(err, NO_LEADER);
+            bool is_final = !client_stream_may_retry(stream) || IS(err, NO_LEADER);
             if (is_final) {
                 end_all(session, &why, arena);
             }
@@ -289,26 +323,40 @@ static bool receive(struct watch_session *session, int *out_code)
             return !is_final;
         }
         arena_free(arena);
-        is_going = is_going && has_live(session);
+        is_going = is_going && !leave_if_idle(session);
     }
     return false;
 }
 
-int watch_session_run(struct watch_session *session)
+/* Whether there is something to open a stream for; waits for it when told to. */
+static bool has_work(struct watch_session *session, bool waits)
 {
-    struct why why;
+    pthread_mutex_lock(&session->lock);
+    bool is_work = has_live(session) || session->progress_wanted > 0;
+    while (waits && !is_work) {
+        pthread_cond_wait(&session->added, &session->lock);
+        is_work = has_live(session) || session->progress_wanted > 0;
+    }
+    pthread_mutex_unlock(&session->lock);
+    return is_work;
+}
+
+int watch_session_run(struct watch_session *session, bool waits)
+{
     int code = CMD_EXIT_OK;
 
-    do {
-        if (err_is(open_stream(session, &why))) {
+    while (code == CMD_EXIT_OK && has_work(session, waits)) {
+        struct client_stream *stream;
+        struct why why;
+        if (err_is(open_stream(session, &stream, &why))) {
             end_all(session, &why, session->arena);
-            return code;
+            continue;
         }
-        if (!receive(session, &code)) {
-            return code;
+        bool is_lost = receive(session, stream, &code);
+        close_stream(session, stream);
+        if (is_lost) {
+            usleep(RETRY_US);
         }
-        close_stream(session);
-        usleep(100000);
-    } while (has_live(session));
+    }
     return code;
 }

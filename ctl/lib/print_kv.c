@@ -148,7 +148,8 @@ int print_txn(const struct printer *p, const Etcdserverpb__TxnResponse *r)
     return CMD_EXIT_OK;
 }
 
-/* clientv3's own struct, not the message: other names, and nothing is left out. */
+/* clientv3's own struct, not the message: other names, and nothing is left out. One that clientv3
+ * made itself has no header, and no list of events. */
 static void watch_json(const struct printer *p, const Etcdserverpb__WatchResponse *r)
 {
     struct buf buf;
@@ -156,13 +157,14 @@ static void watch_json(const struct printer *p, const Etcdserverpb__WatchRespons
     buf_init(&buf, SIZE_MAX);
     buf_add_str(&buf, "{\"Header\":{");
     gojson_members(&buf, r->header);
-    buf_add_str(&buf, "},\"Events\":[");
+    buf_add_str(&buf, r->header ? "},\"Events\":[" : "},\"Events\":null");
     for (size_t i = 0; i < r->n_events; i++) {
         buf_add_str(&buf, i ? "," : "");
         gojson_message(&buf, r->events[i]);
     }
-    buf_printf(&buf, "],\"CompactRevision\":%" PRId64 ",\"Canceled\":%s,\"Created\":%s}\n",
-        r->compact_revision, r->canceled ? "true" : "false", r->created ? "true" : "false");
+    buf_printf(&buf, "%s,\"CompactRevision\":%" PRId64 ",\"Canceled\":%s,\"Created\":%s}\n",
+        r->header ? "]" : "", r->compact_revision, r->canceled ? "true" : "false",
+        r->created ? "true" : "false");
     fwrite(buf.data, 1, buf.len, p->out);
     buf_fini(&buf);
 }

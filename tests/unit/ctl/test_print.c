@@ -176,6 +176,23 @@ static void test_watch_has_a_json_of_its_own(void **state)
     assert_printed(print_watch(&printer, &r), "DELETE\nb\n\n");
 }
 
+static void test_watch_without_a_header_has_no_list_of_events(void **state)
+{
+    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+
+    (void)state;
+    r.canceled = true;
+    start(PRINT_JSON, false);
+    assert_printed(print_watch(&printer, &r),
+        "{\"Header\":{},\"Events\":null,\"CompactRevision\":0,\"Canceled\":true,"
+        "\"Created\":false}\n");
+    r.header = &header;
+    start(PRINT_JSON, false);
+    assert_printed(print_watch(&printer, &r),
+        "{\"Header\":{" JSON_HEADER "},\"Events\":[],\"CompactRevision\":0,\"Canceled\":true,"
+        "\"Created\":false}\n");
+}
+
 static void test_lease_json_has_the_header_in_line(void **state)
 {
     Etcdserverpb__LeaseTimeToLiveResponse r = ETCDSERVERPB__LEASE_TIME_TO_LIVE_RESPONSE__INIT;
@@ -369,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_fields_in_hex_have_hex_ids),
         cmocka_unit_test(test_txn_prints_its_parts),
         cmocka_unit_test(test_watch_has_a_json_of_its_own),
+        cmocka_unit_test(test_watch_without_a_header_has_no_list_of_events),
         cmocka_unit_test(test_lease_json_has_the_header_in_line),
         cmocka_unit_test(test_member_list_in_its_formats),
         cmocka_unit_test(test_status_in_fields_and_json),
