@@ -2,8 +2,6 @@
 #include "etcdctl.h"
 #include "renewal.h"
 
-#include <inttypes.h>
-
 static int lease_id(const char *text, int64_t *out_id)
 {
     struct why why;
@@ -63,6 +61,7 @@ static int revoke_lease(struct cmd_run *run)
     const Etcdserverpb__LeaseRevokeResponse *response;
     struct client *client;
     struct printer printer;
+    char id[GOTEXT_SIZE];
 
     REQUEST(LeaseRevokeRequest, lease_revoke_request, request);
     if (run->args_count != 1) {
@@ -77,8 +76,8 @@ static int revoke_lease(struct cmd_run *run)
         code = call(client, &client_lease_revoke, &request, deadline, &response);
     }
     if (code == CMD_EXIT_OK) {
-        code = print_done(&printer, response, response->header, "lease %016" PRIx64 " revoked\n",
-            (uint64_t)request.id);
+        code = print_done(&printer, response, response->header, "lease %s revoked\n",
+            gotext_lease(request.id, id));
         client_close(client);
     }
     return code;
@@ -176,6 +175,7 @@ static int keep_alive_on(
     struct cmd_run *run, struct client *client, const struct printer *printer, int64_t id)
 {
     struct client_ask ask = {.method = &client_lease_keep_alive, .needs_leader = true};
+    char text[GOTEXT_SIZE];
 
     REQUEST(LeaseKeepAliveRequest, lease_keep_alive_request, request);
     request.id = id;
@@ -202,7 +202,7 @@ static int keep_alive_on(
         renewal_wait(ttl);
     }
     if (printer->format == PRINT_SIMPLE) {
-        printf("lease %016" PRIx64 " expired or revoked.\n", (uint64_t)id);
+        printf("lease %s expired or revoked.\n", gotext_lease(id, text));
     }
     return CMD_EXIT_OK;
 }

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <locale.h>
 #include <math.h>
 #include <wctype.h>
@@ -219,6 +220,16 @@ const char *gotext_bytes(uint64_t bytes, char out[GOTEXT_SIZE])
     size_t unit = power < 0 ? 0 : power > 6 ? 6 : (size_t)power;
     double value = floor((double)bytes / pow(1000, power) * 10 + 0.5) / 10;
     snprintf(out, GOTEXT_SIZE, value < 10 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return out;
+}
+
+const char *gotext_lease(int64_t id, char out[GOTEXT_SIZE])
+{
+    if (id < 0) {
+        snprintf(out, GOTEXT_SIZE, "-%015" PRIx64, 0 - (uint64_t)id);
+    } else {
+        snprintf(out, GOTEXT_SIZE, "%016" PRIx64, (uint64_t)id);
+    }
     return out;
 }
 

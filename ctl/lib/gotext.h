@@ -20,6 +20,8 @@ MUST struct err gotext_unquote(struct slice text, struct buf *out, size_t *out_u
 enum { GOTEXT_SIZE = 32 };
 /* go-humanize's Bytes: "20 kB", "1.5 MB"; powers of 1000. Fills and returns out. */
 const char *gotext_bytes(uint64_t bytes, char out[GOTEXT_SIZE]);
+/* %016x of a lease's id, which is signed: -2 is "-000000000000002". Fills and returns out. */
+const char *gotext_lease(int64_t id, char out[GOTEXT_SIZE]);
 
 /* strconv's ParseInt or ParseUint, base 10 or 16, 64 bits. On failure why says what strconv says:
  * strconv.ParseInt: parsing "x": invalid syntax. Errors: BAD_INPUT. */

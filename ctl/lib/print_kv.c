@@ -38,7 +38,8 @@ static void fields_kv(const struct printer *p, const char *prefix, const Mvccpb_
     gotext_print_quoted(p->out, pb_slice(kv->value));
     fputc('\n', p->out);
     if (p->is_hex) {
-        fprintf(p->out, "\"%sLease\" : %016" PRIx64 "\n", prefix, (uint64_t)kv->lease);
+        char lease[GOTEXT_SIZE];
+        fprintf(p->out, "\"%sLease\" : %s\n", prefix, gotext_lease(kv->lease, lease));
     } else {
         fprintf(p->out, "\"%sLease\" : %" PRId64 "\n", prefix, kv->lease);
     }

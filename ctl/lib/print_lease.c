@@ -14,7 +14,8 @@
 static void id_field(const struct printer *p, int64_t id)
 {
     if (p->is_hex) {
-        fprintf(p->out, "\"ID\" : %016" PRIx64 "\n", (uint64_t)id);
+        char text[GOTEXT_SIZE];
+        fprintf(p->out, "\"ID\" : %s\n", gotext_lease(id, text));
     } else {
         fprintf(p->out, "\"ID\" : %" PRId64 "\n", id);
     }
@@ -44,12 +45,13 @@ static int close_json(const struct printer *p, struct buf *buf)
 
 int print_grant(const struct printer *p, const Etcdserverpb__LeaseGrantResponse *r)
 {
+    char id[GOTEXT_SIZE];
     struct buf buf;
 
     switch (p->format) {
     case PRINT_SIMPLE:
-        fprintf(p->out, "lease %016" PRIx64 " granted with TTL(%" PRId64 "s)\n", (uint64_t)r->id,
-            r->ttl);
+        fprintf(
+            p->out, "lease %s granted with TTL(%" PRId64 "s)\n", gotext_lease(r->id, id), r->ttl);
         return CMD_EXIT_OK;
     case PRINT_FIELDS:
         print_header(p, r->header);
@@ -71,12 +73,13 @@ int print_grant(const struct printer *p, const Etcdserverpb__LeaseGrantResponse 
 
 int print_keep_alive(const struct printer *p, const Etcdserverpb__LeaseKeepAliveResponse *r)
 {
+    char id[GOTEXT_SIZE];
     struct buf buf;
 
     switch (p->format) {
     case PRINT_SIMPLE:
-        fprintf(p->out, "lease %016" PRIx64 " keepalived with TTL(%" PRId64 ")\n", (uint64_t)r->id,
-            r->ttl);
+        fprintf(
+            p->out, "lease %s keepalived with TTL(%" PRId64 ")\n", gotext_lease(r->id, id), r->ttl);
         return CMD_EXIT_OK;
     case PRINT_FIELDS:
         print_header(p, r->header);
@@ -98,12 +101,14 @@ int print_keep_alive(const struct printer *p, const Etcdserverpb__LeaseKeepAlive
 static void time_to_live_simple(
     const struct printer *p, const Etcdserverpb__LeaseTimeToLiveResponse *r, bool has_keys)
 {
+    char id[GOTEXT_SIZE];
+
     if (r->grantedttl == 0 && r->ttl == -1) {
-        fprintf(p->out, "lease %016" PRIx64 " already expired\n", (uint64_t)r->id);
+        fprintf(p->out, "lease %s already expired\n", gotext_lease(r->id, id));
         return;
     }
-    fprintf(p->out, "lease %016" PRIx64 " granted with TTL(%" PRId64 "s), remaining(%" PRId64 "s)",
-        (uint64_t)r->id, r->grantedttl, r->ttl);
+    fprintf(p->out, "lease %s granted with TTL(%" PRId64 "s), remaining(%" PRId64 "s)",
+        gotext_lease(r->id, id), r->grantedttl, r->ttl);
     if (has_keys) {
         fprintf(p->out, ", attached keys([");
         for (size_t i = 0; i < r->n_keys; i++) {
@@ -180,11 +185,13 @@ static int leases_json(const struct printer *p, const Etcdserverpb__LeaseLeasesR
 
 int print_leases(const struct printer *p, const Etcdserverpb__LeaseLeasesResponse *r)
 {
+    char id[GOTEXT_SIZE];
+
     switch (p->format) {
     case PRINT_SIMPLE:
         fprintf(p->out, "found %zu leases\n", r->n_leases);
         for (size_t i = 0; i < r->n_leases; i++) {
-            fprintf(p->out, "%016" PRIx64 "\n", (uint64_t)r->leases[i]->id);
+            fprintf(p->out, "%s\n", gotext_lease(r->leases[i]->id, id));
         }
         return CMD_EXIT_OK;
     case PRINT_FIELDS:

@@ -224,6 +224,29 @@ static void test_lease_json_has_the_header_in_line(void **state)
         print_time_to_live(&printer, &r, true), "lease 0000000000007587 already expired\n");
 }
 
+static void test_lease_ids_have_a_sign(void **state)
+{
+    Etcdserverpb__LeaseStatus leases[2] = {
+        ETCDSERVERPB__LEASE_STATUS__INIT, ETCDSERVERPB__LEASE_STATUS__INIT};
+    Etcdserverpb__LeaseStatus *list[] = {&leases[0], &leases[1]};
+    Etcdserverpb__LeaseLeasesResponse r = ETCDSERVERPB__LEASE_LEASES_RESPONSE__INIT;
+
+    (void)state;
+    leases[0].id = -2;
+    leases[1].id = INT64_MIN;
+    r.header = &header;
+    r.leases = list;
+    r.n_leases = 2;
+    start(PRINT_SIMPLE, false);
+    assert_printed(
+        print_leases(&printer, &r), "found 2 leases\n-000000000000002\n-8000000000000000\n");
+    start(PRINT_FIELDS, true);
+    r.n_leases = 1;
+    assert_printed(print_leases(&printer, &r),
+        "\"ClusterID\" : cdf818194e3a8c32\n\"MemberID\" : 8e9e05c52164694d\n\"Revision\" : 7\n"
+        "\"RaftTerm\" : 2\n\"ID\" : -000000000000002\n");
+}
+
 static void test_member_list_in_its_formats(void **state)
 {
     char *peers[] = {(char *)(uintptr_t) "http://p:2380"};
@@ -388,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_watch_has_a_json_of_its_own),
         cmocka_unit_test(test_watch_without_a_header_has_no_list_of_events),
         cmocka_unit_test(test_lease_json_has_the_header_in_line),
+        cmocka_unit_test(test_lease_ids_have_a_sign),
         cmocka_unit_test(test_member_list_in_its_formats),
         cmocka_unit_test(test_status_in_fields_and_json),
         cmocka_unit_test(test_health_says_what_is_wrong),
