@@ -21,14 +21,74 @@ static struct err first_of(struct session *session, struct arena *arena, const c
         session_client(session), CLIENT_ASK(&client_range, &request, 0), out_response, why);
 }
 
-/* Shows a leader: the key as get prints it. */
-static void show(struct session *session, Mvccpb__KeyValue *kv)
+struct leader {
+    Etcdserverpb__ResponseHeader *header;
+    Mvccpb__KeyValue *kv;
+};
+
+/* Shows a leader as get shows its key. rest: the answer that more and count are of, or NULL. */
+static void show(
+    struct session *session, const struct leader *leader, const Etcdserverpb__RangeResponse *rest)
 {
+    Mvccpb__KeyValue *kv = leader->kv;
+
     REQUEST(RangeResponse, range_response, response);
+    response.header = leader->header;
     response.kvs = &kv;
     response.n_kvs = 1;
+    response.more = rest && rest->more;
+    response.count = rest ? rest->count : 0;
     (void)print_range(session_printer(session), &response);
     fflush(stdout);
+}
+
+/* The first key that is put below the folder from that revision on. */
+static struct err wait_for_leader(struct session *session, const struct watch_spec *folder,
+    struct arena *arena, struct leader *out, struct why *why)
+{
+    struct watch_spec spec = *folder;
+
+    for (;;) {
+        const Etcdserverpb__WatchResponse *got;
+        TRY(session_wait_events(session, &spec, arena, &got, why));
+        for (size_t i = 0; i < got->n_events; i++) {
+            Mvccpb__KeyValue *kv = got->events[i]->kv;
+            if (got->events[i]->type == MVCCPB__EVENT__EVENT_TYPE__PUT) {
+                *out = (struct leader){.header = got->header, .kv = kv};
+                out->header->revision = kv->mod_revision;
+                return OK;
+            }
+            spec.revision = kv->mod_revision + 1;
+        }
+    }
+}
+
+/* What the leader says next, until its key is deleted. As with clientv3, more and count stay what
+ * they were when the leader was asked for. */
+static struct err follow(struct session *session, const struct leader *first,
+    const Etcdserverpb__RangeResponse *found, struct why *why)
+{
+    struct arena *arena = arena_new(0);
+    struct watch_spec spec = {.revision = first->header->revision + 1};
+    struct err err = OK;
+
+    spec.key = (const char *)arena_dup(arena, pb_slice(first->kv->key)).data;
+    for (bool is_deleted = false; !is_deleted && !err_is(err);) {
+        const Etcdserverpb__WatchResponse *got = NULL;
+        struct arena *scratch = arena_new(0);
+        err = session_wait_events(session, &spec, scratch, &got, why);
+        for (size_t i = 0; got && !is_deleted && i < got->n_events; i++) {
+            struct leader next = {.header = got->header, .kv = got->events[i]->kv};
+            is_deleted = got->events[i]->type == MVCCPB__EVENT__EVENT_TYPE__DELETE;
+            if (!is_deleted) {
+                show(session, &next, found);
+            }
+            spec.revision = next.kv->mod_revision + 1;
+        }
+        arena_free(scratch);
+    }
+    arena_free(arena);
+    return err;
 }
 
 /* One leader, or the wait for one: until its key is deleted. */
@@ -36,29 +96,21 @@ static struct err observe_one(struct session *session, const char *folder, struc
 {
     const Etcdserverpb__RangeResponse *found;
     struct arena *arena = arena_new(0);
-    struct watch_spec spec = {.key = folder, .is_prefix = true};
-    const Mvccpb__Event *event;
+    struct leader leader;
     struct err err = first_of(session, arena, folder, &found, why);
 
-    if (err_is(err)) {
-        goto out;
+    if (!err_is(err) && found->n_kvs > 0) {
+        leader = (struct leader){.header = found->header, .kv = found->kvs[0]};
+    } else if (!err_is(err)) {
+        struct watch_spec spec = {
+            .key = folder, .is_prefix = true, .revision = found->header->revision};
+        err = wait_for_leader(session, &spec, arena, &leader, why);
     }
-    spec.revision = found->header->revision + 1;
-    if (found->n_kvs > 0) {
-        (void)print_range(session_printer(session), found);
-        fflush(stdout);
-        spec.key = (const char *)arena_dup(arena, pb_slice(found->kvs[0]->key)).data;
-        spec.is_prefix = false;
+    if (!err_is(err)) {
+        show(session, &leader, NULL);
+        err = follow(session, &leader, found, why);
     }
-    for (bool is_leading = found->n_kvs > 0;;) {
-        err = session_wait_event(session, &spec, arena, &event, why);
-        if (err_is(err) || !is_leading || event->type == MVCCPB__EVENT__EVENT_TYPE__DELETE) {
-            break;
-        }
-        show(session, event->kv);
-        spec.revision = event->kv->mod_revision + 1;
-    }
-out:
+    client_forget(session_client(session));
     arena_free(arena);
     return err;
 }

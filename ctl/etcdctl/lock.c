@@ -41,7 +41,7 @@ static int run_held(struct cmd_run *run, const char *key, int64_t revision)
     env[count++] = arena_printf(run->arena, "ETCD_LOCK_KEY=%s", key);
     env[count++] = arena_printf(run->arena, "ETCD_LOCK_REV=%" PRId64, revision);
     int status = exec_wait(run->arena, run->args + 1, env, &problem);
-    return problem ? cmd_fail(status > 0 ? status : CMD_EXIT_ERROR, "%s", problem) : CMD_EXIT_OK;
+    return problem ? cmd_fail(status, "%s", problem) : CMD_EXIT_OK;
 }
 
 /* The lock, and the revision at which it was held. Who has waited looks whether the key is still

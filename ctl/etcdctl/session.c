@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { RETRY_US = 100000 };
+enum { RETRY_US = 100000, DEFAULT_TTL = 60 };
 
 struct session {
     struct client *client;
@@ -112,7 +112,7 @@ static struct session *session_new(const struct printer *printer, int64_t ttl)
 
     session->arena = arena_new(0);
     session->printer = *printer;
-    session->ttl = ttl;
+    session->ttl = ttl > 0 ? ttl : DEFAULT_TTL;
     pthread_mutex_init(&session->lock, NULL);
     pthread_cond_init(&session->changed, NULL);
     return session;
@@ -131,6 +131,19 @@ static int grant(struct session *session)
         pthread_mutex_unlock(&session->lock);
     }
     return code;
+}
+
+/* As clientv3 logs it. A lease of no time would be one of the server's shortest, or refused. */
+static void warn_of_ttl(const char *logger)
+{
+    char stamp[40];
+
+    clock_format_log(clock_wall_ns(), stamp, sizeof(stamp));
+    fprintf(stderr,
+        "{\"level\":\"warn\",\"ts\":\"%s\",\"logger\":\"%s\",\"caller\":\"etcdctl/session.c:%d\","
+        "\"msg\":\"WithTTL(): TTL should be > 0, preserving current TTL\","
+        "\"current-session-ttl\":%d}\n",
+        stamp, logger, __LINE__, DEFAULT_TTL);
 }
 
 int session_open(struct cmd_run *run, int64_t ttl, struct session **out_session)
@@ -153,6 +166,9 @@ int session_open(struct cmd_run *run, int64_t ttl, struct session **out_session)
     code = ctl_open(&config, &session->client);
     if (code == CMD_EXIT_OK) {
         code = ctl_open(&config, &session->renewer);
+    }
+    if (code == CMD_EXIT_OK && ttl <= 0) {
+        warn_of_ttl(config.logger);
     }
     if (code == CMD_EXIT_OK) {
         code = grant(session);
@@ -233,8 +249,8 @@ static struct err send_watch(struct client_stream *stream, const struct watch_sp
     return client_stream_send(stream, &request, why);
 }
 
-static struct err receive_event(struct client_stream *stream, struct arena *arena,
-    const Mvccpb__Event **out_event, struct why *why)
+static struct err receive_events(struct client_stream *stream, struct arena *arena,
+    const Etcdserverpb__WatchResponse **out_response, struct why *why)
 {
     for (;;) {
         const Etcdserverpb__WatchResponse *response;
@@ -243,14 +259,14 @@ static struct err receive_event(struct client_stream *stream, struct arena *aren
             return why_set(why, ERR(WATCH_CANCELED), "lost watcher waiting for delete");
         }
         if (response->n_events > 0) {
-            *out_event = response->events[0];
+            *out_response = response;
             return OK;
         }
     }
 }
 
-struct err session_wait_event(struct session *session, const struct watch_spec *spec,
-    struct arena *arena, const Mvccpb__Event **out_event, struct why *why)
+struct err session_wait_events(struct session *session, const struct watch_spec *spec,
+    struct arena *arena, const Etcdserverpb__WatchResponse **out_response, struct why *why)
 {
     for (;;) {
         struct client_stream *stream = NULL;
@@ -260,7 +276,7 @@ struct err session_wait_event(struct session *session, const struct watch_spec *
             err = send_watch(stream, spec, arena, why);
         }
         if (!err_is(err)) {
-            err = receive_event(stream, arena, out_event, why);
+            err = receive_events(stream, arena, out_response, why);
         }
         struct err over = set_waiting(session, NULL, why);
         bool may_retry = err_is(err) && !err_is(over) && client_stream_may_retry(stream);
@@ -283,6 +299,20 @@ static void set_first(struct session *session, const char *prefix,
     range->limit = 1;
 }
 
+static struct err wait_for_delete(struct session *session, struct watch_spec *spec, struct why *why)
+{
+    for (;;) {
+        const Etcdserverpb__WatchResponse *got;
+        TRY(session_wait_events(session, spec, session->arena, &got, why));
+        for (size_t i = 0; i < got->n_events; i++) {
+            if (got->events[i]->type == MVCCPB__EVENT__EVENT_TYPE__DELETE) {
+                return OK;
+            }
+            spec->revision = got->events[i]->kv->mod_revision + 1;
+        }
+    }
+}
+
 /* The youngest key of the prefix that is older than revision, waited for until it is gone; then the
  * next one. */
 static struct err wait_for_older(
@@ -290,7 +320,6 @@ static struct err wait_for_older(
 {
     for (;;) {
         const Etcdserverpb__RangeResponse *found;
-        const Mvccpb__Event *event;
         REQUEST(RangeRequest, range_request, last);
         set_first(session, prefix, ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND, &last);
         last.max_create_revision = revision - 1;
@@ -301,10 +330,7 @@ static struct err wait_for_older(
         struct slice key = arena_dup(session->arena, pb_slice(found->kvs[0]->key));
         struct watch_spec spec = {
             .key = (const char *)key.data, .revision = found->header->revision};
-        do {
-            TRY(session_wait_event(session, &spec, session->arena, &event, why));
-            spec.revision = event->kv->mod_revision + 1;
-        } while (event->type != MVCCPB__EVENT__EVENT_TYPE__DELETE);
+        TRY(wait_for_delete(session, &spec, why));
     }
 }
 

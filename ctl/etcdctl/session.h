@@ -11,8 +11,8 @@
 
 struct session;
 
-/* Connects, grants the lease, begins to renew it. Call before any other thread exists: signals are
- * blocked from here on. Gives an exit code. */
+/* Connects, grants the lease (of 60 s when ttl is none), begins to renew it. Call before any other
+ * thread exists: signals are blocked from here on. Gives an exit code. */
 int session_open(struct cmd_run *run, int64_t ttl, struct session **out_session);
 /* The lease is left to expire, as etcdctl leaves it, and so are the threads: ends the process with
  * that code. */
@@ -35,10 +35,10 @@ MUST struct err session_acquire(struct session *session, const char *prefix, con
 MUST struct err session_release(
     struct session *session, const struct session_key *key, struct why *why);
 /* Waits for an event on the key (or, with prefix, below it) from a revision on, on another
- * connection when one is lost.
+ * connection when one is lost: a response with at least one.
  * Errors: CANCELED, or as client_call. */
-MUST struct err session_wait_event(struct session *session, const struct watch_spec *spec,
-    struct arena *arena, const Mvccpb__Event **out_event, struct why *why);
+MUST struct err session_wait_events(struct session *session, const struct watch_spec *spec,
+    struct arena *arena, const Etcdserverpb__WatchResponse **out_response, struct why *why);
 /* Waits for a signal (true) or the end of the lease (false). */
 bool session_wait_end(struct session *session);
 bool session_is_interrupted(struct session *session);

@@ -14,6 +14,8 @@
 
 extern char **environ;
 
+enum { SIGNALED = 255 };
+
 static char *variable(struct arena *arena, const char *name, struct slice value)
 {
     struct buf buf;
@@ -105,14 +107,14 @@ int exec_wait(struct arena *arena, char *const *exec, char *const *env, const ch
     posix_spawnattr_destroy(&attributes);
     if (failed) {
         *out_problem = not_started(arena, exec[0], failed);
-        return -1;
+        return CMD_EXIT_ERROR;
     }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (status) {
         *out_problem = ending(arena, status);
     }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : SIGNALED;
 }
 
 bool watch_exec(char *const *exec, int64_t revision, const Mvccpb__Event *event)

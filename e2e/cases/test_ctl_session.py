@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """etcdctl lock and elect: who holds, who waits, whose lease ends meanwhile."""
+import base64
+import json
 import os
 import re
 import signal
@@ -66,6 +68,60 @@ class Commands:
         after = self.ours.json("get", "between")["header"]["revision"]
         self.assertEqual(after - 1, int(out))  # its own delete is the last change
 
+
+    def test_a_lock_of_no_time_has_that_of_a_session(self):
+        for ttl in ("0", "-4"):
+            holder = self.join("lock", f"--ttl={ttl}", "name")
+            lease = self.keys("name")[0]["lease"]
+            granted = self.ours.json("lease", "timetolive", f"{lease:x}")["granted-ttl"]
+            self.assertEqual(60, granted)
+            holder.send_signal(signal.SIGINT)
+            self.assertEqual(0, holder.wait(WAIT))
+
+    def test_exit_code_is_that_of_what_it_runs(self):
+        for script, code, said in (("exit 3", 3, "exit status 3"),
+                                   ("kill -9 $$", 255, "signal: killed")):
+            done = self.etcdctl.run("lock", "name", "--", "sh", "-c", script)
+            self.assertEqual(code, done.returncode)
+            self.assertTrue(done.stderr.endswith(f"Error: {said}\n"), done.stderr)
+
+    def observe(self):
+        observer = self.etcdctl.popen("elect", "-l", "name", "-w", "json")
+        self.addCleanup(observer.communicate)
+        self.addCleanup(observer.kill)
+        return observer
+
+    def assert_seen(self, observer, value, revision, **rest):
+        """One line: the leader's value, and the rest of the answer."""
+        seen = json.loads(observer.stdout.readline())
+        self.assertEqual(["cluster_id", "member_id", "raft_term", "revision"],
+                         sorted(seen["header"]))
+        self.assertEqual(revision, seen.pop("header")["revision"])
+        self.assertEqual(value, base64.b64decode(seen.pop("kvs")[0]["value"]).decode())
+        self.assertEqual(rest, seen)
+
+    def proclaim(self, value):
+        """The leader's key gets another value. Gives the revision."""
+        key = base64.b64decode(self.keys("name")[0]["key"]).decode()
+        return self.ours.json("put", "--ignore-lease", key, value)["header"]["revision"]
+
+    def test_who_observes_sees_header_and_count(self):
+        self.join("elect", "name", "me")
+        revision = self.ours.json("get", "name")["header"]["revision"]
+        observer = self.observe()
+        self.assert_seen(observer, "me", revision)
+        self.assert_seen(observer, "me again", self.proclaim("me again"), count=1)
+
+    def watchers(self):
+        text = self.node.get("/metrics")[1]
+        return int(re.search(r"^etcd_debugging_mvcc_watcher_total (\d+)", text, re.M).group(1))
+
+    def test_who_waits_for_a_leader_counts_none(self):
+        observer = self.observe()
+        until("it watches", lambda: self.watchers() == 1)
+        self.join("elect", "name", "me")
+        self.assert_seen(observer, "me", 2)
+        self.assert_seen(observer, "me again", self.proclaim("me again"))
 
     def assert_stopped(self, which, *args):
         """Against nobody, by that signal once it is taken or, in Go, once there are threads."""
