@@ -3,6 +3,7 @@
  * A unary call: unpack, start, wait for what it needs, execute and pack on the edge's thread.
  */
 #include "api/desk.h"
+#include "api/held.h"
 #include "api/identity.h"
 #include "api/malformed.h"
 #include "api/methods.h"
@@ -163,6 +164,7 @@ static void start(struct api *api, struct call_state *state)
 static void token_known(struct server_read *read)
 {
     struct call_state *state = CONTAINER_OF(read, struct call_state, read);
+    held_give(state->call->api, state->call->request.len);
     start(state->call->api, state);
 }
 
@@ -170,7 +172,8 @@ static void token_known(struct server_read *read)
 static void await_token(struct api *api, struct call_state *state)
 {
     uint64_t index;
-    if (api_knows_token(api, &state->call->caller, &index)) {
+    if (api_knows_token(api, &state->call->caller, &index) ||
+        !held_take(api, state->call->request.len)) {
         start(api, state);
         return;
     }

@@ -14,17 +14,41 @@ enum { BYTES_MAX = 1024 * 1024, HEAD = 8 };
 struct held {
     struct late late; /* its mutex guards the rest */
     struct server_read read;
+    struct api *api;
     struct api_stream *stream;
     struct buf messages; /* each behind its length */
+    size_t taken;        /* for them, of what all may take */
     bool is_half_closed;
     bool is_known;
     bool is_over;
 };
 
+bool held_take(struct api *api, size_t bytes)
+{
+    size_t before = atomic_fetch_add(&api->held_bytes, bytes);
+    if (bytes > HELD_BYTES_MAX || before > HELD_BYTES_MAX - bytes) {
+        atomic_fetch_sub(&api->held_bytes, bytes);
+        return false;
+    }
+    return true;
+}
+
+void held_give(struct api *api, size_t bytes)
+{
+    atomic_fetch_sub(&api->held_bytes, bytes);
+}
+
+static void drop(struct held *held)
+{
+    buf_fini(&held->messages);
+    held_give(held->api, held->taken);
+    held->taken = 0;
+}
+
+/* It is closed and has dropped what waited. */
 static void held_free(struct held *held)
 {
     late_fini(&held->late);
-    buf_fini(&held->messages);
     free(held);
 }
 
@@ -53,6 +77,7 @@ struct held *held_new(struct api_stream *stream)
     struct held *held = mem_new(sizeof(*held));
     late_init(&held->late);
     buf_init(&held->messages, BYTES_MAX);
+    held->api = stream->api;
     held->stream = stream;
     held->read.done = applied;
     late_await(&held->late);
@@ -74,7 +99,7 @@ static void hand_on(struct held *held)
     if (held->is_half_closed) {
         ops->half_close(held->stream);
     }
-    buf_fini(&held->messages);
+    drop(held);
 }
 
 /* With the mutex. */
@@ -97,18 +122,29 @@ enum held_state held_look(struct held *held)
     return state;
 }
 
-bool held_message(struct held *held, struct slice message)
+/* With the mutex. What does not fit fills it. */
+static void keep(struct held *held, struct slice message)
 {
     uint8_t head[HEAD];
     put_be64(head, message.len);
+    if (!held->messages.is_full && held_take(held->api, HEAD + message.len)) {
+        held->taken += HEAD + message.len;
+        buf_add(&held->messages, head, HEAD);
+        buf_add_slice(&held->messages, message);
+    } else {
+        held->messages.is_full = true;
+    }
+    if (held->messages.is_full) {
+        held->stream->wake(held->stream);
+    }
+}
+
+bool held_message(struct held *held, struct slice message)
+{
     pthread_mutex_lock(&held->late.mutex);
     bool waits = look(held) != HELD_OVER;
     if (waits) {
-        buf_add(&held->messages, head, HEAD);
-        buf_add_slice(&held->messages, message);
-        if (held->messages.is_full) {
-            held->stream->wake(held->stream);
-        }
+        keep(held, message);
     }
     pthread_mutex_unlock(&held->late.mutex);
     return waits;
@@ -125,7 +161,13 @@ bool held_half_close(struct held *held)
 
 void held_close(struct held *held)
 {
-    if (held && late_close(&held->late)) {
+    if (!held) {
+        return;
+    }
+    pthread_mutex_lock(&held->late.mutex);
+    drop(held);
+    pthread_mutex_unlock(&held->late.mutex);
+    if (late_close(&held->late)) {
         held_free(held);
     }
 }

@@ -11,6 +11,12 @@
 
 struct held;
 
+/* Of what waits for tokens, in all: who is nobody yet may name any index in one, and who has closed
+ * waits no more. Calls count by their requests; past it they go on as nobody's. */
+enum { HELD_BYTES_MAX = 16 * 1024 * 1024 };
+bool held_take(struct api *api, size_t bytes);
+void held_give(struct api *api, size_t bytes);
+
 /* At the stream's first message; NULL: nothing has to wait. Gives. */
 struct held *held_new(struct api_stream *stream);
 /* Whether they wait here; else they are for the method. */
@@ -19,7 +25,7 @@ bool held_half_close(struct held *held);
 
 enum held_state {
     HELD_WAITING,
-    HELD_FULL, /* the client sent more than may wait */
+    HELD_FULL, /* the client, or all together, sent more than may wait */
     HELD_OVER, /* all is handed on */
 };
 

@@ -28,6 +28,7 @@ struct api {
     uint64_t member_id;
     struct gate gate;
     size_t response_bytes_max; /* what a client may be able to take */
+    atomic_size_t held_bytes;  /* held.h */
     struct api_metrics metrics;
 };
 

@@ -2,10 +2,16 @@
  * Streams with a token that another member gave out a moment ago. */
 #include "talk.h"
 
+#include "api/held.h"
 #include "base/mem.h"
 
 static const char watch_path[] = "/etcdserverpb.Watch/Watch";
 static char token_to_come[] = "hzVZbwFjpsQzGMiP.18446744073709551615"; /* not applied yet */
+
+static size_t all_held(struct talk *talk)
+{
+    return atomic_load(&talk->api->held_bytes);
+}
 
 static void add_root(struct talk *talk)
 {
@@ -65,7 +71,9 @@ static void test_what_is_sent_before_the_token_is_known_waits(void **state)
     stream.wakes = 0;
     alone_run(talk->server);
     assert_true(stream.wakes > 0); /* or the edge would not ask */
+    assert_true(all_held(talk) > 0);
     has_refusals(&stream, 2);
+    assert_int_equal(all_held(talk), 0);
     send_create(&stream); /* waits no more */
     has_refusals(&stream, 1);
     alone_hold(talk->server, false);
@@ -116,12 +124,110 @@ static void test_who_does_not_wait_for_it_is_forgotten(void **state)
     alone_hold(talk->server, false);
 }
 
+/* Who closes has nothing that waits, even while its token does. */
+static void test_no_more_waits_of_all_streams_than_fits(void **state)
+{
+    enum { STREAMS = 100, PIECE = 64 * 1024 - 100, PIECES = 15 };
+    static char key[PIECE];
+    struct talk *talk = *state;
+    struct talk_stream *streams = mem_new(STREAMS * sizeof(*streams));
+    Etcdserverpb__WatchRequest request = ETCDSERVERPB__WATCH_REQUEST__INIT;
+    Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
+    int refused = 0;
+    request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
+    request.create_request = &create;
+    create.key = (ProtobufCBinaryData){sizeof(key), (uint8_t *)key};
+    open_watch(talk, &streams[0]);
+    for (int i = 0; i < STREAMS; i++) {
+        if (i > 0) {
+            talk_open(talk, &streams[i], watch_path, false);
+            streams[i].stream.caller.token = token_to_come;
+        }
+        streams[i].wakes = 0;
+        for (int piece = 0; piece < PIECES && streams[i].wakes == 0; piece++) {
+            talk_send(&streams[i], &request);
+        }
+        assert_true(all_held(talk) <= HELD_BYTES_MAX);
+        if (streams[i].wakes) {
+            talk_has_ended(
+                &streams[i], GRPC_CODE_RESOURCE_EXHAUSTED, "etcdserver: too many requests");
+            refused++;
+        }
+    }
+    assert_true(refused > STREAMS / 2 && refused < STREAMS);
+    for (int i = 0; i < STREAMS; i++) {
+        talk_close(&streams[i]);
+    }
+    assert_int_equal(all_held(talk), 0);
+    free(streams);
+    alone_run(talk->server);
+    alone_hold(talk->server, false);
+}
+
+struct waiting_call {
+    struct api_call call;
+    bool is_done;
+};
+
+static void call_done(struct api_call *call)
+{
+    CONTAINER_OF(call, struct waiting_call, call)->is_done = true;
+}
+
+static void begin_put(struct talk *talk, struct waiting_call *call, ProtobufCBinaryData value)
+{
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    put.key = talk_text("a");
+    put.value = value;
+    *call = (struct waiting_call){.call = {
+                                      .method = api_method_find(SLICE("/etcdserverpb.KV/Put")),
+                                      .arena = arena_new(0),
+                                      .deadline_ns = INT64_MAX,
+                                      .done = call_done,
+                                  }};
+    call->call.caller.token = token_to_come;
+    call->call.request = pb_pack_arena(&put, call->call.arena);
+    api_call_start(talk->api, &call->call);
+}
+
+static void is_nobodys(struct waiting_call *call)
+{
+    struct payload payload;
+    struct api_status status;
+    assert_true(call->is_done);
+    api_call_finish(&call->call, &payload, &status);
+    assert_int_equal(status.code, GRPC_CODE_UNAUTHENTICATED);
+    arena_free(call->call.arena);
+}
+
+static void test_no_more_waits_of_all_calls_than_fits(void **state)
+{
+    enum { CALLS = 20, VALUE = 1024 * 1024, WAIT = 15 };
+    static uint8_t value[VALUE];
+    struct talk *talk = *state;
+    struct waiting_call calls[CALLS];
+    add_root(talk);
+    alone_hold(talk->server, true);
+    for (int i = 0; i < CALLS; i++) {
+        begin_put(talk, &calls[i], (ProtobufCBinaryData){sizeof(value), value});
+        assert_int_equal(calls[i].is_done, i >= WAIT);
+    }
+    alone_run(talk->server);
+    alone_hold(talk->server, false);
+    for (int i = 0; i < CALLS; i++) {
+        is_nobodys(&calls[i]);
+    }
+    assert_int_equal(all_held(talk), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TALK_TEST(test_what_is_sent_before_the_token_is_known_waits),
         TALK_TEST(test_what_is_sent_after_the_token_came_is_behind_what_waited),
         TALK_TEST(test_no_more_waits_than_fits),
+        TALK_TEST(test_no_more_waits_of_all_streams_than_fits),
+        TALK_TEST(test_no_more_waits_of_all_calls_than_fits),
         TALK_TEST(test_who_does_not_wait_for_it_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
