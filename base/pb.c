@@ -14,10 +14,10 @@ static const ProtobufCMessageDescriptor *submessage(const ProtobufCFieldDescript
 
 /* protobuf-c looks at every field's wire type but a boolean's, and makes one of whatever is there.
  */
-static bool is_no_bool(const ProtobufCFieldDescriptor *field)
+static bool is_no_bool(const ProtobufCFieldDescriptor *known, enum wire_type type)
 {
-    return field && field->type == PROTOBUF_C_TYPE_BOOL &&
-           field->label != PROTOBUF_C_LABEL_REPEATED;
+    return type != WIRE_VARINT && known->type == PROTOBUF_C_TYPE_BOOL &&
+           known->label != PROTOBUF_C_LABEL_REPEATED;
 }
 
 /* What a walk asks of a message, and what it found. */
@@ -57,8 +57,18 @@ static bool is_ambiguous(struct level *level, const ProtobufCFieldDescriptor *kn
  * protobuf-c. */
 static bool is_no_text(const ProtobufCFieldDescriptor *known, const struct wire_field *field)
 {
-    return known && known->type == PROTOBUF_C_TYPE_STRING && field->type == WIRE_BYTES &&
-           !pb_is_text(field->bytes);
+    return known->type == PROTOBUF_C_TYPE_STRING && !pb_is_text(field->bytes);
+}
+
+/* Of a request all that etcd's members up to 3.6 refuse; before what nobody names is left out of
+ * it, with what else cannot be read. */
+static bool is_refused(
+    const ProtobufCFieldDescriptor *known, const struct wire_field *field, bool is_request)
+{
+    if (!known || !is_request) {
+        return known && is_no_bool(known, field->type);
+    }
+    return !pb_has_wire_type(known, field->type) || is_no_text(known, field);
 }
 
 /* Walks the nesting with a stack of its own, so that the input cannot choose how deep ours gets. */
@@ -88,8 +98,7 @@ static struct err walk(
         const ProtobufCFieldDescriptor *known =
             protobuf_c_message_descriptor_get_field(level->type, field.number);
         look->is_ambiguous |= is_request && is_ambiguous(level, known);
-        if ((field.type != WIRE_VARINT && is_no_bool(known)) ||
-            (is_request && is_no_text(known, &field))) {
+        if (is_refused(known, &field, is_request)) {
             return ERR(BAD_FORMAT);
         }
         const ProtobufCMessageDescriptor *sub = field.type == WIRE_BYTES ? submessage(known) : NULL;
@@ -186,7 +195,7 @@ struct slice pb_pack_arena(const void *message, struct arena *arena)
     return slice_of(data, protobuf_c_message_pack(message, data));
 }
 
-unsigned pb_wire_type(ProtobufCType type)
+static unsigned wire_type_of(ProtobufCType type)
 {
     switch (type) {
     case PROTOBUF_C_TYPE_STRING:
@@ -212,6 +221,12 @@ unsigned pb_wire_type(ProtobufCType type)
         break;
     }
     return WIRE_VARINT;
+}
+
+bool pb_has_wire_type(const ProtobufCFieldDescriptor *field, unsigned type)
+{
+    bool is_packed = field->label == PROTOBUF_C_LABEL_REPEATED && type == WIRE_BYTES;
+    return is_packed || type == wire_type_of(field->type);
 }
 
 size_t pb_element_size(ProtobufCType type)

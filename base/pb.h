@@ -47,8 +47,8 @@ void pb_pack(const void *message, struct buf *buf);
 /* Packs into new arena memory. */
 struct slice pb_pack_arena(const void *message, struct arena *arena);
 
-/* The wire type (enum wire_type) of a field that is not packed. */
-unsigned pb_wire_type(ProtobufCType type);
+/* Whether a field may stand there with that wire type (enum wire_type): its own, or packed. */
+bool pb_has_wire_type(const ProtobufCFieldDescriptor *field, unsigned type);
 /* How many bytes a field's value takes in a message or a list. */
 size_t pb_element_size(ProtobufCType type);
 /* Whether the value at that place is what proto3 leaves out: zero, false, empty. Not for messages.

@@ -85,12 +85,6 @@ static struct err take_field(struct wire *wire, struct wire_field *out)
     return (tag & 7) == GROUP ? skip_group(wire) : take_value(wire, out);
 }
 
-static bool is_of(const ProtobufCFieldDescriptor *field, enum wire_type type)
-{
-    bool is_packed = field->label == PROTOBUF_C_LABEL_REPEATED && type == WIRE_BYTES;
-    return type == pb_wire_type(field->type) || is_packed;
-}
-
 static void add_len(uint8_t *out, size_t len)
 {
     for (int i = 0; i < LEN_SIZE; i++) {
@@ -143,7 +137,7 @@ static struct err copy_known(struct level *levels, struct buf *copy)
         TRY(take_field(&level->wire, &field));
         const ProtobufCFieldDescriptor *known =
             protobuf_c_message_descriptor_get_field(level->type, field.number);
-        if (!known || !is_of(known, field.type)) {
+        if (!known || !pb_has_wire_type(known, field.type)) {
             continue;
         }
         if (known->type != PROTOBUF_C_TYPE_MESSAGE) {

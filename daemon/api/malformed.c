@@ -135,10 +135,8 @@ static bool walk_known(
     struct walk *walk, const ProtobufCFieldDescriptor *field, unsigned wire_type, unsigned depth)
 {
     unsigned ignored = 0;
-    bool is_packed = field->label == PROTOBUF_C_LABEL_REPEATED &&
-                     wire_type == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
     uint64_t len;
-    if (wire_type != pb_wire_type(field->type) && !is_packed) {
+    if (!pb_has_wire_type(field, wire_type)) {
         return fail(walk, arena_printf(walk->arena, "proto: wrong wireType = %u for field %s",
                               wire_type, go_name(walk->arena, field->name)));
     }

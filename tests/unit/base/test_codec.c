@@ -282,6 +282,27 @@ static void test_pb_packs_again_what_readers_may_differ_about(void **state)
     expect_proposal("unknown within", SLICE("\x12\x08\x12\x06\x0a\x01\x62\x7a\x01\x61"), one);
 }
 
+/* As alone, so beside what no reader names. */
+static void test_pb_refuses_a_request_with_a_field_of_another_wire_type(void **state)
+{
+    static const struct slice wrong[] = {
+        FORM("\x0a\x01\x61\x10\x05"),         /* range_end, a number */
+        FORM("\x0a\x01\x61\x10\x05\x78\x01"), /* the same, and field 15 */
+        FORM("\x78\x01\x08\x05"),             /* key, a number */
+        FORM("\x78\x01\x1a\x01\x61"),         /* prev_kv, bytes */
+    };
+    const ProtobufCMessageDescriptor *type = &etcdserverpb__delete_range_request__descriptor;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        struct arena *arena = arena_new(0);
+        struct slice bytes = wrong[i];
+        void *request = NULL;
+        assert_true(IS(pb_unpack_proposal(type, arena, &bytes, &request), BAD_FORMAT));
+        assert_null(request);
+        arena_free(arena);
+    }
+}
+
 static void test_pb_is_text(void **state)
 {
     (void)state;
@@ -325,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_pb_log_leaves_out_what_it_cannot_name),
         cmocka_unit_test(test_pb_log_refuses_what_nobody_takes),
         cmocka_unit_test(test_pb_packs_again_what_readers_may_differ_about),
+        cmocka_unit_test(test_pb_refuses_a_request_with_a_field_of_another_wire_type),
         cmocka_unit_test(test_pb_is_text),
         cmocka_unit_test(test_crc32c_is_castagnolis),
     };
