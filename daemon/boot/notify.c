@@ -1,4 +1,13 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sd_notify waits while the receiver's socket is full. Only the main thread tells, so a receiver
+ * that no longer reads holds up the answer to signals (stop, reload) and the doors for clients that
+ * are opened after the wait; members and clients that are served already do not notice.
+ *
+ * Before READY=1 systemd would end the start at TimeoutStartSec, and whoever takes a large snapshot
+ * would begin from zero, for ever. A member that is alive asks for more time: long enough that some
+ * of it is left when the machine is slow, short enough that one that hangs is ended soon.
+ */
 #include "boot/notify.h"
 
 #include "base/clock.h"
@@ -9,7 +18,9 @@
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 
-enum { LOOK_EVERY_MS = 500 };
+enum { LOOK_EVERY_MS = 500, EXTEND_EVERY_MS = 20000 };
+
+#define EXTEND_TIMEOUT "EXTEND_TIMEOUT_USEC=120000000"
 
 static sigset_t handled(void)
 {
@@ -76,24 +87,45 @@ static int next_signal(const struct notify_watch *watch, int64_t every_ms)
     return sigtimedwait(&set, NULL, watch->is_over || every_ms ? &wait : NULL);
 }
 
+/* When it was last told that this member is alive. */
+struct told {
+    int64_t feed_every_ms;
+    int64_t fed_ms;
+    int64_t extend_ms; /* when to ask for more time next: at once */
+};
+
+static void tell_alive(const struct notify_watch *watch, struct told *told)
+{
+    int64_t now_ms = clock_mono_ms();
+    bool is_ready = !watch->is_over;
+    bool feeds = told->feed_every_ms && (is_ready || now_ms - told->fed_ms >= told->feed_every_ms);
+    bool extends = !is_ready && now_ms >= told->extend_ms;
+    if (!(feeds || extends) || !watch->is_alive(watch->arg)) {
+        return;
+    }
+    if (feeds) {
+        sd_notify(0, "WATCHDOG=1");
+        told->fed_ms = now_ms;
+    }
+    if (extends) {
+        sd_notify(0, EXTEND_TIMEOUT);
+        told->extend_ms = now_ms + EXTEND_EVERY_MS;
+    }
+}
+
 int notify_wait(const struct notify_watch *watch)
 {
-    int64_t every_ms = feed_every_ms();
-    int64_t fed_ms = 0;
+    struct told told = {.feed_every_ms = feed_every_ms()};
     for (;;) {
         if (watch->is_over && watch->is_over(watch->arg)) {
             return 0;
         }
-        int signal = next_signal(watch, every_ms);
+        int signal = next_signal(watch, told.feed_every_ms);
         if (signal == SIGHUP) {
             answer_reload(watch);
         } else if (signal > 0) {
             return signal;
         }
-        bool is_due = !watch->is_over || clock_mono_ms() - fed_ms >= every_ms;
-        if (every_ms && is_due && watch->is_alive(watch->arg)) {
-            sd_notify(0, "WATCHDOG=1");
-            fed_ms = clock_mono_ms();
-        }
+        tell_alive(watch, &told);
     }
 }

@@ -19,15 +19,17 @@ void notify_stopping(void);
 
 /* What a wait looks at; each is called with arg. */
 struct notify_watch {
-    bool (*is_alive)(void *arg); /* whether systemd's watchdog is to be fed */
-    void (*reload)(void *arg);   /* on SIGHUP */
+    /* Whether systemd's watchdog is to be fed, and a start given more time. */
+    bool (*is_alive)(void *arg);
+    void (*reload)(void *arg); /* on SIGHUP */
     /* What is waited for, looked at again and again: it waits a little itself. NULL: only a signal
      * ends the wait. Until then READY=1 was not told. */
     bool (*is_over)(void *arg);
     void *arg;
 };
 
-/* Until a signal to stop comes, which it returns, or until is_over: 0. Has no limit. */
+/* Until a signal to stop comes, which it returns, or until is_over: 0. Has no limit, not even
+ * systemd's. */
 int notify_wait(const struct notify_watch *watch);
 
 #endif

@@ -15,6 +15,7 @@ from lib.env import free_port
 from lib.faults import SYNC, Faults
 
 LONG = 60
+MORE_TIME = "EXTEND_TIMEOUT_USEC=120000000"
 NO_LEADER = '{"health":"false","reason":"RAFT NO LEADER"}\n'
 
 
@@ -44,9 +45,9 @@ class NotifyCase(Case):
 class Notify(NotifyCase):
     def test_ready_means_that_clients_are_served(self):
         member = self.member(certs=True, wait=False, env={"NOTIFY_SOCKET": self.path})
-        heard = self.hear("READY=1")
-        self.assertEqual(1, len(heard))
-        self.assertTrue(any(line.startswith("STATUS=serving") for line in heard[0]), heard)
+        *before, heard = self.hear("READY=1")
+        self.assertEqual([], [said for said in before if said != [MORE_TIME]])
+        self.assertTrue(any(line.startswith("STATUS=serving") for line in heard), heard)
         self.assertEqual("OK\n", self.ctl(member)("put", "a", "1"))
 
     def test_reload_and_stop_are_told(self):
@@ -217,6 +218,15 @@ class WithoutLeaderWatched(AloneCase):
         self.wait_until("the signal is answered",
                         lambda: "looking at certificates again" in self.first.log_tail(100))
         self.assert_not_ready(1)
+
+
+class WithoutLeaderTimed(AloneCase):
+    def test_systemd_is_asked_for_more_time(self):
+        """Else it ends the start at TimeoutStartSec."""
+        for message in self.hear(MORE_TIME):
+            self.assertNotIn("READY=1", message)
+        self.nodes[1].start(wait=False)
+        self.hear("READY=1")
 
 
 class WithoutLeaderReference(WithoutLeader):

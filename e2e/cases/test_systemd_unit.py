@@ -68,6 +68,23 @@ done
 say got-at-last "$(ctl get a --print-value-only)"
 systemctl stop etcd.service; say stop "$?"
 say stopped "$(state ActiveState) $(state Result) $(state ExecMainCode) $(state ExecMainStatus)"
+mkdir -p /run/systemd/system/etcd.service.d
+cat >/run/systemd/system/etcd.service.d/alone.conf <<END
+[Service]
+TimeoutStartSec=10
+Environment=ETCD_DATA_DIR=/var/lib/etcd/alone
+Environment=ETCD_INITIAL_CLUSTER=node7=http://localhost:2380,other=http://127.0.0.1:9
+END
+systemctl daemon-reload
+systemctl start --no-block etcd.service
+for _ in $(seq 300); do
+    sleep 0.2
+    [ "$(state MainPID)" -gt 0 ] && break
+done
+fourth=$(state MainPID)
+sleep 12
+[ "$(state MainPID)" = "$fourth" ]; say waiting "$? $(state ActiveState) $(state NRestarts)"
+systemctl stop etcd.service
 """
 
 WANTED = {
@@ -75,7 +92,7 @@ WANTED = {
     "reload": "0", "reloaded": "0 active", "killed": "0 active 1", "got": "1",
     "restart": "0", "restarted": "0 active", "got-again": "1",
     "hung": "0 active 1", "got-at-last": "1",
-    "stop": "0", "stopped": "inactive success 1 0",
+    "stop": "0", "stopped": "inactive success 1 0", "waiting": "0 activating 0",
 }
 
 

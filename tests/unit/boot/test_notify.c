@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What systemd hears while a start waits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "boot/notify.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define EXTEND "EXTEND_TIMEOUT_USEC=120000000"
+
+static int receiver;
+
+struct wait {
+    int looks; /* that are left */
+    bool is_alive;
+    int asked;     /* whether it was alive */
+    int signal_at; /* the answer with which a signal to stop comes */
+};
+
+static bool is_over(void *arg)
+{
+    struct wait *wait = arg;
+    return wait->looks-- == 0;
+}
+
+static bool is_alive(void *arg)
+{
+    struct wait *wait = arg;
+    if (++wait->asked == wait->signal_at) {
+        raise(SIGTERM);
+    }
+    return wait->is_alive;
+}
+
+static void reload(void *arg)
+{
+    (void)arg;
+}
+
+static int setup(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof(address);
+    (void)state;
+    receiver = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_true(receiver >= 0);
+    /* The system finds an abstract name. */
+    assert_int_equal(bind(receiver, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+    assert_int_equal(getsockname(receiver, (struct sockaddr *)&address, &len), 0);
+    address.sun_path[0] = '@';
+    address.sun_path[len - offsetof(struct sockaddr_un, sun_path)] = '\0';
+    setenv("NOTIFY_SOCKET", address.sun_path, 1);
+    unsetenv("WATCHDOG_USEC");
+    notify_block_signals();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    unsetenv("NOTIFY_SOCKET");
+    close(receiver);
+    return 0;
+}
+
+/* The next message, or "": what was told is there already. */
+static const char *hear(void)
+{
+    static char text[256];
+    ssize_t len = recv(receiver, text, sizeof(text) - 1, 0);
+    text[len > 0 ? len : 0] = '\0';
+    return text;
+}
+
+static struct wait wait_for(struct wait wait)
+{
+    struct notify_watch watch = {is_alive, reload, is_over, &wait};
+    assert_int_equal(notify_wait(&watch), 0);
+    return wait;
+}
+
+/* At once, for the limit may be short, and without a watchdog. */
+static void test_a_start_that_goes_on_is_given_time(void **state)
+{
+    (void)state;
+    wait_for((struct wait){.looks = 3, .is_alive = true});
+    assert_string_equal(hear(), EXTEND);
+    assert_string_equal(hear(), "");
+}
+
+static void test_a_start_that_hangs_is_not(void **state)
+{
+    (void)state;
+    struct wait wait = wait_for((struct wait){.looks = 3});
+    assert_int_equal(wait.asked, 3);
+    assert_string_equal(hear(), "");
+}
+
+static void test_a_start_that_is_over_asks_for_nothing(void **state)
+{
+    (void)state;
+    wait_for((struct wait){.is_alive = true});
+    assert_string_equal(hear(), "");
+}
+
+/* Two looks at one moment would take the second for a hang. */
+static void test_one_look_is_for_the_watchdog_too(void **state)
+{
+    (void)state;
+    setenv("WATCHDOG_USEC", "60000000", 1);
+    struct wait wait = wait_for((struct wait){.looks = 1, .is_alive = true});
+    unsetenv("WATCHDOG_USEC");
+    assert_int_equal(wait.asked, 1);
+    assert_string_equal(hear(), "WATCHDOG=1");
+    assert_string_equal(hear(), EXTEND);
+}
+
+static void test_who_is_ready_asks_for_no_time(void **state)
+{
+    struct wait wait = {.is_alive = true, .signal_at = 2};
+    struct notify_watch watch = {is_alive, reload, NULL, &wait};
+    (void)state;
+    setenv("WATCHDOG_USEC", "2000", 1);
+    int signal = notify_wait(&watch);
+    unsetenv("WATCHDOG_USEC");
+    assert_int_equal(signal, SIGTERM);
+    assert_string_equal(hear(), "WATCHDOG=1");
+    assert_string_equal(hear(), "WATCHDOG=1");
+    assert_string_equal(hear(), "");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_start_that_goes_on_is_given_time),
+        TEST(test_a_start_that_hangs_is_not),
+        TEST(test_a_start_that_is_over_asks_for_nothing),
+        TEST(test_one_look_is_for_the_watchdog_too),
+        TEST(test_who_is_ready_asks_for_no_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
