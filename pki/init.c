@@ -3,9 +3,13 @@
  * Two passes: all that exists is judged before the first byte is written, so that a refusal leaves
  * the folder as it was. The CA is written first and each key before its certificate, and a
  * certificate that is to be replaced goes before its key does: whatever a crash leaves behind, no
- * certificate is there without the key that belongs to it. A key that it leaves alone is given its
- * certificate by the next run; the CA's is not, for what it had signed stands there: an interrupted
- * --new-ca is to be run again.
+ * member's certificate is there without the key that belongs to it. A key that it leaves alone is
+ * given its certificate by the next run.
+ *
+ * The CA's certificate does not go first: without it a member would ask no client for one, and the
+ * CA's key, which no member reads, may stand beside another's certificate until the run is given
+ * again. A CA's key alone is given its certificate where nothing else is there; elsewhere another
+ * CA had signed what stands there.
  */
 #include "pki/inspect.h"
 #include "pki/issue.h"
@@ -40,31 +44,15 @@ static struct err check_options(struct init *init, struct why *why)
     return pki_names_add_host(&init->names, why);
 }
 
-/* A key without its certificate, as a crash between the two leaves it. */
-static bool is_half_issued(const struct pki_pair *pair)
+static bool is_ca(const struct pki_pair *pair)
 {
-    return !(pair->kind->uses & PKI_USE_CA) && pair->key != NULL && !pair->has_cert;
+    return (pair->kind->uses & PKI_USE_CA) != 0;
 }
 
-/* Whether what was found stops this run: what will be replaced does not matter, and neither does
- * what another issue could not better. */
-static bool stops(const struct init *init, const struct pki_finding *finding)
+/* Whether none but the first so many pairs have a file. */
+static bool is_empty_behind(const struct pki_folder *folder, size_t first)
 {
-    if (finding->fault == PKI_FAULT_SOON || finding->fault == PKI_FAULT_MODE) {
-        return false;
-    }
-    if (finding->fault == PKI_FAULT_HALF && is_half_issued(&init->folder.pairs[finding->pair])) {
-        return false;
-    }
-    if (finding->pair == 0) {
-        return !init->options->new_ca;
-    }
-    return !force_pairs(init->options);
-}
-
-static bool is_empty(const struct pki_folder *folder)
-{
-    for (size_t i = 0; i < folder->pairs_count; i++) {
+    for (size_t i = first; i < folder->pairs_count; i++) {
         if (folder->pairs[i].has_cert || folder->pairs[i].has_key) {
             return false;
         }
@@ -72,12 +60,35 @@ static bool is_empty(const struct pki_folder *folder)
     return true;
 }
 
+/* A key without its certificate, as a crash between the two leaves it. */
+static bool is_half_issued(const struct init *init, const struct pki_pair *pair)
+{
+    return pair->key != NULL && !pair->has_cert &&
+           (!is_ca(pair) || is_empty_behind(&init->folder, 1));
+}
+
+static bool is_replaced(const struct init *init, const struct pki_pair *pair)
+{
+    return is_ca(pair) ? init->options->new_ca : force_pairs(init->options);
+}
+
+/* Whether what was found stops this run: what will be replaced does not matter, and neither does
+ * what another issue could not better. */
+static bool stops(const struct init *init, const struct pki_finding *finding)
+{
+    const struct pki_pair *pair = &init->folder.pairs[finding->pair];
+    if (finding->fault == PKI_FAULT_SOON || finding->fault == PKI_FAULT_MODE) {
+        return false;
+    }
+    if (finding->fault == PKI_FAULT_HALF && is_half_issued(init, pair)) {
+        return false;
+    }
+    return !is_replaced(init, pair);
+}
+
 static bool is_to_issue(const struct init *init, const struct pki_pair *pair)
 {
-    if (pair->kind->uses & PKI_USE_CA) {
-        return init->options->new_ca || !pair->has_cert;
-    }
-    return force_pairs(init->options) || !pair->has_cert;
+    return is_replaced(init, pair) || !pair->has_cert;
 }
 
 static struct err check_ca_key(const struct init *init, struct why *why)
@@ -100,7 +111,7 @@ static struct err check_ca_key(const struct init *init, struct why *why)
 static struct err check_existing(struct init *init, struct why *why)
 {
     TRY(pki_folder_check(&init->folder, init->options, why));
-    if (is_empty(&init->folder)) {
+    if (is_empty_behind(&init->folder, 0)) {
         return OK;
     }
     for (size_t i = 0; i < init->folder.findings_count; i++) {
@@ -119,7 +130,7 @@ static struct err check_existing(struct init *init, struct why *why)
 static struct err key_of(
     const struct init *init, const struct pki_pair *pair, EVP_PKEY **out_key, struct why *why)
 {
-    if (is_half_issued(pair) && !force_pairs(init->options)) {
+    if (is_half_issued(init, pair) && !is_replaced(init, pair)) {
         check(EVP_PKEY_up_ref(pair->key) == 1);
         *out_key = pair->key;
         return OK;
@@ -127,21 +138,39 @@ static struct err key_of(
     return pki_key_new(init->options->key_type, out_key, why);
 }
 
+static struct err write_key(
+    const struct init *init, const struct pki_pair *pair, EVP_PKEY *key, struct why *why)
+{
+    const char *dir = init->options->dir;
+    if (!is_ca(pair)) {
+        TRY(pki_file_remove(dir, pair->cert_path, why));
+    }
+    TRY(pki_key_write(pair->key_path, key, init->owner, why));
+    return pki_dir_sync(dir, why);
+}
+
+/* A key that was there and that others could read is written again, too. */
 static struct err write_pair(const struct init *init, const struct pki_pair *pair, EVP_PKEY *key,
     X509 *cert, struct why *why)
 {
-    const char *dir = init->options->dir;
-    if (key != pair->key) {
-        TRY(pki_file_remove(dir, pair->cert_path, why));
-        TRY(pki_key_write(pair->key_path, key, init->owner, why));
-        TRY(pki_dir_sync(dir, why));
+    bool is_kept = key == pair->key;
+    bool is_open = is_kept && (pair->key_mode & 077) != 0;
+    if (!is_kept || is_open) {
+        TRY(write_key(init, pair, key, why));
     }
-    return pki_cert_write(pair->cert_path, cert, init->owner, why);
+    TRY(pki_cert_write(pair->cert_path, cert, init->owner, why));
+    if (is_open) {
+        fprintf(init->out, "%s could be read by others: mode %04o, now 0600\n", pair->key_path,
+            (unsigned)pair->key_mode);
+    }
+    fprintf(init->out, "wrote %s %s\n", pair->cert_path,
+        is_kept ? "for its key, which was there" : "and its key");
+    return OK;
 }
 
 static struct err issue_pair(struct init *init, struct pki_pair *pair, struct why *why)
 {
-    bool is_ca = (pair->kind->uses & PKI_USE_CA) != 0;
+    bool signs_itself = is_ca(pair);
     struct pki_pair *ca = &init->folder.pairs[0];
     X509 *cert = NULL;
     EVP_PKEY *key = NULL;
@@ -149,10 +178,10 @@ static struct err issue_pair(struct init *init, struct pki_pair *pair, struct wh
     struct pki_issue order = {
         .kind = pair->kind,
         .names = &init->names,
-        .days = is_ca ? init->options->ca_days : init->options->days,
+        .days = signs_itself ? init->options->ca_days : init->options->days,
         .key = key,
-        .ca = is_ca ? NULL : ca->cert,
-        .ca_key = is_ca ? NULL : ca->key,
+        .ca = signs_itself ? NULL : ca->cert,
+        .ca_key = signs_itself ? NULL : ca->key,
     };
     struct err e = pki_issue(&order, &cert, why);
     if (!err_is(e)) {
@@ -167,7 +196,6 @@ static struct err issue_pair(struct init *init, struct pki_pair *pair, struct wh
     EVP_PKEY_free(pair->key);
     pair->cert = cert;
     pair->key = key;
-    fprintf(init->out, "wrote %s and its key\n", pair->cert_path);
     return OK;
 }
 

@@ -175,19 +175,35 @@ static void events_of(int watcher, const char *pair, char *out_text, size_t size
     out_text[len] = '\0';
 }
 
-static void test_init_never_leaves_a_certificate_beside_another_key(void **state)
+static void assert_events(struct folder *folder, const char *pair, const char *wanted)
 {
-    struct folder *folder = *state;
     char text[64];
-    assert_done(folder);
     int watcher = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     assert_true(watcher >= 0);
     assert_true(inotify_add_watch(watcher, folder->dir, IN_DELETE | IN_MOVED_TO) >= 0);
-    folder->options.force = true;
     assert_done(folder);
-    events_of(watcher, "server", text, sizeof(text));
+    events_of(watcher, pair, text, sizeof(text));
     close(watcher);
-    assert_string_equal(text, "-c+k+c");
+    assert_string_equal(text, wanted);
+}
+
+static void test_init_never_leaves_a_certificate_beside_another_key(void **state)
+{
+    struct folder *folder = *state;
+    assert_done(folder);
+    folder->options.force = true;
+    assert_events(folder, "server", "-c+k+c");
+    folder->options.new_ca = true;
+    assert_events(folder, "server", "-c+k+c");
+}
+
+/* Without it a member would ask no client for a certificate. */
+static void test_init_never_takes_the_ca_away(void **state)
+{
+    struct folder *folder = *state;
+    assert_done(folder);
+    folder->options.new_ca = true;
+    assert_events(folder, "ca", "+k+c");
 }
 
 static void test_init_finishes_what_a_crash_left(void **state)
@@ -200,6 +216,55 @@ static void test_init_finishes_what_a_crash_left(void **state)
     assert_true(folder_verify(folder));
     shell(folder, "rm ca.crt");
     assert_refused(folder, "--new-ca");
+}
+
+static void test_init_finishes_a_first_run_cut_off_behind_the_ca_key(void **state)
+{
+    struct folder *folder = *state;
+    assert_done(folder);
+    shell(folder, "mv ca.key kept; rm *.crt *.key; cp kept ca.key");
+    assert_done(folder);
+    shell(folder, "cmp ca.key kept && rm kept");
+    assert_true(folder_verify(folder));
+}
+
+/* What a new CA's run leaves that is cut off between the two: it is to be given again. */
+static void test_init_refuses_a_ca_key_that_came_before_its_certificate(void **state)
+{
+    struct folder *folder = *state;
+    assert_done(folder);
+    shell(folder, "cp ca.crt ../$(basename $PWD).crt");
+    folder->options.new_ca = true;
+    assert_done(folder);
+    shell(folder, "mv ../$(basename $PWD).crt ca.crt");
+    folder->options.new_ca = false;
+    assert_refused(folder, "ca.key is not the key of ca.crt");
+    folder->options.new_ca = true;
+    assert_done(folder);
+    assert_true(folder_verify(folder));
+}
+
+static void test_init_force_keeps_no_key_that_a_crash_left(void **state)
+{
+    struct folder *folder = *state;
+    assert_done(folder);
+    shell(folder, "rm server.crt; cp server.key kept");
+    folder->options.force = true;
+    assert_done(folder);
+    shell(folder, "! cmp server.key kept && rm kept");
+    assert_true(folder_verify(folder));
+}
+
+static void test_init_closes_a_key_that_it_gives_a_certificate(void **state)
+{
+    struct folder *folder = *state;
+    assert_done(folder);
+    shell(folder, "rm server.crt; openssl pkey -in server.key -pubout >kept; chmod 644 server.key");
+    assert_done(folder);
+    assert_non_null(strstr(folder->said, "server.key could be read by others: mode 0644"));
+    assert_string_equal(shell(folder, "stat -c %%a server.key"), "600\n");
+    shell(folder, "openssl pkey -in server.key -pubout | cmp - kept && rm kept");
+    assert_true(folder_verify(folder));
 }
 
 static void test_init_new_ca_replaces_all(void **state)
@@ -324,7 +389,12 @@ int run_init_tests(void)
         TEST(test_init_issues_what_is_missing_under_the_ca_there),
         TEST(test_init_force_keeps_the_ca),
         TEST(test_init_never_leaves_a_certificate_beside_another_key),
+        TEST(test_init_never_takes_the_ca_away),
         TEST(test_init_finishes_what_a_crash_left),
+        TEST(test_init_finishes_a_first_run_cut_off_behind_the_ca_key),
+        TEST(test_init_refuses_a_ca_key_that_came_before_its_certificate),
+        TEST(test_init_force_keeps_no_key_that_a_crash_left),
+        TEST(test_init_closes_a_key_that_it_gives_a_certificate),
         TEST(test_init_new_ca_replaces_all),
         TEST(test_init_refuses_half_a_pair),
         TEST(test_init_refuses_a_foreign_key),
