@@ -124,6 +124,12 @@ static struct err client_side(
         return OK;
     }
     bool refuses_auth = row_is_set(draft, "client-cert-auth") && !config->client.client_cert_auth;
+    if (!*ca && !refuses_auth && *file_in(draft, "ca.key")) {
+        return why_set(why, ERR(BAD_TLS),
+            "key directory %s: there is ca.key but no ca.crt to know clients by (bring ca.crt, or "
+            "serve all with --client-cert-auth=false)",
+            config->key_dir);
+    }
     if (*ca && !refuses_auth) {
         pair.ca_file = ca;
         pair.client_cert_auth = true;

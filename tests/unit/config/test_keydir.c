@@ -87,6 +87,7 @@ static void test_keydir_server_pair_alone_is_https(void **state)
     (void)state;
     make("server");
     without("ca.crt");
+    without("ca.key");
     load("");
     assert_string_equal(loaded.why.text, "");
     assert_true(loaded.config.client.is_detected);
@@ -108,6 +109,22 @@ static void test_keydir_peer_pair_alone_is_peer_tls(void **state)
     assert_true(loaded.config.peer.is_detected);
     assert_string_equal(urls(&loaded.config.listen_client), "http://localhost:2379");
     assert_string_equal(loaded.config.initial_cluster, "default=https://localhost:2380");
+}
+
+/* A CA that was lost does not open the door: the peer side, given by flags, does not notice. */
+static void test_keydir_ca_key_without_its_certificate_is_refused(void **state)
+{
+    (void)state;
+    make("server");
+    without("ca.crt");
+    expect_refused("there is ca.key but no ca.crt");
+    unload(&loaded);
+    load("--peer-auto-tls");
+    assert_true(IS(loaded.err, BAD_TLS));
+    unload(&loaded);
+    load("--client-cert-auth=false");
+    assert_string_equal(loaded.why.text, "");
+    assert_true(loaded.config.client.is_detected);
 }
 
 static void test_keydir_flags_win(void **state)
@@ -253,6 +270,8 @@ int main(void)
             test_keydir_kubeadms_five_files_are_mutual_tls, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keydir_server_pair_alone_is_https, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keydir_peer_pair_alone_is_peer_tls, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_keydir_ca_key_without_its_certificate_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keydir_flags_win, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keydir_client_auth_can_be_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(
