@@ -247,7 +247,7 @@ void lease_told(struct lease_table *table, struct lease *lease)
     }
     if (lease->remaining_s == 0 && left_ms < life_ms(lease)) {
         lease_refresh(table, lease, table->now_ms, 0);
-    } else if (left_ms > life_ms(lease) + 1000) { /* seconds are rounded up */
+    } else if (lease->remaining_s > 0 && left_ms > life_ms(lease) + 1000) { /* it rounds up */
         heap_set(&table->by_checkpoint, &lease->checkpoint, table->now_ms);
     }
 }

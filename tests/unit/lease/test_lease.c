@@ -295,10 +295,12 @@ static void test_a_checkpoint_taken_back_counts_for_who_already_leads(void **sta
 static void test_a_checkpoint_taken_back_shortens_nothing(void **state)
 {
     struct fixture *f = *state;
+    struct lease_remains due[4];
     grant(f, 1, 1000);
     lease_promote(f->table, 0, 3000);
     lease_checkpoint(f->table, 1, 0, f->batch);
     assert_int_equal(look(f, 1, 0).remaining_s, 1003);
+    assert_int_equal(lease_checkpoints_due(f->table, 0, due, 4), 0); /* nothing says more */
     lease_demote(f->table);
     lease_checkpoint(f->table, 1, 0, f->batch);
     assert_int_equal(look(f, 1, 0).remaining_s, -1);
