@@ -2,6 +2,8 @@
 #include "place.h"
 
 #include "base/mem.h"
+#include "mvcc/history.h"
+#include "mvcc/state.h"
 
 static const char ALL[] = "\xff";
 
@@ -443,12 +445,16 @@ static void test_nothing_is_read_while_the_rows_are_replaced(void **state)
     assert_false(err_is(mvcc_value(place->mvcc, 2, 0, &value, NULL)));
     blob_unref(value);
     value = NULL;
+    unsigned before = atomic_load(&place->mvcc->reloads);
+    assert_false(err_is(reloads_check(place->mvcc, before)));
     mvcc_reload_begin(place->mvcc);
     assert_string_equal(place_list(place, "a", "", 0, 0), "TIMEOUT");
     assert_string_equal(place_list(place, "a", ALL, 2, 0), "TIMEOUT");
     assert_string_equal(err_name(mvcc_value(place->mvcc, 2, 0, &value, NULL)), "TIMEOUT");
     assert_null(value);
+    assert_string_equal(err_name(reloads_check(place->mvcc, before)), "TIMEOUT");
     assert_false(err_is(mvcc_reload(place->mvcc, NULL)));
+    assert_string_equal(err_name(reloads_check(place->mvcc, before)), "TIMEOUT");
     assert_string_equal(place_list(place, "a", "", 0, 0), "a=2@3 #1");
     assert_false(err_is(mvcc_reload(place->mvcc, NULL)));
     assert_string_equal(place_list(place, "a", ALL, 2, 0), "a=1@2 #1");
