@@ -162,12 +162,30 @@ void leader_checkpoint(
     propose(own, &request.base);
 }
 
-/* With the mutex of the renewals: what takes one of these back is to be proposed behind it. */
+/* One of 0 whose end nobody waits for any more may be as far as here. */
+static void note_lost(struct server *server)
+{
+    struct raft_status status;
+    if (server->is_taking_lost) {
+        raft_status_get(server->options.raft, &status);
+        server->taking_lost_until = status.last_index;
+        server->is_taking_lost = false;
+    }
+}
+
+/* With the mutex of the renewals: what takes one of these back is to be proposed behind it. While
+ * one of 0 is on its way none is given out: that would be ahead in the log, and be held to take
+ * back what comes behind it. */
 static void checkpoint(struct server *server, int64_t now_ms)
 {
     struct lease_remains due[CHECKPOINTS_MAX];
+    size_t count = 0;
     pthread_mutex_lock(&server->reads_mutex);
-    size_t count = lease_checkpoints_due(server->options.leases, now_ms, due, CHECKPOINTS_MAX);
+    note_lost(server);
+    if (!server->is_taking_back &&
+        apply_index(server->options.apply) >= server->taking_lost_until) {
+        count = lease_checkpoints_due(server->options.leases, now_ms, due, CHECKPOINTS_MAX);
+    }
     if (count) {
         leader_checkpoint(server, due, count, NULL);
     }

@@ -76,9 +76,10 @@ static bool is_out_of_reach(struct server *server, const struct server_proposal 
            server->heard_ms <= came_ms && transport->active_since_ms(transport->arg, leader) == 0;
 }
 
+/* Behind what already waits: a checkpoint that takes another back must not be ahead of it. */
 static void take_proposal(struct server *server, struct turn *turn, struct core_proposal *envelope)
 {
-    if (is_out_of_reach(server, envelope->proposal)) {
+    if (!list_is_empty(&server->unsent) || is_out_of_reach(server, envelope->proposal)) {
         list_push(&server->unsent, &envelope->item.node);
         return;
     }

@@ -75,6 +75,7 @@ static void add_waiting(struct server *server, struct list *renewals)
     pthread_mutex_lock(&server->reads_mutex);
     list_splice(renewals, &server->renewals);
     server->is_taking_back = false;
+    server->is_taking_lost = true;
     pthread_mutex_unlock(&server->reads_mutex);
 }
 

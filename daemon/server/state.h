@@ -71,6 +71,8 @@ struct server {
     struct list leases_waiting; /* server_lease_asks to try again; under reads_mutex */
     struct list renewals;       /* server_renewals that wait for a checkpoint; likewise */
     bool is_taking_back;        /* one for others is under way; likewise */
+    bool is_taking_lost;        /* one was given up, and may be applied yet; likewise */
+    uint64_t taking_lost_until; /* core; the index up to which that may be */
 
     /* everyone */
     _Atomic uint64_t next_id, term, leader, commit_index;
