@@ -50,10 +50,18 @@ static void init_queues(struct server *server)
     list_init(&server->after_compaction);
 }
 
+/* Entries of the log are unpacked as deep as they are nested (PB_DEPTH_LOG_MAX), at a kilobyte a
+ * level; what a thread gets else depends on the shell's limit. */
+enum { STACK_BYTES = 8 << 20 };
+
 static void thread_start(
     pthread_t *thread, const char *name, void *(*run)(void *arg), struct server *server)
 {
-    check(pthread_create(thread, NULL, run, server) == 0);
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    check(pthread_attr_setstacksize(&attr, STACK_BYTES) == 0);
+    check(pthread_create(thread, &attr, run, server) == 0);
+    pthread_attr_destroy(&attr);
     pthread_setname_np(*thread, name);
 }
 

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/codec.h"
 #include "base/mem.h"
 #include "base/pb.h"
 #include "boot/install.h"
@@ -18,7 +19,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PUT_FIELD = 4, THREADS = 4, PUTS = 100 };
+enum { PUT_FIELD = 4, TXN_FIELD = 6, THREADS = 4, PUTS = 100 };
 
 struct member_place {
     char path[FOLDER_PATH_MAX];
@@ -26,6 +27,7 @@ struct member_place {
     struct storage storage;
     struct server *server;
     uint64_t snapshot_count;
+    size_t request_bytes_max;
     atomic_int fatals;
     uint64_t v2_index; /* what was applied when the v2 store was made */
     size_t files;
@@ -103,7 +105,7 @@ static void start(struct member_place *place)
         .wals_max = 5,
         .tick_ms = 20,
         .election_ticks = 10,
-        .max_request_bytes = 4096,
+        .max_request_bytes = place->request_bytes_max,
         .request_ms = 60000,
         .name = "m",
         .on_fatal = on_fatal,
@@ -138,6 +140,7 @@ static int setup(void **state)
         fail_msg("%s", why.text);
     }
     place->snapshot_count = 100000;
+    place->request_bytes_max = 4096;
     start(place);
     *state = place;
     return 0;
@@ -165,22 +168,32 @@ static void done(struct server_proposal *proposal)
     atomic_fetch_add(&CONTAINER_OF(proposal, struct waiting, proposal)->dones, 1);
 }
 
-static struct err put(struct member_place *place, const char *key, size_t value_len)
+static struct err propose(
+    struct member_place *place, uint32_t field, struct slice request, struct arena *arena)
 {
-    static char value[8192];
-    Etcdserverpb__PutRequest request = ETCDSERVERPB__PUT_REQUEST__INIT;
-    struct arena *arena = arena_new(0);
-    struct waiting waiting = {.proposal = {.field = PUT_FIELD, .done = done}};
-    request.key = (ProtobufCBinaryData){strlen(key), (uint8_t *)(uintptr_t)key};
-    request.value = (ProtobufCBinaryData){value_len, (uint8_t *)value};
-    waiting.proposal.request = pb_pack_arena(&request, arena);
+    struct waiting waiting = {.proposal = {.field = field, .request = request, .done = done}};
     waiting.proposal.result.arena = arena;
     server_propose(place->server, &waiting.proposal);
     for (int i = 0; i < 60000 && !atomic_load(&waiting.dones); i++) {
         usleep(1000);
     }
     assert_int_equal(atomic_load(&waiting.dones), 1); /* nobody waits for ever */
-    struct err err = waiting.proposal.result.err;
+    return waiting.proposal.result.err;
+}
+
+static struct slice put_of(const char *key, size_t value_len, struct arena *arena)
+{
+    static char value[8192];
+    Etcdserverpb__PutRequest request = ETCDSERVERPB__PUT_REQUEST__INIT;
+    request.key = (ProtobufCBinaryData){strlen(key), (uint8_t *)(uintptr_t)key};
+    request.value = (ProtobufCBinaryData){value_len, (uint8_t *)value};
+    return pb_pack_arena(&request, arena);
+}
+
+static struct err put(struct member_place *place, const char *key, size_t value_len)
+{
+    struct arena *arena = arena_new(0);
+    struct err err = propose(place, PUT_FIELD, put_of(key, value_len, arena), arena);
     arena_free(arena);
     return err;
 }
@@ -270,6 +283,49 @@ static void test_too_large_is_refused(void **state)
     struct member_place *place = *state;
     assert_true(IS(put(place, "k", 5000), REQUEST_TOO_LARGE));
     assert_false(err_is(put(place, "k", 3000)));
+}
+
+static struct slice wrap(uint32_t field, struct slice inner, struct arena *arena)
+{
+    struct buf buf;
+    buf_init(&buf, inner.len + 16);
+    wire_add_bytes(&buf, field, inner);
+    struct slice bytes = arena_dup(arena, buf_slice(&buf));
+    buf_fini(&buf);
+    return bytes;
+}
+
+/* One put, in as many transactions as an entry may hold in one another. */
+static struct slice nested_txn(struct arena *arena)
+{
+    enum { OP_PUT = 2, OP_TXN = 4, SUCCESS = 2, LEVELS = (PB_DEPTH_LOG_MAX - 2) / 2 };
+    struct slice op = wrap(OP_PUT, put_of("deep", 1, arena), arena);
+    for (int i = 1; i < LEVELS; i++) {
+        op = wrap(OP_TXN, wrap(SUCCESS, op, arena), arena);
+    }
+    return wrap(SUCCESS, op, arena);
+}
+
+/* Whatever the shell's limit says that threads get. */
+static void test_entries_nested_as_deep_as_may_be_find_room_on_the_stack(void **state)
+{
+    struct member_place *place = *state;
+    struct arena *arena = arena_new(0);
+    pthread_attr_t usual;
+    pthread_attr_t little;
+    pthread_getattr_default_np(&usual);
+    pthread_attr_init(&little);
+    pthread_attr_setstacksize(&little, 1 << 20);
+    stop(place);
+    place->request_bytes_max = 1 << 20;
+    pthread_setattr_default_np(&little);
+    start(place);
+    pthread_setattr_default_np(&usual);
+    assert_false(err_is(propose(place, TXN_FIELD, nested_txn(arena), arena)));
+    assert_int_equal(mvcc_keys(place->storage.mvcc), 1);
+    pthread_attr_destroy(&usual);
+    pthread_attr_destroy(&little);
+    arena_free(arena);
 }
 
 static void test_snapshots_of_the_log_replay(void **state)
@@ -413,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         MEMBER_TEST(test_what_many_threads_put_is_there_after_a_restart),
         MEMBER_TEST(test_too_large_is_refused),
+        MEMBER_TEST(test_entries_nested_as_deep_as_may_be_find_room_on_the_stack),
         MEMBER_TEST(test_members_before_3_5_are_told_in_their_own_form),
         MEMBER_TEST(test_snapshots_of_the_log_replay),
         MEMBER_TEST(test_stopped_refuses),
