@@ -111,6 +111,30 @@ class Entrypoint(Case):
                          (got["peer-auto-tls"], got["listen-client-urls"]))
         self.assertNotIn("peer-auto-tls", self.flags(AUTO_TLS="false"))
 
+    def test_auto_tls_of_the_members_own_is_read_as_the_member_does(self):
+        """By flag or variable, also one that says no; the flag goes first, the last one."""
+        for words, env, wanted in (
+                (["--auto-tls"], {}, "https"), (["-auto-tls=1"], {}, "https"),
+                (["--auto-tls=false"], {}, "http"), (["--auto-tls=F"], {}, "http"),
+                (["--auto-tls", "--auto-tls=false"], {}, "http"),
+                (["--auto-tls=false"], {"AUTO_TLS": "true"}, "http"),
+                (["--auto-tls=false"], {"ETCD_AUTO_TLS": "true"}, "http"),
+                ([], {"ETCD_AUTO_TLS": "true"}, "https"),
+                ([], {"ETCD_AUTO_TLS": "false"}, "http"),
+                ([], {"ETCD_AUTO_TLS": "false", "AUTO_TLS": "true"}, "http"),
+                ([], {"ETCD_AUTO_TLS": "", "AUTO_TLS": "true"}, "https")):
+            with self.subTest(words=words, env=env):
+                got = self.command(*words, **env)
+                self.assertIn(f"--listen-client-urls={wanted}://0.0.0.0:2379", got)
+                self.assertIn(f"--advertise-client-urls={wanted}://box:2379", got)
+                peers = "https" if "AUTO_TLS" in env else "http"
+                self.assertIn(f"--listen-peer-urls={peers}://0.0.0.0:2380", got)
+                added = [word for word in got[:-len(words) or None] if "auto-tls" in word]
+                self.assertEqual(["--peer-auto-tls=true"] if peers == "https" else [],
+                                 [word for word in added if "peer" in word])
+        self.assertIn("--listen-peer-urls=http://0.0.0.0:2380",
+                      self.command("--peer-auto-tls=false", AUTO_TLS="true"))
+
     def test_flags_go_first(self):
         got = self.command("--snapshot-count=7", "--data-dir", "/mine", "-name=x")
         self.assertEqual(["--snapshot-count=7", "--data-dir", "/mine", "-name=x"], got[-4:])
