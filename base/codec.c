@@ -92,12 +92,22 @@ struct err wire_run(struct wire *wire, uint64_t len, struct slice *out)
     return OK;
 }
 
+/* Nearly all tags and many lengths are one byte. */
+static inline struct err take_varint(struct wire *wire, uint64_t *out_number)
+{
+    if (wire->at < wire->end && *wire->at < 0x80) {
+        *out_number = *wire->at++;
+        return OK;
+    }
+    return varint_take(wire, out_number);
+}
+
 struct err wire_next(struct wire *wire, struct wire_field *out)
 {
     uint64_t tag;
     uint64_t len;
     struct wire_field field = {0};
-    TRY(varint_take(wire, &tag));
+    TRY(take_varint(wire, &tag));
     if (tag >> 3 == 0 || tag >> 32) {
         return ERR(BAD_FORMAT);
     }
@@ -105,14 +115,14 @@ struct err wire_next(struct wire *wire, struct wire_field *out)
     field.type = (enum wire_type)(tag & 7);
     switch (field.type) {
     case WIRE_VARINT:
-        TRY(varint_take(wire, &field.value));
+        TRY(take_varint(wire, &field.value));
         break;
     case WIRE_FIXED64:
         TRY(wire_run(wire, 8, &field.bytes));
         field.value = get_le64(field.bytes.data);
         break;
     case WIRE_BYTES:
-        TRY(varint_take(wire, &len));
+        TRY(take_varint(wire, &len));
         TRY(wire_run(wire, len, &field.bytes));
         break;
     case WIRE_FIXED32:

@@ -7,6 +7,16 @@
 /* A request in the log is wrapped a little deeper than the client sent it. */
 enum { DEPTH_MAX = PB_DEPTH_MAX + 10 };
 
+/* Most types have one run of numbers: what the library's search comes to is then one look. */
+static const ProtobufCFieldDescriptor *find(const ProtobufCMessageDescriptor *type, uint32_t number)
+{
+    if (type->n_field_ranges != 1) {
+        return protobuf_c_message_descriptor_get_field(type, number);
+    }
+    uint32_t place = number - (uint32_t)type->field_ranges[0].start_value;
+    return place < type->n_fields ? &type->fields[place] : NULL;
+}
+
 static const ProtobufCMessageDescriptor *submessage(const ProtobufCFieldDescriptor *field)
 {
     return field && field->type == PROTOBUF_C_TYPE_MESSAGE ? field->descriptor : NULL;
@@ -95,8 +105,7 @@ static struct err walk(
         if (field.type == WIRE_VARINT && !is_request) {
             continue;
         }
-        const ProtobufCFieldDescriptor *known =
-            protobuf_c_message_descriptor_get_field(level->type, field.number);
+        const ProtobufCFieldDescriptor *known = find(level->type, field.number);
         look->is_ambiguous |= is_request && is_ambiguous(level, known);
         if (is_refused(known, &field, is_request)) {
             return ERR(BAD_FORMAT);
@@ -195,38 +204,22 @@ struct slice pb_pack_arena(const void *message, struct arena *arena)
     return slice_of(data, protobuf_c_message_pack(message, data));
 }
 
-static unsigned wire_type_of(ProtobufCType type)
-{
-    switch (type) {
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_BYTES:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return WIRE_BYTES;
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return WIRE_FIXED64;
-    case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_SFIXED32:
-    case PROTOBUF_C_TYPE_FLOAT:
-        return WIRE_FIXED32;
-    case PROTOBUF_C_TYPE_INT32:
-    case PROTOBUF_C_TYPE_SINT32:
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_UINT32:
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_BOOL:
-    case PROTOBUF_C_TYPE_ENUM:
-        break;
-    }
-    return WIRE_VARINT;
-}
-
+/* WIRE_VARINT is 0: of all that the table does not name. */
 bool pb_has_wire_type(const ProtobufCFieldDescriptor *field, unsigned type)
 {
+    static const uint8_t own[] = {
+        [PROTOBUF_C_TYPE_STRING] = WIRE_BYTES,
+        [PROTOBUF_C_TYPE_BYTES] = WIRE_BYTES,
+        [PROTOBUF_C_TYPE_MESSAGE] = WIRE_BYTES,
+        [PROTOBUF_C_TYPE_FIXED64] = WIRE_FIXED64,
+        [PROTOBUF_C_TYPE_SFIXED64] = WIRE_FIXED64,
+        [PROTOBUF_C_TYPE_DOUBLE] = WIRE_FIXED64,
+        [PROTOBUF_C_TYPE_FIXED32] = WIRE_FIXED32,
+        [PROTOBUF_C_TYPE_SFIXED32] = WIRE_FIXED32,
+        [PROTOBUF_C_TYPE_FLOAT] = WIRE_FIXED32,
+    };
     bool is_packed = field->label == PROTOBUF_C_LABEL_REPEATED && type == WIRE_BYTES;
-    return is_packed || type == wire_type_of(field->type);
+    return is_packed || type == own[field->type];
 }
 
 size_t pb_element_size(ProtobufCType type)
