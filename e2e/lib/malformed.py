@@ -59,7 +59,8 @@ ONLY_UNREADABLE = {"lock/lock", "election/campaign", "election/observe", "watch"
 ANY = ["", "{", "[]", '"a"', "5", "{}x", '{"a":1}', '{"":1}', "{'a':1}"]
 VALUES = ["{}", "[]", "[{}]", "true", '"x"', '"!"', "1.5", '"-1"', "99999999999999999999", "null"]
 NO_MESSAGES = [b"\xff" * 20, b"\x0a\x05ab", b"\x0a\xff\xff\xff\xff\x0f", b"\x08" + b"\x80" * 11,
-               b"\x0b", b"\x00", b"\x0d\x01\x02\x03\x04", b"\xa7\x06"]
+               b"\x0b", b"\x00", b"\x0d\x01\x02\x03\x04", b"\xa7\x06",
+               b"\x78\x01\x0d\x01\x02\x03\x04"]  # behind an unknown field
 # Well formed, and refused for what they say; over both doors.
 REFUSED = {
     "kv/range": ['{}', '{"key":"YQ==","revision":"9999"}', '{"key":"Yg==","range_end":"YQ=="}'],
