@@ -19,15 +19,29 @@ static struct err refuse(const struct parse *parse, const char *reason)
     return why_set(parse->why, ERR(BAD_INPUT), "parse %s: %s", quoted, reason);
 }
 
-static bool is_hex(char c)
-{
-    return isxdigit((unsigned char)c);
-}
-
 static bool is_host_char(char c)
 {
     return (unsigned char)c >= 0x80 || isalnum((unsigned char)c) ||
            (c && strchr("-_.~!$&'()*+,;=:[]<>\"", c));
+}
+
+/* A host as Go prints it back: what is no ASCII, and a zone's percent sign, escaped anew. */
+static const char *encode_host(struct arena *arena, const char *host)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *out = arena_alloc(arena, 3 * strlen(host) + 1);
+    char *end = out;
+    for (const char *at = host; *at; at++) {
+        if ((unsigned char)*at < 0x80 && is_host_char(*at)) {
+            *end++ = *at;
+        } else {
+            *end++ = '%';
+            *end++ = digits[(unsigned char)*at >> 4];
+            *end++ = digits[*at & 0xf];
+        }
+    }
+    *end = 0;
+    return out;
 }
 
 /* Length of the scheme in front of the colon; 0: there is none. */
@@ -58,8 +72,10 @@ static struct err decode(
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
         if (text[i] == '%') {
-            bool is_whole = i + 2 < len && is_hex(text[i + 1]) && is_hex(text[i + 2]);
-            bool is_ascii = is_whole && text_hex_digit(text[i + 1]) < 8;
+            int high = i + 2 < len ? text_hex_digit(text[i + 1]) : -1;
+            int low = i + 2 < len ? text_hex_digit(text[i + 2]) : -1;
+            bool is_whole = high >= 0 && low >= 0;
+            bool is_ascii = is_whole && high < 8;
             if (!is_whole || (is_host && is_ascii && strncmp(text + i, "%25", 3) != 0)) {
                 size_t shown = len - i < 3 ? len - i : 3;
                 const char *bad =
@@ -67,7 +83,7 @@ static struct err decode(
                 return refuse(parse, arena_printf(parse->arena, "invalid URL escape %s",
                                          text_quote(parse->arena, bad)));
             }
-            out[n++] = (char)(text_hex_digit(text[i + 1]) * 16 + text_hex_digit(text[i + 2]));
+            out[n++] = (char)(high * 16 + low);
             i += 2;
             continue;
         }
@@ -158,6 +174,16 @@ static struct err check_path(const struct parse *parse, const char *rest)
     return OK;
 }
 
+/* rest is "//…", as it was given. */
+static const char *print_back(struct arena *arena, const char *rest, const struct url *url)
+{
+    const char *user = rest + 2;
+    size_t len = strcspn(user, "/?#");
+    const char *at = memrchr(user, '@', len);
+    return arena_printf(arena, "%s%s//%.*s%s%s", url->scheme_text, *url->scheme_text ? ":" : "",
+        at ? (int)(at + 1 - user) : 0, user, encode_host(arena, url->authority), user + len);
+}
+
 struct err url_parse(struct arena *arena, const char *text, struct url *out_url, struct why *why)
 {
     struct parse parse = {arena, text, why};
@@ -173,18 +199,19 @@ struct err url_parse(struct arena *arena, const char *text, struct url *out_url,
     for (size_t i = 0; i < len; i++) {
         scheme[i] = (char)tolower((unsigned char)scheme[i]);
     }
+    url.scheme = scheme_of(scheme);
+    url.scheme_text = scheme;
     const char *rest = len ? text + len + 1 : text;
+    url.text = arena_printf(arena, "%s%s%s", scheme, len ? ":" : "", rest);
     const char *hierarchy =
         (const char *)arena_dup(arena, slice_of(rest, strcspn(rest, "?#"))).data;
     if (strncmp(hierarchy, "//", 2) == 0 && (len || hierarchy[2] != '/')) {
         TRY(parse_authority(&parse, hierarchy + 2, &url));
+        url.text = print_back(arena, rest, &url);
     } else if (len == 0 || *hierarchy == '/') {
         TRY(check_path(&parse, hierarchy));
         TRY(decode(&parse, hierarchy, strlen(hierarchy), false, &url.path));
     }
-    url.scheme = scheme_of(scheme);
-    url.scheme_text = scheme;
-    url.text = arena_printf(arena, "%s%s%s", scheme, len ? ":" : "", rest);
     *out_url = url;
     return OK;
 }

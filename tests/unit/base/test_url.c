@@ -54,6 +54,28 @@ static void test_url_comes_apart(void **state)
     assert_string_equal(url.port, "");
 }
 
+/* As Go prints it; a member's id is made of it. */
+static void test_url_is_printed_with_its_host_escaped(void **state)
+{
+    static const char *const cases[][3] = {
+        {"http://a\xff:1", "http://a%FF:1", "a\xff:1"},
+        {"http://a%ff:1", "http://a%FF:1", "a\xff:1"},
+        {"http://u@\xc3\xa4.de:1?a=/@\xc3", "http://u@%C3%A4.de:1?a=/@\xc3", "\xc3\xa4.de:1"},
+        {"https://[fe80::1%25en0]:1", "https://[fe80::1%25en0]:1", "[fe80::1%en0]:1"},
+        {"http://<\"!$&'()*+,;=-_.~>:1/b%20", "http://<\"!$&'()*+,;=-_.~>:1/b%20",
+            "<\"!$&'()*+,;=-_.~>:1"},
+        {"unix://a\xff", "unix://a%FF", "a\xff"},
+        {"//h\xff", "//h%FF", "h\xff"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct url url;
+        assert_false(err_is(url_parse(arena, cases[i][0], &url, NULL)));
+        assert_string_equal(url.text, cases[i][1]);
+        assert_string_equal(url.authority, cases[i][2]);
+    }
+}
+
 static void test_url_unix_names_a_path(void **state)
 {
     struct url url;
@@ -153,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_url_comes_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_url_is_printed_with_its_host_escaped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_url_unix_names_a_path, setup, teardown),
         cmocka_unit_test_setup_teardown(test_url_list_refuses_as_etcd, setup, teardown),
         cmocka_unit_test_setup_teardown(test_url_list_sorts, setup, teardown),
