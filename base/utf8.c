@@ -62,3 +62,20 @@ bool utf8_is_valid(struct slice text)
     }
     return true;
 }
+
+const char *utf8_mend(struct arena *arena, const char *text)
+{
+    static const char mark[] = "\xef\xbf\xbd";
+    struct slice rest = slice_str(text);
+    char *out = arena_alloc(arena, rest.len * (sizeof(mark) - 1) + 1);
+    char *end = out;
+    while (rest.len > 0) {
+        uint32_t rune;
+        size_t len = utf8_take(rest, &rune);
+        end = len ? mempcpy(end, rest.data, len) : mempcpy(end, mark, sizeof(mark) - 1);
+        len += len == 0;
+        rest = slice_of(rest.data + len, rest.len - len);
+    }
+    *end = '\0';
+    return out;
+}

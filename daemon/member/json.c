@@ -2,6 +2,7 @@
 #include "member/member.h"
 
 #include "base/buf.h"
+#include "base/json.h"
 
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -129,11 +130,12 @@ struct err member_list_from_json(
     return err;
 }
 
+/* As etcd's own members write it, and as they read it: what is no UTF-8 is U+FFFD. */
 static void add_text(struct buf *out, const char *text)
 {
-    struct json_object *value = json_object_new_string(text);
-    buf_add_str(out, json_object_to_json_string_ext(value, JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(value);
+    struct json json;
+    json_init(&json, out, JSON_HTML_SAFE);
+    json_add_str(&json, text);
 }
 
 static void add_urls(struct buf *out, const char *name, const char *const *urls, size_t count)

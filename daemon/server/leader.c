@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/pb.h"
+#include "base/utf8.h"
 
 enum {
     FIELD_LEASE_REVOKE = 9,
@@ -101,21 +102,33 @@ static void publish_v2(struct server *server)
     server_propose(server, &own->proposal);
 }
 
-static void publish(struct server *server)
+/* What is no UTF-8 goes as it would in JSON: members of etcd 3.7 end at an entry that holds it. */
+static void publish_v3(struct server *server)
 {
     Membershippb__ClusterMemberAttrSetRequest request =
         MEMBERSHIPPB__CLUSTER_MEMBER_ATTR_SET_REQUEST__INIT;
     Membershippb__Attributes attributes = MEMBERSHIPPB__ATTRIBUTES__INIT;
-    attributes.name = (char *)(uintptr_t)server->options.name;
-    attributes.n_client_urls = server->options.client_urls_count;
-    attributes.client_urls = (char **)(uintptr_t)server->options.client_urls;
+    const struct server_options *options = &server->options;
+    struct own_proposal *own = own_new(server, FIELD_CLUSTER_MEMBER_ATTR_SET);
+    const char **urls = arena_alloc(own->arena, (options->client_urls_count + 1) * sizeof(*urls));
+    for (size_t i = 0; i < options->client_urls_count; i++) {
+        urls[i] = utf8_mend(own->arena, options->client_urls[i]);
+    }
+    attributes.name = (char *)(uintptr_t)utf8_mend(own->arena, options->name);
+    attributes.n_client_urls = options->client_urls_count;
+    attributes.client_urls = (char **)(uintptr_t)urls;
     request.member_id = server->member_id;
     request.member_attributes = &attributes;
+    propose(own, &request.base);
+}
+
+static void publish(struct server *server)
+{
     server->is_publishing = true;
     if (version_has_old_members(server)) {
         publish_v2(server);
     } else {
-        leader_propose(server, FIELD_CLUSTER_MEMBER_ATTR_SET, &request.base);
+        publish_v3(server);
     }
 }
 

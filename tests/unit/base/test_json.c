@@ -188,6 +188,16 @@ static void test_utf8_is_strict(void **state)
     assert_string_equal(buf_text(&out), "\xe2\x82\xac\xef\xbf\xbd\xf0\x9f\x98\x80");
 }
 
+static void test_utf8_is_mended_byte_by_byte(void **state)
+{
+    struct arena *arena = arena_new(0);
+    (void)state;
+    assert_string_equal(utf8_mend(arena, ""), "");
+    assert_string_equal(utf8_mend(arena, "a\xc3\xa9"), "a\xc3\xa9");
+    assert_string_equal(utf8_mend(arena, "\xffz\xed\xa0"), "\xef\xbf\xbdz\xef\xbf\xbd\xef\xbf\xbd");
+    arena_free(arena);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -205,6 +215,7 @@ int main(void)
         TEST(test_base64_refuses_the_rest),
         TEST(test_base64_url_has_no_padding),
         TEST(test_utf8_is_strict),
+        TEST(test_utf8_is_mended_byte_by_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

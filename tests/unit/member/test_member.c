@@ -184,12 +184,12 @@ static void test_json_is_etcds(void **state)
     struct fixture *f = *state;
     const char *url = "http://a:1/x";
     struct member member = {
-        .id = UINT64_MAX, .name = "q\"", .peer_urls = &url, .peer_urls_count = 1};
+        .id = UINT64_MAX, .name = "q\"<\xff", .peer_urls = &url, .peer_urls_count = 1};
     struct member back;
     bool is_promote = true;
     struct slice json = member_to_json(&member, f->arena);
-    assert_true(slice_eq(json,
-        SLICE("{\"id\":18446744073709551615,\"peerURLs\":[\"http://a:1/x\"],\"name\":\"q\\\"\"}")));
+    assert_true(slice_eq(json, SLICE("{\"id\":18446744073709551615,\"peerURLs\":[\"http://a:1/"
+                                     "x\"],\"name\":\"q\\\"\\u003c\\ufffd\"}")));
     assert_false(err_is(member_from_json(json, f->arena, &back, &is_promote)));
     assert_true(back.id == UINT64_MAX && !is_promote);
     assert_string_equal(back.peer_urls[0], url);
