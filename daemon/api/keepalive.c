@@ -26,7 +26,8 @@ struct keep {
     struct server_lease_ask ask;
     struct buf header;
     bool is_asking;
-    bool is_ending; /* once all is answered */
+    bool is_calling; /* the ask was made, and neither returned nor answered yet */
+    bool is_ending;  /* once all is answered */
     bool is_closed;
     char *malformed; /* what the stream ends with, where a message was; NULL: none was */
 };
@@ -95,7 +96,7 @@ static void asked(struct server_lease_ask *ask);
 static bool take_next(struct keep *keep)
 {
     struct list *node = keep->is_closed ? NULL : list_pop(&keep->waiting);
-    keep->is_asking = node != NULL;
+    keep->is_asking = keep->is_calling = node != NULL;
     if (!node) {
         return false;
     }
@@ -107,6 +108,44 @@ static bool take_next(struct keep *keep)
     return true;
 }
 
+/* True: the stream is gone, and nobody else knows of it. */
+static bool ask_next(struct keep *keep, bool *out_has_next)
+{
+    pthread_mutex_lock(&keep->mutex);
+    *out_has_next = take_next(keep);
+    bool is_over = keep->is_closed;
+    if (!*out_has_next && keep->is_ending && !is_over) {
+        api_queue_end(&keep->queue, (struct api_status){GRPC_CODE_OK, ""});
+    }
+    pthread_mutex_unlock(&keep->mutex);
+    return is_over;
+}
+
+/* With the mutex, by the call when it returns and by its answer, which may come within it, or by
+ * another thread before or after: whoever is last goes on. */
+static bool is_last(struct keep *keep)
+{
+    bool is_last = !keep->is_calling;
+    keep->is_calling = false;
+    return is_last;
+}
+
+/* What is answered within the call is gone on with behind it: thousands may wait. */
+static void ask_all(struct keep *keep)
+{
+    bool has_next = true;
+    while (has_next) {
+        if (ask_next(keep, &has_next)) {
+            keep_free(keep);
+        } else if (has_next) {
+            server_lease_ask(keep->api->server, &keep->ask);
+            pthread_mutex_lock(&keep->mutex);
+            has_next = is_last(keep);
+            pthread_mutex_unlock(&keep->mutex);
+        }
+    }
+}
+
 static void asked(struct server_lease_ask *ask)
 {
     struct keep *keep = CONTAINER_OF(ask, struct keep, ask);
@@ -116,16 +155,10 @@ static void asked(struct server_lease_ask *ask)
     } else {
         answer(keep, &keep->header, ask->id, ask->lease.ttl_s, ask->err);
     }
-    bool has_next = take_next(keep);
-    if (!has_next && keep->is_ending && !keep->is_closed) {
-        api_queue_end(&keep->queue, (struct api_status){GRPC_CODE_OK, ""});
-    }
-    bool is_over = keep->is_closed;
+    bool goes_on = is_last(keep);
     pthread_mutex_unlock(&keep->mutex);
-    if (is_over) {
-        keep_free(keep);
-    } else if (has_next) {
-        server_lease_ask(keep->api->server, &keep->ask);
+    if (goes_on) {
+        ask_all(keep);
     }
 }
 
@@ -140,11 +173,12 @@ static void ask_later(struct keep *keep, int64_t id)
         waiting->id = id;
         list_push(&keep->waiting, &waiting->node);
         keep->count++;
-        is_first = !keep->is_asking && take_next(keep);
+        is_first = !keep->is_asking;
+        keep->is_asking = true;
     }
     pthread_mutex_unlock(&keep->mutex);
     if (is_first) {
-        server_lease_ask(keep->api->server, &keep->ask);
+        ask_all(keep);
     }
 }
 

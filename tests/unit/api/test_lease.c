@@ -124,6 +124,74 @@ static void test_answers_come_in_order_behind_a_checkpoint(void **state)
     talk_close(&stream);
 }
 
+static struct {
+    uintptr_t lowest;
+    uintptr_t highest;
+} stack;
+
+struct err __real_lease_renew(
+    struct lease_table *table, int64_t id, int64_t now_ms, int64_t *out_ttl_s);
+struct err __wrap_lease_renew(
+    struct lease_table *table, int64_t id, int64_t now_ms, int64_t *out_ttl_s);
+
+struct err __wrap_lease_renew(
+    struct lease_table *table, int64_t id, int64_t now_ms, int64_t *out_ttl_s)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    stack.lowest = here < stack.lowest ? here : stack.lowest;
+    stack.highest = here > stack.highest ? here : stack.highest;
+    return __real_lease_renew(table, id, now_ms, out_ttl_s);
+}
+
+/* What is answered at once is so however many of them wait behind a checkpoint: none stands on the
+ * one before. */
+static void test_many_that_waited_take_no_more_stack_than_one(void **state)
+{
+    enum { WAITING = 4000, STACK_MAX = 32 * 1024 };
+    struct talk *talk = *state;
+    struct talk_stream stream;
+    grant(talk, 7, 60);
+    grant(talk, 8, 90);
+    tell_remaining(talk, 7, 20);
+    talk_open(talk, &stream, path, false);
+    alone_hold(talk->server, true);
+    keep(&stream, 7);
+    for (int i = 0; i < WAITING; i++) {
+        keep(&stream, 8);
+    }
+    alone_run(talk->server);
+    talk_is_quiet(&stream);
+    alone_hold(talk->server, false);
+    stack.lowest = UINTPTR_MAX;
+    stack.highest = 0;
+    alone_run(talk->server);
+    assert_in_range(stack.highest - stack.lowest, 0, STACK_MAX);
+    is_kept(&stream, 7, 60);
+    for (int i = 0; i < WAITING; i++) {
+        is_kept(&stream, 8, 90);
+    }
+    keep(&stream, 7);
+    is_kept(&stream, 7, 60);
+    talk_close(&stream);
+}
+
+/* Whoever goes away meanwhile is let go of by who answers. */
+static void test_close_while_many_wait(void **state)
+{
+    struct talk *talk = *state;
+    struct talk_stream stream;
+    grant(talk, 7, 60);
+    tell_remaining(talk, 7, 20);
+    talk_open(talk, &stream, path, false);
+    alone_hold(talk->server, true);
+    keep(&stream, 7);
+    keep(&stream, 7);
+    alone_run(talk->server);
+    talk_close(&stream);
+    alone_run(talk->server);
+    assert_int_equal(next_leader_gives_s(talk, 7), 60);
+}
+
 static void test_keeping_alive_without_a_leader(void **state)
 {
     struct talk *talk = *state;
@@ -312,6 +380,8 @@ int main(void)
         TALK_TEST(test_answers_come_in_order),
         TALK_TEST(test_a_checkpoint_is_taken_back_before_the_answer),
         TALK_TEST(test_answers_come_in_order_behind_a_checkpoint),
+        TALK_TEST(test_many_that_waited_take_no_more_stack_than_one),
+        TALK_TEST(test_close_while_many_wait),
         TALK_TEST(test_keeping_alive_without_a_leader),
         TALK_TEST(test_malformed_keep_alive),
         TALK_TEST(test_who_never_reads_is_cut_off),
