@@ -139,6 +139,18 @@ static struct err newest_snapshot(struct storage *storage, struct why *why)
     return err;
 }
 
+/* Of snapshots that a crash kept from counting. */
+static struct err set_aside(struct storage *storage, struct why *why)
+{
+    size_t count = 0;
+    TRY(snap_set_aside(storage->disk, storage->snap_dir, &storage->snapshot.meta, &count, why));
+    if (count) {
+        LOG_WARN("a snapshot file that the log does not know was set aside as .void",
+            LOG_STR("path", storage->snap_dir), LOG_UINT("files", count));
+    }
+    return OK;
+}
+
 /* What lies behind a received snapshot in the log with an older term was void before. */
 static void drop_stale(struct wal_log *log, const struct raft_snapshot_meta *snapshot)
 {
@@ -211,6 +223,9 @@ static struct err restart(struct storage *storage, struct why *why)
                         apply_index(storage->apply) == 0;
         err = is_empty ? begin_again(storage, &log.identity, why)
                        : restart_raft(storage, snapshot, &log, why);
+    }
+    if (!err_is(err)) {
+        err = set_aside(storage, why);
     }
     wal_log_fini(&log);
     return err;

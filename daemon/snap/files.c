@@ -10,10 +10,11 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/crc32c.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "wal/wal.h"
 
-enum { META_MAX = 8192 };
+enum { META_MAX = 8192, NAME_SIZE = 64 };
 
 void snap_encode(const struct raft_snapshot_meta *meta, struct slice data, struct buf *out)
 {
@@ -98,18 +99,23 @@ struct err snap_decode_file(
     return snap_decode(data, out_meta, out_data);
 }
 
+static void name_of(const struct raft_snapshot_meta *meta, char out[NAME_SIZE])
+{
+    snprintf(out, NAME_SIZE, "%016llx-%016llx.snap", (unsigned long long)meta->term,
+        (unsigned long long)meta->index);
+}
+
 struct err snap_save(struct disk *disk, const char *dir, const struct raft_snapshot_meta *meta,
     struct slice data, struct why *why)
 {
     struct buf body;
     struct buf file;
-    char name[64];
+    char name[NAME_SIZE];
     const struct snap_metrics *metrics = snap_metrics();
     int64_t began_ns = clock_mono_ns();
     buf_init(&body, SNAP_FILE_MAX);
     buf_init(&file, SNAP_FILE_MAX);
-    snprintf(name, sizeof(name), "%016llx-%016llx.snap", (unsigned long long)meta->term,
-        (unsigned long long)meta->index);
+    name_of(meta, name);
     char *path = disk_path(dir, name);
     snap_encode(meta, data, &body);
     wire_add_varint(&file, 1, crc32c(0, buf_slice(&body)));
@@ -212,6 +218,38 @@ void snap_file_fini(struct snap_file *file)
     *file = (struct snap_file){0};
 }
 
+static struct err rename_in(struct disk *disk, const char *dir, const char *name, struct why *why)
+{
+    char *path = disk_path(dir, name);
+    char *to = mem_printf("%s.void", path);
+    struct err e = disk_rename(disk, path, to, why);
+    free(to);
+    free(path);
+    return e;
+}
+
+struct err snap_set_aside(struct disk *disk, const char *dir,
+    const struct raft_snapshot_meta *newest, size_t *out_count, struct why *why)
+{
+    struct disk_names names;
+    char last[NAME_SIZE];
+    size_t count = 0;
+    struct err e = OK;
+    name_of(newest, last);
+    TRY(disk_list(disk, dir, &names, why));
+    for (size_t i = 0; i < names.count && !err_is(e); i++) {
+        if (has_suffix(names.names[i], ".snap") && strcmp(names.names[i], last) > 0) {
+            e = rename_in(disk, dir, names.names[i], why);
+            count++;
+        }
+    }
+    disk_names_fini(&names);
+    if (!err_is(e)) {
+        *out_count = count;
+    }
+    return e;
+}
+
 /* <index>.snap.db: a database that a peer sent, the list of the files <index>.rows.*, or the name
  * of a folder <index>.files.* */
 static bool is_old_database(const char *name, uint64_t index)
@@ -221,6 +259,12 @@ static bool is_old_database(const char *name, uint64_t index)
     bool is_received = strcmp(end, ".snap.db") == 0 || strncmp(end, ".rows.", 6) == 0 ||
                        strncmp(end, ".files.", 7) == 0;
     return end != name && is_received && of < index;
+}
+
+static bool is_old_void(const char *name, uint64_t index)
+{
+    const char *dash = strchr(name, '-');
+    return has_suffix(name, ".snap.void") && dash && strtoull(dash + 1, NULL, 16) < index;
 }
 
 struct err snap_load_known(
@@ -252,6 +296,17 @@ static struct err remove_in(struct disk *disk, const char *dir, const char *name
     return IS(e, ABSENT) ? OK : e;
 }
 
+/* Whoever receives it may still be writing. The next purge or start meets it again. */
+static void remove_old(struct disk *disk, const char *dir, const char *name)
+{
+    struct why why = {""};
+    struct err e = remove_in(disk, dir, name, &why);
+    if (err_is(e) && !IS(e, EXISTS)) {
+        LOG_WARN(
+            "failed to remove an old received snapshot", LOG_STR("name", name), LOG_ERR(why.text));
+    }
+}
+
 struct err snap_purge(
     struct disk *disk, const char *dir, size_t files_max, uint64_t index, struct why *why)
 {
@@ -267,10 +322,8 @@ struct err snap_purge(
         if (has_suffix(name, ".snap") && files_max && snaps > files_max) {
             e = remove_in(disk, dir, name, why);
             snaps--;
-        } else if (is_old_database(name, index)) {
-            /* Whoever receives it may still be writing. The next purge or start meets it again. */
-            struct err gone = remove_in(disk, dir, name, NULL);
-            (void)gone;
+        } else if (is_old_database(name, index) || is_old_void(name, index)) {
+            remove_old(disk, dir, name);
         }
     }
     disk_names_fini(&names);

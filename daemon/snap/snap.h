@@ -77,10 +77,16 @@ MUST struct err snap_load_known(struct disk *disk, const char *dir, const char *
     struct snap_file *out, struct why *why);
 void snap_file_fini(struct snap_file *file);
 
+/* At start, once the log was opened behind newest (of index 0: there was none): files above it were
+ * saved, but do not count. They are renamed to NAME.void, or a purge would keep them in the place
+ * of those that do. */
+MUST struct err snap_set_aside(struct disk *disk, const char *dir,
+    const struct raft_snapshot_meta *newest, size_t *out_count, struct why *why);
+
 /* Where a store that was received at index is kept, or a note that leads to it. Gives. */
 char *snap_received_path(const char *dir, uint64_t index);
-/* Removes the oldest while there are more than files_max (0: keep all), and received databases
- * below index. */
+/* Removes the oldest while there are more than files_max (0: keep all), and received databases and
+ * what was set aside below index. */
 MUST struct err snap_purge(
     struct disk *disk, const char *dir, size_t files_max, uint64_t index, struct why *why);
 /* At start: removes received databases, but those at the index kept (0: none), and what a crash

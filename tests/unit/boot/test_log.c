@@ -9,6 +9,7 @@
 
 #include "base/codec.h"
 #include "base/mem.h"
+#include "boot/install.h"
 #include "boot/storage.h"
 #include "tests/shared/folder.h"
 
@@ -186,6 +187,44 @@ static void test_a_snapshot_that_did_not_count_never_does(void **state)
     close_place(place);
 }
 
+static size_t count_files(const struct place *place, const char *end)
+{
+    struct disk_names names;
+    size_t count = 0;
+    assert_false(err_is(disk_list(disk_real(), place->storage.snap_dir, &names, NULL)));
+    for (size_t i = 0; i < names.count; i++) {
+        size_t len = strlen(names.names[i]);
+        count += len > strlen(end) && strcmp(names.names[i] + len - strlen(end), end) == 0;
+    }
+    disk_names_fini(&names);
+    return count;
+}
+
+/* A crash comes before the log knows the next file: the one before is still there, and what never
+ * counted is not kept in its place. */
+static void test_a_snapshot_that_did_not_count_displaces_none_that_does(void **state)
+{
+    struct place *place = *state;
+    struct raft_snapshot_meta next = {.index = 12, .term = 3, .conf = {.voters = {{OTHER}, 1}}};
+    place->config.snapshots_max = 2;
+    append_empty(place, 1, 5, (struct raft_hard_state){.term = 2, .commit = 5});
+    receive_snapshot(place, 4, 2);
+    receive_snapshot(place, 10, 3);
+    set_applied(place, 5, 2);
+    close_place(place);
+    reopen(place, false);
+    assert_int_equal(place->storage.snapshot_index, 4);
+    assert_int_equal(count_files(place, ".snap"), 1);
+    assert_int_equal(count_files(place, ".snap.void"), 1);
+    append_empty(place, 6, 12, (struct raft_hard_state){.term = 3, .commit = 12});
+    assert_false(err_is(storage_keep_snapshot(&place->storage, &next, SLICE("{}"), NULL)));
+    assert_int_equal(count_files(place, ".snap"), 2);
+    close_place(place);
+    reopen(place, false);
+    assert_int_equal(place->storage.snapshot_index, 4);
+    close_place(place);
+}
+
 int main(void)
 {
 #define PLACE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -193,6 +232,7 @@ int main(void)
         PLACE_TEST(test_forced_entries_have_the_term_of_the_last),
         PLACE_TEST(test_forced_entries_follow_the_snapshot),
         PLACE_TEST(test_a_snapshot_that_did_not_count_never_does),
+        PLACE_TEST(test_a_snapshot_that_did_not_count_displaces_none_that_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

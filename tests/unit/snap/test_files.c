@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Snapshot files and the members' JSON, held against what etcd 3.5 wrote. */
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "disk/faulty.h"
 #include "snap/snap.h"
@@ -227,6 +228,57 @@ static struct err remove_nothing(struct disk *disk, const char *path, struct why
     return why_set(why, ERR(EXISTS), "%s is not empty", path);
 }
 
+static struct err remove_on_bad_disk(struct disk *disk, const char *path, struct why *why)
+{
+    (void)disk;
+    return why_set(why, ERR(IO), "unlink %s: Input/output error", path);
+}
+
+static int warnings;
+
+void __real_log_write(enum log_level level, const char *file, int line, const char *message,
+    const struct log_field *fields);
+void __wrap_log_write(enum log_level level, const char *file, int line, const char *message,
+    const struct log_field *fields);
+
+void __wrap_log_write(enum log_level level, const char *file, int line, const char *message,
+    const struct log_field *fields)
+{
+    warnings += strcmp(message, "failed to remove an old received snapshot") == 0;
+    __real_log_write(level, file, line, message, fields);
+}
+
+/* Above the newest that counts; gone once a newer one is purged for. */
+static void test_what_never_counted_is_set_aside(void **state)
+{
+    struct disk *disk = *state;
+    struct disk_names names;
+    struct raft_snapshot_meta newest = meta_of(3, 2);
+    struct raft_snapshot_meta none = {0};
+    size_t count = 77;
+    for (uint64_t i = 2; i <= 4; i++) {
+        save(disk, i);
+    }
+    expect(disk_write_file(disk, "/s/0000000000000009.snap.db", SLICE("x"), 0600, NULL), ERR_OK);
+    expect(snap_set_aside(disk, "/s", &newest, &count, NULL), ERR_OK);
+    assert_int_equal(count, 1);
+    expect(snap_purge(disk, "/s", 2, 4, NULL), ERR_OK);
+    expect(disk_list(disk, "/s", &names, NULL), ERR_OK);
+    assert_int_equal(names.count, 4);
+    assert_string_equal(names.names[0], "0000000000000002-0000000000000002.snap");
+    assert_string_equal(names.names[1], "0000000000000002-0000000000000003.snap");
+    assert_string_equal(names.names[2], "0000000000000002-0000000000000004.snap.void");
+    assert_string_equal(names.names[3], "0000000000000009.snap.db");
+    disk_names_fini(&names);
+    expect(snap_purge(disk, "/s", 2, 5, NULL), ERR_OK);
+    expect(snap_set_aside(disk, "/s", &none, &count, NULL), ERR_OK);
+    assert_int_equal(count, 2);
+    expect(disk_list(disk, "/s", &names, NULL), ERR_OK);
+    assert_int_equal(names.count, 3);
+    assert_string_equal(names.names[1], "0000000000000002-0000000000000003.snap.void");
+    disk_names_fini(&names);
+}
+
 /* What is received meanwhile may be an old one, whose files still come. */
 static void test_purge_leaves_what_is_being_written(void **state)
 {
@@ -237,8 +289,14 @@ static void test_purge_leaves_what_is_being_written(void **state)
     folder_make(dir);
     char *folder = disk_path(dir, "0000000000000003.files.0");
     expect(disk_mkdir_all(disk_real(), folder, 0700, NULL), ERR_OK);
+    warnings = 0;
     ops.remove = remove_nothing;
     expect(snap_purge(&disk, dir, 2, 9, NULL), ERR_OK);
+    assert_int_equal(warnings, 0);
+    assert_true(disk_exists(disk_real(), folder));
+    ops.remove = remove_on_bad_disk; /* no reason to stop, but it takes its place until it goes */
+    expect(snap_purge(&disk, dir, 2, 9, NULL), ERR_OK);
+    assert_int_equal(warnings, 1);
     assert_true(disk_exists(disk_real(), folder));
     expect(snap_purge(disk_real(), dir, 2, 9, NULL), ERR_OK);
     assert_false(disk_exists(disk_real(), folder));
@@ -280,6 +338,7 @@ int main(void)
         T(test_empty_file_is_broken),
         T(test_purge_keeps_the_newest),
         T(test_purge_meets_another),
+        T(test_what_never_counted_is_set_aside),
         T(test_purge_leaves_what_is_being_written),
         T(test_failed_save_leaves_the_one_before),
     };
