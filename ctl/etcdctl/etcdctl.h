@@ -42,6 +42,17 @@ struct client_config ctl_config_for(
 /* Calls and closes the client when it fails: "Error: …" and code. */
 int ctl_call(struct client *client, const struct client_method *method, const void *request,
     client_deadline deadline, void *out_response);
+/* A client, and how its answers are printed. */
+struct ctl_session {
+    struct client *client;
+    struct printer printer;
+};
+/* Connects and asks without a deadline, as etcdctl does for users and roles; a failure leaves
+ * nothing open. The answer lives as long as the client. */
+int ctl_connect_call(struct cmd_run *run, const struct client_method *method, const void *request,
+    struct ctl_session *out, void *out_response);
+/* "[a b]": the endpoints as Go prints a list. In the arena. */
+const char *ctl_endpoint_list(struct arena *arena, const struct client_config *config);
 /* A prompt to stdout and a line from stdin without echo, which a signal that ends the process gives
  * back. Not in two threads. In the arena. */
 const char *ctl_ask(struct arena *arena, const char *prompt);

@@ -299,6 +299,23 @@ int ctl_call(struct client *client, const struct client_method *method, const vo
     return cmd_fail(CMD_EXIT_ERROR, "%s", why.text);
 }
 
+int ctl_connect_call(struct cmd_run *run, const struct client_method *method, const void *request,
+    struct ctl_session *out, void *out_response)
+{
+    int code = ctl_connect(run, &out->client, &out->printer);
+    return code == CMD_EXIT_OK ? ctl_call(out->client, method, request, 0, out_response) : code;
+}
+
+const char *ctl_endpoint_list(struct arena *arena, const struct client_config *config)
+{
+    const char *list = "[";
+
+    for (size_t i = 0; i < config->endpoints_count; i++) {
+        list = arena_printf(arena, "%s%s%s", list, i ? " " : "", config->endpoints[i]);
+    }
+    return arena_printf(arena, "%s]", list);
+}
+
 static int member_urls(struct cmd_run *run, struct client *client,
     const char *const **out_endpoints, size_t *out_count)
 {

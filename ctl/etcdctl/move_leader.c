@@ -29,16 +29,6 @@ static int find_leader(const struct client_config *config, const char *const *en
     return CMD_EXIT_OK;
 }
 
-static int no_leader(const struct cmd_run *run, const struct client_config *config)
-{
-    char *list = arena_strdup(run->arena, "");
-
-    for (size_t i = 0; i < config->endpoints_count; i++) {
-        list = arena_printf(run->arena, "%s%s%s", list, i ? " " : "", config->endpoints[i]);
-    }
-    return cmd_fail(CMD_EXIT_BAD_ARGS, "no leader endpoint given at [%s]", list);
-}
-
 static int transfer(const struct printer *printer, struct client *client, uint64_t leader,
     const Etcdserverpb__MoveLeaderRequest *request, client_deadline deadline)
 {
@@ -76,8 +66,11 @@ static int move_leader(struct cmd_run *run)
     if (code != CMD_EXIT_OK) {
         return code;
     }
-    return leader ? transfer(&printer, leader, leader_id, &request, deadline)
-                  : no_leader(run, &config);
+    if (!leader) {
+        return cmd_fail(CMD_EXIT_BAD_ARGS, "no leader endpoint given at %s",
+            ctl_endpoint_list(run->arena, &config));
+    }
+    return transfer(&printer, leader, leader_id, &request, deadline);
 }
 
 const struct cmd cmd_move_leader = {

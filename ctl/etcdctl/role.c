@@ -1,20 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "etcdctl.h"
 
-struct session {
-    struct client *client;
-    struct printer printer;
-};
-
-/* Connects and asks without a deadline, as etcdctl does for users and roles. The answer lives in
- * the session's client. */
-static int ask(struct cmd_run *run, const struct client_method *method, const void *request,
-    struct session *out, void *out_response)
-{
-    int code = ctl_connect(run, &out->client, &out->printer);
-    return code == CMD_EXIT_OK ? ctl_call(out->client, method, request, 0, out_response) : code;
-}
-
 static int needs_name(const struct cmd_run *run, const char *command)
 {
     return run->args_count == 1
@@ -26,13 +12,13 @@ static int needs_name(const struct cmd_run *run, const char *command)
 static int add(struct cmd_run *run)
 {
     const Etcdserverpb__AuthRoleAddResponse *response;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthRoleAddRequest, auth_role_add_request, request);
     int code = needs_name(run, "add");
     if (code == CMD_EXIT_OK) {
         request.name = run->args[0];
-        code = ask(run, &client_role_add, &request, &session, &response);
+        code = ctl_connect_call(run, &client_role_add, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
         code = print_done(
@@ -45,13 +31,13 @@ static int add(struct cmd_run *run)
 static int delete_role(struct cmd_run *run)
 {
     const Etcdserverpb__AuthRoleDeleteResponse *response;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthRoleDeleteRequest, auth_role_delete_request, request);
     int code = needs_name(run, "delete");
     if (code == CMD_EXIT_OK) {
         request.role = run->args[0];
-        code = ask(run, &client_role_delete, &request, &session, &response);
+        code = ctl_connect_call(run, &client_role_delete, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
         code = print_done(
@@ -64,13 +50,13 @@ static int delete_role(struct cmd_run *run)
 static int get(struct cmd_run *run)
 {
     const Etcdserverpb__AuthRoleGetResponse *response;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthRoleGetRequest, auth_role_get_request, request);
     int code = needs_name(run, "get");
     if (code == CMD_EXIT_OK) {
         request.role = run->args[0];
-        code = ask(run, &client_role_get, &request, &session, &response);
+        code = ctl_connect_call(run, &client_role_get, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
         code = print_role(&session.printer, run->args[0], response);
@@ -82,13 +68,13 @@ static int get(struct cmd_run *run)
 static int list(struct cmd_run *run)
 {
     const Etcdserverpb__AuthRoleListResponse *response;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthRoleListRequest, auth_role_list_request, request);
     if (run->args_count != 0) {
         return cmd_fail(CMD_EXIT_BAD_ARGS, "role list command requires no arguments");
     }
-    int code = ask(run, &client_role_list, &request, &session, &response);
+    int code = ctl_connect_call(run, &client_role_list, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
         code = print_roles(&session.printer, response);
         client_close(session.client);
@@ -148,7 +134,7 @@ static int grant(struct cmd_run *run)
     const Etcdserverpb__AuthRoleGrantPermissionResponse *response;
     Authpb__Permission permission = AUTHPB__PERMISSION__INIT;
     struct permission_range range;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthRoleGrantPermissionRequest, auth_role_grant_permission_request, request);
     if (run->args_count < 3) {
@@ -166,7 +152,7 @@ static int grant(struct cmd_run *run)
     permission.range_end = pb_bytes(range.end);
     request.name = run->args[0];
     request.perm = &permission;
-    code = ask(run, &client_role_grant_permission, &request, &session, &response);
+    code = ctl_connect_call(run, &client_role_grant_permission, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
         code = print_done(
             &session.printer, response, response->header, "Role %s updated\n", run->args[0]);
@@ -196,7 +182,7 @@ static int revoke(struct cmd_run *run)
 {
     const Etcdserverpb__AuthRoleRevokePermissionResponse *response;
     struct permission_range range;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthRoleRevokePermissionRequest, auth_role_revoke_permission_request, request);
     if (run->args_count < 2) {
@@ -208,7 +194,7 @@ static int revoke(struct cmd_run *run)
         request.role = run->args[0];
         request.key = pb_bytes(range.key);
         request.range_end = pb_bytes(range.end);
-        code = ask(run, &client_role_revoke_permission, &request, &session, &response);
+        code = ctl_connect_call(run, &client_role_revoke_permission, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
         code = print_revoked(run, &session.printer, range.end, response);

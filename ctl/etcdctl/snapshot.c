@@ -139,17 +139,6 @@ static struct err save(
     return err;
 }
 
-static int several_endpoints(const struct cmd_run *run, const struct client_config *config)
-{
-    char *list = arena_strdup(run->arena, "");
-
-    for (size_t i = 0; i < config->endpoints_count; i++) {
-        list = arena_printf(run->arena, "%s%s%s", list, i ? " " : "", config->endpoints[i]);
-    }
-    return cmd_fail(CMD_EXIT_INTERRUPTED,
-        "snapshot must be requested to one selected node, not multiple [%s]", list);
-}
-
 /* No deadline, unless --command-timeout was given: a large store takes its time. */
 static int snapshot_save(struct cmd_run *run)
 {
@@ -168,7 +157,9 @@ static int snapshot_save(struct cmd_run *run)
         return code;
     }
     if (config.endpoints_count != 1) {
-        return several_endpoints(run, &config);
+        return cmd_fail(CMD_EXIT_INTERRUPTED,
+            "snapshot must be requested to one selected node, not multiple %s",
+            ctl_endpoint_list(run->arena, &config));
     }
     config.logger = "client";
     if (err_is(client_open(&config, &client, &stage, &why))) {

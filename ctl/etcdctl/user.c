@@ -1,20 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "etcdctl.h"
 
-struct session {
-    struct client *client;
-    struct printer printer;
-};
-
-/* Connects and asks without a deadline, as etcdctl does for users and roles. The answer lives in
- * the session's client. */
-static int ask(struct cmd_run *run, const struct client_method *method, const void *request,
-    struct session *out, void *out_response)
-{
-    int code = ctl_connect(run, &out->client, &out->printer);
-    return code == CMD_EXIT_OK ? ctl_call(out->client, method, request, 0, out_response) : code;
-}
-
 /* Twice from the terminal; or one word from stdin. Gives an exit code. */
 static int read_password(const struct cmd_run *run, const char *name, const char **out_password)
 {
@@ -69,7 +55,7 @@ static int add(struct cmd_run *run)
     const Etcdserverpb__AuthUserAddResponse *response;
     Authpb__UserAddOptions options = AUTHPB__USER_ADD_OPTIONS__INIT;
     const char *name, *password;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthUserAddRequest, auth_user_add_request, request);
     if (run->args_count != 1) {
@@ -81,7 +67,7 @@ static int add(struct cmd_run *run)
         request.name = (char *)(uintptr_t)name;
         request.password = (char *)(uintptr_t)password;
         request.options = &options;
-        code = ask(run, &client_user_add, &request, &session, &response);
+        code = ctl_connect_call(run, &client_user_add, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
         code = print_done(&session.printer, response, response->header, "User %s created\n", name);
@@ -93,7 +79,7 @@ static int add(struct cmd_run *run)
 static int delete_user(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserDeleteResponse *response;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthUserDeleteRequest, auth_user_delete_request, request);
     if (run->args_count != 1) {
@@ -101,7 +87,7 @@ static int delete_user(struct cmd_run *run)
             CMD_EXIT_BAD_ARGS, "user delete command requires user name as its argument");
     }
     request.name = run->args[0];
-    int code = ask(run, &client_user_delete, &request, &session, &response);
+    int code = ctl_connect_call(run, &client_user_delete, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
         code = print_done(
             &session.printer, response, response->header, "User %s deleted\n", run->args[0]);
@@ -132,14 +118,14 @@ static int print_detail(struct client *client, const struct printer *printer, co
 static int get(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserGetResponse *response;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthUserGetRequest, auth_user_get_request, request);
     if (run->args_count != 1) {
         return cmd_fail(CMD_EXIT_BAD_ARGS, "user get command requires user name as its argument");
     }
     request.name = run->args[0];
-    int code = ask(run, &client_user_get, &request, &session, &response);
+    int code = ctl_connect_call(run, &client_user_get, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
         code = cmd_bool(run, "detail")
                    ? print_detail(session.client, &session.printer, run->args[0], response)
@@ -152,13 +138,13 @@ static int get(struct cmd_run *run)
 static int list(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserListResponse *response;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthUserListRequest, auth_user_list_request, request);
     if (run->args_count != 0) {
         return cmd_fail(CMD_EXIT_BAD_ARGS, "user list command requires no arguments");
     }
-    int code = ask(run, &client_user_list, &request, &session, &response);
+    int code = ctl_connect_call(run, &client_user_list, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
         code = print_users(&session.printer, response);
         client_close(session.client);
@@ -170,7 +156,7 @@ static int passwd(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserChangePasswordResponse *response;
     const char *password;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthUserChangePasswordRequest, auth_user_change_password_request, request);
     if (run->args_count != 1) {
@@ -181,7 +167,7 @@ static int passwd(struct cmd_run *run)
     if (code == CMD_EXIT_OK) {
         request.name = run->args[0];
         request.password = (char *)(uintptr_t)password;
-        code = ask(run, &client_user_change_password, &request, &session, &response);
+        code = ctl_connect_call(run, &client_user_change_password, &request, &session, &response);
     }
     if (code == CMD_EXIT_OK) {
         code = print_done(&session.printer, response, response->header, "Password updated\n");
@@ -193,7 +179,7 @@ static int passwd(struct cmd_run *run)
 static int grant_role(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserGrantRoleResponse *response;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthUserGrantRoleRequest, auth_user_grant_role_request, request);
     if (run->args_count != 2) {
@@ -202,7 +188,7 @@ static int grant_role(struct cmd_run *run)
     }
     request.user = run->args[0];
     request.role = run->args[1];
-    int code = ask(run, &client_user_grant_role, &request, &session, &response);
+    int code = ctl_connect_call(run, &client_user_grant_role, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
         code = print_done(&session.printer, response, response->header,
             "Role %s is granted to user %s\n", run->args[1], run->args[0]);
@@ -214,7 +200,7 @@ static int grant_role(struct cmd_run *run)
 static int revoke_role(struct cmd_run *run)
 {
     const Etcdserverpb__AuthUserRevokeRoleResponse *response;
-    struct session session;
+    struct ctl_session session;
 
     REQUEST(AuthUserRevokeRoleRequest, auth_user_revoke_role_request, request);
     if (run->args_count != 2) {
@@ -223,7 +209,7 @@ static int revoke_role(struct cmd_run *run)
     }
     request.name = run->args[0];
     request.role = run->args[1];
-    int code = ask(run, &client_user_revoke_role, &request, &session, &response);
+    int code = ctl_connect_call(run, &client_user_revoke_role, &request, &session, &response);
     if (code == CMD_EXIT_OK) {
         code = print_done(&session.printer, response, response->header,
             "Role %s is revoked from user %s\n", run->args[1], run->args[0]);

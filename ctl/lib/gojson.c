@@ -2,29 +2,10 @@
 #include "ctl/lib/gojson.h"
 
 #include "base/pb.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-static size_t utf8_width(const uint8_t *at)
-{
-    size_t width = at[0] < 0x80   ? 1
-                   : at[0] < 0xc2 ? 0
-                   : at[0] < 0xe0 ? 2
-                   : at[0] < 0xf0 ? 3
-                   : at[0] < 0xf5 ? 4
-                                  : 0;
-
-    for (size_t i = 1; i < width; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool is_overlong = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90);
-    bool is_surrogate = at[0] == 0xed && at[1] >= 0xa0;
-    bool is_beyond = at[0] == 0xf4 && at[1] >= 0x90;
-    return is_overlong || is_surrogate || is_beyond ? 0 : width;
-}
 
 static void add_ascii(struct buf *buf, uint8_t c)
 {
@@ -43,21 +24,23 @@ static void add_ascii(struct buf *buf, uint8_t c)
 
 void gojson_string(struct buf *buf, const char *text)
 {
-    const uint8_t *at = (const uint8_t *)text;
+    struct slice rest = slice_str(text);
+    uint32_t rune = 0;
 
     buf_add_byte(buf, '"');
-    while (*at) {
-        size_t width = utf8_width(at);
-        if (width == 1) {
-            add_ascii(buf, *at);
-        } else if (width == 0) {
+    while (rest.len > 0) {
+        size_t width = utf8_take(rest, &rune);
+        if (width == 0) {
             buf_add_str(buf, "\\ufffd");
-        } else if (memcmp(at, "\xe2\x80\xa8", 3) == 0 || memcmp(at, "\xe2\x80\xa9", 3) == 0) {
-            buf_printf(buf, "\\u20%02x", at[2] - 0x80u);
+        } else if (rune < 0x80) {
+            add_ascii(buf, (uint8_t)rune);
+        } else if (rune == 0x2028 || rune == 0x2029) {
+            buf_printf(buf, "\\u%04x", (unsigned)rune);
         } else {
-            buf_add(buf, at, width);
+            buf_add(buf, rest.data, width);
         }
-        at += width ? width : 1;
+        width = width ? width : 1;
+        rest = slice_of(rest.data + width, rest.len - width);
     }
     buf_add_byte(buf, '"');
 }

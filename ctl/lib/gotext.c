@@ -2,6 +2,7 @@
 #include "ctl/lib/gotext.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -9,38 +10,9 @@
 #include <math.h>
 #include <wctype.h>
 
-/* Decodes one UTF-8 character as Go does: a bad byte is {-1, width 1}. */
-static int32_t decode(const uint8_t *at, size_t len, size_t *out_width)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t width = at[0] < 0x80   ? 1
-                   : at[0] < 0xc2 ? 0
-                   : at[0] < 0xe0 ? 2
-                   : at[0] < 0xf0 ? 3
-                   : at[0] < 0xf5 ? 4
-                                  : 0;
-
-    *out_width = 1;
-    if (width == 0 || width > len) {
-        return -1;
-    }
-    uint32_t rune = width == 1 ? at[0] : at[0] & (0x7fu >> width);
-    for (size_t i = 1; i < width; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return -1;
-        }
-        rune = rune << 6 | (at[i] & 0x3fu);
-    }
-    if (rune < least[width] || rune > 0x10ffff || (rune >= 0xd800 && rune < 0xe000)) {
-        return -1;
-    }
-    *out_width = width;
-    return (int32_t)rune;
-}
-
 /* Go calls spaces other than ' ', format and private characters not printable; the C library does
  * not. */
-static bool is_printable(int32_t rune)
+static bool is_printable(uint32_t rune)
 {
     static locale_t utf8;
 
@@ -58,7 +30,7 @@ static bool is_printable(int32_t rune)
     return !utf8 || iswprint_l((wint_t)rune, utf8);
 }
 
-static void quote_rune(struct buf *buf, int32_t rune)
+static void quote_rune(struct buf *buf, uint32_t rune)
 {
     static const char letters[] = "abtnvfr";
 
@@ -79,8 +51,10 @@ void gotext_quote(struct buf *buf, struct slice bytes)
 {
     buf_add_byte(buf, '"');
     for (size_t i = 0, width; i < bytes.len; i += width) {
-        int32_t rune = decode(bytes.data + i, bytes.len - i, &width);
-        if (rune < 0) {
+        uint32_t rune = 0;
+        width = utf8_take(slice_of(bytes.data + i, bytes.len - i), &rune);
+        if (width == 0) {
+            width = 1;
             buf_printf(buf, "\\x%02x", bytes.data[i]);
         } else if (rune != '"' && rune != '\\' && is_printable(rune)) {
             buf_add(buf, bytes.data + i, width);
@@ -99,25 +73,6 @@ void gotext_print_quoted(FILE *out, struct slice bytes)
     gotext_quote(&buf, bytes);
     fwrite(buf.data, 1, buf.len, out);
     buf_fini(&buf);
-}
-
-static void add_utf8(struct buf *buf, uint32_t rune)
-{
-    if (rune < 0x80) {
-        buf_add_byte(buf, (uint8_t)rune);
-    } else if (rune < 0x800) {
-        buf_add_byte(buf, (uint8_t)(0xc0 | rune >> 6));
-        buf_add_byte(buf, (uint8_t)(0x80 | (rune & 0x3f)));
-    } else if (rune < 0x10000) {
-        buf_add_byte(buf, (uint8_t)(0xe0 | rune >> 12));
-        buf_add_byte(buf, (uint8_t)(0x80 | (rune >> 6 & 0x3f)));
-        buf_add_byte(buf, (uint8_t)(0x80 | (rune & 0x3f)));
-    } else {
-        buf_add_byte(buf, (uint8_t)(0xf0 | rune >> 18));
-        buf_add_byte(buf, (uint8_t)(0x80 | (rune >> 12 & 0x3f)));
-        buf_add_byte(buf, (uint8_t)(0x80 | (rune >> 6 & 0x3f)));
-        buf_add_byte(buf, (uint8_t)(0x80 | (rune & 0x3f)));
-    }
 }
 
 static int digit_of(uint8_t c)
@@ -178,7 +133,7 @@ static struct err unquote_escape(struct slice text, size_t *at, struct buf *out)
         if (value > 0x10ffff || (value >= 0xd800 && value < 0xe000)) {
             return ERR(BAD_INPUT);
         }
-        add_utf8(out, value);
+        utf8_add(out, value);
     } else {
         return ERR(BAD_INPUT);
     }

@@ -203,6 +203,31 @@ int print_endpoint_health(const struct printer *p, const struct print_health *li
     return CMD_EXIT_OK;
 }
 
+/* What one endpoint answered, in the list that JSON shows. */
+static void add_answer(struct buf *buf, const char *endpoint, const char *name, const void *message)
+{
+    buf_add_str(buf, buf->len ? ",{\"Endpoint\":" : "[{\"Endpoint\":");
+    gojson_string(buf, endpoint);
+    buf_printf(buf, ",\"%s\":", name);
+    gojson_message(buf, message);
+    buf_add_byte(buf, '}');
+}
+
+/* The list or the grid, whichever was filled; fields are printed already. */
+static int print_answers(const struct printer *p, struct buf *list, const struct grid *grid)
+{
+    if (p->format == PRINT_JSON) {
+        buf_add_str(list, list->len ? "]" : "null");
+        print_json(p, list);
+        return CMD_EXIT_OK;
+    }
+    buf_fini(list);
+    if (p->format != PRINT_FIELDS) {
+        print_grid(p, grid);
+    }
+    return CMD_EXIT_OK;
+}
+
 static const char *target_version(const Etcdserverpb__StatusResponse *s)
 {
     return s->downgradeinfo ? s->downgradeinfo->targetversion : "";
@@ -284,25 +309,12 @@ int print_endpoint_status(const struct printer *p, const struct print_status *li
         if (p->format == PRINT_FIELDS) {
             status_fields(p, &list[i]);
         } else if (p->format == PRINT_JSON) {
-            buf_add_str(&buf, i ? ",{\"Endpoint\":" : "[{\"Endpoint\":");
-            gojson_string(&buf, list[i].endpoint);
-            buf_add_str(&buf, ",\"Status\":");
-            gojson_message(&buf, list[i].status);
-            buf_add_byte(&buf, '}');
+            add_answer(&buf, list[i].endpoint, "Status", list[i].status);
         } else {
             status_row(p, &grid, &list[i]);
         }
     }
-    if (p->format == PRINT_JSON) {
-        buf_add_str(&buf, count ? "]" : "null");
-        print_json(p, &buf);
-    } else {
-        buf_fini(&buf);
-        if (p->format != PRINT_FIELDS) {
-            print_grid(p, &grid);
-        }
-    }
-    return CMD_EXIT_OK;
+    return print_answers(p, &buf, &grid);
 }
 
 static void hash_fields(const struct printer *p, const struct print_hash *item)
@@ -328,11 +340,7 @@ int print_endpoint_hash(const struct printer *p, const struct print_hash *list, 
         if (p->format == PRINT_FIELDS) {
             hash_fields(p, &list[i]);
         } else if (p->format == PRINT_JSON) {
-            buf_add_str(&buf, i ? ",{\"Endpoint\":" : "[{\"Endpoint\":");
-            gojson_string(&buf, list[i].endpoint);
-            buf_add_str(&buf, ",\"HashKV\":");
-            gojson_message(&buf, list[i].hash);
-            buf_add_byte(&buf, '}');
+            add_answer(&buf, list[i].endpoint, "HashKV", list[i].hash);
         } else {
             grid_add(&grid, (const char *const[]){
                                 list[i].endpoint,
@@ -341,16 +349,7 @@ int print_endpoint_hash(const struct printer *p, const struct print_hash *list, 
                             });
         }
     }
-    if (p->format == PRINT_JSON) {
-        buf_add_str(&buf, count ? "]" : "null");
-        print_json(p, &buf);
-    } else {
-        buf_fini(&buf);
-        if (p->format != PRINT_FIELDS) {
-            print_grid(p, &grid);
-        }
-    }
-    return CMD_EXIT_OK;
+    return print_answers(p, &buf, &grid);
 }
 
 static const char *alarm_name(struct arena *arena, Etcdserverpb__AlarmType type)
