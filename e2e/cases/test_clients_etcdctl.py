@@ -223,7 +223,8 @@ class SideBySide(Case):
         """e2e/ctl/compare.py on a reference server without TLS. All its command lines take
         minutes: KETCD_COMPARE chooses those with that word in them, "all" is all of them."""
         word = os.environ.get("KETCD_COMPARE", "-w simple")
-        server = Member(os.path.join(self.folder, "reference"), program=reference("etcd"))
+        server = Member(os.path.join(self.folder, "reference"), program=reference("etcd"),
+                        flags=["--bcrypt-cost=4"])
         server.is_ready = lambda: Snapshot.listens(server)
         self.addCleanup(server.stop)
         server.start()

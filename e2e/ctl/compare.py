@@ -5,23 +5,27 @@
 usage: compare.py REFERENCE OURS ENDPOINT [WORD]
 
 REFERENCE is an upstream etcdctl (3.5 or 3.6), ENDPOINT a plain-text client URL of a member that may
-be scribbled on: ALL ITS KEYS ARE DELETED. WORD runs only the cases whose command line contains it.
-Before every run the keys are set up anew, so revisions are compared relative to that; leases' ids,
-times and raft's indexes are masked.
+be scribbled on: ALL ITS KEYS, USERS AND ROLES ARE DELETED. WORD runs only the cases whose command
+line contains it. Before every run the keys are set up anew, so revisions are compared relative to
+that; leases' ids, times and raft's indexes are masked.
 """
+import base64
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 
 REFERENCE, OURS, ENDPOINT = sys.argv[1:4] if len(sys.argv) > 3 else ("", "", "")
 # Seconds for what is timed by nothing else: what differs is run again, as a machine may be slow.
 PAUSES = (0.4, 3, 15)
 DEAD = "127.0.0.1:1"
 
-SETUP = '\nput a 1\nput b "x y"\nput c/1 one\nput c/2 two\nput bin "\\x00\\xff<&>\\u2028\\n"\n\n\n'
+KEYS = (("a", "1"), ("b", "x y"), ("c/1", "one"), ("c/2", "two"),
+        ("bin", b"\x00\xff<&>\xe2\x80\xa8\n"))
 
 TXN = 'ver("a") > "0"\nmod("b") > "1"\n\n' \
       'put a "x y"\nget a\nget c/ --prefix\ndel b --prev-kv\n\nput b c\n\n'
@@ -245,6 +249,120 @@ get a --order=x
 del c/ --prefix
 """
 
+# With users and roles, access control off.
+PEOPLE_EVERY_FORMAT = r"""
+role list
+role get r
+role add new
+role delete r
+role grant-permission r readwrite k
+role revoke-permission r a
+user list
+user get alice
+user get alice --detail
+user add bob:pw
+user delete alice
+user grant-role alice other
+user revoke-role alice r
+auth status
+"""
+
+PEOPLE = r"""
+role add r
+role get root
+role grant-permission r read a
+role grant-permission r read b a
+role grant-permission r --prefix write p/
+role grant-permission r --from-key READ z
+role grant-permission r --prefix --from-key read z
+role grant-permission r --prefix read z zz
+role grant-permission r sometimes k
+role revoke-permission r none
+role revoke-permission r c/ c0
+role revoke-permission r --prefix c/
+role revoke-permission r --from-key w
+user add alice:pw
+user add :pw
+user add bob --no-password
+user add bob --new-user-password=x
+user get root
+user grant-role alice r
+user grant-role alice none
+user grant-role none r
+user revoke-role alice other
+user delete root
+auth enable
+auth disable
+"""
+
+# The same people, access control on.
+GUARDED_EVERY_FORMAT = r"""
+watch a
+watch secret --user alice:pw
+get secret --user alice:pw
+auth disable --user root:pw
+auth status --user root:pw
+"""
+
+GUARDED = r"""
+get a
+get a --user alice:pw
+get a --user alice:wrong
+get a --user nobody:pw
+put a 1 --user alice:pw
+get c/ --prefix --user alice:pw
+get a secret --user alice:pw
+watch c/ --prefix --rev=1 --user bob:pw
+watch a --user alice:wrong
+user list --user alice:pw
+user get alice --user alice:pw
+user get root --user alice:pw
+role get r --user alice:pw
+auth enable --user root:pw
+auth disable
+auth disable --user alice:pw
+lease list
+lease grant 50
+member list
+endpoint health
+endpoint status -w json
+compaction 1 --user alice:pw
+alarm list --user alice:pw
+move-leader 1 --user alice:pw
+lock L --user alice:pw true
+elect E me --user alice:pw
+elect -l E --user alice:pw
+"""
+
+# With a NOSPACE alarm of a member 1234.
+ALARMED_EVERY_FORMAT = r"""
+alarm list
+alarm disarm
+"""
+
+ALARMED = r"""
+put a b
+put a b -w json
+endpoint health
+endpoint health -w json
+lease grant 50
+"""
+
+# With a learner that never comes: {learner} is its id.
+LEARNER_EVERY_FORMAT = r"""
+member list
+member remove {learner}
+"""
+
+LEARNER = r"""
+member list --hex
+member list -w json --hex
+member promote {learner}
+member add x --learner --peer-urls=http://127.0.0.1:9
+member add x --learner --peer-urls=http://127.0.0.1:8
+move-leader {learner}
+"""
+
 TO_NOBODY = r"""
 get a
 put a b
@@ -262,9 +380,12 @@ user list --user=x:y --dial-timeout=1s
 
 # Differ between 3.5 and 3.6, whose ways are followed.
 NEWER = ["member list --consistency=s", "member list --consistency=q", "snapshot save", "lease",
-         "alarm", "endpoint"]
-# Took a time that sets a column's width; fails in upstream ("marshal unsupported").
-SKIP = ["endpoint health -w table", "lease revoke {lease} -w protobuf"]
+         "alarm", "endpoint", "role get root",
+         "member list -w json --hex", "endpoint status -w json"]
+# Took a time that sets a column's width; fails in upstream ("marshal unsupported", a panic); a
+# message behind a line of text.
+SKIP = ["endpoint health -w table", "lease revoke {lease} -w protobuf",
+        "user get alice --detail -w protobuf", "alarm disarm -w fields"]
 
 # Each case: arguments, and what is special about it.
 CASES = []
@@ -326,17 +447,49 @@ def cases():
     case(["del", "", "--prefix"])
     case(["get", "a", "--endpoints="], endpoint=None)
     case("snapshot save /tmp/compare-snapshot.db", versions=True)
+    for held in (["sh", "-c", "exit 3"], ["sh", "-c", "kill -9 $$"], ["true"], ["no-such"]):
+        case(["lock", "L", "--"] + held)
+    for ttl in ("0", "-3"):
+        case(["lock", "L", "--ttl=" + ttl, "true"])
+    furnished()
     watches()
+    elections()
+
+
+def furnished():
+    """What needs more than keys to begin with."""
+    for special, every, plain in ((people, PEOPLE_EVERY_FORMAT, PEOPLE),
+                                  (guarded, GUARDED_EVERY_FORMAT, GUARDED),
+                                  (alarmed, ALARMED_EVERY_FORMAT, ALARMED),
+                                  (learning, LEARNER_EVERY_FORMAT, LEARNER),
+                                  (compacted, "watch a --rev=1", "get a --rev=1")):
+        for args in lines(every):
+            for form in FORMATS:
+                case(args + " -w " + form, special=special,
+                     skip=(args + " -w " + form) in SKIP)
+        for args in lines(plain):
+            case(args, special=special, newer=args in NEWER)
+    for more in ("", ",http://localhost:1", " -w table"):
+        case("member add x --learner --peer-urls=http://127.0.0.1:8" + more, special=alone,
+             newer="table" not in more)
+    case("user passwd alice --interactive=false", special=people, stdin="word\n")
+    case("user add bob --interactive=false", special=people, stdin="word\n")
+
+
+def elections():
+    for form in ("simple", "json", "fields", "protobuf"):
+        case("elect -l E -w " + form, live=elect_some)
+    case("lock L", live=time.sleep)
 
 
 def watches():
     for form in ("simple", "json", "fields", "protobuf"):
-        case("watch c/ --prefix --prev-kv -w " + form, live=True)
-    case("watch a -- env", live=True, only="ETCD_WATCH|PUT|DELETE|^[a-z0-9]*$")
-    case("watch a c", live=True)
-    case("watch a --hex", live=True)
-    case("watch --prefix", live=True, env={"ETCDCTL_WATCH_KEY": "c/"})
-    case("watch --rev 1 --prefix c/ -w json", live=True)
+        case("watch c/ --prefix --prev-kv -w " + form, live=write_some)
+    case("watch a -- env", live=write_some, only="ETCD_WATCH|PUT|DELETE|^[a-z0-9]*$")
+    case("watch a c", live=write_some)
+    case("watch a --hex", live=write_some)
+    case("watch --prefix", live=write_some, env={"ETCDCTL_WATCH_KEY": "c/"})
+    case("watch --rev 1 --prefix c/ -w json", live=write_some)
 
 
 def environment(more=None):
@@ -362,16 +515,117 @@ def reference(*args, stdin=""):
     return out
 
 
+def post(path, token="", **body):
+    """A call through the member's gateway; None when it is refused. Faster than a process."""
+    request = urllib.request.Request(ENDPOINT + "/v3/" + path, json.dumps(body).encode(),
+                                     {"Authorization": token} if token else {})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError:
+        return None
+
+
+def b64(data):
+    return base64.b64encode(data if isinstance(data, bytes) else data.encode()).decode()
+
+
 def prepare():
     """The same keys again, and one lease. Gives the revision before and the lease's id."""
-    for lease in reference("lease", "list").split("\n")[1:-1]:
-        reference("lease", "revoke", lease)
-    reference("del", "", "--prefix")
-    base = json.loads(reference("get", "x", "-w", "json"))["header"]["revision"]
-    reference("txn", stdin=SETUP)
-    lease = reference("lease", "grant", "600").split()[1]
-    reference("put", "leased", "v", "--lease=" + lease)
-    return base, lease
+    for lease in post("lease/leases").get("leases", []):
+        post("lease/revoke", ID=lease["ID"])
+    base = post("kv/deleterange", key=b64("\0"), range_end=b64("\0"))["header"]["revision"]
+    puts = [{"request_put": {"key": b64(key), "value": b64(value)}} for key, value in KEYS]
+    post("kv/txn", success=puts)
+    lease = int(post("lease/grant", TTL=600)["ID"])
+    post("kv/put", key=b64("leased"), value=b64("v"), lease=lease)
+    return int(base), f"{lease:016x}"
+
+
+def people():
+    """root, and alice with a role; gives what leaves nobody behind."""
+    forget_people()
+    for role in ("root", "r", "other"):
+        post("auth/role/add", name=role)
+    for kind, key, end in (("READ", "a", ""), ("READWRITE", "c/", "c0"), ("WRITE", "w", "\0")):
+        post("auth/role/grant", name="r",
+             perm={"permType": kind, "key": b64(key), "range_end": b64(end)})
+    for user, role in (("root", "root"), ("alice", "r")):
+        post("auth/user/add", name=user, password="pw")
+        post("auth/user/grant", user=user, role=role)
+    return forget_people
+
+
+def forget_people():
+    answer = post("auth/authenticate", name="root", password="pw")
+    post("auth/disable", answer["token"] if answer else "")
+    for what, name in (("user", "name"), ("role", "role")):
+        for one in post(f"auth/{what}/list").get(what + "s", []):
+            post(f"auth/{what}/delete", **{name: one})
+
+
+def guarded():
+    people()
+    post("kv/put", key=b64("secret"), value=b64("1"))
+    post("auth/enable")
+    return forget_people
+
+
+def alarmed():
+    def alarm(action):
+        post("maintenance/alarm", action=action, memberID=1234, alarm="NOSPACE")
+
+    alarm("ACTIVATE")
+    return lambda: alarm("DEACTIVATE")
+
+
+def learners():
+    return [one["ID"] for one in post("cluster/member/list")["members"] if one.get("isLearner")]
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit("the member is not as it should be: " + condition.__name__)
+        time.sleep(0.05)
+
+
+def unlearn():
+    def is_alone():
+        for one in learners():
+            post("cluster/member/remove", ID=one)
+        return not learners()
+
+    until(is_alone)
+
+
+def learning():
+    def has_learner():
+        """Lists are in the order of the ids, which are chosen by chance: behind the member's."""
+        added = post("cluster/member/add", peerURLs=["http://127.0.0.1:9"], isLearner=True)
+        if added and int(added["member"]["ID"]) < int(added["header"]["member_id"]):
+            unlearn()
+            return False
+        return added
+
+    unlearn()
+    until(has_learner)
+    return unlearn
+
+
+def alone():
+    """An id is made of URLs and the second; one that was removed in this second does not come
+    again."""
+    unlearn()
+    time.sleep(1)
+    return unlearn
+
+
+def compacted():
+    revision = post("kv/range", key=b64("a"))["header"]["revision"]
+    post("kv/compaction", revision=revision, physical=True)
+    return lambda: None
 
 
 # Debian's builds draw tables with other characters.
@@ -379,7 +633,8 @@ BOXES = str.maketrans("┌┬┐├┼┤└┴┘─│", "+++++++++-|")
 
 
 def drop_3_5(text):
-    """3.5 prints a zero revision in fields, 3.6 does not; 3.5 says no times in defrag."""
+    """3.5 prints a zero revision in fields, 3.6 does not; 3.6 warns of sessions of no time."""
+    text = re.sub(r'.*"WithTTL\(\).*\n', "", text)
     return text.replace('"Revision" : 0\n', "")
 
 
@@ -394,6 +649,10 @@ def mask_log(line):
     return json.dumps(fields, sort_keys=True)
 
 
+def in_order(match):
+    return ",".join(sorted(match.group().split(",")))
+
+
 def mask(text, base, lease):
     text = drop_3_5(text).translate(BOXES)
     text = "\n".join(mask_log(line) for line in text.split("\n"))
@@ -404,6 +663,10 @@ def mask(text, base, lease):
     text = re.sub(r'("ID" ?: ?)\d{15,}', r"\1NEW", text)
     text = re.sub(r"remaining\(\d+s\)", "remaining(TTL)", text)
     text = re.sub(r'("ttl":|"TTL" : )[456]\d+', r"\1TTL", text)
+
+    text = re.sub(r'(uthRevision"? ?: ?)\d+', r"\1N", text)
+    text = re.sub(r'(?<=INITIAL_CLUSTER=")[^"]*', in_order, text)
+    text = re.sub(r"\bL/[0-9a-f]{16}\b", "L/NEW", text)
 
     def relative(match):
         revision = int(match.group(2))
@@ -444,14 +707,26 @@ def shape(data):
     return "{%s}" % " ".join(parts)
 
 
-def run_live(tool, args, env, pause):
+def write_some(_):
+    reference("put", "c/1", "uno")
+    reference("txn", stdin="\nput c/2 dos\ndel a\nput c/3 tres\n\n\n")
+    reference("del", "c/1")
+
+
+def elect_some(pause):
+    """A leader, its second word, another who leads when it is gone."""
+    for args in (("put", "E/1", "one"), ("put", "E/1", "uno"), ("put", "E/2", "two"),
+                 ("del", "E/1"), ("put", "E/2", "dos")):
+        reference(*args)
+        time.sleep(pause / 2)
+
+
+def run_live(tool, args, write, env, pause):
     """A watch, some writes by the reference, then the end of the watch."""
     watch = subprocess.Popen([tool] + args, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              env=environment(env))
     time.sleep(pause)
-    reference("put", "c/1", "uno")
-    reference("txn", stdin="\nput c/2 dos\ndel a\nput c/3 tres\n\n\n")
-    reference("del", "c/1")
+    write(pause)
     time.sleep(pause)
     watch.terminate()
     out, err = watch.communicate(timeout=5)
@@ -460,7 +735,17 @@ def run_live(tool, args, env, pause):
 
 def run_case(tool, one, pause):
     base, lease = prepare()
-    args = [word.replace("{lease}", lease) for word in one["args"]]
+    undo = one["special"]() if "special" in one else lambda: None
+    try:
+        return run_prepared(tool, one, pause, base, lease)
+    finally:
+        undo()
+
+
+def run_prepared(tool, one, pause, base, lease):
+    ids = learners() if one.get("special") in (learning, alone) else []
+    args = [word.replace("{lease}", lease).replace("{learner}", f"{int((ids + [0])[0]):x}")
+            for word in one["args"]]
     endpoint = one.get("endpoint", ENDPOINT)
     head = (["--endpoints=" + endpoint.split()[0]] + endpoint.split()[1:]) if endpoint else []
     if one.get("usage"):
@@ -468,7 +753,7 @@ def run_case(tool, one, pause):
     if "--" in args:
         head, args = [], args[:args.index("--")] + head + args[args.index("--"):]
     if one.get("live"):
-        out, err, code = run_live(tool, head + args, one.get("env"), pause)
+        out, err, code = run_live(tool, head + args, one["live"], one.get("env"), pause)
     else:
         out, err, code = run(tool, head + args, one.get("stdin", ""), one.get("env"))
     if one.get("usage"):
@@ -478,6 +763,9 @@ def run_case(tool, one, pause):
         out = out.replace("Server version V\n", "")
     if one.get("only"):
         out = "\n".join(sorted(line for line in out.split("\n") if re.search(one["only"], line)))
+    for learner in ids + (learners() if one.get("special") is alone else []):
+        for text in (learner, f"{int(learner):x}"):
+            out, err = (said.replace(text, "LEARNER") for said in (out, err))
     if "protobuf" in args:
         return shape(out.encode("utf-8", "surrogateescape")), mask(err, base, lease), code
     return mask(out, base, lease), mask(err, base, lease), code
