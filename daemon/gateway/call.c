@@ -71,7 +71,7 @@ void set_good_headers(struct http_request *request)
     http_set_header(request, "Grpc-Metadata-Content-Type", "application/grpc");
 }
 
-static const char *text_in(struct arena *arena, struct slice bytes)
+const char *text_in(struct arena *arena, struct slice bytes)
 {
     return bytes.data ? (const char *)arena_dup(arena, bytes).data : NULL;
 }

@@ -49,6 +49,8 @@ void stream_start_upgraded(
  * to be released when it is sent; given. */
 struct api_status call_compose(
     struct api_call *call, struct buf *body, struct payload_home *out_home);
+/* A header's value as text; NULL: there is none. */
+const char *text_in(struct arena *arena, struct slice bytes);
 /* Who calls, by the request's headers; texts in the arena. */
 struct api_caller caller_of(const struct http_request *request, struct arena *arena);
 /* {"code":3, "message":"…"} with the status that the code maps to. Gives the request back. */

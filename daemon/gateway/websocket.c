@@ -79,11 +79,6 @@ static void upgrade(struct http_request *request)
 
 /* Who calls. */
 
-static const char *text_in(struct arena *arena, struct slice bytes)
-{
-    return (const char *)arena_dup(arena, bytes).data;
-}
-
 /* The value of the first cookie of that name; NULL: none. */
 static const char *cookie(const struct http_request *request, struct arena *arena, const char *name)
 {
