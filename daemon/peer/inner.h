@@ -18,6 +18,8 @@ struct slot {
     _Atomic uint64_t id; /* 0: free */
     _Atomic int64_t since_ms;
     _Atomic int64_t refused_ms; /* 0: nothing says that its process is gone */
+    atomic_int
+        takes; /* enum snapshot_form: the best, as it said when it dialed; while it listens */
 };
 
 struct peer {
@@ -40,6 +42,8 @@ struct peer {
     atomic_uint sends_ended; /* times that all under way were told to end */
 };
 
+/* The best form that a member is known to take now; any thread. */
+enum snapshot_form peer_taken_by(struct peer *peer, uint64_t id);
 /* In which form, by a request's two fields, a store goes between its sender and this member. */
 enum snapshot_form peer_form_of(const struct peer *peer, struct http_request *request,
     const char *files_field, const char *rows_field);

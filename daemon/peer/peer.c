@@ -144,6 +144,12 @@ int64_t peer_active_since_ms(struct peer *peer, uint64_t id)
     return slot ? atomic_load(&slot->since_ms) : 0;
 }
 
+enum snapshot_form peer_taken_by(struct peer *peer, uint64_t id)
+{
+    struct slot *slot = slot_of(peer, id);
+    return slot ? (enum snapshot_form)atomic_load(&slot->takes) : SNAPSHOT_DATABASE;
+}
+
 int64_t peer_refused_since_ms(struct peer *peer, uint64_t id)
 {
     struct slot *slot = slot_of(peer, id);

@@ -58,11 +58,17 @@ static struct slot *take_slot(struct peer *peer, uint64_t id)
         if (atomic_load(&peer->slots[i].id) == 0) {
             atomic_store(&peer->slots[i].since_ms, 0);
             atomic_store(&peer->slots[i].refused_ms, 0);
+            atomic_store(&peer->slots[i].takes, SNAPSHOT_DATABASE);
             atomic_store(&peer->slots[i].id, id);
             return &peer->slots[i];
         }
     }
     return NULL;
+}
+
+void remote_takes(struct remote *remote, enum snapshot_form form)
+{
+    atomic_store(&remote->slot->takes, (int)form);
 }
 
 void remote_activate(struct remote *remote)

@@ -31,7 +31,6 @@ struct remote {
     struct slot *slot;
     size_t refusals; /* of connections, one after the other */
     bool is_active;
-    atomic_int takes; /* enum snapshot_form: the best, as it said when it last dialed a stream */
     struct remote_metrics metrics;
     struct writer writers[2]; /* by enum frame_kind */
     struct reader readers[2];
@@ -58,6 +57,8 @@ struct http_target remote_target(const struct remote *remote);
 void remote_unreachable(struct remote *remote, const struct http_target *target);
 struct http_target remote_url_target(struct arena *arena, const struct url *url);
 
+/* In which form it takes stores at best, from now on. */
+void remote_takes(struct remote *remote, enum snapshot_form form);
 void remote_activate(struct remote *remote);
 /* Of a dialed stream: whether nobody listens there. */
 void remote_dialed(struct remote *remote, bool is_refused);

@@ -216,8 +216,8 @@ static void attach(
     } else if (!slice_eq(http_header(request, "X-Raft-To"), slice_str(peer->self_text))) {
         refuse_stream(peer, request, 412, "to field mismatch", from);
     } else {
-        remote->takes = peer_form_of(peer, request, PEER_FILES_HEADER, PEER_ROWS_HEADER);
         writer_attach(&remote->writers[kind], request);
+        remote_takes(remote, peer_form_of(peer, request, PEER_FILES_HEADER, PEER_ROWS_HEADER));
     }
 }
 

@@ -216,10 +216,23 @@ static struct err save_files(struct snapreceive *receive, struct why *why)
     return err;
 }
 
+/* By its head alone: what is no database must not stand in raft's log for one. */
+static struct err check_database(const struct snapreceive *receive, struct why *why)
+{
+    struct snapshot_import *import;
+    TRY(snapshot_import_open(
+        receive->peer->options.disk, receive->temp_path, SNAPSHOT_HASH_SKIPPED, &import, why));
+    snapshot_import_close(import);
+    return OK;
+}
+
 static struct err save_database(struct snapreceive *receive, struct why *why)
 {
     struct disk *disk = receive->peer->options.disk;
     struct err err = save_file(receive, why);
+    if (!err_is(err)) {
+        err = check_database(receive, why);
+    }
     if (!err_is(err)) {
         err = disk_rename(disk, receive->temp_path, receive->path, why);
     }
@@ -519,6 +532,14 @@ static void start_look(struct snapreceive *receive)
 
 static const struct http_stream stream = {.body = on_body, .closed = on_closed};
 
+/* Rows or files, and not as this member has them: not to be taken for a database. */
+static bool is_of_another_form(const struct snapreceive *receive)
+{
+    const struct http_request *request = receive->call.request;
+    return receive->form == SNAPSHOT_DATABASE && (http_header(request, PEER_FILES_BODY).data ||
+                                                     http_header(request, PEER_ROWS_BODY).data);
+}
+
 void snapreceive_serve(struct peer *peer, struct http_request *request)
 {
     struct snapreceive *receive = mem_new(sizeof(*receive));
@@ -533,6 +554,10 @@ void snapreceive_serve(struct peer *peer, struct http_request *request)
     frame_reader_init(&receive->reader, FRAME_MESSAGE, 0, 0, FRAME_ENVELOPE_MAX);
     if (atomic_fetch_add(&peer->receiving, 1) >= RECEIVING_MAX) {
         give_up(receive, 500, "too many snapshots under way");
+        return;
+    }
+    if (is_of_another_form(receive)) {
+        give_up(receive, 415, "a snapshot in a form that this member does not read");
         return;
     }
     start_look(receive);

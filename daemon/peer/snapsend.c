@@ -42,6 +42,7 @@ struct snapsend {
     enum snapshot_form form;
     unsigned ended;  /* peer->sends_ended when it began */
     bool is_removed; /* the answer says this member was */
+    bool is_unread;  /* it says that its receiver does not read this form */
     bool is_ok;
     struct why why;
 };
@@ -79,6 +80,9 @@ static void run_end(struct http_task *task)
         remote_deactivate(remote, "sendMsgSnap", "post", send->why.text);
         metric_inc(remote->metrics.sent_failures);
     }
+    if (remote && send->is_unread) {
+        remote_takes(remote, SNAPSHOT_DATABASE);
+    }
     if (!is_stopped && send->is_removed) {
         receive_removed(peer);
     }
@@ -111,6 +115,7 @@ static void on_done(void *arg, const struct http_answer *answer)
     struct snapsend *send = arg;
     send->is_ok = !err_is(answer->err) && answer->status == 204;
     send->is_removed = !err_is(answer->err) && answer->status == 403;
+    send->is_unread = !err_is(answer->err) && answer->status == 415;
     if (err_is(answer->err)) {
         why_set(&send->why, answer->err, "%s", answer->why);
     } else if (!send->is_ok) {
@@ -219,6 +224,22 @@ static void count_end(const struct snapsend *send)
     metric_observe(metrics_of(metrics->snapshot_send_seconds, send->id_text), seconds);
 }
 
+/* Making it may take long, and whoever takes it may be another process by now, which would keep
+ * files or rows for a database. */
+static struct err check_form(const struct snapsend *send, struct why *why)
+{
+    bool is_read = snapshot_export_form(send->export) == SNAPSHOT_DATABASE ||
+                   peer_taken_by(send->peer, send->id) == send->form;
+    return is_read ? OK : why_set(why, ERR(STOPPED), "its receiver takes another form by now");
+}
+
+static struct err open_export(struct snapsend *send, struct why *why)
+{
+    const struct peer_options *options = &send->peer->options;
+    TRY(options->snapshot_open(options->arg, &send->message, send->form, &send->export, why));
+    return check_form(send, why);
+}
+
 static void *run(void *arg)
 {
     struct snapsend *send = arg;
@@ -226,8 +247,7 @@ static void *run(void *arg)
     struct metric *inflights = metrics_of(peer->metrics.snapshot_send_inflights, send->id_text);
     prctl(PR_SET_NAME, "peer/snapsend");
     metric_add(inflights, 1);
-    struct err err = peer->options.snapshot_open(
-        peer->options.arg, &send->message, send->form, &send->export, &send->why);
+    struct err err = open_export(send, &send->why);
     if (err_is(err) && !send->why.text[0]) {
         why_set(&send->why, err, "%s", err_text(err));
     }
@@ -237,10 +257,10 @@ static void *run(void *arg)
         send->fields = make_fields(send);
         log_start(send);
         post(send);
-        /* A store's worth of files may go with it: the peer thread has heartbeats to send. */
-        snapshot_export_close(send->export);
-        send->export = NULL;
     }
+    /* A store's worth of files may go with it: the peer thread has heartbeats to send. */
+    snapshot_export_close(send->export);
+    send->export = NULL;
     count_end(send);
     metric_add(inflights, -1);
     http_run(peer->http, &send->task);
@@ -263,7 +283,7 @@ void snapsend_start(struct remote *remote, struct raft_message *message)
     send->target = remote_url_target(send->arena, &url);
     send->message = *message;
     *message = (struct raft_message){0};
-    send->form = (enum snapshot_form)atomic_load(&remote->takes);
+    send->form = peer_taken_by(peer, remote->id);
     send->ended = atomic_load(&peer->sends_ended);
     send->start_ns = clock_mono_ns();
     bool has_room = atomic_fetch_add(&peer->sending, 1) < SENDING_MAX && remote->is_member;

@@ -35,6 +35,15 @@ void writer_init(struct writer *writer, struct remote *remote, enum frame_kind k
     check(writer->heartbeat);
 }
 
+/* What it takes it said as the process that it was: the next may be of another release, or etcd. */
+static void forget_form(struct remote *remote)
+{
+    if (!writer_is_attached(&remote->writers[FRAME_MESSAGE]) &&
+        !writer_is_attached(&remote->writers[FRAME_MSGAPP])) {
+        remote_takes(remote, SNAPSHOT_DATABASE);
+    }
+}
+
 /* Nobody listens any more; what waited is lost. */
 static struct http_request *detach(struct writer *writer)
 {
@@ -42,6 +51,7 @@ static struct http_request *detach(struct writer *writer)
     struct remote *remote = writer->remote;
     struct raft_message message;
     writer->request = NULL;
+    forget_form(remote);
     event_del(writer->heartbeat);
     buf_reset(&writer->out);
     while (queue_pop(&writer->waiting, &message)) {

@@ -89,10 +89,33 @@ static struct err open_database(
     return OK;
 }
 
+void node_add_database(struct node *node, struct buf *out)
+{
+    struct snapshot_export *export;
+    uint8_t piece[4096];
+    size_t got;
+    assert_false(err_is(open_database(node, 1, &export, NULL)));
+    do {
+        assert_false(err_is(snapshot_export_read(export, piece, sizeof(piece), &got, NULL)));
+        buf_add(out, piece, got);
+    } while (got);
+    snapshot_export_close(export);
+}
+
+static void wait_while(const atomic_bool *is_held)
+{
+    int64_t deadline = clock_mono_ms() + NODE_WAIT_MS;
+    while (atomic_load(is_held) && clock_mono_ms() < deadline) {
+        usleep(1000);
+    }
+}
+
 static struct err snapshot_open(void *arg, struct raft_message *message, enum snapshot_form best,
     struct snapshot_export **out, struct why *why)
 {
     struct node *node = arg;
+    atomic_fetch_add(&node->opening, 1);
+    wait_while(&node->is_open_held);
     struct blob *data = blob_new(SLICE("{\"Root\":{}}"));
     struct err err = OK;
     if (best == SNAPSHOT_FILES) {
@@ -211,11 +234,8 @@ SSL_CTX *node_client_tls(void *arg)
 static bool vouch(X509 *cert, const char *ip, void *arg)
 {
     struct node *node = arg;
-    int64_t deadline = clock_mono_ms() + NODE_WAIT_MS;
     atomic_fetch_add(&node->vouching, 1);
-    while (atomic_load(&node->is_vouch_held) && clock_mono_ms() < deadline) {
-        usleep(1000);
-    }
+    wait_while(&node->is_vouch_held);
     return !node->is_vouch_no && cert && strcmp(ip, "127.0.0.1") == 0;
 }
 
@@ -372,6 +392,11 @@ static bool is_counted(void *arg)
     return is_there;
 }
 
+bool node_has(const size_t *what, struct node *node, size_t at_least)
+{
+    return is_counted(&(struct count_wait){node, what, at_least});
+}
+
 bool node_await(const size_t *what, struct node *node, size_t at_least)
 {
     return node_await_until(is_counted, &(struct count_wait){node, what, at_least});
@@ -405,6 +430,7 @@ struct look {
     uint64_t id;
     const char *words;
     bool has_streams;
+    bool is_heard;   /* on one of them at least */
     bool is_refused; /* with these words */
     atomic_bool is_done;
 };
@@ -413,10 +439,13 @@ static void run_look(struct http_task *task)
 {
     struct look *look = CONTAINER_OF(task, struct look, task);
     struct remote *remote = remote_find(look->node->peer, look->id);
+    look->is_heard = false;
     look->has_streams = look->is_refused = remote && remote->is_member;
     for (size_t i = 0; remote && remote->is_member && i < COUNT_OF(remote->readers); i++) {
         const struct reader *reader = &remote->readers[i];
-        bool stands = reader->is_reading && writer_is_attached(&remote->writers[i]);
+        bool is_heard = writer_is_attached(&remote->writers[i]);
+        bool stands = reader->is_reading && is_heard;
+        look->is_heard = look->is_heard || is_heard;
         look->has_streams = look->has_streams && stands;
         look->is_refused =
             look->is_refused && look->words && reader->said[0] && strstr(reader->said, look->words);
@@ -444,6 +473,18 @@ static bool has_streams(void *arg)
 bool node_await_streams(struct node *node, uint64_t id)
 {
     return node_await_until(has_streams, &(struct look){.node = node, .id = id});
+}
+
+static bool is_silent(void *arg)
+{
+    struct look *look = arg;
+    look_at(look);
+    return !look->is_heard;
+}
+
+bool node_await_silence(struct node *node, uint64_t id)
+{
+    return node_await_until(is_silent, &(struct look){.node = node, .id = id});
 }
 
 static bool is_refused(void *arg)

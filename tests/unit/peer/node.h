@@ -43,8 +43,10 @@ struct node {
     uint64_t export_bytes;
     const char *rows_format; /* NULL: databases only */
     const char *files_format;
-    struct backend *store; /* whose rows or files are sent */
-    bool is_store_refused; /* one that comes as files */
+    atomic_size_t opening;    /* snapshots of this one that were begun */
+    atomic_bool is_open_held; /* and come no further */
+    struct backend *store;    /* whose rows or files are sent */
+    bool is_store_refused;    /* one that comes as files */
     atomic_size_t contexts_asked;
     atomic_size_t vouching;    /* times that the site was asked */
     atomic_bool is_vouch_held; /* and does not answer for now */
@@ -72,12 +74,17 @@ bool node_await_active(struct node *node, uint64_t id, bool is_active);
 bool node_await_streams(struct node *node, uint64_t id);
 /* That both streams which the member dials were refused with words that have these in them. */
 bool node_await_refusals(struct node *node, uint64_t id, const char *words);
+/* That it has dialed none, or lost all it dialed. */
+bool node_await_silence(struct node *node, uint64_t id);
 bool node_await_heard(struct node *node, size_t count);
+bool node_has(const size_t *what, struct node *node, size_t at_least);
 bool node_await(const size_t *what, struct node *node, size_t at_least);
 bool node_await_atomic(const atomic_size_t *what, size_t at_least);
 bool node_await_until(bool (*is_so)(void *arg), void *arg);
 /* Of files in its folder. */
 bool node_await_snap_dir(struct node *node, bool is_empty);
+/* Appends a small database. */
+void node_add_database(struct node *node, struct buf *out);
 bool node_has_files(const struct node *node);
 
 #endif

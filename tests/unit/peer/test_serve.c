@@ -173,17 +173,33 @@ static void test_a_stream_begins_at_once(void **state)
     assert_non_null(strstr(answer, "Transfer-Encoding: chunked\r\n"));
 }
 
-static const char *post_snapshot(struct slice body, uint64_t length)
+static const char *post_with(const char *fields, struct slice body, uint64_t length)
 {
     struct buf request;
-    buf_init(&request, 1 << 16);
+    buf_init(&request, 1 << 20);
     buf_printf(&request,
-        "POST /raft/snapshot HTTP/1.1\r\nHost: a\r\nContent-Length: %llu\r\n" GOOD "\r\n",
-        (unsigned long long)length);
+        "POST /raft/snapshot HTTP/1.1\r\nHost: a\r\nContent-Length: %llu\r\n" GOOD "%s\r\n",
+        (unsigned long long)length, fields);
     buf_add_slice(&request, body);
     ask_bytes(buf_slice(&request), body.len < length ? "\n\n" : "HTTP/1.1 ");
     buf_fini(&request);
     return answer;
+}
+
+static const char *post_snapshot(struct slice body, uint64_t length)
+{
+    return post_with("", body, length);
+}
+
+/* With a database behind it. */
+static void post_whole(struct slice message, const char *fields)
+{
+    struct buf body;
+    buf_init(&body, 1 << 20);
+    buf_add_slice(&body, message);
+    node_add_database(&node, &body);
+    post_with(fields, buf_slice(&body), body.len);
+    buf_fini(&body);
 }
 
 static void test_bogus_snapshots_are_refused(void **state)
@@ -211,12 +227,43 @@ static void test_bogus_snapshots_are_refused(void **state)
     assert_int_equal(node.heard_count, 0);
 }
 
+/* Its sender takes this member for what it was before, or will be: a form that is not read is
+ * refused, and never kept for a database. */
+static void test_a_form_that_is_not_read_is_refused(void **state)
+{
+    static const char good[] =
+        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x22\x20\x01J\x00";
+    static const char *const fields[] = {
+        "X-Ketcd-Files-Body: other\r\n", "X-Ketcd-Rows-Body: other\r\n", "X-Ketcd-Files-Body:\r\n"};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        post_whole(slice_of(good, sizeof(good) - 1), fields[i]);
+        expect(
+            "415 Unsupported Media Type", "a snapshot in a form that this member does not read\n");
+    }
+    assert_false(node_has_files(&node));
+    assert_int_equal(node.heard_count, 0);
+    assert_int_equal(atomic_load(&node.peer->receiving), 0);
+}
+
+/* Nor is anything else that is none. */
+static void test_what_is_no_database_is_refused(void **state)
+{
+    static const char bad[] =
+        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x22\x20\x01J\x00"
+        "ketcd files\n0000000000000000.files.0\n";
+    (void)state;
+    post_snapshot(slice_of(bad, sizeof(bad) - 1), sizeof(bad) - 1);
+    assert_non_null(strstr(answer, "500 Internal Server Error"));
+    assert_true(node_await_snap_dir(&node, true));
+    assert_int_equal(node.heard_count, 0);
+}
+
 /* Whole, and cut off in the middle of the database. */
 static void test_half_a_snapshot_is_none(void **state)
 {
     static const char good[] =
-        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x22\x20\x01J\x00"
-        "database";
+        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x22\x20\x01J\x00";
     (void)state;
     struct slice body = slice_of(good, sizeof(good) - 1);
     int fd = node_dial(&node);
@@ -230,7 +277,8 @@ static void test_half_a_snapshot_is_none(void **state)
     free(head);
     assert_true(node_await_snap_dir(&node, true));
     assert_int_equal(node.heard_count, 0);
-    assert_non_null(strstr(post_snapshot(body, body.len), "204 No Content"));
+    post_whole(body, "");
+    assert_non_null(strstr(answer, "204 No Content"));
     assert_int_equal(node.heard_count, 1);
     assert_non_null(node.snapshot_path);
 }
@@ -291,15 +339,14 @@ static void test_a_newer_snapshot_ends_older_ones(void **state)
     static const char term_1[] =
         "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x22\x20\x01J\x00";
     static const char term_2[] =
-        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x23\x20\x02J\x00"
-        "database";
+        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x23\x20\x02J\x00";
     (void)state;
     int first = begin_snapshot(slice_of(term_1, sizeof(term_1) - 1));
     assert_true(node_await_snap_dir(&node, false));
     int second = begin_snapshot(slice_of(term_1, sizeof(term_1) - 1));
     await_end(first);
-    struct slice body = slice_of(term_2, sizeof(term_2) - 1);
-    assert_non_null(strstr(post_snapshot(body, body.len), "204 No Content"));
+    post_whole(slice_of(term_2, sizeof(term_2) - 1), "");
+    assert_non_null(strstr(answer, "204 No Content"));
     await_end(second);
     assert_int_equal(node.heard_count, 1);
 }
@@ -307,13 +354,23 @@ static void test_a_newer_snapshot_ends_older_ones(void **state)
 /* As etcd sends it. */
 static void test_a_snapshot_whose_length_is_not_told_is_taken(void **state)
 {
-    static const char chunks[] =
+    static const char head[] =
         "POST /raft/snapshot HTTP/1.1\r\nHost: a\r\n" GOOD "Transfer-Encoding: chunked\r\n\r\n"
-        "1a\r\n\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11"
-        "\x18\x22\x20\x01J\x00"
-        "database\r\n0\r\n\r\n";
+        "12\r\n\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11"
+        "\x18\x22\x20\x01J\x00\r\n";
+    struct buf database;
+    struct buf request;
     (void)state;
-    ask_bytes(slice_of(chunks, sizeof(chunks) - 1), "HTTP/1.1 ");
+    buf_init(&database, 1 << 20);
+    buf_init(&request, 1 << 20);
+    node_add_database(&node, &database);
+    buf_add(&request, head, sizeof(head) - 1);
+    buf_printf(&request, "%zx\r\n", database.len);
+    buf_add_slice(&request, buf_slice(&database));
+    buf_add_str(&request, "\r\n0\r\n\r\n");
+    ask_bytes(buf_slice(&request), "HTTP/1.1 ");
+    buf_fini(&request);
+    buf_fini(&database);
     assert_non_null(strstr(answer, "204 No Content"));
     assert_int_equal(node.heard_count, 1);
     assert_non_null(node.snapshot_path);
@@ -367,6 +424,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_streams_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_stream_begins_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bogus_snapshots_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_form_that_is_not_read_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_no_database_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_half_a_snapshot_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_snapshot_that_trickles_is_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_newer_snapshot_ends_older_ones, setup, teardown),
