@@ -216,7 +216,7 @@ int load_run(const struct client_config *config, const struct load_plan *plan,
     struct worker *workers = mem_new(plan->clients * sizeof(*workers));
     struct sigaction before;
     if (plan->is_interruptible) {
-        struct sigaction action = {.sa_handler = on_interrupt};
+        struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
         check(sigaction(SIGINT, &action, &before) == 0);
     }
     int code = open_workers(config, &load, workers);

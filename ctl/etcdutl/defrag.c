@@ -49,7 +49,7 @@ static struct err wait_lock(struct cmd_run *run, struct defrag *defrag, struct w
         if (!is_told && clock_mono_ns() - start > (int64_t)LOCK_TELL_MS * NS_A_MS) {
             fprintf(stderr,
                 "waiting for etcd to close and release its lock on \"%s\". To defrag a running "
-                "etcd instance, omit --data-dir.\n",
+                "etcd instance, use `etcdctl defrag` instead.\n",
                 defrag->store);
             is_told = true;
         }

@@ -7,6 +7,7 @@
  *   2. member/snap/db, made beside it, synced, looked through and renamed
  *   3. member/store is renamed to member/store.old, and removed */
 #include "ctl/etcdutl/migrate.h"
+#include "apply/apply.h"
 #include "base/codec.h"
 #include "base/log.h"
 #include "base/pb.h"
@@ -101,11 +102,25 @@ static struct err read_point(struct migrate *migrate, struct why *why)
     return err;
 }
 
+static struct err check_format(struct migrate *migrate, struct why *why)
+{
+    struct blob *row = NULL;
+    TRY(backend_get(migrate->backend, NULL, SLICE("mformat"), &row, why));
+    struct err err = row && slice_eq(blob_slice(row), slice_str(apply_format))
+                         ? OK
+                         : why_set(why, ERR(BAD_FORMAT),
+                               "%s was written by another version, or no member ever started on it",
+                               migrate->store_dir);
+    blob_unref(row);
+    return err;
+}
+
 static struct err open_store(struct migrate *migrate, struct why *why)
 {
     const struct wal_log *log = &migrate->log;
     struct backend_options options = {.path = migrate->store_dir};
     TRY(backend_open(&options, &migrate->backend, why));
+    TRY(check_format(migrate, why));
     TRY(read_point(migrate, why));
     uint64_t last =
         log->entries_count ? log->entries[log->entries_count - 1].index : migrate->snapshot_index;
@@ -211,6 +226,13 @@ static struct err drop_store(struct migrate *migrate, struct why *why)
     return disk_remove_all(migrate->disk, old, why);
 }
 
+static struct err make_database(struct migrate *migrate, struct why *why)
+{
+    TRY(migrate_export(migrate, migrate->fresh, why));
+    TRY(check_database(migrate, why));
+    return disk_rename(migrate->disk, migrate->fresh, migrate->db, why);
+}
+
 static struct err migrate_all(struct migrate *migrate, struct why *why)
 {
     TRY(take_lock(migrate, why));
@@ -218,9 +240,12 @@ static struct err migrate_all(struct migrate *migrate, struct why *why)
     TRY(open_store(migrate, why));
     TRY(check_target(migrate, why));
     TRY(write_snapshot(migrate, why));
-    TRY(migrate_export(migrate, migrate->fresh, why));
-    TRY(check_database(migrate, why));
-    TRY(disk_rename(migrate->disk, migrate->fresh, migrate->db, why));
+    struct err err = make_database(migrate, why);
+    if (err_is(err)) {
+        struct err removed = disk_remove(migrate->disk, migrate->fresh, NULL);
+        (void)removed; /* the member's next start does it */
+        return err;
+    }
     TRY(disk_sync_folder(migrate->disk, migrate->snap_dir, why));
     backend_close(migrate->backend);
     migrate->backend = NULL;
@@ -256,6 +281,11 @@ static int check_flags(struct cmd_run *run, struct migrate *migrate)
         return cmd_fail(CMD_EXIT_BAD_ARGS,
             "target version \"%u.%u\" not supported. Minimal \"3.5\"", migrate->target.major,
             migrate->target.minor);
+    }
+    if (member_version_cmp(migrate->target, (struct member_version){3, 7}) > 0) {
+        return cmd_fail(CMD_EXIT_ERROR,
+            "cannot create migration plan: version \"%u.%u.0\" is not supported",
+            migrate->target.major, migrate->target.minor);
     }
     return CMD_EXIT_OK;
 }

@@ -65,10 +65,10 @@ static struct err save_file(
     return e;
 }
 
-struct err restore_log(const struct restore *restore, struct why *why)
+static struct err write_log(const struct restore *restore, const char *dir, struct why *why)
 {
     struct wal *wal;
-    struct wal_options options = {.disk = disk_real(), .dir = restore->wal_dir};
+    struct wal_options options = {.disk = disk_real(), .dir = dir};
     struct wal_identity identity = {restore->member_id, restore->cluster_id};
     struct raft_snapshot_meta meta = {.index = restore->members_count, .term = 1};
     for (size_t i = 0; i < restore->members_count; i++) {
@@ -85,4 +85,37 @@ struct err restore_log(const struct restore *restore, struct why *why)
     }
     wal_close(wal);
     return e;
+}
+
+static struct err sync_parent(const struct restore *restore, const char *path, struct why *why)
+{
+    char *parent = arena_strdup(restore->arena, path);
+    char *slash = strrchr(parent, '/');
+    const char *folder = !slash ? "." : slash == parent ? "/" : parent;
+    if (slash) {
+        *slash = '\0';
+    }
+    return disk_sync_folder(disk_real(), folder, why);
+}
+
+/* The log takes its name when all else is durable: a store without one is refused at start, half a
+ * log would be taken for a whole one. */
+struct err restore_log(const struct restore *restore, struct why *why)
+{
+    struct disk *disk = disk_real();
+    const char *fresh = arena_printf(restore->arena, "%s.restoring", restore->wal_dir);
+    TRY(disk_remove_all(disk, fresh, why));
+    struct err err = write_log(restore, fresh, why);
+    if (!err_is(err)) {
+        err = sync_parent(restore, restore->store_dir, why);
+    }
+    if (!err_is(err)) {
+        err = disk_rename(disk, fresh, restore->wal_dir, why);
+    }
+    if (err_is(err)) {
+        struct err removed = disk_remove_all(disk, fresh, NULL);
+        (void)removed; /* the next restore does it */
+        return err;
+    }
+    return sync_parent(restore, restore->wal_dir, why);
 }

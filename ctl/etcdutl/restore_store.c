@@ -89,6 +89,11 @@ static struct err plan(struct taking *t, struct why *why)
     TRY(snapshot_import_rows(t->import, SNAPSHOT_KEY, see_latest, t, why));
     t->compacted = scheduled > t->finished ? scheduled : t->finished;
     if (t->restore->bump) {
+        if (t->restore->bump < 0 || t->restore->bump >= INT64_MAX - 1 - t->latest) {
+            return why_set(why, ERR(BAD_FORMAT),
+                "--bump-revision %llu leaves no revision behind %lld",
+                (unsigned long long)t->restore->bump, (long long)t->latest);
+        }
         LOG_INFO("bumping latest revision", LOG_INT("latest-revision", t->latest),
             LOG_INT("bump-amount", t->restore->bump),
             LOG_INT("new-latest-revision", t->latest + t->restore->bump));
@@ -155,6 +160,8 @@ static struct err take_rest(struct taking *t, struct why *why)
     put_be64(index, t->restore->members_count);
     put_be64(index + 8, 1);
     backend_batch_put(t->batch, SLICE("mconsistent_index"), slice_of(index, sizeof(index)));
+    backend_batch_put(t->batch, SLICE("mrestored"), slice_of(index, 8));
+    backend_batch_put(t->batch, SLICE("mformat"), slice_str(apply_format));
     TRY(backend_write(t->backend, t->batch, why));
     return backend_flush(t->backend, why);
 }

@@ -179,4 +179,7 @@ int64_t apply_quota_bytes(const struct apply *apply);
 /* Reads the store's size again; called now and then, since asking costs. */
 void apply_measure(struct apply *apply);
 
+/* What a store's row "mformat" says: how the rows of this version lie. */
+extern const char apply_format[];
+
 #endif

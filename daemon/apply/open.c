@@ -9,6 +9,8 @@
 #include "base/codec.h"
 #include "base/mem.h"
 
+const char apply_format[] = "2";
+
 enum { QUOTA_DEFAULT = 2 * 1024 * 1024 };
 
 static struct err load_index(struct apply *apply, struct why *why)

@@ -188,7 +188,7 @@ static struct err fill(struct adoption *a, struct backend *backend, struct why *
         .learners_max = a->storage->config->learners_max,
     };
     put_be64(index, a->index);
-    backend_batch_put(batch, SLICE("mformat"), slice_str(storage_format));
+    backend_batch_put(batch, SLICE("mformat"), slice_str(apply_format));
     backend_batch_put(batch, SLICE("madopted"), slice_of(index, sizeof(index)));
     struct err err = backend_write(backend, batch, why);
     backend_batch_free(batch);

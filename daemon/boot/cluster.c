@@ -238,7 +238,7 @@ void cluster_open(
         .peer_urls_count = config->advertise_peer.count,
         .disk = storage->disk,
         .snap_dir = storage->snap_dir,
-        .rows_format = storage_format,
+        .rows_format = apply_format,
         .files_format = files_format(storage),
         .dialing = cluster->dialing,
         .read_ms = config->raft_read_timeout_ns / 1000000,

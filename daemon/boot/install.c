@@ -55,7 +55,7 @@ static struct err clear(
     return err;
 }
 
-static struct err read_index(
+struct err storage_read_index(
     struct storage *storage, const char *name, uint64_t *out, struct why *why)
 {
     struct blob *row = NULL;
@@ -74,7 +74,7 @@ static struct err take_rows(struct storage *storage, const struct raft_snapshot_
 {
     uint64_t applied = 0;
     struct backend_batch *batch = backend_batch_new();
-    struct err err = read_index(storage, "mconsistent_index", &applied, why);
+    struct err err = storage_read_index(storage, "mconsistent_index", &applied, why);
     if (!err_is(err) && applied != meta->index) {
         err = clear(storage->backend, meta, why);
         err =
@@ -210,8 +210,8 @@ struct err storage_finish_install(struct storage *storage, struct why *why)
     const struct raft_snapshot_meta *meta = &storage->snapshot.meta;
     uint64_t applied = 0;
     uint64_t mark = 0;
-    TRY(read_index(storage, "mconsistent_index", &applied, why));
-    TRY(read_index(storage, "minstalling", &mark, why));
+    TRY(storage_read_index(storage, "mconsistent_index", &applied, why));
+    TRY(storage_read_index(storage, "minstalling", &mark, why));
     char *path = snap_received_path(storage->snap_dir, meta->index);
     bool has_file = meta->index && disk_exists(storage->disk, path);
     free(path);

@@ -160,6 +160,20 @@ static void drop_stale(struct wal_log *log, const struct raft_snapshot_meta *sna
     }
 }
 
+/* What a member was restored from is in no entry: whoever joins it would get all entries, and none
+ * of that. */
+static struct err check_restored(struct storage *storage, uint64_t snapshot, struct why *why)
+{
+    uint64_t restored = 0;
+    TRY(storage_read_index(storage, "mrestored", &restored, why));
+    return snapshot >= restored
+               ? OK
+               : why_set(why, ERR(BAD_FORMAT),
+                     "%s was restored at index %llu, but there is no snapshot file in %s that the "
+                     "log begins with: restore the member again",
+                     storage->store_dir, (unsigned long long)restored, storage->snap_dir);
+}
+
 static struct err restart_raft(struct storage *storage, const struct raft_snapshot_meta *snapshot,
     const struct wal_log *log, struct why *why)
 {
@@ -168,6 +182,7 @@ static struct err restart_raft(struct storage *storage, const struct raft_snapsh
     struct raft_conf_state conf;
     size_t count = log->entries_count;
     uint64_t last = count ? log->entries[count - 1].index : snapshot->index;
+    TRY(check_restored(storage, snapshot->index, why));
     if (applied < snapshot->index) {
         return why_set(why, ERR(BAD_FORMAT),
             "%s stands at index %llu, behind the log's snapshot at %llu: it lost data; restore the "

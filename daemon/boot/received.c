@@ -12,7 +12,7 @@ static struct err check_format(struct backend *store, struct why *why)
 {
     struct blob *row = NULL;
     TRY(backend_get(store, NULL, SLICE("mformat"), &row, why));
-    struct err err = row && slice_eq(blob_slice(row), slice_str(storage_format))
+    struct err err = row && slice_eq(blob_slice(row), slice_str(apply_format))
                          ? OK
                          : why_set(why, ERR(BAD_FORMAT), "a received store is of another format");
     blob_unref(row);

@@ -187,7 +187,7 @@ static void export_rows(struct exporting *e)
 const char *storage_files_format(void)
 {
     static char text[64];
-    snprintf(text, sizeof(text), "%s %s", storage_format, backend_files_format());
+    snprintf(text, sizeof(text), "%s %s", apply_format, backend_files_format());
     return text;
 }
 

@@ -73,13 +73,14 @@ MUST struct err storage_log(struct storage *storage, struct why *why);
 /* force.c: --force-new-cluster over a log that was found. */
 MUST struct err storage_force_alone(struct storage *storage, struct wal_log *log, struct why *why);
 
-/* What a store's row "mformat" says. */
-extern const char storage_format[];
 /* store.c: what is at path is of that version ("3.6.0"; what is none passes). Errors: BAD_FORMAT (a
  * newer one than this member knows). */
 MUST struct err storage_check_version(struct slice version, const char *path, struct why *why);
 /* The same of the cluster version in a store. */
 MUST struct err storage_check_cluster(struct backend *backend, const char *path, struct why *why);
+/* install.c: the index in a row; *out stays where there is none. */
+MUST struct err storage_read_index(
+    struct storage *storage, const char *name, uint64_t *out, struct why *why);
 /* RocksDB and what lives in it. The identity comes from the log. */
 MUST struct err storage_store(
     struct storage *storage, const struct wal_identity *identity, struct why *why);

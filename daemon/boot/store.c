@@ -14,21 +14,19 @@
 #include <stdio.h>
 #include <unistd.h>
 
-const char storage_format[] = "2";
-
 static struct err check_format(struct storage *storage, struct why *why)
 {
     struct blob *row = NULL;
     TRY(backend_get(storage->backend, NULL, SLICE("mformat"), &row, why));
     struct err err = OK;
-    if (row && !slice_eq(blob_slice(row), slice_str(storage_format))) {
+    if (row && !slice_eq(blob_slice(row), slice_str(apply_format))) {
         err = why_set(why, ERR(BAD_FORMAT),
             "%s was written by another version (format %.*s, this one knows %s)",
-            storage->store_dir, (int)row->len, row->data, storage_format);
+            storage->store_dir, (int)row->len, row->data, apply_format);
     }
     if (!row) {
         struct backend_batch *batch = backend_batch_new();
-        backend_batch_put(batch, SLICE("mformat"), slice_str(storage_format));
+        backend_batch_put(batch, SLICE("mformat"), slice_str(apply_format));
         err = backend_write(storage->backend, batch, why);
         backend_batch_free(batch);
     }

@@ -335,7 +335,7 @@ static bool is_left(const char *name, bool is_etcds, uint64_t kept)
     char *end;
     bool is_kept = kept && strtoull(name, &end, 16) == kept && *end == '.';
     bool is_temporary = strncmp(name, "tmp", 3) == 0 || has_suffix(name, ".snap.db.tmp") ||
-                        strcmp(name, "db.export") == 0;
+                        strcmp(name, "db.export") == 0 || strcmp(name, "db.new") == 0;
     if (is_kept && !is_temporary) {
         return false;
     }

@@ -37,7 +37,7 @@ void dump_free(struct dump *dump)
 
 bool dump_is_own(struct slice key)
 {
-    static const char *const names[] = {"minstalling", "mformat", "madopted"};
+    static const char *const names[] = {"minstalling", "mformat", "madopted", "mrestored"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         if (slice_eq(key, slice_str(names[i]))) {
             return true;

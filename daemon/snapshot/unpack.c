@@ -206,6 +206,7 @@ static struct err make_ours(struct snapshot_unpack *unpack, struct backend *stor
     struct backend_batch *batch = backend_batch_new();
     backend_batch_delete(batch, SLICE("madopted"));
     backend_batch_delete(batch, SLICE("minstalling"));
+    backend_batch_delete(batch, SLICE("mrestored"));
     struct err err = backend_write(store, batch, why);
     backend_batch_free(batch);
     return err_is(err) ? err : backend_flush(store, why);

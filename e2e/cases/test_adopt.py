@@ -169,6 +169,8 @@ class ThereAndBack(Moving):
         member.terminate()
         for target, words in (("3", "wrong target version format"), ("3.4", 'Minimal "3.5"'),
                               ("x.y", "failed to parse"),
+                              ("3.8", 'version "3.8.0" is not supported'),
+                              ("4.0", 'version "4.0.0" is not supported'),
                               ("3.5", "cluster version 3.6.0 is above the target 3.5")):
             done = self.migrate(member, target)
             self.assertNotEqual(done.returncode, 0)

@@ -52,7 +52,7 @@ class Defrag(Case):
             said = process.stderr.readline()
             self.assertRegex(said, r'\Awaiting for etcd to close and release its lock on '
                              r'".*/member/store"\. To defrag a running etcd '
-                             r'instance, omit --data-dir\.\n\Z')
+                             r'instance, use `etcdctl defrag` instead\.\n\Z')
             time.sleep(0.3)
             self.assertIsNone(process.poll())
             self.assertEqual(self.kept, self.etcdctl("get", "/registry/a50"))

@@ -385,7 +385,7 @@ static void test_a_store_behind_a_mount_or_a_link_is_not_replaced(void **state)
 static void test_what_a_crash_left_goes_before_the_store_is_opened(void **state)
 {
     static const char *const left[] = {
-        "tmp7", "db.export", "0000000000000009.snap.db", "0000000000000009.files.0"};
+        "tmp7", "db.export", "db.new", "0000000000000009.snap.db", "0000000000000009.files.0"};
     struct folder *folder = *state;
     assert_false(err_is(visit(folder, 0, "1")));
     char *snap_dir = disk_path(folder->path, "member/snap");

@@ -65,6 +65,7 @@ static void fill(struct backend *store)
     put(store, SLICE("mformat"), SLICE("2"));
     put(store, SLICE("madopted"), SLICE("12345678"));
     put(store, SLICE("minstalling"), SLICE("12345678"));
+    put(store, SLICE("mrestored"), SLICE("12345678"));
     free(big);
 }
 
@@ -167,7 +168,8 @@ static void move_files(struct place *place, size_t step)
     assert_null(snapshot_files_folder(disk_real(), place->snap_dir, INDEX + 1));
     struct backend *to = open_store(folder);
     assert_true(has(to, "l000000") && has(to, "l002999") && has(to, "d1") && has(to, "mformat"));
-    assert_false(has(to, "madopted") || has(to, "minstalling") || has(to, "lz-late"));
+    assert_false(has(to, "madopted") || has(to, "minstalling") || has(to, "mrestored"));
+    assert_false(has(to, "lz-late"));
     backend_close(to);
     free(folder);
 }

@@ -127,6 +127,7 @@ static void fill(struct place *place)
     put(place->from, SLICE("mlease/1"), SLICE("lease"));
     put(place->from, SLICE("mformat"), SLICE("1"));
     put(place->from, SLICE("madopted"), SLICE("1"));
+    put(place->from, SLICE("mrestored"), SLICE("1"));
     free(big);
 }
 
@@ -155,6 +156,7 @@ static void move_rows(struct place *place, size_t step)
     assert_value(place->to, SLICE("mlease/1"), SLICE("lease"));
     assert_value(place->to, SLICE("mformat"), SLICE("own"));
     assert_value(place->to, SLICE("madopted"), (struct slice){0});
+    assert_value(place->to, SLICE("mrestored"), (struct slice){0});
     assert_value(place->to, SLICE("d2"), SLICE(""));
     struct blob *big = NULL;
     assert_false(err_is(backend_get(place->to, NULL, SLICE("d1"), &big, NULL)));
