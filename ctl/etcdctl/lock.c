@@ -78,7 +78,7 @@ static struct err acquire(struct session *session, const char *name, struct sess
 static int hold(struct cmd_run *run, struct session *session)
 {
     struct session_key key;
-    int64_t revision;
+    int64_t revision = 0;
     struct why why;
     bool is_expired = false;
 
