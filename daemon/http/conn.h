@@ -24,6 +24,9 @@ struct http_server {
     bool is_draining; /* server's thread */
     struct mailbox tasks;
     atomic_bool is_woken; /* and has not yet taken the tasks */
+    pthread_mutex_t late_mutex;
+    struct list late;  /* tasks that came after those */
+    bool is_late_busy; /* somebody runs them */
     struct list conns;
     struct list fresh; /* of those, the ones that have not yet sent a whole head; oldest first */
     size_t fresh_count;

@@ -77,7 +77,7 @@ struct event_base *http_server_base(struct http_server *server);
 size_t http_connections(const struct http_server *server);
 
 /* Runs task->run(task) on the server's thread, in the order of the calls. After http_server_stop it
- * runs at once. */
+ * runs at once, or behind another thread's on that thread. */
 struct http_task {
     struct list node;
     void (*run)(struct http_task *task);

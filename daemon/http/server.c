@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The thread, and how others reach it: a task is queued and an eventfd wakes the loop.
+ * The thread, and how others reach it: a task is queued and an eventfd wakes the loop. Behind the
+ * thread's end one task still runs at a time: who brings one runs it and what comes meanwhile.
  */
 #include "base/clock.h"
 #include "http/conn.h"
@@ -46,6 +47,47 @@ static void run_tasks(struct http_server *server)
     }
 }
 
+/* By who set is_late_busy. Nobody waits for it: a late task may bring one to another server, whose
+ * own may bring one here. */
+static void run_late(struct http_server *server)
+{
+    struct list *node;
+    pthread_mutex_lock(&server->late_mutex);
+    while ((node = list_pop(&server->late))) {
+        struct http_task *task = LIST_ITEM(node, struct http_task, node);
+        pthread_mutex_unlock(&server->late_mutex);
+        task->run(task);
+        pthread_mutex_lock(&server->late_mutex);
+    }
+    server->is_late_busy = false;
+    pthread_mutex_unlock(&server->late_mutex);
+}
+
+/* Whether the caller is to run what is late now, until none is left. node: one more, or NULL. */
+static bool begin_late(struct http_server *server, struct list *node)
+{
+    pthread_mutex_lock(&server->late_mutex);
+    bool is_begun = !server->is_late_busy;
+    server->is_late_busy = true;
+    if (node) {
+        list_push(&server->late, node);
+    }
+    pthread_mutex_unlock(&server->late_mutex);
+    return is_begun;
+}
+
+/* From here on tasks are late. */
+static void end_tasks(struct http_server *server)
+{
+    while (!begin_late(server, NULL)) { /* who is at it leaves the server first */
+        usleep(DRAIN_STEP_US);
+    }
+    mailbox_close(&server->tasks);
+    run_tasks(server);
+    event_base_loop(server->base, EVLOOP_NONBLOCK); /* libevent frees connections one turn later */
+    run_late(server);
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     struct http_server *server = arg;
@@ -66,6 +108,8 @@ struct http_server *http_server_new(const struct http_options *options)
     set_defaults(&server->options);
     list_init(&server->conns);
     list_init(&server->fresh);
+    list_init(&server->late);
+    pthread_mutex_init(&server->late_mutex, NULL);
     mailbox_init(&server->tasks, SIZE_MAX);
     server->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     server->base = event_base_new();
@@ -92,9 +136,7 @@ static void *run(void *arg)
     while (!list_is_empty(&server->conns)) {
         conn_close(LIST_ITEM(server->conns.next, struct conn, node));
     }
-    mailbox_close(&server->tasks);
-    run_tasks(server);
-    event_base_loop(server->base, EVLOOP_NONBLOCK); /* libevent frees connections one turn later */
+    end_tasks(server);
     return NULL;
 }
 
@@ -111,7 +153,9 @@ struct err http_server_start(struct http_server *server, struct why *why)
 void http_run(struct http_server *server, struct http_task *task)
 {
     if (!mailbox_push_always(&server->tasks, &task->node)) {
-        task->run(task);
+        if (begin_late(server, &task->node)) {
+            run_late(server);
+        }
         return;
     }
     if (atomic_exchange(&server->is_woken, true)) {
@@ -184,9 +228,9 @@ void http_server_free(struct http_server *server)
     while (atomic_load(&server->vouch_count) > 0) {
         usleep(DRAIN_STEP_US);
     }
-    mailbox_close(&server->tasks);
-    run_tasks(server);
+    end_tasks(server);
     mailbox_fini(&server->tasks);
+    pthread_mutex_destroy(&server->late_mutex);
     event_free(server->wake);
     event_base_free(server->base);
     check(atomic_load(&server->request_count) == 0);

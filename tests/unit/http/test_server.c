@@ -4,7 +4,7 @@
  * of its own, /large answers 256 KiB and is counted, anything else answers at once. */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "http/http.h"
+#include "http/conn.h"
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -641,6 +641,89 @@ static void test_stop_breaks_streams(void **state)
     close(fd);
 }
 
+/* A server that ends. PATIENCE_MS at most for each step. */
+
+static char ran[4]; /* the tasks' letters, in their order */
+static atomic_size_t ran_count;
+static atomic_bool is_let_go;
+static atomic_bool has_begun;
+
+static void note_a(struct http_task *task)
+{
+    (void)task;
+    ran[atomic_fetch_add(&ran_count, 1)] = 'A';
+}
+
+static void note_b(struct http_task *task)
+{
+    (void)task;
+    ran[atomic_fetch_add(&ran_count, 1)] = 'B';
+}
+
+static void hold_gate(struct http_task *task)
+{
+    (void)task;
+    for (int i = 0; i < PATIENCE_MS && !atomic_load(&is_let_go); i++) {
+        usleep(1000);
+    }
+}
+
+static struct http_task gate = {.run = hold_gate};
+static struct http_task task_a = {.run = note_a};
+static struct http_task task_b = {.run = note_b};
+static struct http_task task_late = {.run = note_b};
+
+/* Comes with the stop, so that what it queues is for the thread's very end. */
+static void queue_last(struct http_task *task)
+{
+    (void)task;
+    http_run(server, &gate);
+    http_run(server, &task_a);
+}
+
+static struct http_task last = {.run = queue_last};
+
+static void await_stop(struct http_task *task)
+{
+    (void)task;
+    atomic_store(&has_begun, true);
+    for (int i = 0; i < PATIENCE_MS && mailbox_count(&server->tasks) == 0; i++) {
+        usleep(1000);
+    }
+    http_run(server, &last);
+}
+
+static struct http_task first = {.run = await_stop};
+
+static void *stop_server(void *arg)
+{
+    (void)arg;
+    http_server_stop(server);
+    return NULL;
+}
+
+/* It is no other thread's turn before the server's own last one, nor at the same time. */
+static void test_a_task_that_comes_late_waits_its_turn(void **state)
+{
+    pthread_t stopper;
+    (void)state;
+    http_run(server, &first);
+    for (int i = 0; i < PATIENCE_MS && !atomic_load(&has_begun); i++) {
+        usleep(1000);
+    }
+    assert_int_equal(pthread_create(&stopper, NULL, stop_server, NULL), 0);
+    for (int i = 0; i < PATIENCE_MS && !mailbox_is_closed(&server->tasks); i++) {
+        usleep(1000);
+    }
+    assert_true(mailbox_is_closed(&server->tasks));
+    http_run(server, &task_b);
+    atomic_store(&is_let_go, true);
+    pthread_join(stopper, NULL);
+    assert_string_equal(ran, "AB");
+    http_run(server, &task_late);
+    assert_string_equal(ran, "ABB");
+}
+
 static void test_drain_waits_for_answers_not_for_streams(void **state)
 {
     (void)state;
@@ -772,6 +855,7 @@ int main(void)
         TEST(test_the_silent_make_room),
         TEST(test_connections_are_capped),
         TEST(test_stop_breaks_streams),
+        TEST(test_a_task_that_comes_late_waits_its_turn),
         TEST(test_drain_waits_for_answers_not_for_streams),
         TEST(test_tls_serves_and_says_goodbye),
     };
