@@ -2,6 +2,8 @@
  * How RocksDB is set up: the store as a whole, and each of its families. */
 #include "store.h"
 
+#include "base/log.h"
+
 enum {
     MIB = 1024 * 1024,
     CACHE_DEFAULT = 64 * MIB,
@@ -11,7 +13,6 @@ enum {
     LEVELS = 7,
     FILES_TO_MERGE = 8,
     FILE_OF_ROWS = 8 * MIB,
-    LOG_LEVEL_WARN = 2,
 };
 
 rocksdb_block_based_table_options_t *store_table_options(void)
@@ -54,6 +55,12 @@ static void merges_init(rocksdb_options_t *o, enum family family)
     }
 }
 
+/* RocksDB's own file of what it says would end the process when the disk is full. */
+static void tell(const char *text)
+{
+    LOG_WARN("RocksDB says", LOG_STR("text", text));
+}
+
 /* A received store is whole or none, and no thread of RocksDB's reads from it: what is thrown there
  * ends the process. */
 static void store_init(rocksdb_options_t *o, bool is_received)
@@ -68,9 +75,7 @@ static void store_init(rocksdb_options_t *o, bool is_received)
     rocksdb_options_set_paranoid_checks(o, 1);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_bytes_per_sync(o, MIB);
-    rocksdb_options_set_info_log_level(o, LOG_LEVEL_WARN);
-    rocksdb_options_set_keep_log_file_num(o, 2);
-    rocksdb_options_set_max_log_file_size(o, (size_t)4 * MIB);
+    store_shim_tell(o, tell);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
 }

@@ -9,6 +9,7 @@
 
 #include "shim_text.hh"
 
+#include <cstdarg>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -202,6 +203,38 @@ class Lowering final : public rocksdb::EventListener
 void store_shim_lower_merges(rocksdb_options_t *options)
 {
     options->rep.listeners.push_back(std::make_shared<Lowering>());
+}
+
+namespace
+{
+class Telling final : public rocksdb::Logger
+{
+  public:
+    explicit Telling(void (*tell)(const char *text))
+        : Logger(rocksdb::InfoLogLevel::WARN_LEVEL), tell_(tell)
+    {
+    }
+    using rocksdb::Logger::Logv;
+    void Logv(const char *, va_list) override // what has no level
+    {
+    }
+    void Logv(const rocksdb::InfoLogLevel level, const char *format, va_list values) override
+    {
+        if (level >= GetInfoLogLevel() && level < rocksdb::InfoLogLevel::HEADER_LEVEL) {
+            char text[1024];
+            vsnprintf(text, sizeof(text), format, values);
+            tell_(text);
+        }
+    }
+
+  private:
+    void (*tell_)(const char *text);
+};
+} // namespace
+
+void store_shim_tell(rocksdb_options_t *options, void (*tell)(const char *text))
+{
+    options->rep.info_log = std::make_shared<Telling>(tell);
 }
 
 #define TEXT_OF(number) #number

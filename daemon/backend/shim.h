@@ -56,6 +56,8 @@ char *store_shim_flush(
  * files are moved away. */
 char *store_shim_ingest(rocksdb_t *db, rocksdb_column_family_handle_t *const *families,
     const char **const *paths, const size_t *counts, size_t families_count);
+/* What RocksDB warns of, and tells of errors, from any thread. */
+void store_shim_tell(rocksdb_options_t *options, void (*tell)(const char *text));
 /* Merges, in whatever thread of RocksDB's, get out of the way of those that answer calls. */
 void store_shim_lower_merges(rocksdb_options_t *options);
 /* A handle good for batches and nothing else: the family of that id (0, 1 or 2) of any store. */

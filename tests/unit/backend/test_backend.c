@@ -720,6 +720,15 @@ static void test_backend_needs_room_to_move_values(void **state)
     free(old);
 }
 
+/* Where the second line that RocksDB cannot write ends the process. */
+static void test_backend_has_no_log_file_of_its_own(void **state)
+{
+    struct place *place = *state;
+    char *path = mem_printf("%s/LOG", place->path);
+    assert_int_equal(access(path, F_OK), -1);
+    free(path);
+}
+
 static void test_backend_bulk_refuses_rows_out_of_order(void **state)
 {
     struct place *place = *state;
@@ -794,6 +803,7 @@ int main(void)
         T(test_backend_takes_files_at_once_and_durably),
         T(test_backend_moves_values_of_an_earlier_version),
         T(test_backend_needs_room_to_move_values),
+        T(test_backend_has_no_log_file_of_its_own),
         T(test_backend_bulk_refuses_rows_out_of_order),
         T(test_backend_bulk_says_which_file_it_cannot_make),
         T(test_backend_bulk_says_which_file_it_cannot_end),
