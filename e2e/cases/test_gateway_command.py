@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`etcd gateway start`: one address in front of a cluster, whoever of it is there."""
+import os
 import re
 import signal
 import socket
@@ -18,14 +19,18 @@ class Front:
     """A gateway; an Api may be opened on it as on a member."""
     certs = None
 
-    def __init__(self, case, *endpoints, flags=(), certs=None):
+    def __init__(self, case, *endpoints, flags=(), certs=None, resolv=None):
         self.client_port = free_port()
         self.certs = certs
         self.log_path = f"{case.folder}/gateway-{self.client_port}.log"
+        command = [binary("etcd"), "gateway", "start",
+                   f"--listen-addr=127.0.0.1:{self.client_port}",
+                   "--endpoints=" + ",".join(endpoints), *flags]
+        if resolv:
+            command = ["unshare", "--mount", "sh", "-c",
+                       'mount --bind "$0" /etc/resolv.conf && exec "$@"', resolv, *command]
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(
-                [binary("etcd"), "gateway", "start", f"--listen-addr=127.0.0.1:{self.client_port}",
-                 "--endpoints=" + ",".join(endpoints), *flags], stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         case.addCleanup(self.stop)
         until("the gateway listens", lambda: "ready to proxy" in self.log())
 
@@ -91,6 +96,19 @@ class Gateway(Case):
         for _ in range(2):
             with socket.create_connection(("127.0.0.1", front.client_port), WAIT) as to:
                 self.assertEqual(b"", to.recv(1))
+
+    def test_needs_no_name_server(self):
+        """As in a container without one: addresses, and what /etc/hosts knows, are reached."""
+        if os.geteuid() != 0:
+            self.skipTest("hiding /etc/resolv.conf needs root")
+        node = self.member()
+        resolv = f"{self.folder}/resolv.conf"
+        with open(resolv, "w", encoding="utf-8"):
+            pass
+        for host in ("127.0.0.1", "localhost"):
+            front = Front(self, f"{host}:{node.client_port}", resolv=resolv)
+            with Api(front) as api:
+                api.Put(key=b"a", value=b"1")
 
     def test_many_at_once(self):
         node = self.member()
