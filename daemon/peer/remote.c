@@ -39,9 +39,21 @@ struct http_target remote_url_target(struct arena *arena, const struct url *url)
     };
 }
 
+/* The targets are made once: it is dialed again and again for as long as it is gone. */
+static void take_urls(struct remote *remote, const struct url_list *urls)
+{
+    struct http_target *targets = arena_alloc(remote->arena, urls->count * sizeof(*targets));
+    for (size_t i = 0; i < urls->count; i++) {
+        targets[i] = remote_url_target(remote->arena, &urls->items[i]);
+    }
+    remote->urls = *urls;
+    remote->targets = targets;
+    remote->picked = 0;
+}
+
 struct http_target remote_target(const struct remote *remote)
 {
-    return remote_url_target(remote->arena, &remote->urls.items[remote->picked]);
+    return remote->targets[remote->picked];
 }
 
 void remote_unreachable(struct remote *remote, const struct http_target *target)
@@ -152,7 +164,8 @@ struct remote *remote_add(
     remote->is_member = is_member;
     remote->arena = arena_new(0);
     snprintf(remote->id_text, sizeof(remote->id_text), "%llx", (unsigned long long)id);
-    bool is_good = parse_urls(remote, urls, count, &remote->urls);
+    struct url_list list;
+    bool is_good = parse_urls(remote, urls, count, &list);
     remote->slot = is_good ? take_slot(peer, id) : NULL;
     if (!remote->slot) {
         LOG_ERROR("cannot reach remote peer: no URL that can be used, or too many members",
@@ -161,6 +174,7 @@ struct remote *remote_add(
         free(remote);
         return NULL;
     }
+    take_urls(remote, &list);
     remote_metrics_init(&remote->metrics, &peer->metrics, peer->self_text, remote->id_text);
     list_push(&peer->remotes, &remote->node);
     pipeline_init(&remote->pipeline, remote);
@@ -179,8 +193,7 @@ void remote_update(struct remote *remote, const char *const *urls, size_t count)
 {
     struct url_list list;
     if (parse_urls(remote, urls, count, &list)) {
-        remote->urls = list;
-        remote->picked = 0;
+        take_urls(remote, &list);
         LOG_INFO("updated remote peer", LOG_STR("local-member-id", remote->peer->self_text),
             LOG_STR("updated-remote-peer-id", remote->id_text),
             LOG_STRS("updated-remote-peer-urls", url_list_texts(remote->arena, &list)));

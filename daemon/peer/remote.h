@@ -27,7 +27,8 @@ struct remote {
     bool is_member; /* else the pipeline only */
     struct arena *arena;
     struct url_list urls;
-    size_t picked; /* of them */
+    const struct http_target *targets; /* one for each */
+    size_t picked;                     /* of them */
     struct slot *slot;
     size_t refusals; /* of connections, one after the other */
     bool is_active;
@@ -51,7 +52,7 @@ void remote_free(struct remote *remote);
 void remote_send(struct remote *remote, struct raft_message *message);
 void remote_flush(struct remote *remote);
 
-/* Where to call it now; lent until its URLs change. */
+/* Where to call it now; lent. */
 struct http_target remote_target(const struct remote *remote);
 /* The URL that target was made of did not work: the next one. */
 void remote_unreachable(struct remote *remote, const struct http_target *target);

@@ -194,6 +194,46 @@ static void test_a_stream_with_nothing_to_say_says_so(void **state)
     }
 }
 
+struct dialing {
+    struct http_task task;
+    size_t used;
+    atomic_bool is_done;
+};
+
+static void ask_for_targets(struct http_task *task)
+{
+    struct dialing *dialing = CONTAINER_OF(task, struct dialing, task);
+    struct remote *remote = remote_find(node.peer, OTHER);
+    size_t before = arena_used(remote->arena);
+    struct http_target target;
+    for (int i = 0; i < 1000; i++) {
+        target = remote_target(remote);
+    }
+    assert_string_equal(target.unix_path, "localhost:1");
+    dialing->used = arena_used(remote->arena) - before;
+    atomic_store(&dialing->is_done, true);
+}
+
+static bool has_asked(void *arg)
+{
+    const struct dialing *dialing = arg;
+    return atomic_load(&dialing->is_done);
+}
+
+/* A member that is gone is dialed ten times a second, for as long as it is. */
+static void test_dialing_takes_no_memory_that_stays(void **state)
+{
+    struct node other = {.id = OTHER, .url = "unix://localhost:1"};
+    static struct dialing dialing = {.task = {.run = ask_for_targets}};
+    (void)state;
+    other.urls[0] = other.url;
+    node_start(&node, CLUSTER);
+    node_knows(&node, &other);
+    http_run(peer_http(node.peer), &dialing.task);
+    assert_true(node_await_until(has_asked, &dialing));
+    assert_int_equal(dialing.used, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -201,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_heartbeats_do_not_wait_behind_appends),
         TEST(test_a_remote_that_does_not_read_is_given_up),
+        TEST(test_dialing_takes_no_memory_that_stays),
         TEST(test_a_stream_with_nothing_to_say_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
