@@ -6,8 +6,6 @@
 
 #include <sys/prctl.h>
 
-enum { HELD_MAX = 12 << 20 /* a file of rows is some 8 MiB (backend) */ };
-
 void arrival_init(struct arrival *arrival, sem_t *ended)
 {
     *arrival = (struct arrival){.ended = ended};
@@ -30,7 +28,7 @@ struct err arrival_begin(
     struct arrival *arrival, struct disk *disk, char *path, uint64_t bytes, struct why *why)
 {
     unsigned flags = DISK_WRITE | DISK_CREATE;
-    bool is_held = bytes > 0 && bytes <= HELD_MAX;
+    bool is_held = bytes > 0 && bytes <= ARRIVAL_HELD_MAX;
     check(!arrival->file);
     struct disk_file *file;
     struct err err = disk_open(disk, path, is_held ? flags | DISK_DIRECT : flags, 0600, &file, why);

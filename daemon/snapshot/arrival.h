@@ -12,6 +12,8 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
+enum { ARRIVAL_HELD_MAX = 12 << 20 /* a file of rows is some 8 MiB (backend) */ };
+
 /* A place that takes one file after the other. */
 struct arrival {
     sem_t *ended;

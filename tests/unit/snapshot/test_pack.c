@@ -12,14 +12,16 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "snap/snap.h"
+#include "snapshot/arrival.h"
 #include "snapshot/snapshot.h"
 #include "tests/shared/folder.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { INDEX = 0x12, TERM = 3, HEAD = 48, FILES_MAX = 10000 };
+enum { INDEX = 0x12, TERM = 3, HEAD = 48, FOOT = 8, FILES_MAX = 10000 };
 
 struct place {
     char from_dir[FOLDER_PATH_MAX];
@@ -124,6 +126,28 @@ static void send_all(struct place *place)
     assert_int_equal(count_files(place->from_snap_dir), 0);
 }
 
+/* Where the file begins whose head is at *at, and how long it is; false: it is the end. */
+static bool next_file(const struct place *place, size_t *at, size_t *out_bytes)
+{
+    const uint8_t *head = place->sent.data + *at;
+    *at += HEAD;
+    *out_bytes = (size_t)get_be64(head);
+    return head[8] != 0;
+}
+
+/* Of what was sent. */
+static size_t count_sent(const struct place *place, size_t *out_largest)
+{
+    size_t count = 0;
+    size_t at = 0;
+    size_t bytes;
+    for (*out_largest = 0; next_file(place, &at, &bytes); count++) {
+        *out_largest = bytes > *out_largest ? bytes : *out_largest;
+        at += bytes + FOOT;
+    }
+    return count;
+}
+
 static struct err take_in(
     struct place *place, struct snapshot_unpack *unpack, struct slice bytes, size_t step)
 {
@@ -193,7 +217,9 @@ static void test_a_large_file_arrives(void **state)
     put(place->from, SLICE("d2"), slice_of(large, LARGE));
     free(large);
     move_files(place, 100000);
-    assert_true(place->sent.len > LARGE);
+    size_t largest;
+    assert_true(count_sent(place, &largest) > 0);
+    assert_true(largest > ARRIVAL_HELD_MAX);
 }
 
 static void test_files_arrive_in_small_pieces(void **state)
@@ -363,20 +389,70 @@ static void test_a_file_of_values_that_did_not_come_is_noticed(void **state)
     size_t left_out = 0;
     for (size_t at = 0; at < place->sent.len;) {
         const uint8_t *head = place->sent.data + at;
-        bool is_end = head[8] == 0;
-        size_t len = HEAD + (is_end ? 0 : (size_t)get_be64(head) + 8);
+        size_t bytes;
+        bool is_file = next_file(place, &at, &bytes);
+        at += is_file ? bytes + FOOT : 0;
         if (strstr((const char *)head + 8, ".blob")) {
             left_out++;
         } else {
-            buf_add(&kept, head, len);
+            buf_add(&kept, head, (size_t)(place->sent.data + at - head));
         }
-        at += len;
     }
     assert_int_equal(left_out, 1);
     buf_fini(&place->sent);
     place->sent = kept;
     assert_refused(place, INDEX, ERR_BAD_CRC);
     assert_non_null(strstr(place->why.text, ".blob"));
+}
+
+static atomic_int calls_left; /* before the one that fails */
+
+static struct err fail_or_sync(struct disk_file *file, bool is_data_only, struct why *why)
+{
+    return atomic_fetch_sub(&calls_left, 1) == 0 ? why_errno(why, EIO, "sync")
+                                                 : disk_real()->ops->sync(file, is_data_only, why);
+}
+
+static struct err fail_or_write(
+    struct disk_file *file, uint64_t offset, struct slice bytes, struct why *why)
+{
+    return atomic_fetch_sub(&calls_left, 1) == 0
+               ? why_errno(why, ENOSPC, "write")
+               : disk_real()->ops->write(file, offset, bytes, why);
+}
+
+/* A file's own thread writes and syncs it: its failure is everybody's, whichever file it is. */
+static void refuse_on(struct place *place, const struct disk_ops *ops, enum err_code code)
+{
+    struct disk disk = {ops};
+    size_t largest;
+    size_t count = count_sent(place, &largest);
+    assert_true(largest <= ARRIVAL_HELD_MAX); /* one write a file */
+    for (size_t i = 0; i < count; i++) {
+        struct raft_snapshot_meta meta = {.index = INDEX, .term = TERM};
+        struct snapshot_unpack *unpack = snapshot_unpack_new(&disk, place->snap_dir, &meta);
+        atomic_store(&calls_left, (int)i);
+        struct err err = take_in(place, unpack, buf_slice(&place->sent), 100000);
+        assert_int_equal(err.code, code);
+        snapshot_unpack_free(unpack, true);
+        assert_int_equal(count_files(place->snap_dir), 0);
+    }
+}
+
+static void test_a_file_that_cannot_be_synced_is_noticed(void **state)
+{
+    struct disk_ops ops = *disk_real()->ops;
+    ops.sync = fail_or_sync;
+    send_all(*state);
+    refuse_on(*state, &ops, ERR_IO);
+}
+
+static void test_a_file_that_cannot_be_written_is_noticed(void **state)
+{
+    struct disk_ops ops = *disk_real()->ops;
+    ops.write = fail_or_write;
+    send_all(*state);
+    refuse_on(*state, &ops, ERR_NO_DISK);
 }
 
 static struct err no_sync(struct disk_file *file, bool is_data_only, struct why *why)
@@ -496,6 +572,8 @@ int main(void)
         PLACE(test_who_knows_the_rows_may_refuse_them),
         PLACE(test_half_an_index_is_refused),
         PLACE(test_a_file_of_values_that_did_not_come_is_noticed),
+        PLACE(test_a_file_that_cannot_be_synced_is_noticed),
+        PLACE(test_a_file_that_cannot_be_written_is_noticed),
         PLACE(test_files_beyond_counting_are_refused),
         PLACE(test_names_that_lead_away_are_refused),
         PLACE(test_a_file_does_not_come_twice),
