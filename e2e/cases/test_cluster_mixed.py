@@ -116,6 +116,18 @@ class Mixed(ClusterCase):
         theirs.start()
         cluster.wait_same()
 
+    def test_our_member_takes_the_references_database(self):
+        program = reference("etcd")
+        cluster = self.cluster(2, program=program, flags=[
+            "--snapshot-count=40", "--experimental-snapshot-catchup-entries=5"])
+        for i in range(4):
+            self.load(cluster.members[i % 2], b"/before/%d" % i)
+        ours = self.join(cluster, cluster.members[0])
+        self.assertTrue(ours.log_has("received and saved database snapshot"))
+        self.assertTrue(ours.log_has("applied snapshot"))
+        self.load(ours, b"/ours/")
+        cluster.wait_same()
+
     def test_our_member_joins_the_references(self):
         program = reference("etcd")
         cluster = self.cluster(2, program=program)
