@@ -218,7 +218,8 @@ class Telling final : public rocksdb::Logger
     void Logv(const char *, va_list) override // what has no level
     {
     }
-    void Logv(const rocksdb::InfoLogLevel level, const char *format, va_list values) override
+    __attribute__((format(printf, 3, 0))) void Logv(
+        const rocksdb::InfoLogLevel level, const char *format, va_list values) override
     {
         if (level >= GetInfoLogLevel() && level < rocksdb::InfoLogLevel::HEADER_LEVEL) {
             char text[1024];
