@@ -69,6 +69,16 @@ static struct err restore_all(struct restore *restore, struct why *why)
     return OK;
 }
 
+/* As it is named beside others: no slash behind it. */
+static const char *without_slash(struct arena *arena, const char *dir)
+{
+    char *bare = arena_strdup(arena, dir);
+    for (size_t len = strlen(bare); len > 1 && bare[len - 1] == '/'; len--) {
+        bare[len - 1] = '\0';
+    }
+    return bare;
+}
+
 static struct restore read_options(struct cmd_run *run)
 {
     struct arena *arena = run->arena;
@@ -81,7 +91,8 @@ static struct restore read_options(struct cmd_run *run)
         .path = run->args[0],
         .name = name,
         .data_dir = data_dir,
-        .wal_dir = *wal_dir ? wal_dir : arena_printf(arena, "%s/member/wal", data_dir),
+        .wal_dir = *wal_dir ? without_slash(arena, wal_dir)
+                            : arena_printf(arena, "%s/member/wal", data_dir),
         .snap_dir = arena_printf(arena, "%s/member/snap", data_dir),
         .store_dir = arena_printf(arena, "%s/member/store", data_dir),
         .skips_hash = cmd_bool(run, "skip-hash-check"),

@@ -88,10 +88,15 @@ class Restore(Case):
         elsewhere = os.path.join(self.folder, "wals", "of one")
         os.makedirs(os.path.dirname(elsewhere))
         os.makedirs(elsewhere + ".restoring")  # of one that was killed
-        self.assertEqual(0, self.restore(f"--wal-dir={elsewhere}").returncode)
-        self.assertEqual(["of one"], os.listdir(os.path.dirname(elsewhere)))
-        self.other.flags = [f"--wal-dir={elsewhere}"]
-        self.assertTrue(self.begins()[0])
+        for slash in ("", "/"):
+            done = self.restore(f"--wal-dir={elsewhere}{slash}")
+            self.assertEqual(0, done.returncode, done.stderr)
+            self.assertEqual(["of one"], os.listdir(os.path.dirname(elsewhere)))
+            self.assertNotEqual([], glob.glob(os.path.join(elsewhere, "*.wal")))
+            self.other.flags = [f"--wal-dir={elsewhere}"]
+            self.assertTrue(self.begins()[0])
+            shutil.rmtree(elsewhere)
+            shutil.rmtree(self.other.data_dir)
 
     def test_a_bump_that_leaves_no_revision_is_refused(self):
         for bump in (2**64 - 1, 2**63 - 2, 2**63 - 22):
