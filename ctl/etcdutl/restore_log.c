@@ -87,17 +87,6 @@ static struct err write_log(const struct restore *restore, const char *dir, stru
     return e;
 }
 
-static struct err sync_parent(const struct restore *restore, const char *path, struct why *why)
-{
-    char *parent = arena_strdup(restore->arena, path);
-    char *slash = strrchr(parent, '/');
-    const char *folder = !slash ? "." : slash == parent ? "/" : parent;
-    if (slash) {
-        *slash = '\0';
-    }
-    return disk_sync_folder(disk_real(), folder, why);
-}
-
 /* The log takes its name when all else is durable: a store without one is refused at start, half a
  * log would be taken for a whole one. */
 struct err restore_log(const struct restore *restore, struct why *why)
@@ -107,7 +96,7 @@ struct err restore_log(const struct restore *restore, struct why *why)
     TRY(disk_remove_all(disk, fresh, why));
     struct err err = write_log(restore, fresh, why);
     if (!err_is(err)) {
-        err = sync_parent(restore, restore->store_dir, why);
+        err = disk_sync_parent(disk, restore->store_dir, why);
     }
     if (!err_is(err)) {
         err = disk_rename(disk, fresh, restore->wal_dir, why);
@@ -117,5 +106,5 @@ struct err restore_log(const struct restore *restore, struct why *why)
         (void)removed; /* the next restore does it */
         return err;
     }
-    return sync_parent(restore, restore->wal_dir, why);
+    return disk_sync_parent(disk, restore->wal_dir, why);
 }

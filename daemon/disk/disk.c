@@ -135,6 +135,14 @@ static char *parent_of(const char *path)
     return mem_printf("%.*s", (int)(slash - path), path);
 }
 
+struct err disk_sync_parent(struct disk *disk, const char *path, struct why *why)
+{
+    char *parent = parent_of(path);
+    struct err e = disk_sync_folder(disk, parent, why);
+    free(parent);
+    return e;
+}
+
 static struct err make_folder(struct disk *disk, const char *path, mode_t mode, struct why *why)
 {
     struct err e = disk_mkdir(disk, path, mode, why);
@@ -144,10 +152,7 @@ static struct err make_folder(struct disk *disk, const char *path, mode_t mode, 
     if (err_is(e)) {
         return e;
     }
-    char *parent = parent_of(path);
-    e = disk_sync_folder(disk, parent, why);
-    free(parent);
-    return e;
+    return disk_sync_parent(disk, path, why);
 }
 
 struct err disk_mkdir_all(struct disk *disk, const char *path, mode_t mode, struct why *why)
@@ -261,7 +266,6 @@ struct err disk_write_file(
 {
     struct disk_file *file = NULL;
     char *tmp = mem_printf("%s.tmp", path);
-    char *parent = parent_of(path);
     struct err e = disk_open(disk, tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, mode, &file, why);
     if (!err_is(e)) {
         e = disk_write(file, 0, bytes, why);
@@ -274,13 +278,12 @@ struct err disk_write_file(
         e = disk_rename(disk, tmp, path, why);
     }
     if (!err_is(e)) {
-        e = disk_sync_folder(disk, parent, why);
+        e = disk_sync_parent(disk, path, why);
     } else {
         /* The first failure is the one to tell; a leftover .tmp is overwritten next time. */
         struct err gone = disk_remove(disk, tmp, NULL);
         (void)gone;
     }
-    free(parent);
     free(tmp);
     return e;
 }

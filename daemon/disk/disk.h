@@ -125,6 +125,8 @@ MUST struct err disk_free_bytes(
 /* Made of the above. */
 
 bool disk_exists(struct disk *disk, const char *path);
+/* disk_sync_folder of the folder that holds path. */
+MUST struct err disk_sync_parent(struct disk *disk, const char *path, struct why *why);
 /* Makes the folder and its parents; each new one is synced into its parent. Fine when it is there.
  */
 MUST struct err disk_mkdir_all(struct disk *disk, const char *path, mode_t mode, struct why *why);

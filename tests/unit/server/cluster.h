@@ -84,6 +84,9 @@ struct err node_change(struct node *node, enum raft_conf_change_type type, uint6
 /* Repeats until it succeeds. */
 void cluster_put(struct cluster *cluster, const char *key, const char *value);
 struct node *cluster_as(struct cluster *cluster, struct node *node);
+/* Whether a node has what members propose of their own accord after a start, which would come
+ * between what a test does. */
+bool node_is_at_rest(void *node);
 bool wait_until(bool (*is_true)(void *arg), void *arg);
 
 #endif

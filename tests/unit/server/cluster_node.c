@@ -6,6 +6,7 @@
 #include "base/codec.h"
 #include "base/mem.h"
 #include "base/pb.h"
+#include "server/parts.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -275,6 +276,13 @@ void cluster_start(struct cluster *cluster)
     for (size_t i = 0; i < cluster->count; i++) {
         node_start(&cluster->nodes[i]);
     }
+}
+
+bool node_is_at_rest(void *arg)
+{
+    struct node *node = arg;
+    return atomic_load(&node->server->is_published) &&
+           strcmp(member_cluster_version(node->storage.members), "not_decided") != 0;
 }
 
 bool wait_until(bool (*is_true)(void *arg), void *arg)

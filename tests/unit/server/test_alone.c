@@ -98,14 +98,6 @@ static bool is_with_others(void *arg)
     return !is_alone(arg);
 }
 
-/* What members propose of their own accord after a start would come between. */
-static bool is_at_rest(void *arg)
-{
-    struct node *node = arg;
-    return atomic_load(&node->server->is_published) &&
-           strcmp(member_cluster_version(node->storage.members), "not_decided") != 0;
-}
-
 static void begin_put(struct request *request, struct node *node, const char *key, size_t bytes)
 {
     Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
@@ -127,7 +119,7 @@ static void test_reads_wait_for_what_who_is_gone_acknowledged(void **state)
     struct door apply;
     struct request put;
     struct request read;
-    assert_true(wait_until(is_at_rest, left) && wait_until(is_at_rest, gone));
+    assert_true(wait_until(node_is_at_rest, left) && wait_until(node_is_at_rest, gone));
     cluster_settle(cluster);
     door_stop_apply(&apply, left);
     begin_removal(&removal, left, gone->id);

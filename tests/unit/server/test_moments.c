@@ -140,14 +140,6 @@ static void is_patient(struct server_options *options)
     options->request_ms = ENDLESS_MS;
 }
 
-/* What a leader proposes of its own accord once it leads would come between. */
-static bool is_at_rest(void *arg)
-{
-    struct node *node = &((struct cluster *)arg)->nodes[0];
-    return atomic_load(&node->server->is_published) &&
-           strcmp(member_cluster_version(node->storage.members), "not_decided") != 0;
-}
-
 static int setup(void **state)
 {
     struct cluster *cluster = mem_new(sizeof(*cluster));
@@ -155,7 +147,7 @@ static int setup(void **state)
     cluster->tune = is_patient;
     cluster_start(cluster);
     put_many(cluster, "k", PUTS);
-    assert_true(wait_until(is_at_rest, cluster));
+    assert_true(wait_until(node_is_at_rest, &cluster->nodes[0]));
     cluster_settle(cluster);
     *state = cluster;
     return 0;
