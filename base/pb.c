@@ -8,7 +8,7 @@
 enum { DEPTH_MAX = PB_DEPTH_MAX + 10 };
 
 /* Most types have one run of numbers: what the library's search comes to is then one look. */
-static const ProtobufCFieldDescriptor *find(const ProtobufCMessageDescriptor *type, uint32_t number)
+const ProtobufCFieldDescriptor *pb_find(const ProtobufCMessageDescriptor *type, uint32_t number)
 {
     if (type->n_field_ranges != 1) {
         return protobuf_c_message_descriptor_get_field(type, number);
@@ -105,7 +105,7 @@ static struct err walk(
         if (field.type == WIRE_VARINT && !is_request) {
             continue;
         }
-        const ProtobufCFieldDescriptor *known = find(level->type, field.number);
+        const ProtobufCFieldDescriptor *known = pb_find(level->type, field.number);
         look->is_ambiguous |= is_request && is_ambiguous(level, known);
         if (is_refused(known, &field, is_request)) {
             return ERR(BAD_FORMAT);

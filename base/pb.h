@@ -47,6 +47,8 @@ void pb_pack(const void *message, struct buf *buf);
 /* Packs into new arena memory. */
 struct slice pb_pack_arena(const void *message, struct arena *arena);
 
+/* The field with that number; NULL: the type has none. */
+const ProtobufCFieldDescriptor *pb_find(const ProtobufCMessageDescriptor *type, uint32_t number);
 /* Whether a field may stand there with that wire type (enum wire_type): its own, or packed. */
 bool pb_has_wire_type(const ProtobufCFieldDescriptor *field, unsigned type);
 /* How many bytes a field's value takes in a message or a list. */

@@ -20,7 +20,7 @@ struct level {
 };
 
 /* Bits past the 64th fall away, as in Go. */
-static struct err take_varint(struct wire *wire, uint64_t *out)
+static struct err take_loose_varint(struct wire *wire, uint64_t *out)
 {
     uint64_t number = 0;
     for (unsigned shift = 0; shift < 64 && wire_more(wire); shift += 7) {
@@ -40,13 +40,13 @@ static struct err take_value(struct wire *wire, struct wire_field *field)
     uint64_t len;
     switch ((int)field->type) {
     case WIRE_VARINT:
-        return take_varint(wire, &field->value);
+        return take_loose_varint(wire, &field->value);
     case WIRE_FIXED64:
         return wire_run(wire, 8, &field->bytes);
     case WIRE_FIXED32:
         return wire_run(wire, 4, &field->bytes);
     case WIRE_BYTES:
-        TRY(take_varint(wire, &len));
+        TRY(take_loose_varint(wire, &len));
         return wire_run(wire, len, &field->bytes);
     default:
         return ERR(BAD_FORMAT);
@@ -60,7 +60,7 @@ static struct err skip_group(struct wire *wire)
     while (open) {
         uint64_t tag;
         struct wire_field field = {0};
-        TRY(take_varint(wire, &tag));
+        TRY(take_loose_varint(wire, &tag));
         field.type = (enum wire_type)(tag & 7);
         if ((tag & 7) == GROUP) {
             open++;
@@ -76,7 +76,7 @@ static struct err skip_group(struct wire *wire)
 static struct err take_field(struct wire *wire, struct wire_field *out)
 {
     uint64_t tag;
-    TRY(take_varint(wire, &tag));
+    TRY(take_loose_varint(wire, &tag));
     uint32_t number = (uint32_t)(tag >> 3); /* the rest falls away, as in gogo */
     if (number == 0 || number > INT32_MAX) {
         return ERR(BAD_FORMAT);
@@ -135,8 +135,7 @@ static struct err copy_known(struct level *levels, struct buf *copy)
             continue;
         }
         TRY(take_field(&level->wire, &field));
-        const ProtobufCFieldDescriptor *known =
-            protobuf_c_message_descriptor_get_field(level->type, field.number);
+        const ProtobufCFieldDescriptor *known = pb_find(level->type, field.number);
         if (!known || !pb_has_wire_type(known, field.type)) {
             continue;
         }

@@ -22,6 +22,20 @@ int text_hex_digit(char c)
     return -1;
 }
 
+bool text_parse_id(struct slice text, uint64_t *out_id)
+{
+    uint64_t id = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        int digit = text_hex_digit((char)text.data[i]);
+        if (digit < 0 || id >> 60) {
+            return false;
+        }
+        id = id << 4 | (unsigned)digit;
+    }
+    *out_id = text.len ? id : *out_id;
+    return text.len > 0;
+}
+
 /* The base that the prefix says; *text moves behind it. */
 static unsigned number_base(const char **text)
 {

@@ -29,6 +29,9 @@ enum { TEXT_DURATION_SIZE = 48 };
 const char *text_format_duration(int64_t ns, char out[TEXT_DURATION_SIZE]);
 /* The value of a hexadecimal digit; -1: it is none. */
 int text_hex_digit(char c);
+/* An id as members of etcd write it: hexadecimal digits only, 64 bits at most. False: *out_id is as
+ * it was. */
+bool text_parse_id(struct slice text, uint64_t *out_id);
 /* Go's %q, in the arena. */
 const char *text_quote(struct arena *arena, const char *text);
 

@@ -35,11 +35,6 @@ struct sorting {
     int direction; /* 1 or -1 */
 };
 
-static int number_cmp(int64_t a, int64_t b)
-{
-    return (a > b) - (a < b);
-}
-
 static int sort_cmp(const void *a, const void *b, void *arg)
 {
     const struct sorting *sorting = arg;
@@ -48,13 +43,13 @@ static int sort_cmp(const void *a, const void *b, void *arg)
     int diff = 0;
     switch ((int)sorting->target) {
     case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VERSION:
-        diff = number_cmp(x->version, y->version);
+        diff = int64_cmp(x->version, y->version);
         break;
     case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__CREATE:
-        diff = number_cmp(x->create, y->create);
+        diff = int64_cmp(x->create, y->create);
         break;
     case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__MOD:
-        diff = number_cmp(x->mod, y->mod);
+        diff = int64_cmp(x->mod, y->mod);
         break;
     case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE:
         diff = slice_cmp(x->value, y->value);

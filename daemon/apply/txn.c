@@ -12,11 +12,6 @@ typedef Etcdserverpb__TxnRequest txn_request;
 typedef Etcdserverpb__TxnResponse txn_response;
 typedef Etcdserverpb__Compare compare;
 
-static int number_cmp(int64_t a, int64_t b)
-{
-    return (a > b) - (a < b);
-}
-
 /* A target whose union holds another kind compares with zero, as in etcd. */
 static int64_t target_number(
     const compare *c, Etcdserverpb__Compare__TargetUnionCase wanted, int64_t number)
@@ -32,17 +27,17 @@ static int compare_kv(const compare *c, const struct mvcc_kv *kv)
         return slice_cmp(kv->value, has_value ? pb_slice(c->value) : (struct slice){0});
     }
     case ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE:
-        return number_cmp(
+        return int64_cmp(
             kv->create, target_number(c, ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION,
                             c->create_revision));
     case ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD:
-        return number_cmp(kv->mod,
+        return int64_cmp(kv->mod,
             target_number(c, ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION, c->mod_revision));
     case ETCDSERVERPB__COMPARE__COMPARE_TARGET__VERSION:
-        return number_cmp(
+        return int64_cmp(
             kv->version, target_number(c, ETCDSERVERPB__COMPARE__TARGET_UNION_VERSION, c->version));
     case ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE:
-        return number_cmp(
+        return int64_cmp(
             kv->lease, target_number(c, ETCDSERVERPB__COMPARE__TARGET_UNION_LEASE, c->lease));
     default:
         return 0; /* an unknown target compares equal, as in etcd */

@@ -45,6 +45,11 @@ Etcdserverpb__ResponseHeader *view_header(struct arena *arena, revision rev);
 /* KeyValues for kvs, in the arena; NULL when the arena is full. */
 Mvccpb__KeyValue **view_kvs(struct arena *arena, const struct mvcc_kv *kvs, size_t count);
 
+static inline int int64_cmp(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
 #define VIEW_NEW(arena, name)                                                                      \
     view_new(arena, name##__descriptor.sizeof_message, (void (*)(void *))name##__init)
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "peer/inner.h"
 #include "peer/remote.h"
 
@@ -57,17 +58,6 @@ static void next(struct ask_slot *slot)
     }
 }
 
-static uint64_t hex_of(struct slice text)
-{
-    char digits[17];
-    if (text.len == 0 || text.len >= sizeof(digits)) {
-        return 0;
-    }
-    memcpy(digits, text.data, text.len);
-    digits[text.len] = 0;
-    return strtoull(digits, NULL, 16);
-}
-
 static void on_done(void *arg, const struct http_answer *http)
 {
     struct ask_slot *slot = arg;
@@ -85,8 +75,8 @@ static void on_done(void *arg, const struct http_answer *http)
     struct peer_answer with = {.err = http->err,
         .status = http->status,
         .body = http->body,
-        .why = http->why,
-        .cluster_id = hex_of(http_answer_header(http, "X-Etcd-Cluster-ID"))};
+        .why = http->why};
+    (void)text_parse_id(http_answer_header(http, "X-Etcd-Cluster-ID"), &with.cluster_id);
     answer(ask, &with);
     next(slot);
 }

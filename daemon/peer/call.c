@@ -30,7 +30,7 @@ void call_set_cluster(struct http_request *request, const struct peer *peer)
     http_set_header(request, "X-Etcd-Cluster-Id", peer->cluster_text);
 }
 
-static bool allow(struct http_request *request, const char *method)
+bool call_allow(struct http_request *request, const char *method)
 {
     if (slice_eq(http_method(request), slice_str(method))) {
         return true;
@@ -67,7 +67,7 @@ static void respond_lines(struct peer_call *call, struct slice json)
 
 void call_serve_members(struct peer *peer, struct http_request *request)
 {
-    if (allow(request, "GET")) {
+    if (call_allow(request, "GET")) {
         call_set_cluster(request, peer);
         peer->options.members(peer->options.arg, call_new(peer, request));
     }
@@ -82,7 +82,7 @@ void peer_answer_members(struct peer_call *call, struct slice json)
 
 void call_serve_version(struct peer *peer, struct http_request *request)
 {
-    if (allow(request, "GET")) {
+    if (call_allow(request, "GET")) {
         peer->options.version(peer->options.arg, call_new(peer, request));
     }
 }
@@ -107,7 +107,7 @@ void peer_answer_version(struct peer_call *call, const char *cluster, const char
 
 void call_serve_downgrade(struct peer *peer, struct http_request *request)
 {
-    if (allow(request, "GET")) {
+    if (call_allow(request, "GET")) {
         call_set_cluster(request, peer);
         peer->options.downgrade_enabled(peer->options.arg, call_new(peer, request));
     }
@@ -130,7 +130,7 @@ void call_serve_promote(struct peer *peer, struct http_request *request, struct 
 {
     char digits[32];
     uint64_t number = 0;
-    if (!allow(request, "POST")) {
+    if (!call_allow(request, "POST")) {
         return;
     }
     call_set_cluster(request, peer);
@@ -190,7 +190,7 @@ static void on_hash_body(
 void call_serve_hash(struct peer *peer, struct http_request *request)
 {
     struct slice cluster = http_header(request, "X-Etcd-Cluster-ID");
-    if (!allow(request, "GET")) {
+    if (!call_allow(request, "GET")) {
         return;
     }
     if (cluster.len && !slice_eq(cluster, slice_str(peer->cluster_text))) {

@@ -15,6 +15,8 @@ struct peer_call {
 };
 
 struct peer_call *call_new(struct peer *peer, struct http_request *request);
+/* Whether that is the method; if not, answers 405. */
+bool call_allow(struct http_request *request, const char *method);
 /* Sets X-Etcd-Cluster-Id. */
 void call_set_cluster(struct http_request *request, const struct peer *peer);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/arena.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "peer/remote.h"
 
 #include <event2/event.h>
@@ -17,12 +18,9 @@ struct fetch {
 static void on_done(void *arg, const struct http_answer *answer)
 {
     struct fetch *fetch = arg;
-    struct slice id = http_answer_header(answer, "X-Etcd-Cluster-ID");
-    char digits[17] = {0};
     fetch->err = answer->err;
     fetch->status = answer->status;
-    memcpy(digits, id.data ? id.data : (const uint8_t *)"", id.len < 17 ? id.len : 0);
-    fetch->cluster_id = strtoull(digits, NULL, 16);
+    (void)text_parse_id(http_answer_header(answer, "X-Etcd-Cluster-ID"), &fetch->cluster_id);
     buf_add_slice(&fetch->body, answer->body);
     snprintf(fetch->why.text, sizeof(fetch->why.text), "%s", answer->why);
     event_base_loopbreak(fetch->base);

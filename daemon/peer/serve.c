@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/version.h"
 #include "peer/call.h"
 #include "peer/codec.h"
@@ -20,34 +21,6 @@
 #include <time.h>
 
 enum { REMOTES_MAX = RAFT_MEMBERS_MAX, PEER_URLS_MAX = 64 };
-
-static bool allow(struct http_request *request, const char *method)
-{
-    if (slice_eq(http_method(request), slice_str(method))) {
-        return true;
-    }
-    http_set_header(request, "Allow", method);
-    http_respond_error(request, 405, "Method Not Allowed");
-    return false;
-}
-
-static bool parse_id(struct slice text, uint64_t *out_id)
-{
-    uint64_t id = 0;
-    if (text.len == 0) {
-        return false;
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.data[i];
-        uint8_t letter = c | 0x20;
-        if (id >> 60 || !((c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'f'))) {
-            return false;
-        }
-        id = id << 4 | (uint64_t)(c <= '9' ? c - '0' : letter - 'a' + 10);
-    }
-    *out_id = id;
-    return true;
-}
 
 /* Who asks. */
 
@@ -106,7 +79,7 @@ static void add_stranger(struct peer *peer, struct http_request *request, uint64
 static void add_sender(struct peer *peer, struct http_request *request)
 {
     uint64_t id;
-    if (parse_id(http_header(request, "X-Server-From"), &id)) {
+    if (text_parse_id(http_header(request, "X-Server-From"), &id)) {
         add_stranger(peer, request, id);
     }
 }
@@ -165,7 +138,7 @@ static void on_post_body(
 /* True: it may go on; else it was answered. */
 static bool is_welcome(struct peer *peer, struct http_request *request, const char *method)
 {
-    if (!allow(request, method)) {
+    if (!call_allow(request, method)) {
         return false;
     }
     call_set_cluster(request, peer);
@@ -235,7 +208,7 @@ static void serve_stream(struct peer *peer, struct http_request *request)
 {
     struct slice path = http_path(request);
     uint64_t from;
-    if (!allow(request, "GET")) {
+    if (!call_allow(request, "GET")) {
         return;
     }
     http_set_header(request, "X-Server-Version", KETCD_ETCD_VERSION);
@@ -249,7 +222,7 @@ static void serve_stream(struct peer *peer, struct http_request *request)
     if ((!is_msgapp && !take_prefix(&path, "/raft/stream/message/")) ||
         memchr(path.data, '/', path.len)) {
         http_respond_error(request, 404, "invalid path");
-    } else if (!parse_id(path, &from)) {
+    } else if (!text_parse_id(path, &from)) {
         http_respond_error(request, 404, "invalid from");
     } else {
         attach(peer, request, is_msgapp ? FRAME_MSGAPP : FRAME_MESSAGE, from);

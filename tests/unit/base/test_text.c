@@ -116,6 +116,33 @@ static void test_number_refuses(void **state)
     assert_int_equal(number, 7);
 }
 
+static void test_id_is_hexadecimal_and_fits(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_id;
+        uint64_t id;
+    } rows[] = {
+        {"0", true, 0},
+        {"8e9e05c52164694d", true, 0x8e9e05c52164694d},
+        {"8E9E05C52164694D", true, 0x8e9e05c52164694d},
+        {"ffffffffffffffff", true, UINT64_MAX},
+        {"00000000000000000001", true, 1},
+        {"10000000000000000", false, 0},
+        {"", false, 0},
+        {"0x1", false, 0},
+        {"-1", false, 0},
+        {"1 ", false, 0},
+        {"g", false, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t id = 7;
+        assert_int_equal(text_parse_id(slice_str(rows[i].text), &id), rows[i].is_id);
+        assert_true(id == (rows[i].is_id ? rows[i].id : 7));
+    }
+}
+
 static void test_list_splits_and_joins(void **state)
 {
     struct arena *arena = arena_new(0);
@@ -142,6 +169,7 @@ int main(void)
         cmocka_unit_test(test_duration_prints_as_go),
         cmocka_unit_test(test_number_takes_every_base),
         cmocka_unit_test(test_number_refuses),
+        cmocka_unit_test(test_id_is_hexadecimal_and_fits),
         cmocka_unit_test(test_list_splits_and_joins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
