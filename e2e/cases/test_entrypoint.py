@@ -99,6 +99,27 @@ class Entrypoint(Case):
                 self.assertIn("--listen-client-urls=http://0.0.0.0:2379", got)
                 self.assertIn("--listen-peer-urls=http://0.0.0.0:2380", got)
 
+    def test_files_that_are_named_make_https(self):
+        """An empty name is none, of several the last counts; who names another file of that side
+        gets nothing out of the folder, as in the member."""
+        for words, env, plain, keys in (
+                (["--cert-file=/c", "--key-file=/k"], {}, "https", "https"),
+                ([], {"ETCD_CERT_FILE": "/c"}, "https", "https"),
+                (["--cert-file="], {}, "http", "https"),
+                (["--cert-file", ""], {}, "http", "https"),
+                (["--cert-file="], {"ETCD_CERT_FILE": "/c"}, "http", "https"),
+                (["--cert-file=", "--cert-file=/c"], {}, "https", "https"),
+                (["--trusted-ca-file=/ca"], {}, "http", "http"),
+                ([], {"ETCD_KEY_FILE": "/k"}, "http", "http"),
+                (["--peer-trusted-ca-file=/ca"], {}, "http", "https")):
+            with self.subTest(words=words, env=env):
+                for wanted, there in ((plain, []), (keys, ["server.crt", "server.key"])):
+                    self.key_files(*there)
+                    got = self.command(*words, **env)
+                    self.assertIn(f"--listen-client-urls={wanted}://0.0.0.0:2379", got)
+                    for name in there:
+                        os.unlink(os.path.join(self.keys, name))
+
     def test_auto_tls_is_for_a_side_without_certificates(self):
         got = self.flags(AUTO_TLS="true")
         self.assertEqual(("true", "true", "https://0.0.0.0:2379", "https://0.0.0.0:2380"),
