@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "boot/found.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/url_match.h"
@@ -193,14 +194,21 @@ static struct err parse_urls(
 /* Every running member must be in --initial-cluster, under whatever name: its peer URLs say who it
  * is. */
 static struct err match(const struct config *config, struct arena *arena,
-    const struct member *member, const struct url_member **out, struct why *why)
+    const struct member *member, int64_t until_ms, const struct url_member **out, struct why *why)
 {
     struct why reason = {""};
     struct url_list urls;
     struct err err = parse_urls(arena, member, &urls, &reason);
+    const char *text = err_is(err) ? "" : url_list_text(arena, &urls);
+    for (size_t i = 0; !err_is(err) && i < config->members.count; i++) {
+        if (strcmp(text, url_list_text(arena, &config->members.items[i].urls)) == 0) {
+            *out = &config->members.items[i];
+            return OK; /* without a word of the resolver's */
+        }
+    }
     for (size_t i = 0; !err_is(err) && i < config->members.count; i++) {
         const struct url_member *own = &config->members.items[i];
-        if (!err_is(url_list_same(arena, &urls, &own->urls, &reason))) {
+        if (!err_is(url_list_same(arena, &urls, &own->urls, until_ms, &reason))) {
             *out = own;
             return OK;
         }
@@ -218,9 +226,10 @@ static struct err assign_ids(
     if (founding->members_count != config->members.count) {
         return why_set(why, ERR(BAD_CONFIG), "member count is unequal");
     }
+    int64_t until = clock_mono_ms() + URL_RESOLVE_MS;
     for (size_t i = 0; i < founding->members_count; i++) {
         const struct url_member *own = NULL;
-        TRY(match(config, founding->arena, &founding->members[i], &own, why));
+        TRY(match(config, founding->arena, &founding->members[i], until, &own, why));
         if (strcmp(own->name, config->name) == 0) {
             founding->self_id = founding->members[i].id;
         }

@@ -85,9 +85,11 @@ class DnsMember(Member):
         self.client_url = f"http://{self.host.address}:2379"
         self.peer_url = f"http://{self.host.address}:2380"
         self.dns.hosts[f"{name}.{ZONE}"] = self.host.address
+        self.cluster = None  # --initial-cluster, if there is one
 
     def command(self):
         command = [word for word in super().command() if not word.startswith("--initial-cluster=")]
+        command += [f"--initial-cluster={self.cluster}"] if self.cluster else []
         command = [f"--initial-advertise-peer-urls=http://{self.name}.{ZONE}:2380"
                    if word.startswith("--initial-advertise-peer") else word for word in command]
         return self.host.command(self.dns.command(command))
@@ -178,6 +180,42 @@ class Srv(OnHosts):
 
 
 
+class Late(OnHosts):
+    """A member whose URLs stand in two ways, one of them a name that comes up later."""
+
+    def test_own_name(self):
+        for number, program in enumerate((None, reference("etcd"))):
+            with self.subTest(program=program):
+                member = DnsMember(self, f"n{number}", [], program)
+                self.addCleanup(member.stop)
+                address = self.dns.hosts.pop(f"n{number}.{ZONE}")
+                member.cluster = f"n{number}=http://{address}:2380"
+                member.start(wait=False)
+                self.wait(lambda m=member: "failed to resolve URL Host" in m.log_tail(100),
+                          "the name is not asked for")
+                self.dns.hosts[f"n{number}.{ZONE}"] = address
+                member.wait_ready(SECONDS)
+
+    def test_of_a_running_cluster(self):
+        """One that joins knows the members by names, they themselves by addresses."""
+        first = DnsMember(self, "n0", [])
+        self.addCleanup(first.stop)
+        first.cluster = f"n0=http://n0.{ZONE}:2380"
+        first.start()
+        second = DnsMember(self, "n1", [])
+        self.addCleanup(second.stop)
+        with Api(first) as api:
+            api.MemberAdd(peerURLs=[f"http://{second.host.address}:2380"], timeout=60)
+        address = self.dns.hosts.pop(f"n1.{ZONE}")
+        second.cluster = f"n0=http://n0.{ZONE}:2380,n1=http://n1.{ZONE}:2380"
+        second.flags = ["--initial-cluster-state=existing"]
+        second.start(wait=False)
+        self.wait(lambda: "failed to resolve URL Host" in second.log_tail(100),
+                  "the name is not asked for")
+        self.dns.hosts[f"n1.{ZONE}"] = address
+        self.agree([first, second])
+
+
 class Gateway(OnHosts):
     """`etcd gateway start --discovery-srv`, beside the reference's."""
 
@@ -190,7 +228,7 @@ class Gateway(OnHosts):
 
     def start_nodes(self):
         for node in self.nodes:
-            node.flags = [f"--initial-cluster={node.name}=http://{node.name}.{ZONE}:2380"]
+            node.cluster = f"{node.name}=http://{node.name}.{ZONE}:2380"
             node.start(wait=False)
         for node in self.nodes:
             node.wait_ready(SECONDS)
