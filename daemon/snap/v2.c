@@ -104,12 +104,26 @@ static struct err take_raft_attributes(
     return take_urls(r, attributes, "peerURLs", &member->peer_urls, &member->peer_urls_count);
 }
 
+/* As Go reads a string: null leaves it empty. */
+static struct err take_name(
+    struct reading *r, struct json_object *value, struct snap_member *member)
+{
+    if (json_object_is_type(value, json_type_null)) {
+        return OK;
+    }
+    if (!json_object_is_type(value, json_type_string)) {
+        return ERR(BAD_FORMAT);
+    }
+    member->name = arena_strdup(r->arena, json_object_get_string(value));
+    return member->name ? OK : ERR(TOO_BIG);
+}
+
 static struct err take_attributes(
     struct reading *r, struct json_object *attributes, struct snap_member *member)
 {
     struct json_object *value;
     if (json_object_object_get_ex(attributes, "name", &value)) {
-        member->name = arena_strdup(r->arena, json_object_get_string(value));
+        TRY(take_name(r, value, member));
     }
     return take_urls(r, attributes, "clientURLs", &member->client_urls, &member->client_urls_count);
 }

@@ -154,9 +154,23 @@ static void test_malformed_stores_are_refused(void **state)
             "{\"1\":{\"Children\":{\"raftAttributes\":{\"Value\":\"{\\\"peerURLs\\\":[1]}\"}}}}"));
 }
 
+#define NAMED(text)                                                                                \
+    MEMBERS("{\"1\":{\"Children\":{\"raftAttributes\":{\"Value\":\"{}\"},"                         \
+            "\"attributes\":{\"Value\":\"{\\\"name\\\":" text "}\"}}}}")
+
+static void test_name_that_is_no_text(void **state)
+{
+    struct snap_cluster out;
+    assert_false(err_is(snap_v2_parse(slice_str(NAMED("null")), *state, &out, NULL)));
+    assert_string_equal(out.members[0].name, "");
+    refuse(*state, NAMED("1"));
+    refuse(*state, NAMED("[]"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_name_that_is_no_text, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_urls_are_read_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_written_is_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_urls_are_written_whole, setup, teardown),
