@@ -85,6 +85,14 @@ size_t apply_alarms(struct apply *apply, struct apply_alarm *out)
     return count;
 }
 
+bool apply_is_out_of_space(struct apply *apply)
+{
+    pthread_mutex_lock(&apply->mutex);
+    bool is_out_of_space = apply->is_out_of_space;
+    pthread_mutex_unlock(&apply->mutex);
+    return is_out_of_space;
+}
+
 static size_t find(const struct apply *apply, const struct apply_alarm *alarm)
 {
     size_t i = 0;

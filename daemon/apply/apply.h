@@ -135,7 +135,7 @@ struct apply_sink {
     void (*conf)(void *arg, uint64_t index, const struct raft_conf_change *change, bool is_void);
     void *arg;
     /* A request was applied. May be NULL. */
-    void (*ended)(void *arg, unsigned op, bool is_good);
+    void (*ended)(void *arg, unsigned op, struct err outcome);
 };
 
 /* Applies the entry, or passes over it when its index is not above apply_index (then no waiter is
@@ -171,6 +171,9 @@ struct apply_alarm {
 enum { APPLY_ALARMS_MAX = 256 };
 /* Fills up to APPLY_ALARMS_MAX; returns how many. */
 size_t apply_alarms(struct apply *apply, struct apply_alarm *out);
+
+/* Whether a NOSPACE alarm is up, of whichever member. */
+bool apply_is_out_of_space(struct apply *apply);
 
 /* Whether a write of that request still fits the quota. Size of the store against the quota, as
  * etcd counts. */

@@ -259,7 +259,7 @@ static struct err apply_normal(struct apply *apply, const struct raft_entry *ent
             (unsigned long long)entry->index, err_text(outcome));
     }
     if (sink->ended) {
-        sink->ended(sink->arg, apply_op_of(request), !err_is(outcome) || IS(outcome, COMPACTED));
+        sink->ended(sink->arg, apply_op_of(request), outcome);
     }
     if (result) {
         result->err = outcome;

@@ -15,6 +15,7 @@ struct done_list {
     size_t count;
     size_t cap;
     bool has_compaction;
+    bool is_full;     /* a write did not fit the quota */
     int64_t began_ns; /* the request that is applied now */
 };
 
@@ -59,10 +60,12 @@ static struct metric *apply_metric(struct server *server, unsigned op, bool is_g
     return *child;
 }
 
-static void ended(void *arg, unsigned op, bool is_good)
+static void ended(void *arg, unsigned op, struct err outcome)
 {
     struct done_list *list = arg;
     int64_t now_ns = clock_mono_ns();
+    bool is_good = !err_is(outcome) || IS(outcome, COMPACTED);
+    list->is_full |= IS(outcome, NO_SPACE);
     metric_observe(
         apply_metric(list->server, op, is_good), (double)(now_ns - list->began_ns) / 1e9);
     list->began_ns = now_ns;
@@ -124,6 +127,10 @@ static void finish(struct server *server, struct done_list *done)
     if (done->has_compaction) {
         back_compact(server);
         done->has_compaction = false;
+    }
+    if (done->is_full) {
+        done->count = full_raise(server, done->results, done->count);
+        done->is_full = false;
     }
     for (size_t i = 0; i < done->count; i++) {
         waiter_done(server, done->results[i]);

@@ -85,6 +85,7 @@ struct server {
     atomic_bool is_apply_awaited; /* more is committed than apply was given */
     _Atomic int64_t in_flight;
     atomic_int revoking;     /* this leader's own revokes */
+    atomic_int raising;      /* alarms of a full store, under way */
     void *on_leaderless_arg; /* set before on_leaderless */
     void (*_Atomic on_leaderless)(void *arg);
     /* back */

@@ -608,7 +608,7 @@ class Quota(Case):
                               "etcdserver: mvcc: database space exceeded"),
                              (caught.exception.code(), caught.exception.details()))
             self.assertLess(api.Status().dbSize, 16 << 20)
-            alarms = self.alarms(api)
+            alarms = api.Alarm().alarms
             self.assertEqual([1], [one.alarm for one in alarms])
             last = api.Range(key=b"k0").header.revision
             self.assertTrue(api.Status().errors)
@@ -627,14 +627,6 @@ class Quota(Case):
                     call()
                 self.assertEqual("etcdserver: mvcc: database space exceeded",
                                  caught.exception.details())
-
-    @staticmethod
-    def alarms(api):
-        """A write that no longer fitted when it was applied is answered before its alarm is."""
-        deadline = time.monotonic() + 60
-        while not (alarms := api.Alarm().alarms) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return alarms
 
 
 class FullDisk(Case):

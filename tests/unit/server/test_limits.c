@@ -569,6 +569,62 @@ static void test_compaction_goes_on_beside_many_jobs(void **state)
     assert_true(wait_until(has_run, &after)); /* the pause never ends */
 }
 
+static bool is_full(void *arg)
+{
+    return apply_is_out_of_space(((struct node *)arg)->storage.apply);
+}
+
+static void expect_alarm_of(struct node *at, const struct node *whose)
+{
+    struct apply_alarm alarms[APPLY_ALARMS_MAX];
+    assert_int_equal(apply_alarms(at->storage.apply, alarms), 1);
+    assert_int_equal(alarms[0].type, ETCDSERVERPB__ALARM_TYPE__NOSPACE);
+    assert_true(alarms[0].member_id == whose->id);
+}
+
+/* Whoever wrote hears of it when the alarm is up. */
+static void test_a_write_that_does_not_fit_when_applied_raises_the_alarm(void **state)
+{
+    struct node *node = &((struct cluster *)*state)->nodes[0];
+    assert_true(IS(node_put(node, "a", "1", 0), NO_SPACE));
+    expect_alarm_of(node, node);
+    assert_true(IS(node_put(node, "a", "2", 0), NO_SPACE));
+    char value[64];
+    assert_false(err_is(node_get(node, "a", value)));
+    assert_string_equal(value, "1"); /* that one was applied, as in etcd */
+}
+
+static int setup_full(void **state)
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    cluster_init(cluster, 1);
+    cluster->tune = never_times_out;
+    cluster->nodes[0].config.quota_bytes = 1;
+    cluster_start(cluster);
+    *state = cluster;
+    return 0;
+}
+
+/* Nobody writes at the member whose store is full. */
+static void test_a_full_member_says_so_though_others_are_written_to(void **state)
+{
+    struct cluster cluster;
+    (void)state;
+    cluster_init(&cluster, 3);
+    cluster.tune = never_times_out;
+    cluster.nodes[2].config.quota_bytes = 1;
+    cluster_start(&cluster);
+    struct node *other = &cluster.nodes[0];
+    struct err err;
+    do {
+        err = node_put(other, "a", "1", 0);
+    } while (err_is(err) && !IS(err, NO_SPACE));
+    assert_true(wait_until(is_full, other));
+    assert_true(wait_until(is_full, &cluster.nodes[2]));
+    expect_alarm_of(other, &cluster.nodes[2]);
+    cluster_fini(&cluster);
+}
+
 #define ALONE_TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, cluster_teardown)
 
 int main(void)
@@ -578,6 +634,8 @@ int main(void)
         ALONE_TEST(test_a_thousand_may_wait_for_an_index, setup_patient),
         cmocka_unit_test(test_a_leader_is_missed_after_three_looks_in_a_row),
         ALONE_TEST(test_too_many_requests_and_back, setup_patient),
+        ALONE_TEST(test_a_write_that_does_not_fit_when_applied_raises_the_alarm, setup_full),
+        cmocka_unit_test(test_a_full_member_says_so_though_others_are_written_to),
         ALONE_TEST(test_a_long_user_name_is_logged_whole, setup_long_names),
         CLUSTER_TEST(test_without_a_quorum_requests_time_out),
         ALONE_TEST(test_auto_compaction_by_revision, setup_patient),
