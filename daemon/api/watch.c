@@ -12,6 +12,8 @@ enum {
     /* Events up to this size are copied into the message; larger ones go by reference, which costs
      * less than a kibibyte copied for each of a hundred watchers. */
     COPY_MAX = 512,
+    /* What a fragment holds besides its events, at most. */
+    FRAGMENT_HEAD = 64,
     MESSAGE_MAX = INT32_MAX,
 };
 
@@ -169,7 +171,7 @@ static struct err add_events(
 {
     struct watch_item *item = &watching->item;
     struct mvcc *mvcc = watching->stream->api->mvcc;
-    size_t bytes = out->len;
+    size_t bytes = FRAGMENT_HEAD;
     size_t first = watching->sent;
     for (; watching->sent < item->events_count; watching->sent++) {
         struct blob *event;
@@ -208,7 +210,7 @@ static struct err needs_fragment(struct watching *watching, size_t bytes_max, bo
 {
     struct watch_item *item = &watching->item;
     struct mvcc *mvcc = watching->stream->api->mvcc;
-    size_t bytes = 64;
+    size_t bytes = FRAGMENT_HEAD;
     bool is_over = false;
     for (size_t i = watching->sent; item->is_fragmented && i < item->events_count; i++) {
         struct blob *event;

@@ -5,6 +5,8 @@
  */
 #include "history.h"
 
+enum { VALUES_FEW = 4, VALUES_MANY = 32 };
+
 void log_slice_fini(struct log_slice *slice)
 {
     for (size_t i = 0; i < slice->count; i++) {
@@ -101,30 +103,32 @@ static struct err rows_read(
     return err;
 }
 
-/* The values of what rows_read found. One that is gone was compacted meanwhile, or the store is
+/* The values of count rows from first on. One that is gone was compacted meanwhile, or the store is
  * damaged. */
-static struct err values_read(struct mvcc *mvcc, struct log_slice *out, struct why *why)
+static struct err values_read(
+    struct mvcc *mvcc, struct ring_item *first, size_t items_count, size_t *bytes, struct why *why)
 {
-    struct row_key keys[LOG_SLICE];
-    struct slice slices[LOG_SLICE] = {0};
-    struct blob *values[LOG_SLICE] = {0};
-    size_t chosen[LOG_SLICE];
+    struct row_key keys[VALUES_MANY];
+    struct slice slices[VALUES_MANY] = {0};
+    struct blob *values[VALUES_MANY] = {0};
+    struct mvcc_change *chosen[VALUES_MANY];
     size_t count = 0;
-    for (size_t i = 0; i < out->count; i++) {
-        const struct mvcc_change *change = &out->items[i].change;
+    for (size_t i = 0; i < items_count; i++) {
+        struct mvcc_change *change = &first[i].change;
         if (change->kind == MVCC_PUT) {
             keys[count] = row_key('d', change->main, change->sub);
             slices[count] = row_key_slice(&keys[count]);
-            chosen[count++] = i;
+            chosen[count++] = change;
         }
     }
     TRY(backend_get_many(mvcc->backend, NULL, slices, count, values, why));
     for (size_t i = 0; i < count; i++) {
-        out->items[chosen[i]].change.value = values[i];
+        chosen[i]->value = values[i];
+        *bytes += blob_slice(values[i]).len;
     }
     for (size_t i = 0; i < count; i++) {
+        revision main = chosen[i]->main;
         if (!values[i]) {
-            revision main = out->items[chosen[i]].change.main;
             return main <= atomic_load(&mvcc->compacted)
                        ? ERR(COMPACTED)
                        : why_set(
@@ -134,16 +138,47 @@ static struct err values_read(struct mvcc *mvcc, struct log_slice *out, struct w
     return OK;
 }
 
-static struct err rows_slice(
-    struct mvcc *mvcc, struct log_span span, bool is_light, struct log_slice *out, struct why *why)
+static void cut(struct log_slice *slice, size_t count)
+{
+    const struct mvcc_change *last = &slice->items[count - 1].change;
+    slice->next = (struct log_place){last->main, last->sub + 1};
+    for (size_t i = count; i < slice->count; i++) {
+        mvcc_change_fini(&slice->items[i].change);
+    }
+    slice->count = count;
+}
+
+/* What the rows do not tell is how large their values are: few at a time while they are large. */
+static struct err values_of(struct mvcc *mvcc, struct log_slice *out, struct why *why)
+{
+    size_t bytes = 0;
+    size_t done = 0;
+    while (done < out->count && bytes < LOG_SLICE_BYTES) {
+        bool is_large = done == 0 || bytes / done > LOG_SLICE_BYTES / VALUES_MANY;
+        size_t most = is_large ? VALUES_FEW : VALUES_MANY;
+        size_t count = out->count - done < most ? out->count - done : most;
+        TRY(values_read(mvcc, &out->items[done], count, &bytes, why));
+        done += count;
+    }
+    if (done < out->count) {
+        cut(out, done);
+    }
+    return OK;
+}
+
+/* *out_is_whole: the span has no other rows. */
+static struct err rows_slice(struct mvcc *mvcc, struct log_span span, bool is_light,
+    struct log_slice *out, bool *out_is_whole, struct why *why)
 {
     struct err err = rows_read(mvcc, span, out, why);
+    size_t count = out->count;
     if (!err_is(err) && !is_light) {
-        err = values_read(mvcc, out, why);
+        err = values_of(mvcc, out, why);
     }
     if (err_is(err)) {
         log_slice_fini(out);
     }
+    *out_is_whole = out->count == count && count < LOG_SLICE;
     return err;
 }
 
@@ -179,8 +214,9 @@ struct err log_read(
     if (is_covered) {
         return OK;
     }
-    TRY(rows_slice(mvcc, span, is_light, out, why));
-    if (out->count < LOG_SLICE) {
+    bool is_whole;
+    TRY(rows_slice(mvcc, span, is_light, out, &is_whole, why));
+    if (is_whole) {
         out->is_end = span.to.main == to.main && span.to.sub == to.sub;
         out->next = span.to.sub < INT64_MAX ? (struct log_place){span.to.main, span.to.sub + 1}
                                             : (struct log_place){span.to.main + 1, 0};
@@ -253,6 +289,7 @@ static struct err slice_tell(
             TRY(prev_fill(mvcc, change, why));
         }
         history->is_done = !history->fn(history->arg, change);
+        mvcc_change_fini(change); /* with its previous value, before the next one's is read */
     }
     return OK;
 }

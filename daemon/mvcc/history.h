@@ -17,7 +17,7 @@ struct log_span {
     struct log_place to; /* included */
 };
 
-enum { LOG_SLICE = 256 };
+enum { LOG_SLICE = 256, LOG_SLICE_BYTES = 8 * 1024 * 1024 };
 
 struct log_slice {
     struct ring_item items[LOG_SLICE];
@@ -26,7 +26,8 @@ struct log_slice {
     bool is_end;           /* nothing behind, up to the end asked for */
 };
 
-/* Up to LOG_SLICE changes of the span; is_light: keys only, no values. Free with log_slice_fini. */
+/* Up to LOG_SLICE changes of the span, and no more once their values are LOG_SLICE_BYTES; is_light:
+ * keys only, no values. Free with log_slice_fini. */
 MUST struct err log_read(
     struct mvcc *mvcc, struct log_span span, bool is_light, struct log_slice *out, struct why *why);
 void log_slice_fini(struct log_slice *slice);

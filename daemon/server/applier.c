@@ -4,6 +4,7 @@
  * applied by core, which saves a hand-off where it matters: when there is little to do. The turn
  * makes sure that only one applies at a time and in order.
  */
+#include "server/full.h"
 #include "server/parts.h"
 
 #include "base/clock.h"

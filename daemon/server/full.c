@@ -4,6 +4,7 @@
  * for whomever the write was. Those who wait for one here hear of it when the alarm is up, as in
  * etcd.
  */
+#include "server/full.h"
 #include "server/parts.h"
 
 #include "base/log.h"

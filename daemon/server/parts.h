@@ -28,9 +28,6 @@ bool persist_jobs(struct server *server, struct list *jobs);
 
 /* applier.c */
 void *apply_main(void *arg);
-/* full.c: some of what was applied did not fit the quota. Raises the alarm unless it is up; results
- * that are kept until then are taken out. Returns how many are left. */
-size_t full_raise(struct server *server, struct apply_result **results, size_t count);
 /* Hands the entries to apply: the thread, or at once when that is idle and they are few. Core. */
 void applier_submit(struct server *server, const struct raft_entry *entries, size_t count);
 

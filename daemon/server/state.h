@@ -84,9 +84,8 @@ struct server {
     atomic_int apply_jobs;        /* at the apply thread */
     atomic_bool is_apply_awaited; /* more is committed than apply was given */
     _Atomic int64_t in_flight;
-    atomic_int revoking;     /* this leader's own revokes */
-    atomic_int raising;      /* alarms of a full store, under way */
-    void *on_leaderless_arg; /* set before on_leaderless */
+    atomic_int revoking, raising; /* own revokes, alarms of a full store: under way */
+    void *on_leaderless_arg;      /* set before on_leaderless */
     void (*_Atomic on_leaderless)(void *arg);
     /* back */
     _Atomic uint64_t snapshot_index; /* the last one taken of the log */

@@ -139,6 +139,20 @@ void watch_reload(struct watch_hub *hub)
     pthread_mutex_unlock(&hub->mutex);
 }
 
+/* A stream that is not read has one a watcher, the newest. */
+static void queue_progress(struct watcher *watcher)
+{
+    struct watch_stream *stream = watcher->stream;
+    struct queued *tail = watcher->tail;
+    if (!tail || tail->item.kind != WATCH_ITEM_PROGRESS) {
+        watcher_cut_tail(watcher);
+        tail = stream_queue(stream, WATCH_ITEM_PROGRESS, watcher->id, stream->hub->rev);
+        tail->watcher = watcher;
+        watcher->tail = tail;
+    }
+    tail->item.rev = stream->hub->rev;
+}
+
 static void tick_stream(struct watch_stream *stream)
 {
     LIST_EACH(node, &stream->watchers)
@@ -147,8 +161,7 @@ static void tick_stream(struct watch_stream *stream)
         bool is_due = watcher->is_progress_wanted && watcher->is_quiet && watcher->is_synced;
         watcher->is_quiet = true;
         if (is_due && stream->hub->rev >= watcher->start) {
-            watcher_cut_tail(watcher);
-            stream_queue(stream, WATCH_ITEM_PROGRESS, watcher->id, stream->hub->rev);
+            queue_progress(watcher);
         }
     }
 }

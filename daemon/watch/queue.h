@@ -47,7 +47,7 @@ struct watch_stream {
     bool is_awake;    /* wake was called and the queue not yet found empty */
     bool is_starving; /* a watcher waits for room */
     bool is_flooded;  /* too many answers wait: the client sends and does not read */
-    size_t answers;   /* queued items that are not events */
+    size_t answers;   /* queued items that the client asked for */
 };
 
 struct queued *stream_queue(

@@ -23,9 +23,16 @@ struct watch_stream *watch_stream_new(struct watch_hub *hub, void (*wake)(void *
     return stream;
 }
 
+/* What is there for the client's own asking. */
+static bool is_answer(const struct watch_item *item)
+{
+    bool is_asked = item->kind != WATCH_ITEM_PROGRESS || item->id == WATCH_ID_NONE;
+    return item->kind != WATCH_ITEM_EVENTS && item->kind != WATCH_ITEM_COMPACTED && is_asked;
+}
+
 static void stream_unpend(struct watch_stream *stream, const struct queued *queued)
 {
-    stream->answers -= queued->item.kind != WATCH_ITEM_EVENTS;
+    stream->answers -= is_answer(&queued->item);
     stream->pending_events -= queued->item.events_count;
     stream->pending_bytes -= queued->bytes;
     stream->hub->stats.pending_events -= queued->item.events_count;
@@ -97,7 +104,7 @@ struct queued *stream_queue(
     struct queued *queued = mem_new(sizeof(*queued));
     queued->item = (struct watch_item){.kind = kind, .id = id, .rev = rev};
     list_push(&stream->queue, &queued->node);
-    stream->answers += kind != WATCH_ITEM_EVENTS;
+    stream->answers += is_answer(&queued->item);
     stream->is_flooded |= stream->answers > WATCH_ANSWERS_MAX;
     if (!stream->is_awake) {
         stream->is_awake = true;
@@ -120,7 +127,8 @@ static bool tail_fits(const struct queued *tail, bool is_same_rev)
 
 static struct queued *watcher_tail(struct watcher *watcher, revision rev)
 {
-    struct queued *tail = watcher->tail;
+    bool has_events = watcher->tail && watcher->tail->item.kind == WATCH_ITEM_EVENTS;
+    struct queued *tail = has_events ? watcher->tail : NULL;
     bool is_same_rev = tail && tail->item.rev == rev;
     if (!is_same_rev && !stream_has_room(watcher->stream)) {
         return NULL; /* a revision that was begun is finished: it must not be torn */
@@ -153,8 +161,7 @@ bool watcher_push(struct watcher *watcher, struct watch_event *event, revision r
     tail->item.rev = rev;
     size_t bytes = event->change.key->len + 64;
     bytes += event->change.value ? event->change.value->len : 0;
-    bytes +=
-        watcher->is_prev_wanted && event->change.prev_value ? event->change.prev_value->len : 0;
+    bytes += event->change.prev_value ? event->change.prev_value->len : 0; /* wanted or not */
     tail->bytes += bytes;
     stream->pending_bytes += bytes;
     stream->pending_events++;

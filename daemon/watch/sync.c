@@ -17,6 +17,7 @@ struct slice_read {
     size_t bytes;
     revision covered; /* every change up to here has been read */
     revision compacted;
+    bool needs_prev; /* by one of those that were picked */
 };
 
 static bool collect(void *arg, const struct mvcc_change *change)
@@ -44,7 +45,7 @@ static bool collect(void *arg, const struct mvcc_change *change)
 
 /* Marks those that can take more, and gives up those whose past is gone. Returns the lowest
  * revision wanted; 0: none. */
-static revision pick(struct watch_hub *hub)
+static revision pick(struct watch_hub *hub, bool *out_needs_prev)
 {
     revision lowest = 0;
     revision compacted = mvcc_compact_revision(hub->mvcc);
@@ -62,6 +63,7 @@ static revision pick(struct watch_hub *hub)
             map_put_u64(by_id, id, &watcher_compacted);
         } else if (stream_has_room(watcher->stream)) {
             watcher->is_picked = true;
+            *out_needs_prev |= watcher->is_prev_wanted;
             lowest = lowest == 0 || watcher->next < lowest ? watcher->next : lowest;
         } else {
             watcher->stream->is_starving = true;
@@ -143,7 +145,7 @@ bool watch_sync(struct watch_hub *hub)
 {
     struct slice_read read = {0};
     pthread_mutex_lock(&hub->mutex);
-    revision from = pick(hub);
+    revision from = pick(hub, &read.needs_prev);
     read.covered = hub->rev;
     read.compacted = mvcc_compact_revision(hub->mvcc);
     hub_unlock(hub);
@@ -153,7 +155,8 @@ bool watch_sync(struct watch_hub *hub)
     bool is_more = true;
     struct err err = OK;
     if (from <= read.covered) {
-        err = mvcc_history(hub->mvcc, from, read.covered, true, collect, &read, &hub->failed_why);
+        err = mvcc_history(
+            hub->mvcc, from, read.covered, read.needs_prev, collect, &read, &hub->failed_why);
     }
     if (!err_is(err)) {
         pthread_mutex_lock(&hub->mutex);

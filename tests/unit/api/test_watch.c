@@ -216,30 +216,37 @@ static void test_prev_kv_only_for_who_asks(void **state)
     talk_close(&stream);
 }
 
-/* One transaction of five puts, each nearly half of what a fragment may hold. */
-static void put_five(struct talk *talk)
+enum { PUTS_MAX = 5 };
+
+/* One transaction of so many puts. */
+static void put_many(struct talk *talk, size_t count, size_t value_len)
 {
-    enum { PUTS = 5, VALUE = TALK_REQUEST_BYTES_MAX / 2 - 200 };
-    static char value[VALUE];
+    static char value[TALK_REQUEST_BYTES_MAX];
     Etcdserverpb__TxnRequest request = ETCDSERVERPB__TXN_REQUEST__INIT;
-    Etcdserverpb__RequestOp ops[PUTS];
-    Etcdserverpb__RequestOp *list[PUTS];
-    Etcdserverpb__PutRequest puts[PUTS];
-    char keys[PUTS][2];
+    Etcdserverpb__RequestOp ops[PUTS_MAX];
+    Etcdserverpb__RequestOp *list[PUTS_MAX];
+    Etcdserverpb__PutRequest puts[PUTS_MAX];
+    char keys[PUTS_MAX][2];
     memset(value, 'v', sizeof(value));
-    for (size_t i = 0; i < PUTS; i++) {
+    for (size_t i = 0; i < count; i++) {
         snprintf(keys[i], sizeof(keys[i]), "%c", (char)('a' + i));
         etcdserverpb__put_request__init(&puts[i]);
         etcdserverpb__request_op__init(&ops[i]);
         puts[i].key = talk_text(keys[i]);
-        puts[i].value = pb_bytes(slice_of(value, sizeof(value)));
+        puts[i].value = pb_bytes(slice_of(value, value_len));
         ops[i].request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
         ops[i].request_put = &puts[i];
         list[i] = &ops[i];
     }
     request.success = list;
-    request.n_success = PUTS;
+    request.n_success = count;
     talk_ask(talk, "/etcdserverpb.KV/Txn", &request, NULL);
+}
+
+/* Each nearly half of what a fragment may hold. */
+static void put_five(struct talk *talk)
+{
+    put_many(talk, 5, TALK_REQUEST_BYTES_MAX / 2 - 200);
 }
 
 static void test_fragments(void **state)
@@ -274,6 +281,32 @@ static void test_fragments(void **state)
     assert_int_equal(stream.last, API_NEXT_LATER);
     assert_int_equal(seen, 5);
     assert_int_equal(messages, 3);
+    talk_close(&stream);
+}
+
+/* Events that come to about what a message may hold: one that is marked as a fragment is followed
+ * by another, whatever their sizes are, or the client would wait for ever. */
+static void test_the_last_fragment_says_so(void **state)
+{
+    struct talk_stream stream;
+    Etcdserverpb__WatchCreateRequest split = of_range("a", "z");
+    split.fragment = true;
+    talk_open(*state, &stream, path, false);
+    create(&stream, &split);
+    is_created(&stream, 0, 1);
+    for (size_t len = TALK_REQUEST_BYTES_MAX / 2 - 80; len < TALK_REQUEST_BYTES_MAX / 2; len++) {
+        bool is_last = false;
+        size_t seen = 0;
+        Etcdserverpb__WatchResponse *response;
+        put_many(*state, 2, len);
+        while ((response = talk_next(&stream))) {
+            assert_false(is_last);
+            is_last = !response->fragment;
+            seen += response->n_events;
+        }
+        assert_int_equal(seen, 2);
+        assert_true(is_last);
+    }
     talk_close(&stream);
 }
 
@@ -497,6 +530,7 @@ int main(void)
         TALK_TEST(test_filters),
         TALK_TEST(test_prev_kv_only_for_who_asks),
         TALK_TEST(test_fragments),
+        TALK_TEST(test_the_last_fragment_says_so),
         TALK_TEST(test_close_between_fragments),
         TALK_TEST(test_large_events_go_whole),
         TALK_TEST(test_history_is_told_from_the_start_revision),

@@ -358,6 +358,38 @@ static void test_store_holds_many_keys(void **state)
     assert_string_equal(place_list(place, "k001", "k002", 0, 0), "k001000=again@4 #1");
 }
 
+/* What a watcher from long ago costs at a time, however large the values are. */
+static void test_history_is_read_in_slices_of_some_mebibytes(void **state)
+{
+    enum { ROWS = 120, VALUE = 256 * 1024 };
+    struct place *place = *state;
+    char *value = mem_new(VALUE + 1);
+    memset(value, 'v', VALUE);
+    for (int i = 0; i < ROWS; i++) {
+        place_put(place, "k", i % 3 ? value : "small", 0);
+    }
+    free(value);
+    assert_false(err_is(backend_flush(place->backend, NULL)));
+    place_crash(place); /* nothing of it is in memory */
+    struct log_slice *slice = mem_new(sizeof(*slice));
+    struct log_span span = {{1, 0}, {ROWS + 1, INT64_MAX}};
+    revision last = 1;
+    while (!slice->is_end) {
+        size_t bytes = 0;
+        assert_false(err_is(log_read(place->mvcc, span, false, slice, NULL)));
+        for (size_t i = 0; i < slice->count; i++) {
+            assert_int_equal(slice->items[i].change.main, ++last);
+            bytes += slice->items[i].change.value->len;
+        }
+        assert_in_range(bytes, 1, LOG_SLICE_BYTES + 32 * VALUE);
+        assert_true(last == ROWS + 1 || bytes >= LOG_SLICE_BYTES);
+        span.from = slice->next;
+        log_slice_fini(slice);
+    }
+    assert_int_equal(last, ROWS + 1);
+    free(slice);
+}
+
 struct copy {
     struct mvcc_import *import;
     int rows;
@@ -548,6 +580,7 @@ int run_store_tests(void)
         PLACE_TEST(test_open_refuses_a_malformed_row),
         PLACE_TEST(test_range_refuses_a_store_that_lost_a_value),
         PLACE_TEST(test_store_holds_many_keys),
+        PLACE_TEST(test_history_is_read_in_slices_of_some_mebibytes),
         PLACE_TEST(test_export_and_import_make_the_same_store),
         PLACE_TEST(test_a_store_that_was_read_need_not_be_read_again),
         PLACE_TEST(test_nothing_is_read_while_the_rows_are_replaced),

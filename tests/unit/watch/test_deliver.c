@@ -3,6 +3,7 @@
 #include "scene.h"
 
 #include "base/buf.h"
+#include "base/mem.h"
 
 #include <rpc.pb-c.h>
 
@@ -144,6 +145,31 @@ static void test_progress_by_time_is_for_the_quiet(void **state)
 
 /* Neither by the clock nor on request: it would say that all before is seen. Nor does a store that
  * was replaced meanwhile show it anything older. */
+/* Of each watcher the newest, and never before what came earlier. */
+static void test_progress_by_time_that_nobody_reads_is_one_a_watcher(void **state)
+{
+    struct scene *scene = *state;
+    struct watch_spec spec = {.key = SLICE("a"), .is_progress_wanted = true};
+    watch_create(scene->stream, &spec);
+    watch_create(scene->stream, &spec);
+    int64_t now_ms = 1;
+    for (int i = 0; i < 50; i++, now_ms += 5000) {
+        scene_put(scene, "b", "1");
+        watch_tick(scene->hub, now_ms);
+    }
+    scene_put(scene, "a", "1");
+    scene_put(scene, "b", "1");
+    for (int i = 0; i < 50; i++, now_ms += 5000) {
+        watch_tick(scene->hub, now_ms);
+    }
+    watch_progress_all(scene->stream);
+    scene_put(scene, "b", "1");
+    watch_tick(scene->hub, now_ms);
+    assert_string_equal(scene_said(scene),
+        "created 0; created 1; progress 0@51; progress 1@51; events 0: +a=1@52; events 1: +a=1@52; "
+        "progress 0@53; progress 1@53; progress -1@53; progress 0@54; progress 1@54; ");
+}
+
 static void test_no_progress_before_a_start_in_the_future(void **state)
 {
     struct scene *scene = *state;
@@ -278,6 +304,47 @@ static void test_answers_nobody_reads_flood_the_stream(void **state)
     assert_true(watch_stream_is_flooded(scene->stream));
 }
 
+/* What comes of itself counts for nothing: a client with many watchers reads it all. */
+static void test_progress_by_time_floods_no_stream(void **state)
+{
+    enum { WATCHERS = 17000 };
+    struct scene *scene = *state;
+    struct watch_spec spec = {.key = SLICE("a"), .is_progress_wanted = true};
+    struct watch_item item;
+    for (int i = 0; i < WATCHERS; i++) {
+        watch_create(scene->stream, &spec);
+        assert_true(watch_stream_next(scene->stream, &item));
+    }
+    watch_tick(scene->hub, 1);
+    watch_tick(scene->hub, 5000);
+    for (int i = 0; i < WATCHERS; i++) {
+        assert_true(watch_stream_next(scene->stream, &item));
+        assert_int_equal(item.kind, WATCH_ITEM_PROGRESS);
+    }
+    assert_false(watch_stream_next(scene->stream, &item));
+    assert_false(watch_stream_is_flooded(scene->stream));
+}
+
+/* An event keeps the value that it replaced, whether the watcher wants it or not. */
+static void test_previous_values_count_too(void **state)
+{
+    enum { VALUE = 1024 * 1024, TURNS = 64 };
+    struct scene *scene = *state;
+    struct watch_stats stats;
+    char *value = mem_new(VALUE + 1);
+    memset(value, 'v', VALUE);
+    struct watch_spec spec = {.key = SLICE("k"), .filters = WATCH_FILTER_NO_PUT};
+    watch_create(scene->stream, &spec);
+    for (int i = 0; i < TURNS; i++) {
+        scene_put(scene, "k", value);
+        scene_delete(scene, "k", "");
+    }
+    free(value);
+    watch_stats(scene->hub, &stats);
+    assert_int_equal(stats.unsynced, 1);
+    assert_in_range(stats.pending_events, 30, 33);
+}
+
 int run_deliver_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +358,9 @@ int run_deliver_tests(void)
         SCENE_TEST(test_progress_waits_for_the_unsynced),
         SCENE_TEST(test_progress_that_nobody_reads_is_one_answer),
         SCENE_TEST(test_progress_by_time_is_for_the_quiet),
+        SCENE_TEST(test_progress_by_time_that_nobody_reads_is_one_a_watcher),
+        SCENE_TEST(test_progress_by_time_floods_no_stream),
+        SCENE_TEST(test_previous_values_count_too),
         SCENE_TEST(test_no_progress_before_a_start_in_the_future),
         SCENE_TEST(test_events_are_encoded_as_protobuf_c_packs_them),
         SCENE_TEST(test_answers_nobody_reads_flood_the_stream),
