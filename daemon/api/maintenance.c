@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "api/alarm.h"
 #include "api/identity.h"
 
 #include "base/clock.h"
@@ -31,9 +32,14 @@ static void status_start(struct api *api, struct call_state *state)
     api_done(state, OK);
 }
 
-static const char *alarm_name(Etcdserverpb__AlarmType type)
+/* As Go prints a message: a zero is left out. */
+static char *alarm_text(struct arena *arena, const struct apply_alarm *alarm)
 {
-    return type == ETCDSERVERPB__ALARM_TYPE__NOSPACE ? "NOSPACE" : "CORRUPT";
+    char out[ALARM_NAME_SIZE];
+    const char *id =
+        alarm->member_id ? arena_printf(arena, "memberID:%" PRIu64 " ", alarm->member_id) : "";
+    return alarm->type ? arena_printf(arena, "%salarm:%s ", id, alarm_name(alarm->type, out))
+                       : arena_strdup(arena, id);
 }
 
 static void add_errors(
@@ -47,11 +53,7 @@ static void add_errors(
         out->errors[out->n_errors++] = arena_strdup(arena, err_text(ERR(NO_LEADER)));
     }
     for (size_t i = 0; i < count; i++) {
-        /* as Go prints a message: a zero is left out */
-        uint64_t member_id = alarms[i].member_id;
-        const char *id = member_id ? arena_printf(arena, "memberID:%" PRIu64 " ", member_id) : "";
-        out->errors[out->n_errors++] =
-            arena_printf(arena, "%salarm:%s ", id, alarm_name(alarms[i].type));
+        out->errors[out->n_errors++] = alarm_text(arena, &alarms[i]);
     }
 }
 

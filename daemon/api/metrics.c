@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/metrics.h"
 
+#include "api/alarm.h"
 #include "api/state.h"
 #include "base/clock.h"
 
@@ -186,13 +187,14 @@ static void measure_alarms(struct api *api)
 {
     struct apply_alarm alarms[APPLY_ALARMS_MAX];
     size_t count = apply_alarms(api->apply, alarms);
-    metric_zero(api->metrics.alarms);
+    metric_zero(api->metrics.alarms); /* numbers are many, and a series stays */
     for (size_t i = 0; i < count; i++) {
         char id[24];
-        bool is_full = alarms[i].type == ETCDSERVERPB__ALARM_TYPE__NOSPACE;
+        char number[ALARM_NAME_SIZE];
+        const char *name = alarm_name(alarms[i].type, number);
         snprintf(id, sizeof(id), "%llx", (unsigned long long)alarms[i].member_id);
         metric_set(metric_with(api->metrics.alarms,
-                       (const char *const[]){id, is_full ? "NOSPACE" : "CORRUPT", NULL}),
+                       (const char *const[]){id, name == number ? "UNKNOWN" : name, NULL}),
             1);
     }
 }

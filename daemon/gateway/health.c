@@ -115,9 +115,12 @@ static const char *find_alarm(
     struct run *run, const Etcdserverpb__StatusResponse *member, const char *only)
 {
     for (size_t i = 0; member && i < member->n_errors; i++) {
-        const char *mark = strstr(member->errors[i], "alarm:");
+        const char *text = member->errors[i];
+        const char *mark = strstr(text, "alarm:");
         const char *name =
-            mark ? arena_printf(run->arena, "%.*s", (int)strcspn(mark + 6, " "), mark + 6) : NULL;
+            mark ? arena_printf(run->arena, "%.*s", (int)strcspn(mark + 6, " "), mark + 6)
+            : strncmp(text, "memberID:", 9) == 0 || !*text ? "NONE"
+                                                           : NULL;
         if (name && (only ? strcmp(name, only) == 0 : !is_excluded(run, name))) {
             return name;
         }
@@ -133,11 +136,13 @@ static const char *judge(
     bool is_read = probe == PROBE_READ || probe == PROBE_READ_LOCAL;
     const Etcdserverpb__StatusResponse *member =
         is_good && !is_read ? status_of(run, packed) : NULL;
+    bool is_known;
     const char *alarm;
     switch (probe) {
     case PROBE_ALARMS:
         alarm = find_alarm(run, member, NULL);
-        return alarm ? arena_printf(run->arena, "ALARM %s", alarm) : NULL;
+        is_known = alarm && (strcmp(alarm, "NOSPACE") == 0 || strcmp(alarm, "CORRUPT") == 0);
+        return alarm ? arena_printf(run->arena, "ALARM %s", is_known ? alarm : "UNKNOWN") : NULL;
     case PROBE_CORRUPT:
         return find_alarm(run, member, "CORRUPT") ? "alarm activated: CORRUPT" : NULL;
     case PROBE_LEADER:

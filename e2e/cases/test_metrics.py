@@ -3,6 +3,7 @@
 and buckets; what is not stands in a table with its reason."""
 import fnmatch
 import gzip
+import json
 import os
 import re
 import time
@@ -205,6 +206,19 @@ class Values(Case):
             self.wait(node, series, 1)
             api.Alarm(action=2, memberID=me, alarm=1)
             self.wait(node, series, 0)
+
+    def test_an_alarm_of_a_type_without_a_name(self):
+        """Members of etcd end at it. Nothing is damaged here."""
+        node = self.member()
+        with Api(node) as api:
+            me = api.Status().header.member_id
+            api.Alarm(action=1, memberID=me, alarm=99)
+            self.assertEqual([f"memberID:{me} alarm:99 "], list(api.Status().errors))
+        status, said = node.get("/health")
+        self.assertEqual((503, "ALARM UNKNOWN"), (status, json.loads(said)["reason"]))
+        self.assertEqual(200, node.get("/readyz")[0])
+        self.wait(node, 'etcd_debugging_server_alarms{alarm_type="UNKNOWN",'
+                  f'server_id="{me:x}"}}', 1)
 
     def test_auth_revision(self):
         node = self.member()

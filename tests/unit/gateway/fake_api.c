@@ -192,8 +192,9 @@ static void answer_status(struct payload *payload)
     response.header = &header;
     response.leader = fake.leader;
     response.islearner = fake.is_learner;
-    const char *errors[] = {"etcdserver: no leader",
-        fake.alarm == 1 ? "memberID:1 alarm:NOSPACE " : "memberID:1 alarm:CORRUPT "};
+    static const char *const alarms[] = {"", "memberID:1 alarm:NOSPACE ",
+        "memberID:1 alarm:CORRUPT ", "memberID:1 alarm:99 ", "memberID:1 "};
+    const char *errors[] = {"etcdserver: no leader", alarms[fake.alarm]};
     response.errors = (char **)(uintptr_t)errors;
     response.n_errors = fake.alarm ? 2 : 1;
     add_message(payload, &response);

@@ -354,6 +354,16 @@ static void test_health(void **state)
         "{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}\n");
     fake.leader = 1;
     assert_non_null(strstr(ask("GET", "/health?exclude=&exclude=NOSPACE", NULL), "200 OK"));
+    for (fake.alarm = 3; fake.alarm <= 4; fake.alarm++) { /* of a type without a name, of none */
+        ask("GET", "/health", NULL);
+        assert_answer("HTTP/1.1 503 Service Unavailable\r\n" TEXT_HEAD,
+            "{\"health\":\"false\",\"reason\":\"ALARM UNKNOWN\"}\n");
+        assert_non_null(strstr(ask("GET", "/readyz", NULL), "200 OK"));
+    }
+    fake.alarm = 4;
+    assert_non_null(strstr(ask("GET", "/health?exclude=NONE", NULL), "200 OK"));
+    fake.alarm = 3;
+    assert_non_null(strstr(ask("GET", "/health?exclude=99", NULL), "200 OK"));
     fake.alarm = 0;
     fake.linear_code = GRPC_CODE_UNAVAILABLE;
     fake.linear_text = "etcdserver: request timed out";
