@@ -53,6 +53,19 @@ static void take_apart(struct log_file *file, const char *path)
     file->ext = mem_strdup(dot ? dot : "");
 }
 
+/* The folder that a rotated file lies in is made, with those above it, as lumberjack does. What
+ * cannot be made is told of by the open that follows. */
+static void make_dir(const struct log_file *file)
+{
+    char *path = mem_strdup(file->dir);
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        (void)mkdir(path, 0755);
+        *slash = '/';
+    }
+    free(path);
+}
+
 static struct err reopen(struct log_file *file, struct why *why)
 {
     struct stat st;
@@ -280,6 +293,7 @@ struct err log_file_open(
     file->mode = 0600;
     take_apart(file, path);
     pthread_mutex_init(&file->mutex, NULL);
+    make_dir(file);
     struct err err = reopen(file, why);
     if (err_is(err)) {
         log_file_close(file);

@@ -57,6 +57,8 @@ MUST struct err tls_check_chain(
 MUST struct err tls_check(const struct tls_options *options, int64_t now_s, struct why *why);
 /* Whether name is a cipher suite that can be set: one, not OpenSSL's word for several. */
 bool tls_cipher_suite_exists(const char *name);
+/* Whether name is a suite of Go's that OpenSSL has no more: RC4, triple DES. */
+bool tls_cipher_suite_is_gone(const char *name);
 /* Appends OpenSSL's cipher list for TLS 1.2; nothing when only suites of 1.3 are named. */
 struct buf;
 void tls_cipher_list(const char *const *suites, struct buf *out);

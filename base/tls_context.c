@@ -66,6 +66,19 @@ bool tls_cipher_suite_exists(const char *name)
     return is_known;
 }
 
+bool tls_cipher_suite_is_gone(const char *name)
+{
+    static const char *const gone[] = {"TLS_RSA_WITH_RC4_128_SHA", "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+        "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA", "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
+        "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA"};
+    for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++) {
+        if (strcmp(name, gone[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void tls_cipher_list(const char *const *suites, struct buf *out)
 {
     for (size_t i = 0; suites && suites[i]; i++) {

@@ -2,8 +2,9 @@
  *
  * Certificate managers replace files one after the other or by renaming a folder's link; so a
  * change is seen by what stat says of each path, everything is read and checked as one, and only
- * what fits together replaces what is in use. A pair that does not fit yet is tried again when it
- * changes again.
+ * what fits together replaces what is in use. What does not fit, or cannot be read, is tried again
+ * at each look: what is wrong with it may be mended without a change of the files (their owner, a
+ * limit of this process).
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -22,6 +23,7 @@ struct tls_source {
     enum tls_role role;
     pthread_mutex_t mutex; /* over what follows */
     struct stat stats[FILES];
+    bool is_broken; /* what lies there now was not taken */
     int64_t looked_ms;
     struct tls_material material;
     SSL_CTX *ctx;
@@ -62,7 +64,9 @@ static bool is_same(const struct stat *a, const struct stat *b)
     for (size_t i = 0; i < FILES; i++) {
         if (a[i].st_ino != b[i].st_ino || a[i].st_dev != b[i].st_dev ||
             a[i].st_size != b[i].st_size || a[i].st_mtim.tv_sec != b[i].st_mtim.tv_sec ||
-            a[i].st_mtim.tv_nsec != b[i].st_mtim.tv_nsec) {
+            a[i].st_mtim.tv_nsec != b[i].st_mtim.tv_nsec ||
+            a[i].st_ctim.tv_sec != b[i].st_ctim.tv_sec ||
+            a[i].st_ctim.tv_nsec != b[i].st_ctim.tv_nsec) {
             return false;
         }
     }
@@ -153,11 +157,16 @@ static enum tls_news poll_locked(struct tls_source *source, struct why *why)
     }
     source->looked_ms = now_ms;
     look(source, stats);
-    if (is_same(stats, source->stats)) {
+    bool is_news = !is_same(stats, source->stats);
+    if (!is_news && !source->is_broken) {
         return TLS_NEWS_NONE;
     }
     memcpy(source->stats, stats, sizeof(stats));
-    return err_is(load(source, why)) ? TLS_NEWS_BROKEN : TLS_NEWS_RELOADED;
+    source->is_broken = err_is(load(source, why));
+    if (source->is_broken) {
+        return is_news ? TLS_NEWS_BROKEN : TLS_NEWS_NONE; /* told once */
+    }
+    return TLS_NEWS_RELOADED;
 }
 
 enum tls_news tls_source_poll(struct tls_source *source, struct why *why)

@@ -106,6 +106,7 @@ static void read_environment(struct cmd_run *run)
         struct cmd_value *value = value_of_env(run, *env, len);
         if (value && !value->is_changed && (*env)[len] == '=' && (*env)[len + 1]) {
             (void)err_is(cmd_value_set(value, *env + len + 1, run->arena, &why));
+            value->is_from_env = true;
         }
     }
     for (char **env = environ; *env; env++) {

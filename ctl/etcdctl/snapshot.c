@@ -167,7 +167,8 @@ static int snapshot_save(struct cmd_run *run)
             stage == CLIENT_BAD_CONFIG ? CMD_EXIT_BAD_ARGS : CMD_EXIT_INTERRUPTED, "%s", why.text);
     }
     got.endpoint = config.endpoints[0];
-    got.deadline = cmd_value(run, "command-timeout")->is_changed ? ctl_deadline(run) : 0;
+    const struct cmd_value *timeout = cmd_value(run, "command-timeout");
+    got.deadline = timeout->is_changed || timeout->is_from_env ? ctl_deadline(run) : 0;
     struct err err = save(run, client, &got, &why);
     client_close(client);
     if (err_is(err)) {

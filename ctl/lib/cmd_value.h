@@ -35,6 +35,7 @@ struct cmd_value {
     const char **items;
     size_t items_count;
     bool is_changed;
+    bool is_from_env; /* told by the environment */
     bool is_inherited;
 };
 

@@ -83,6 +83,8 @@ const char *env_config_file(const struct draft *draft);
 struct err file_apply(struct draft *draft, struct why *why);
 struct err keydir_apply(struct draft *draft, struct why *why);
 struct err verify_tls(struct draft *draft, struct why *why);
+/* Each of --cipher-suites; leaves those out that are Go's and not OpenSSL's any more. */
+struct err check_suites(struct draft *draft, struct why *why);
 struct err validate(struct draft *draft, struct why *why);
 /* host.c: this machine's address by its default route; "" when there is none. */
 const char *host_default(struct arena *arena);

@@ -308,13 +308,7 @@ static struct err check_tls_versions(struct draft *draft, struct why *why)
     if (config->tls_min == CONFIG_TLS_1_3 && config->cipher_suites.count > 0) {
         return refuse(why, "cipher suites cannot be configured when only TLS1.3 is enabled");
     }
-    for (size_t i = 0; i < config->cipher_suites.count; i++) {
-        if (!tls_cipher_suite_exists(config->cipher_suites.items[i])) {
-            return why_set(why, ERR(BAD_CONFIG), "unexpected TLS cipher suite \"%s\"",
-                config->cipher_suites.items[i]);
-        }
-    }
-    return OK;
+    return check_suites(draft, why);
 }
 
 /* An old flag and the one it became. */

@@ -4,6 +4,7 @@
 #include "config/draft.h"
 
 #include "base/mem.h"
+#include "base/tls.h"
 
 static bool has_pair(const struct config_tls *tls)
 {
@@ -150,4 +151,30 @@ struct err verify_tls(struct draft *draft, struct why *why)
     TRY(check_clients(draft, &config->listen_client_http, cert_auth, why));
     TRY(check_metrics(config, why));
     return check_twice(config, why);
+}
+
+/* A list that names them besides others is one that etcd takes. */
+struct err check_suites(struct draft *draft, struct why *why)
+{
+    struct text_list *suites = &draft->config.cipher_suites;
+    const char **kept =
+        arena_alloc(draft->config.arena, (suites->count + 1) * sizeof(*suites->items));
+    size_t count = 0;
+    for (size_t i = 0; i < suites->count; i++) {
+        const char *name = suites->items[i];
+        if (tls_cipher_suite_exists(name)) {
+            kept[count++] = name;
+        } else if (tls_cipher_suite_is_gone(name)) {
+            note(draft, LOG_LEVEL_WARN, "cipher suite is too weak to be offered", "name", name);
+        } else {
+            return why_set(why, ERR(BAD_CONFIG), "unexpected TLS cipher suite \"%s\"", name);
+        }
+    }
+    if (suites->count > 0 && count == 0) {
+        return why_set(why, ERR(BAD_CONFIG), "no TLS cipher suite is left of --cipher-suites=%s",
+            text_list_join(draft->config.arena, suites, ","));
+    }
+    kept[count] = NULL;
+    *suites = (struct text_list){kept, count};
+    return OK;
 }

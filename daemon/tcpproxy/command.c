@@ -20,7 +20,8 @@ enum { NS_PER_S = 1000000000, RETRY_S = 60, ACCEPT_PAUSE_US = 100000 };
 
 struct options {
     const char *listen;
-    struct text_list endpoints;
+    struct text_list endpoints; /* of all --endpoints */
+    bool has_endpoints;
     int64_t retry_ns;
     const char *srv;
     const char *srv_name;
@@ -28,9 +29,27 @@ struct options {
     bool is_insecure;
 };
 
+static struct err add_endpoints(
+    struct arena *arena, void *target, const char *value, struct why *why)
+{
+    struct options *options = target;
+    struct text_list *list = &options->endpoints;
+    struct text_list more = text_split(arena, value, ',');
+    const char **items = arena_alloc(arena, (list->count + more.count + 1) * sizeof(*items));
+    (void)why;
+    if (list->count) {
+        memcpy(items, list->items, list->count * sizeof(*items));
+    }
+    memcpy(items + list->count, more.items, more.count * sizeof(*items));
+    items[list->count + more.count] = NULL;
+    *list = (struct text_list){items, list->count + more.count};
+    options->has_endpoints = true;
+    return OK;
+}
+
 static const struct flag flags[] = {
     {"listen-addr", FLAG_STRING, FLAG_FIELD(struct options, listen)},
-    {"endpoints", FLAG_STRINGS, FLAG_FIELD(struct options, endpoints)},
+    {"endpoints", FLAG_CALL, .set = add_endpoints},
     {"retry-delay", FLAG_DURATION, FLAG_FIELD(struct options, retry_ns)},
     {"discovery-srv", FLAG_STRING, FLAG_FIELD(struct options, srv)},
     {"discovery-srv-name", FLAG_STRING, FLAG_FIELD(struct options, srv_name)},
@@ -233,6 +252,16 @@ static struct evdns_base *open_dns(struct event_base *base)
     return dns;
 }
 
+/* Of a name's addresses Go listens on the first of IPv4, else on the first. */
+static const struct addrinfo *choose(const struct addrinfo *list)
+{
+    const struct addrinfo *at = list;
+    while (at && at->ai_family != AF_INET) {
+        at = at->ai_next;
+    }
+    return at ? at : list;
+}
+
 static int serve(struct proxy *proxy, const struct addrinfo *at)
 {
     int status = 1;
@@ -284,7 +313,7 @@ static int start(const struct options *options, struct arena *arena)
             goto out;
         }
     }
-    status = serve(&proxy, at);
+    status = serve(&proxy, choose(at));
 out:
     if (at) {
         freeaddrinfo(at);
@@ -299,7 +328,6 @@ static int start_command(int argc, char **argv)
     struct arena *arena = arena_new(0);
     static const char *const endpoint[] = {"127.0.0.1:2379", NULL};
     struct options options = {.listen = "127.0.0.1:23790",
-        .endpoints = {.items = endpoint, .count = 1},
         .retry_ns = (int64_t)RETRY_S * NS_PER_S,
         .srv = "",
         .srv_name = "",
@@ -314,6 +342,8 @@ static int start_command(int argc, char **argv)
         fprintf(stderr, "Error: %s\n%s\n", why.text, start_usage);
         status = 1;
     } else {
+        options.endpoints =
+            options.has_endpoints ? options.endpoints : (struct text_list){endpoint, 1};
         status = start(&options, arena);
     }
     arena_free(arena);

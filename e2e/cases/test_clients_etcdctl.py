@@ -2,6 +2,7 @@
 """etcdctl in three builds against a member with mutual TLS; etcd's own tools on its snapshot."""
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -126,6 +127,22 @@ class Upstream(Commands, Case):
 
 class Ours(Commands, Case):
     build = Etcdctl
+
+
+class Silent(Case):
+    def test_the_environment_bounds_snapshot_save(self):
+        """A save has no deadline but the one that is asked for, by flag or variable."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(5)
+            for program in (binary("etcdctl"), reference("etcdctl")):
+                done = subprocess.run(
+                    [program, f"--endpoints=127.0.0.1:{listener.getsockname()[1]}", "snapshot",
+                     "save", os.path.join(self.folder, "s.db")], timeout=120, check=False,
+                    capture_output=True, text=True,
+                    env={**os.environ, "ETCDCTL_COMMAND_TIMEOUT": "1s", "ETCDCTL_API": "3"})
+                self.assertNotEqual(0, done.returncode)
+                self.assertIn("context deadline exceeded", done.stderr)
 
 
 class Snapshot(Case):

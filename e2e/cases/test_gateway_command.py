@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`etcd gateway start`: one address in front of a cluster, whoever of it is there."""
+import json
 import os
 import re
 import signal
@@ -19,16 +20,17 @@ class Front:
     """A gateway; an Api may be opened on it as on a member."""
     certs = None
 
-    def __init__(self, case, *endpoints, flags=(), certs=None, resolv=None):
+    def __init__(self, case, *endpoints, flags=(), certs=None, **files):
+        """files: what stands in /etc in place of resolv.conf, of hosts."""
         self.client_port = free_port()
         self.certs = certs
         self.log_path = f"{case.folder}/gateway-{self.client_port}.log"
         command = [binary("etcd"), "gateway", "start",
                    f"--listen-addr=127.0.0.1:{self.client_port}",
                    "--endpoints=" + ",".join(endpoints), *flags]
-        if resolv:
-            command = ["unshare", "--mount", "sh", "-c",
-                       'mount --bind "$0" /etc/resolv.conf && exec "$@"', resolv, *command]
+        for name, path in files.items():
+            script = f'mount --bind "$0" /etc/{name.replace("_", ".")} && exec "$@"'
+            command = ["unshare", "--mount", "sh", "-c", script, path, *command]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         case.addCleanup(self.stop)
@@ -106,9 +108,30 @@ class Gateway(Case):
         with open(resolv, "w", encoding="utf-8"):
             pass
         for host in ("127.0.0.1", "localhost"):
-            front = Front(self, f"{host}:{node.client_port}", resolv=resolv)
+            front = Front(self, f"{host}:{node.client_port}", resolv_conf=resolv)
             with Api(front) as api:
                 api.Put(key=b"a", value=b"1")
+
+    def test_a_name_of_both_kinds_is_listened_on_by_ipv4(self):
+        """As Go does, and clients that were told 127.0.0.1 rely on."""
+        if os.geteuid() != 0:
+            self.skipTest("another /etc/hosts needs root")
+        node = self.member()
+        hosts = f"{self.folder}/hosts"
+        with open(hosts, "w", encoding="utf-8") as file:
+            file.write("::1 both\n127.0.0.1 both\n")
+        port = free_port()
+        front = Front(self, node.client_url, flags=[f"--listen-addr=both:{port}"], hosts=hosts)
+        front.client_port = port
+        front.target = f"127.0.0.1:{port}"
+        with Api(front) as api:
+            api.Put(key=b"a", value=b"1")
+
+    def test_endpoints_of_several_flags_count(self):
+        node = self.member()
+        front = Front(self, "127.0.0.1:1", flags=[f"--endpoints={node.client_url}"])
+        self.assertIn(json.dumps(["127.0.0.1:1", node.client_url.split("//")[1]],
+                                 separators=(",", ":")), front.log())
 
     def test_many_at_once(self):
         node = self.member()

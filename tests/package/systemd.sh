@@ -39,6 +39,17 @@ export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
 state() { systemctl show -P "$1" etcd.service; }
 value() { test "$(etcdctl get --print-value-only /registry/a)" = "$1"; }
 
+# On a node of kubeadm only the tools are wanted: what its kubelet runs is left alone.
+mkdir -p /etc/kubernetes/manifests /var/lib/etcd/member
+touch /etc/kubernetes/manifests/etcd.yaml
+dpkg -i /ketcd/old.deb
+test "$(state ActiveState)" = inactive
+test "$(stat -c %U /var/lib/etcd /var/lib/etcd/member | sort -u)" = root
+etcdctl version
+dpkg --purge ketcd
+test "$(stat -c %U /var/lib/etcd/member)" = root
+rm -r /etc/kubernetes /var/lib/etcd
+
 dpkg -i /ketcd/old.deb
 test "$(systemctl is-enabled etcd.service)" = enabled
 test "$(state ActiveState) $(stat -c %U "/proc/$(state MainPID)")" = "active etcd"

@@ -180,13 +180,18 @@ static int teardown_folder(void **state)
     return 0;
 }
 
-static void open_rotated(const struct log_rotation *rotation)
+static void open_rotated_as(const char *file_name, const struct log_rotation *rotation)
 {
-    char *name = in_folder("etcd.log");
+    char *name = in_folder(file_name);
     const char *const outputs[] = {name, NULL};
     struct log_options options = {LOG_LEVEL_INFO, LOG_FORMAT_JSON, outputs, rotation};
     assert_false(err_is(log_open(&options, NULL)));
     free(name);
+}
+
+static void open_rotated(const struct log_rotation *rotation)
+{
+    open_rotated_as("etcd.log", rotation);
 }
 
 /* About 300 bytes a line. */
@@ -257,6 +262,17 @@ static void test_log_file_is_put_aside_when_full(void **state)
     say_lines(1);
     log_close();
     assert_int_equal(count_aside(".log", 4096), aside);
+}
+
+/* As lumberjack does; without rotation the folder must be there. */
+static void test_the_folder_of_a_rotated_log_is_made(void **state)
+{
+    struct log_rotation rotation = {.bytes_max = 4096};
+    (void)state;
+    open_rotated_as("var/log/etcd.log", &rotation);
+    say_lines(1);
+    log_close();
+    assert_true(is_there("var/log/etcd.log"));
 }
 
 static void test_log_files_are_kept_by_number(void **state)
@@ -337,6 +353,7 @@ int main(void)
             test_log_refuses_an_output_that_cannot_open, setup, teardown),
         cmocka_unit_test(test_clock_stamps_as_zap),
         ROTATION(test_log_file_is_put_aside_when_full),
+        ROTATION(test_the_folder_of_a_rotated_log_is_made),
         ROTATION(test_log_files_are_kept_by_number),
         ROTATION(test_log_files_are_kept_by_age),
         ROTATION(test_log_files_are_compressed),

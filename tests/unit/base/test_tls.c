@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -405,6 +406,31 @@ static void test_source_reloads_and_keeps_the_old(void **state)
     tls_source_free(source);
 }
 
+/* Nothing in the files changes when what kept them from being read is gone. */
+static void test_source_tries_again_what_it_could_not_read(void **state)
+{
+    (void)state;
+    struct why why = {0};
+    struct rlimit files;
+    struct tls_source *source = NULL;
+    struct pki_spec spec = {.name = "again", .cn = "one", .serial = 21};
+    pki_make(&pki, &spec);
+    struct tls_options options = {
+        .cert_file = pki_path(&pki, "again.crt"), .key_file = pki_path(&pki, "again.key")};
+    assert_false(err_is(tls_source_new(&options, TLS_SERVER, &source, &why)));
+    spec.cn = "two";
+    pki_make(&pki, &spec);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    struct rlimit none = {.rlim_cur = 0, .rlim_max = files.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(poll_later(source, &why), TLS_NEWS_BROKEN);
+    assert_int_equal(poll_later(source, &why), TLS_NEWS_NONE); /* told once */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    assert_int_equal(poll_later(source, &why), TLS_NEWS_RELOADED);
+    assert_int_equal(poll_later(source, &why), TLS_NEWS_NONE);
+    tls_source_free(source);
+}
+
 static void test_source_lends_pem(void **state)
 {
     (void)state;
@@ -502,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_rules_keep_crl),
         cmocka_unit_test(test_rules_see_a_crl_change),
         cmocka_unit_test(test_source_reloads_and_keeps_the_old),
+        cmocka_unit_test(test_source_tries_again_what_it_could_not_read),
         cmocka_unit_test(test_source_lends_pem),
         cmocka_unit_test(test_self_signed_pair_is_made_once),
         cmocka_unit_test(test_self_signed_pair_without_a_place),

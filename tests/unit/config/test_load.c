@@ -366,6 +366,22 @@ static void test_load_reads_cors(void **state)
     unload(&loaded);
 }
 
+/* Suites that Go has and OpenSSL has no more; lists that name them start etcd. */
+static void test_load_leaves_out_suites_that_are_gone(void **state)
+{
+    struct loaded loaded;
+    (void)state;
+    load_args(&loaded, "--cipher-suites=TLS_RSA_WITH_3DES_EDE_CBC_SHA,"
+                       "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_RC4_128_SHA");
+    assert_string_equal(loaded.why.text, "");
+    assert_int_equal(loaded.config.cipher_suites.count, 1);
+    assert_string_equal(
+        loaded.config.cipher_suites.items[0], "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256");
+    assert_string_equal(find_note(&loaded, "cipher suite is too weak to be offered"),
+        "TLS_RSA_WITH_3DES_EDE_CBC_SHA");
+    unload(&loaded);
+}
+
 /* As etcd: certificates that no URL uses are not looked at. */
 static void test_load_passes_over_certificates_without_use(void **state)
 {
@@ -426,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_load_notes_gates_without_effect),
         cmocka_unit_test(test_load_reads_log_rotation),
         cmocka_unit_test(test_load_reads_cors),
+        cmocka_unit_test(test_load_leaves_out_suites_that_are_gone),
         cmocka_unit_test(test_load_passes_over_certificates_without_use),
         cmocka_unit_test(test_load_finds_the_local_address),
     };

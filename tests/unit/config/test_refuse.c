@@ -87,6 +87,8 @@ static void test_refuse_tls(void **state)
     expect_refusal("--tls-min-version=TLS1.3 --cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA",
         "cipher suites cannot be configured when only TLS1.3 is enabled");
     expect_refusal("--cipher-suites=foo", "unexpected TLS cipher suite \"foo\"");
+    expect_refusal("--cipher-suites=TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+        "no TLS cipher suite is left of --cipher-suites=TLS_RSA_WITH_3DES_EDE_CBC_SHA");
     expect_refusal("--peer-cert-file=c --peer-key-file=k --peer-cert-allowed-cn=a "
                    "--peer-cert-allowed-hostname=b",
         "AllowedCNs and AllowedHostnames are mutually exclusive (cns=[\"a\"], hostnames=[\"b\"])");
