@@ -9,6 +9,7 @@
  *   foot 32: u32 magic, 24 bytes, u32 CRC of these
  * CRC: CRC-32C, turned and shifted (mask). A packed value begins with its length before (varint).
  */
+#include "lookthrough.h"
 #include "store.h"
 
 #include "base/codec.h"
@@ -140,7 +141,7 @@ static struct err check_records(struct walk *walk, struct why *why)
     return fits && get_le32(foot) == magic ? OK : broken(walk, "its end is broken", why);
 }
 
-static FILE *open_bytes(const char *path, struct slice bytes)
+FILE *store_file_open(const char *path, struct slice bytes)
 {
     return bytes.data ? fmemopen((void *)(uintptr_t)bytes.data, bytes.len, "rb")
                       : fopen(path, "rbe");
@@ -148,7 +149,7 @@ static FILE *open_bytes(const char *path, struct slice bytes)
 
 struct err blobfile_check(const char *path, struct slice bytes, struct why *why)
 {
-    struct walk walk = {.file = open_bytes(path, bytes), .path = path};
+    struct walk walk = {.file = store_file_open(path, bytes), .path = path};
     if (!walk.file) {
         return why_errno(why, errno, "open %s", path);
     }

@@ -4,6 +4,7 @@
  * new never mix: readers hold the lock for one read, walks and snapshots are counted, and the place
  * changes when there are none.
  */
+#include "lookthrough.h"
 #include "store.h"
 
 #include "base/mem.h"
@@ -58,7 +59,11 @@ struct err backend_check_file(const char *path, struct slice bytes, struct why *
     if (is_numbered(name, ".blob")) {
         return blobfile_check(path, bytes, why);
     }
-    char *text = is_numbered(name, ".sst") ? store_check_table(path, bytes.data, bytes.len) : NULL;
+    if (!is_numbered(name, ".sst")) {
+        return OK;
+    }
+    TRY(tablefile_check(path, bytes, why));
+    char *text = store_check_table(path, bytes.data, bytes.len);
     if (!text) {
         return OK;
     }

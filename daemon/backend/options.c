@@ -19,7 +19,7 @@ rocksdb_block_based_table_options_t *store_table_options(void)
 {
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_size(table, BLOCK_BYTES);
-    rocksdb_block_based_options_set_format_version(table, 5);
+    rocksdb_block_based_options_set_format_version(table, TABLE_VERSION);
     return table;
 }
 

@@ -6,6 +6,7 @@
 
 #include <rocksdb/c.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -65,6 +66,10 @@ rocksdb_column_family_handle_t *store_shim_family(unsigned id);
 
 /* Every row of a table's file, and the checksum of each block on the way. As backend_check_file. */
 char *store_check_table(const char *path, const void *data, size_t len);
+/* Of the bytes of a block and its kind of packing, as tables of ours have it. */
+uint32_t store_shim_sum(const void *data, size_t len);
+/* The number that a table has for that kind of checksum. */
+unsigned store_shim_sum_kind(void);
 /* RocksDB's version, and how rows lie in its families. */
 const char *store_format(void);
 

@@ -87,10 +87,9 @@ struct backend_iter *store_iter_open(
     struct backend *backend, enum family family, struct slice from, struct slice to);
 MUST struct err store_clear(struct backend *backend, enum family family, struct slice from,
     struct slice to, struct why *why);
+enum { TABLE_VERSION = 5 };
 /* How blocks are cut, of every file. Gives. */
 rocksdb_block_based_table_options_t *store_table_options(void);
-/* All records of a file of values against their checksums. Errors: BAD_CRC, IO. */
-MUST struct err blobfile_check(const char *path, struct slice bytes, struct why *why);
 /* Removes what a bulk left in the folder. */
 void bulk_sweep(const char *path);
 /* Checksums verified, at the snapshot when there is one. Gives. */

@@ -217,9 +217,17 @@ static off_t step_at(off_t at, off_t size)
     return at < EDGE || at + EDGE > size ? 1 : STEP;
 }
 
-/* The file is from's too, under its other name: a copy is damaged. Zeros fill a foot up, and
- * nobody reads them. */
-static void check_damaged(const struct place *place, const char *end, off_t foot)
+static void flip(int fd, off_t at, uint8_t bit)
+{
+    uint8_t byte;
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= bit;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+}
+
+/* The file is from's too, under its other name: a copy is damaged. Zeros fill a foot up, which
+ * nobody reads, and with its highest bit its last number goes on into them. */
+static void check_damaged(const struct place *place, const char *end, off_t foot, uint8_t bit)
 {
     enum { FOOT_END = 12 };
     struct why why = {""};
@@ -236,17 +244,15 @@ static void check_damaged(const struct place *place, const char *end, off_t foot
     for (off_t at = 0; at < st.st_size; at += step_at(at, st.st_size)) {
         uint8_t byte;
         assert_int_equal(pread(fd, &byte, 1, at), 1);
-        if (byte == 0 && at > st.st_size - foot && at < st.st_size - FOOT_END) {
+        if ((byte == 0 || bit == 0x80) && at > st.st_size - foot && at < st.st_size - FOOT_END) {
             continue;
         }
-        byte ^= 0x10;
-        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        flip(fd, at, bit);
         if (!err_is(look(copy, &why))) {
             fail_msg("%s: nobody saw the bit at %lld", end, (long long)at);
         }
         assert_non_null(strstr(why.text, copy));
-        byte ^= 0x10;
-        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        flip(fd, at, bit);
     }
     assert_int_equal(ftruncate(fd, st.st_size - 1), 0);
     assert_true(err_is(look(copy, &why)));
@@ -262,13 +268,52 @@ static void test_a_flipped_bit_is_found_in_blocks(void **state)
 {
     checkpoint(*state);
     enum { FOOT = 53 };
-    check_damaged(*state, ".sst", FOOT);
+    check_damaged(*state, ".sst", FOOT, 0x10);
+}
+
+/* The highest bit in a block's last number says how it is to be searched. */
+static void test_a_flipped_bit_is_found_before_a_table_is_opened(void **state)
+{
+    checkpoint(*state);
+    enum { FOOT = 53 };
+    check_damaged(*state, ".sst", FOOT, 0x80);
+}
+
+/* Such a file was written to once more, behind its checksums' back. */
+static void test_a_file_that_was_taken_in_is_whole(void **state)
+{
+    struct place *place = *state;
+    struct why why = {""};
+    char *const *paths;
+    struct backend_bulk *bulk = backend_bulk_new_in(place->from, "bulk");
+    put(place->from, "l2", SLICE("over"));
+    assert_false(err_is(backend_bulk_put(bulk, SLICE("l2"), SLICE("in"), NULL)));
+    assert_false(err_is(backend_bulk_end(bulk, NULL)));
+    size_t count = backend_bulk_paths(bulk, &paths);
+    assert_false(err_is(backend_take_files(place->from, paths, count, NULL)));
+    backend_bulk_free(bulk, true);
+    assert_false(err_is(backend_checkpoint(place->from, place->files, NULL)));
+    DIR *dir = opendir(place->files);
+    assert_non_null(dir);
+    size_t looked_at = 0;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (strstr(entry->d_name, ".sst")) {
+            char *path = mem_printf("%s/%s", place->files, entry->d_name);
+            if (err_is(look(path, &why))) {
+                fail_msg("%s", why.text);
+            }
+            free(path);
+            looked_at++;
+        }
+    }
+    closedir(dir);
+    assert_true(looked_at >= 2);
 }
 
 static void test_a_flipped_bit_is_found_in_values_apart(void **state)
 {
     checkpoint(*state);
-    check_damaged(*state, ".blob", 0);
+    check_damaged(*state, ".blob", 0, 0x10);
 }
 
 /* The foot of a table, 53 bytes: one for the kind of checksum, then place and length of a block. */
@@ -331,6 +376,8 @@ int main(void)
         PLACE(test_files_become_another_store),
         PLACE(test_readers_see_one_or_the_other),
         PLACE(test_a_flipped_bit_is_found_in_blocks),
+        PLACE(test_a_flipped_bit_is_found_before_a_table_is_opened),
+        PLACE(test_a_file_that_was_taken_in_is_whole),
         PLACE(test_a_flipped_bit_is_found_in_values_apart),
         PLACE(test_a_length_that_no_memory_can_hold_is_refused),
         PLACE(test_second_names_that_cannot_be_made_are_no_failure_of_the_store),
