@@ -7,10 +7,10 @@
 #include "base/url_match.h"
 #include "base/version.h"
 #include "boot/discover.h"
+#include "boot/heard.h"
 #include "peer/peer.h"
 
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdlib.h>
 
 enum { MEMBERS_BYTES_MAX = 1024 * 1024, FETCH_MS = 10000, BOOTSTRAPPED_MS = 1000 };
@@ -258,18 +258,6 @@ static struct err ask_downgrade(
     return OK;
 }
 
-static bool cluster_version_of(struct slice json, struct arena *arena, struct member_version *out)
-{
-    struct json_object *value;
-    struct json_object *root =
-        json_tokener_parse(arena_printf(arena, "%.*s", (int)json.len, (const char *)json.data));
-    bool is_known = json_object_is_type(root, json_type_object) &&
-                    json_object_object_get_ex(root, "etcdcluster", &value) &&
-                    member_version_parse(json_object_get_string(value), out);
-    json_object_put(root);
-    return is_known;
-}
-
 static bool fetch_version(
     const struct asking *asking, const struct member *member, struct member_version *out)
 {
@@ -280,7 +268,7 @@ static bool fetch_version(
         if (err_is(fetch(asking, member->peer_urls[i], "/version", &body, &cluster_id, &why))) {
             LOG_WARN("failed to reach the peer URL", LOG_STR("address", member->peer_urls[i]),
                 LOG_HEX("remote-member-id", member->id), LOG_ERR(why.text));
-        } else if (cluster_version_of(body, asking->arena, out)) {
+        } else if (heard_cluster_version(body, out)) {
             return true;
         }
     }

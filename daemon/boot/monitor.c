@@ -5,9 +5,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pb.h"
+#include "boot/heard.h"
 
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -297,23 +297,6 @@ void monitor_stop(struct monitor *monitor)
 
 /* Before anything runs. */
 
-static bool take_hash(struct slice json, struct peer_hash *out)
-{
-    struct json_object *value;
-    char *text = mem_printf("%.*s", (int)json.len, (const char *)json.data);
-    struct json_object *root = json_tokener_parse(text);
-    bool is_answer = json_object_is_type(root, json_type_object);
-    if (is_answer && json_object_object_get_ex(root, "hash", &value)) {
-        out->hash = (uint32_t)json_object_get_int64(value);
-    }
-    if (is_answer && json_object_object_get_ex(root, "compact_revision", &value)) {
-        out->compact_revision = json_object_get_int64(value);
-    }
-    json_object_put(root);
-    free(text);
-    return is_answer;
-}
-
 static bool fetch_hash(
     struct storage *storage, const struct member *member, revision rev, struct peer_hash *out)
 {
@@ -329,7 +312,7 @@ static bool fetch_hash(
         struct why why = {""};
         struct peer_fetched got = {0};
         struct err err = peer_fetch(member->peer_urls[i], &question, &storage->dialing, &got, &why);
-        is_known = !err_is(err) && got.status == 200 && take_hash(buf_slice(&got.body), out);
+        is_known = !err_is(err) && got.status == 200 && heard_hash(buf_slice(&got.body), out);
         if (!is_known) {
             LOG_WARN("failed hash kv request", LOG_INT("requested-revision", rev),
                 LOG_STR("remote-peer-endpoint", member->peer_urls[i]),

@@ -3,9 +3,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "boot/heard.h"
 
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <pthread.h>
 
 enum { VERSION_BYTES_MAX = 4096 };
@@ -77,22 +77,6 @@ struct version_of {
     uint64_t id;
 };
 
-static char *server_version(struct slice json)
-{
-    struct json_object *value;
-    char *text = mem_printf("%.*s", (int)json.len, (const char *)json.data);
-    struct json_object *root = json_tokener_parse(text);
-    char *version = NULL;
-    if (json_object_is_type(root, json_type_object) &&
-        json_object_object_get_ex(root, "etcdserver", &value) &&
-        json_object_is_type(value, json_type_string)) {
-        version = mem_strdup(json_object_get_string(value));
-    }
-    json_object_put(root);
-    free(text);
-    return version;
-}
-
 static void versions_finish(struct versions *versions)
 {
     versions->done(versions->done_arg, (const char *const *)versions->texts, versions->count);
@@ -107,7 +91,7 @@ static void version_answered(void *arg, const struct peer_answer *answer)
     struct version_of *of = arg;
     struct versions *versions = of->versions;
     if (!err_is(answer->err) && answer->status == 200) {
-        versions->texts[of->at] = server_version(answer->body);
+        versions->texts[of->at] = heard_server_version(answer->body);
     } else {
         LOG_WARN(
             "failed to get version", LOG_HEX("remote-member-id", of->id), LOG_ERR(answer->why));

@@ -16,11 +16,12 @@
 #include "peer/receive.h"
 #include "peer/remote.h"
 #include "peer/snapreceive.h"
+#include "peer/told.h"
 #include "peer/version.h"
 
 #include <time.h>
 
-enum { REMOTES_MAX = RAFT_MEMBERS_MAX, PEER_URLS_MAX = 64 };
+enum { REMOTES_MAX = RAFT_MEMBERS_MAX };
 
 /* Who asks. */
 
@@ -61,19 +62,15 @@ static size_t count_remotes(struct peer *peer)
 static void add_stranger(struct peer *peer, struct http_request *request, uint64_t id)
 {
     struct slice header = http_header(request, "X-PeerURLs");
-    const char *urls[PEER_URLS_MAX];
-    size_t count = 0;
+    const char *urls[TOLD_URLS_MAX];
     if (header.len == 0 || id == 0 || id == peer->options.self_id || remote_find(peer, id) ||
         count_remotes(peer) >= REMOTES_MAX) {
         return;
     }
-    char *text = mem_printf("%.*s", (int)header.len, (const char *)header.data);
-    char *rest = text;
-    while (rest && count < PEER_URLS_MAX) {
-        urls[count++] = strsep(&rest, ",");
-    }
+    struct arena *arena = arena_new(0);
+    size_t count = told_urls(header, arena, urls);
     remote_add(peer, id, urls, count, false);
-    free(text);
+    arena_free(arena);
 }
 
 static void add_sender(struct peer *peer, struct http_request *request)

@@ -155,3 +155,13 @@ struct err told_hash(struct slice body, struct peer_hash *out)
     json_object_put(object);
     return err;
 }
+
+size_t told_urls(struct slice header, struct arena *arena, const char *out[TOLD_URLS_MAX])
+{
+    size_t count = 0;
+    char *rest = arena_printf(arena, "%.*s", (int)header.len, (const char *)header.data);
+    while (rest && count < TOLD_URLS_MAX) {
+        out[count++] = strsep(&rest, ",");
+    }
+    return count;
+}

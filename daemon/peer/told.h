@@ -4,9 +4,10 @@
 #ifndef PEER_TOLD_H
 #define PEER_TOLD_H
 
+#include "base/arena.h"
 #include "peer/peer.h"
 
-enum { TOLD_SMALL_MAX = 64 << 10 };
+enum { TOLD_SMALL_MAX = 64 << 10, TOLD_URLS_MAX = 64 };
 
 /* False: no such question. */
 bool asked_hash(struct slice body, int64_t *out_revision);
@@ -17,5 +18,8 @@ MUST struct err told_renewed(struct slice body, int64_t *out_id, int64_t *out_tt
 /* Fills *lease, whose keys are the caller's to free, also after an error. */
 MUST struct err told_lease(struct slice body, struct peer_lease *lease);
 MUST struct err told_hash(struct slice body, struct peer_hash *out);
+
+/* The header X-PeerURLs: its first TOLD_URLS_MAX texts, in the arena; they may be no URLs. */
+size_t told_urls(struct slice header, struct arena *arena, const char *out[TOLD_URLS_MAX]);
 
 #endif

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Any bytes as the body of what a member asks or is told. The first byte says as what. Keys lie
- * within the body, and there are no more of them than fit it. */
+ * Any bytes as the body, or a header, of what a member asks or is told. The first byte says as
+ * what. Keys lie within the body, and there are no more of them than fit it; of a member's URLs
+ * those that are some can be dialed. */
 #include "base/mem.h"
+#include "base/url.h"
+#include "peer/remote.h"
 #include "peer/told.h"
+#include "peer/version.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,6 +32,34 @@ static void take_hash(struct slice body)
     check(!err_is(err) || (!hash.hash && !hash.revision));
 }
 
+/* X-PeerURLs. */
+static void take_urls(struct slice header)
+{
+    const char *texts[TOLD_URLS_MAX];
+    struct arena *arena = arena_new(0);
+    size_t count = told_urls(header, arena, texts);
+    check(count >= 1 && count <= TOLD_URLS_MAX && count <= header.len + 1);
+    for (size_t i = 0; i < count; i++) {
+        struct url url;
+        struct why why = {""};
+        if (!err_is(url_parse(arena, texts[i], &url, &why))) {
+            struct http_target target = remote_url_target(arena, &url);
+            check(target.unix_path || (target.host && target.authority && target.port[0]));
+        }
+    }
+    arena_free(arena);
+}
+
+/* X-Server-Version, a line feed, X-Min-Cluster-Version. */
+static void take_versions(struct slice headers)
+{
+    const uint8_t *feed = headers.len ? memchr(headers.data, '\n', headers.len) : NULL;
+    size_t len = feed ? (size_t)(feed - headers.data) : headers.len;
+    struct slice server = slice_of(headers.data, len);
+    struct slice least = feed ? slice_of(feed + 1, headers.len - len - 1) : (struct slice){0};
+    check(!version_is_compatible(server, least) || version_has_streams(server));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int64_t id = 0;
@@ -38,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     struct slice body = slice_of(data + 1, size - 1);
-    switch (data[0] % 6) {
+    switch (data[0] % 8) {
     case 0:
         err = told_renewed(body, &id, &number);
         break;
@@ -54,8 +86,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 4:
         err = asked_lease(body, &id, &with_keys);
         break;
-    default:
+    case 5:
         err = asked_lease_internal(body, &id, &with_keys);
+        break;
+    case 6:
+        take_urls(body);
+        break;
+    default:
+        take_versions(body);
         break;
     }
     (void)err;
