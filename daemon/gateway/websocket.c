@@ -35,46 +35,34 @@ static bool is_key(struct slice key)
     return is_good;
 }
 
-static bool refuse(struct http_request *request, int status)
-{
-    http_set_header(request, "Sec-Websocket-Version", "13");
-    http_respond_error(request, status, http_status_text(status));
-    return false;
-}
-
-static bool check_request(struct http_request *request)
+int websocket_refusal(const struct http_request *request)
 {
     if (!slice_eq(http_method(request), SLICE("GET"))) {
-        return refuse(request, 405);
+        return 405;
     }
-    if (!http_list_has(http_header(request, "Sec-Websocket-Version"), "13") ||
-        !is_key(http_header(request, "Sec-Websocket-Key"))) {
-        return refuse(request, 400);
-    }
-    return true;
+    bool is_good = http_list_has(http_header(request, "Sec-Websocket-Version"), "13") &&
+                   is_key(http_header(request, "Sec-Websocket-Key"));
+    return is_good ? 0 : 400;
 }
 
-static void upgrade(struct http_request *request)
+void websocket_greet(const struct http_request *request, struct buf *head)
 {
     static const char secret[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455, 1.3 */
     struct slice key = http_header(request, "Sec-Websocket-Key");
     struct slice protocol = http_header(request, "Sec-Websocket-Protocol");
     uint8_t text[KEY_LEN + sizeof(secret) - 1];
     uint8_t hash[SHA_DIGEST_LENGTH];
-    struct buf head;
     memcpy(text, key.data, KEY_LEN);
     memcpy(text + KEY_LEN, secret, sizeof(secret) - 1);
     SHA1(text, sizeof(text), hash);
-    buf_init(&head, ERROR_BYTES_MAX);
-    buf_add_str(&head, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
-                       "Upgrade\r\nSec-WebSocket-Accept: ");
-    base64_add(&head, slice_of(hash, sizeof(hash)));
-    buf_add_str(&head, "\r\n");
+    buf_add_str(head, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
+                      "Upgrade\r\nSec-WebSocket-Accept: ");
+    base64_add(head, slice_of(hash, sizeof(hash)));
+    buf_add_str(head, "\r\n");
     if (slice_has_prefix(protocol, SLICE("Bearer"))) {
-        buf_add_str(&head, "Sec-WebSocket-Protocol: Bearer\r\n");
+        buf_add_str(head, "Sec-WebSocket-Protocol: Bearer\r\n");
     }
-    buf_add_str(&head, "\r\n");
-    http_upgrade(request, &head);
+    buf_add_str(head, "\r\n");
 }
 
 /* Who calls. */
@@ -417,10 +405,16 @@ void websocket_serve(
     struct gateway *gateway, struct http_request *request, const struct api_method *method)
 {
     struct buf body;
-    if (!check_request(request)) {
+    struct buf head;
+    int refusal = websocket_refusal(request);
+    if (refusal) {
+        http_set_header(request, "Sec-Websocket-Version", "13");
+        http_respond_error(request, refusal, http_status_text(refusal));
         return;
     }
-    upgrade(request);
+    buf_init(&head, ERROR_BYTES_MAX);
+    websocket_greet(request, &head);
+    http_upgrade(request, &head);
     if (!method) {
         buf_init(&body, ERROR_BYTES_MAX);
         write_status(&body, GRPC_CODE_NOT_FOUND, "Not Found");

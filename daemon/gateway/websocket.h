@@ -16,6 +16,10 @@ struct websocket {
     size_t ping_len;
 };
 
+/* What a handshake is refused with; 0: it is not. */
+int websocket_refusal(const struct http_request *request);
+/* The answer to one that was not refused. */
+void websocket_greet(const struct http_request *request, struct buf *head);
 void websocket_init(struct websocket *socket);
 /* Takes frames out of a piece of the body; answers pings and closes. data is called with what
  * messages hold, a line feed behind each, until it says false. False: the connection ends, and its
