@@ -453,6 +453,39 @@ static void test_bad_answers_are_refused(void **state)
     assert_int_equal(got.err.code, ERR_CLOSED);
 }
 
+/* A field of so many bytes, and so many short ones. */
+static void ask_liar_of(size_t long_bytes, size_t fields)
+{
+    struct buf text;
+    buf_init(&text, SIZE_MAX);
+    buf_add_str(&text, "HTTP/1.1 204 No Content\r\nA: ");
+    for (size_t i = 0; i < long_bytes; i++) {
+        buf_add_str(&text, "x");
+    }
+    buf_add_str(&text, "\r\n");
+    for (size_t i = 0; i < fields; i++) {
+        buf_add_str(&text, "B: y\r\n");
+    }
+    buf_add_str(&text, "\r\n");
+    ask_liar(buf_text(&text), true, PATIENCE_MS);
+    buf_fini(&text);
+}
+
+static void test_heads_of_answers_are_bounded(void **state)
+{
+    enum { BYTES = 64 << 10, FIELDS = 100 };
+    (void)state;
+    ask_liar_of(BYTES - 100, 0);
+    assert_int_equal(got.err.code, ERR_OK);
+    ask_liar_of(BYTES, 0);
+    assert_int_equal(got.err.code, ERR_TOO_BIG);
+    ask_liar_of(1, FIELDS - 1);
+    assert_int_equal(got.err.code, ERR_OK);
+    assert_int_equal(got.status, 204);
+    ask_liar_of(1, FIELDS);
+    assert_int_equal(got.err.code, ERR_BAD_FORMAT);
+}
+
 static void test_odd_answers_are_understood(void **state)
 {
     (void)state;
@@ -486,6 +519,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_name_is_looked_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_listening_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_answers_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_heads_of_answers_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_odd_answers_are_understood, setup, teardown),
         cmocka_unit_test_setup_teardown(test_silence_ends_a_call, setup, teardown),
     };

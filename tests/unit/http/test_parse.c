@@ -243,6 +243,36 @@ static void test_bad_chunks_are_refused(void **state)
     buf_fini(&out);
 }
 
+/* With so many letters between. */
+static enum body_state take_filled(const char *before, size_t letters, const char *after)
+{
+    struct buf text;
+    struct buf out;
+    size_t taken;
+    buf_init(&text, SIZE_MAX);
+    buf_init(&out, 100);
+    buf_add_str(&text, before);
+    for (size_t i = 0; i < letters; i++) {
+        buf_add_str(&text, "x");
+    }
+    buf_add_str(&text, after);
+    enum body_state state = take_all(buf_text(&text), 1000, &out, &taken);
+    buf_fini(&text);
+    buf_fini(&out);
+    return state;
+}
+
+/* Nobody keeps them; without a bound they would go on for ever. */
+static void test_extensions_and_trailers_end(void **state)
+{
+    enum { EXTENSION = 4096 - 2, TRAILER = (64 << 10) - 4 };
+    (void)state;
+    assert_int_equal(take_filled("2;", EXTENSION, "\r\n{}\r\n0\r\n\r\n"), BODY_DONE);
+    assert_int_equal(take_filled("2;", EXTENSION + 1, "\r\n{}\r\n0\r\n\r\n"), BODY_BROKEN);
+    assert_int_equal(take_filled("0\r\n", TRAILER, "\r\n\r\n"), BODY_DONE);
+    assert_int_equal(take_filled("0\r\n", TRAILER + 1, "\r\n\r\n"), BODY_BROKEN);
+}
+
 static void test_length_is_kept(void **state)
 {
     (void)state;
@@ -293,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_reader_has_a_limit),
         cmocka_unit_test(test_chunks_are_joined),
         cmocka_unit_test(test_bad_chunks_are_refused),
+        cmocka_unit_test(test_extensions_and_trailers_end),
         cmocka_unit_test(test_length_is_kept),
         cmocka_unit_test(test_query_is_walked),
     };
