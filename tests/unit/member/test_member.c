@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "member/member.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "tests/shared/folder.h"
 
@@ -250,6 +251,29 @@ static void test_a_list_is_read_as_members_answer_it(void **state)
     }
 }
 
+static struct err take_many(struct arena *arena, size_t count)
+{
+    struct buf json;
+    struct member *list;
+    buf_init(&json, SIZE_MAX);
+    buf_add_str(&json, "[");
+    for (size_t i = 1; i <= count; i++) {
+        buf_printf(&json, "%s{\"id\":%zu}", i > 1 ? "," : "", i);
+    }
+    buf_add_str(&json, "]");
+    struct err err = member_list_from_json(buf_slice(&json), arena, &list, &count);
+    buf_fini(&json);
+    return err;
+}
+
+static void test_a_list_is_bounded(void **state)
+{
+    enum { MEMBERS = 128 };
+    struct fixture *f = *state;
+    assert_false(err_is(take_many(f->arena, MEMBERS)));
+    assert_true(IS(take_many(f->arena, MEMBERS + 1), BAD_FORMAT));
+}
+
 static void test_bad_json_is_refused(void **state)
 {
     static const char *const bad[] = {"", "[]", "{\"id\":1,\"peerURLs\":\"x\"}",
@@ -374,6 +398,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_json_with_many_urls_is_read_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_cluster_version_is_shown, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_list_is_read_as_members_answer_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_list_is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_json_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,6 +167,42 @@ static void test_name_that_is_no_text(void **state)
     refuse(*state, NAMED("[]"));
 }
 
+/* {"1":child,"2":child,…}, in a store. */
+static struct err parse_many(struct arena *arena, const char *folder, size_t count,
+    const char *child, struct snap_cluster *out)
+{
+    struct buf json;
+    buf_init(&json, SNAP_FILE_MAX);
+    buf_printf(
+        &json, "{\"Root\":{\"Children\":{\"0\":{\"Children\":{\"%s\":{\"Children\":{", folder);
+    for (size_t i = 1; i <= count; i++) {
+        buf_printf(&json, "%s\"%zx\":%s", i > 1 ? "," : "", i, child);
+    }
+    buf_add_str(&json, "}}}}}}}");
+    struct err err = snap_v2_parse(buf_slice(&json), arena, out, NULL);
+    buf_fini(&json);
+    return err;
+}
+
+static void test_members_are_bounded(void **state)
+{
+    enum { MEMBERS = 128 };
+    static const char member[] = "{\"Children\":{\"raftAttributes\":{\"Value\":\"{}\"}}}";
+    struct snap_cluster out;
+    assert_false(err_is(parse_many(*state, "members", MEMBERS, member, &out)));
+    assert_int_equal(out.members_count, MEMBERS);
+    assert_true(IS(parse_many(*state, "members", MEMBERS + 1, member, &out), TOO_BIG));
+}
+
+static void test_removed_members_are_bounded(void **state)
+{
+    enum { REMOVED = 65536 };
+    struct snap_cluster out;
+    assert_false(err_is(parse_many(*state, "removed_members", REMOVED, "{}", &out)));
+    assert_int_equal(out.removed_count, REMOVED);
+    assert_true(IS(parse_many(*state, "removed_members", REMOVED + 1, "{}", &out), TOO_BIG));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +212,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_long_urls_are_written_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_etcds_store_is_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed_stores_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_members_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_removed_members_are_bounded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
