@@ -6,6 +6,7 @@
 #include "base/mem.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -248,6 +249,54 @@ static void test_a_token_does_not_choose_its_method(void **state)
     arena_free(arena);
 }
 
+/* Signed by who has the secret, with a name of so many letters. */
+static struct err send_long(struct auth_tokens *tokens, const char *secret, size_t letters)
+{
+    struct buf claims;
+    struct buf token;
+    struct auth_caller out = {0};
+    uint8_t signature[EVP_MAX_MD_SIZE];
+    unsigned len = sizeof(signature);
+    buf_init(&claims, SIZE_MAX);
+    buf_init(&token, SIZE_MAX);
+    buf_add_str(&claims, "{\"revision\":7,\"username\":\"");
+    for (size_t i = 0; i < letters; i++) {
+        buf_add_byte(&claims, 'n');
+    }
+    buf_add_str(&claims, "\"}");
+    base64_add_url(&token, SLICE("{\"alg\":\"HS256\"}"));
+    buf_add_byte(&token, '.');
+    base64_add_url(&token, buf_slice(&claims));
+    assert_non_null(
+        HMAC(EVP_sha256(), secret, (int)strlen(secret), token.data, token.len, signature, &len));
+    buf_add_byte(&token, '.');
+    base64_add_url(&token, slice_of(signature, len));
+    struct err err = who(tokens, buf_text(&token), 1, &out);
+    buf_fini(&claims);
+    buf_fini(&token);
+    return err;
+}
+
+static void test_tokens_are_bounded(void **state)
+{
+    static const char secret[] = "secret";
+    (void)state;
+    struct auth_tokens *tokens;
+    struct files files;
+    write_keys(&files, EVP_EC_gen("P-256"));
+    FILE *file = fopen(files.private, "w");
+    assert_non_null(file);
+    fputs(secret, file);
+    fclose(file);
+    char *spec = mem_printf("jwt,sign-method=HS256,priv-key=%s", files.private);
+    ok(auth_tokens_new(spec, 0, &tokens, NULL), NULL);
+    ok(send_long(tokens, secret, 12000), NULL);
+    assert_true(IS(send_long(tokens, secret, 12300), INVALID_AUTH_TOKEN)); /* over 16 KiB */
+    auth_tokens_free(tokens);
+    free(spec);
+    remove_keys(&files);
+}
+
 static void refuse(const char *spec)
 {
     struct auth_tokens *tokens;
@@ -325,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_eddsa_tokens),
         cmocka_unit_test(test_hmac_tokens),
         cmocka_unit_test(test_a_token_does_not_choose_its_method),
+        cmocka_unit_test(test_tokens_are_bounded),
         cmocka_unit_test(test_bad_specs_are_refused_with_words),
         cmocka_unit_test(test_passwords_are_bcrypt),
     };
