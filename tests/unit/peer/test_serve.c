@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "node.h"
 #include "peer/inner.h"
+#include "peer/remote.h"
 #include "peer/version.h"
 
 #include <errno.h>
@@ -159,6 +160,72 @@ static void test_streams_are_refused(void **state)
     expect("404 Not Found", "error sender not found\n");
     ask("GET /raft/stream/msgapp/22", GOOD "X-Raft-To: 12\r\n", "");
     expect("412 Precondition Failed", "to field mismatch\n");
+}
+
+/* Remotes that are no members, counted on the thread that may. */
+struct strangers {
+    struct http_task task;
+    size_t count;
+    size_t urls; /* of all */
+    atomic_bool is_done;
+};
+
+static void run_strangers(struct http_task *task)
+{
+    struct strangers *strangers = CONTAINER_OF(task, struct strangers, task);
+    LIST_EACH(item, &node.peer->remotes)
+    {
+        const struct remote *remote = LIST_ITEM(item, struct remote, node);
+        strangers->count += !remote->is_member;
+        strangers->urls += remote->is_member ? 0 : remote->urls.count;
+    }
+    atomic_store(&strangers->is_done, true);
+}
+
+static bool are_counted(void *arg)
+{
+    return atomic_load(&((struct strangers *)arg)->is_done);
+}
+
+static struct strangers count_strangers(void)
+{
+    struct strangers strangers = {.task.run = run_strangers};
+    http_run(peer_http(node.peer), &strangers.task);
+    assert_true(node_await_until(are_counted, &strangers));
+    return strangers;
+}
+
+/* Whoever says that he is of this cluster is remembered, to be answered: so many, and no more. */
+static void test_strangers_are_bounded(void **state)
+{
+    (void)state;
+    for (unsigned i = 1; i <= RAFT_MEMBERS_MAX + 2; i++) {
+        char *line = mem_printf("GET /raft/stream/msgapp/%x", 0x1000 + i);
+        ask(line, GOOD "X-PeerURLs: http://127.0.0.1:1\r\n", "");
+        expect("404 Not Found", "error sender not found\n");
+        free(line);
+        assert_int_equal(
+            count_strangers().count, i < RAFT_MEMBERS_MAX ? i : (unsigned)RAFT_MEMBERS_MAX);
+    }
+}
+
+static void test_urls_of_a_stranger_are_bounded(void **state)
+{
+    enum { URLS = 64 };
+    struct buf fields;
+    (void)state;
+    buf_init(&fields, SIZE_MAX);
+    buf_add_str(&fields, GOOD "X-PeerURLs: http://127.0.0.1:1");
+    for (size_t i = 0; i < 2 * URLS; i++) {
+        buf_add_str(&fields, ",http://127.0.0.1:2");
+    }
+    buf_add_str(&fields, "\r\n");
+    ask("GET /raft/stream/msgapp/44", buf_text(&fields), "");
+    expect("404 Not Found", "error sender not found\n");
+    buf_fini(&fields);
+    struct strangers strangers = count_strangers();
+    assert_int_equal(strangers.count, 1);
+    assert_int_equal(strangers.urls, URLS);
 }
 
 static void test_a_stream_begins_at_once(void **state)
@@ -325,6 +392,37 @@ static void test_a_snapshot_that_trickles_is_given_up(void **state)
     assert_int_equal(node.heard_count, 0);
 }
 
+struct receiving {
+    unsigned count;
+};
+
+static bool is_receiving(void *arg)
+{
+    return atomic_load(&node.peer->receiving) == ((struct receiving *)arg)->count;
+}
+
+/* Each may take a disk's room and a thread. */
+static void test_few_snapshots_come_at_once(void **state)
+{
+    enum { RECEIVING = 4 };
+    static const char good[] =
+        "\x00\x00\x00\x00\x00\x00\x00\x0a\x08\x07\x10\x11\x18\x22\x20\x01J\x00";
+    int fds[RECEIVING];
+    (void)state;
+    for (size_t i = 0; i < RECEIVING; i++) {
+        fds[i] = begin_snapshot(SLICE(""));
+    }
+    assert_true(node_await_until(is_receiving, &(struct receiving){RECEIVING}));
+    ask("POST /raft/snapshot", GOOD, "");
+    expect("500 Internal Server Error", "too many snapshots under way\n");
+    for (size_t i = 0; i < RECEIVING; i++) {
+        close(fds[i]);
+    }
+    assert_true(node_await_until(is_receiving, &(struct receiving){0}));
+    post_whole(slice_of(good, sizeof(good) - 1), "");
+    assert_non_null(strstr(answer, "204 No Content"));
+}
+
 static void await_end(int fd)
 {
     char bytes[13] = "";
@@ -422,12 +520,15 @@ int main(void)
         cmocka_unit_test(test_versions_are_compared),
         cmocka_unit_test_setup_teardown(test_posts_are_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(test_streams_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_strangers_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_urls_of_a_stranger_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_stream_begins_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bogus_snapshots_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_form_that_is_not_read_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_no_database_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_half_a_snapshot_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_snapshot_that_trickles_is_given_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_few_snapshots_come_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_newer_snapshot_ends_older_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_snapshot_whose_length_is_not_told_is_taken, setup, teardown),
