@@ -13,7 +13,7 @@
 #include "boot/storage.h"
 #include "tests/shared/folder.h"
 
-enum { OTHER = 99, ENTRIES_MAX = 16 };
+enum { OTHER = 99, LEARNER = 98, ENTRIES_MAX = 16 };
 
 struct place {
     char path[FOLDER_PATH_MAX];
@@ -97,14 +97,20 @@ static void append_empty(
 }
 
 /* Its file and its record; the hard state that makes them count comes behind. */
-static void receive_snapshot(struct place *place, uint64_t index, uint64_t term)
+static void receive_snapshot_of(
+    struct place *place, uint64_t index, uint64_t term, struct raft_conf_state conf)
 {
     struct storage *storage = &place->storage;
-    struct raft_snapshot_meta meta = {
-        .index = index, .term = term, .conf = {.voters = {{place->id, OTHER}, 2}}};
+    struct raft_snapshot_meta meta = {.index = index, .term = term, .conf = conf};
     struct wal_snapshot record = {index, term, true, meta.conf};
     assert_false(err_is(snap_save(storage->disk, storage->snap_dir, &meta, SLICE("{}"), NULL)));
     assert_false(err_is(wal_save_snapshot(storage->wal, &record, NULL)));
+}
+
+static void receive_snapshot(struct place *place, uint64_t index, uint64_t term)
+{
+    receive_snapshot_of(
+        place, index, term, (struct raft_conf_state){.voters = {{place->id, OTHER}, 2}});
 }
 
 static void set_applied(struct place *place, uint64_t index, uint64_t term)
@@ -164,6 +170,38 @@ static void test_forced_entries_follow_the_snapshot(void **state)
     close_place(place);
     status = reopen(place, false);
     assert_int_equal(status.last_index, 11);
+    close_place(place);
+}
+
+static uint64_t removed_by(const struct raft_entry *entry)
+{
+    struct raft_conf_change change;
+    assert_int_equal(entry->type, RAFT_ENTRY_CONF_CHANGE);
+    assert_false(err_is(raft_conf_change_decode(entry->type, blob_slice(entry->data), &change)));
+    assert_int_equal(change.changes_count, 1);
+    assert_int_equal(change.changes[0].type, RAFT_REMOVE_NODE);
+    return change.changes[0].node_id;
+}
+
+/* They vote for nobody, and count as members all the same. */
+static void test_forced_entries_remove_learners_of_the_snapshot(void **state)
+{
+    struct place *place = *state;
+    struct raft_conf_state conf = {.voters = {{place->id, OTHER}, 2}, .learners = {{LEARNER}, 1}};
+    append_empty(place, 1, 10, (struct raft_hard_state){.term = 2, .commit = 10});
+    receive_snapshot_of(place, 10, 2, conf);
+    set_applied(place, 10, 2);
+    close_place(place);
+    struct raft_status status = reopen(place, true);
+    assert_int_equal(status.last_index, 12);
+    assert_int_equal(status.hard_state.commit, 12);
+    struct raft_update update;
+    raft_update_init(&update);
+    raft_take_update(place->storage.raft, &update);
+    assert_int_equal(update.committed_count, 2);
+    assert_int_equal(removed_by(&update.committed[0]), OTHER);
+    assert_int_equal(removed_by(&update.committed[1]), LEARNER);
+    raft_update_fini(&update);
     close_place(place);
 }
 
@@ -231,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLACE_TEST(test_forced_entries_have_the_term_of_the_last),
         PLACE_TEST(test_forced_entries_follow_the_snapshot),
+        PLACE_TEST(test_forced_entries_remove_learners_of_the_snapshot),
         PLACE_TEST(test_a_snapshot_that_did_not_count_never_does),
         PLACE_TEST(test_a_snapshot_that_did_not_count_displaces_none_that_does),
     };
