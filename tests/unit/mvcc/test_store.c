@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "mvcc/history.h"
+#include "mvcc/row.h"
 #include "mvcc/state.h"
 
 static const char ALL[] = "\xff";
@@ -121,6 +122,30 @@ static void test_store_does_not_lose_its_revision_to_compaction(void **state)
     assert_int_equal(mvcc_revision(place->mvcc), 5);
     assert_int_equal(mvcc_compact_revision(place->mvcc), 5);
     assert_int_equal(place_put(place, "c", "1", 0), 6);
+}
+
+/* What an etcd before 3.5.16 compacted lacks the row of the compacted revision, where that was a
+ * deletion's: a store that was made of it has it nowhere but in what compaction wrote down. */
+static void test_store_has_its_revision_from_a_compaction_whose_last_row_is_gone(void **state)
+{
+    struct place *place = *state;
+    place_put(place, "a", "1", 0);
+    place_put(place, "b", "1", 0);
+    place_delete(place, "b", "");
+    place_compact(place, 4);
+    struct row_key newest = row_key('l', 4, 0);
+    struct blob *row = NULL;
+    assert_false(err_is(backend_get(place->backend, NULL, row_key_slice(&newest), &row, NULL)));
+    assert_non_null(row);
+    blob_unref(row);
+    backend_batch_delete(place->batch, row_key_slice(&newest));
+    assert_false(err_is(backend_write(place->backend, place->batch, NULL)));
+    assert_false(err_is(backend_flush(place->backend, NULL)));
+    place_crash(place);
+    assert_int_equal(mvcc_revision(place->mvcc), 4);
+    assert_int_equal(mvcc_compact_revision(place->mvcc), 4);
+    assert_string_equal(place_list(place, "a", ALL, 0, 0), "a=1@2 #1");
+    assert_int_equal(place_put(place, "c", "1", 0), 5);
 }
 
 static void test_store_resumes_compaction(void **state)
@@ -572,6 +597,7 @@ int run_store_tests(void)
         PLACE_TEST(test_store_compacts_as_etcd_does),
         PLACE_TEST(test_store_keeps_the_tombstone_at_the_compacted_revision),
         PLACE_TEST(test_store_does_not_lose_its_revision_to_compaction),
+        PLACE_TEST(test_store_has_its_revision_from_a_compaction_whose_last_row_is_gone),
         PLACE_TEST(test_store_resumes_compaction),
         PLACE_TEST(test_store_tells_history_from_memory_and_rows_alike),
         PLACE_TEST(test_txn_sees_its_own_writes_and_nobody_else_does),
