@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "api/gate.h"
+#include "base/mem.h"
 
 #include <semaphore.h>
 #include <unistd.h>
@@ -153,6 +154,37 @@ static void test_gate_learns_what_keys_take(void **state)
     gate_fini(&gate);
 }
 
+static void count_refused(struct gate_pass *pass, struct err err)
+{
+    (void)pass;
+    told_count += IS(err, REQUEST_TOO_MANY_REQUESTS);
+}
+
+static void test_gate_refuses_at_once_when_too_many_wait(void **state)
+{
+    (void)state;
+    struct gate gate;
+    struct gate_pass first = {.bytes = 100, .done = count_refused};
+    struct gate_pass *more = mem_new((GATE_WAITING_MAX + 1) * sizeof(*more));
+    gate_init(&gate, 100);
+    gate.wait_ms = INT32_MAX;
+    gate_enter(&gate, &first);
+    for (size_t i = 0; i <= GATE_WAITING_MAX; i++) {
+        assert_int_equal(told_count, 0);
+        more[i] = (struct gate_pass){.bytes = 1, .done = count_refused};
+        gate_enter(&gate, &more[i]);
+    }
+    assert_int_equal(told_count, 1);
+    assert_int_equal(gate.waiting_count, GATE_WAITING_MAX);
+    for (size_t left = GATE_WAITING_MAX + 100; left > 0; left--) {
+        gate_leave(&gate, 1);
+    }
+    assert_int_equal(told_count, 1); /* all others came in */
+    assert_int_equal(gate.bytes, 0);
+    gate_fini(&gate);
+    free(more);
+}
+
 #define T(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -161,6 +193,7 @@ int main(void)
         T(test_gate_lets_in_up_to_its_bound),
         T(test_gate_lets_one_in_that_is_larger),
         T(test_gate_refuses_who_waited_too_long),
+        T(test_gate_refuses_at_once_when_too_many_wait),
         T(test_gate_looks_at_the_time_by_itself),
         T(test_gate_learns_what_keys_take),
     };
