@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
+
 static void load(struct service *service)
 {
     struct config_notes notes = {0};
@@ -10,9 +12,11 @@ static void load(struct service *service)
     char *environ_none[] = {NULL};
     char program[] = "etcd";
     char name[] = "--name=m";
+    char quota[64];
     char flag[] = "--data-dir";
-    char *argv[] = {program, name, flag, service->path, NULL};
-    struct config_source source = {4, argv, environ_none, "/nonexistent", 0};
+    char *argv[] = {program, name, quota, flag, service->path, NULL};
+    struct config_source source = {5, argv, environ_none, "/nonexistent", 0};
+    snprintf(quota, sizeof(quota), "--quota-backend-bytes=%d", SERVICE_QUOTA_BYTES);
     struct err err = config_load(&source, &service->config, &notes, &why);
     config_notes_fini(&notes);
     assert_false(err_is(err));

@@ -14,6 +14,8 @@
 #include "boot/storage.h"
 #include "tests/shared/folder.h"
 
+enum { SERVICE_QUOTA_BYTES = 123456789 };
+
 struct service {
     char path[FOLDER_PATH_MAX];
     struct config config;

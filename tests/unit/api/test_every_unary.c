@@ -106,6 +106,14 @@ static void keep_learner(struct walk *walk, const void *response)
     walk->learner = ((const Etcdserverpb__MemberAddResponse *)response)->member->id;
 }
 
+static void check_status(struct walk *walk, const void *response)
+{
+    const Etcdserverpb__StatusResponse *said = response;
+    assert_int_equal(said->dbsizequota, SERVICE_QUOTA_BYTES);
+    assert_true(said->dbsize > 0);
+    assert_true(said->leader == self(walk) && !said->islearner);
+}
+
 static void keep_token(struct walk *walk, const void *response)
 {
     walk->token = ((const Etcdserverpb__AuthenticateResponse *)response)->token;
@@ -137,7 +145,7 @@ static const struct row rows[] = {
     {.path = "/v3electionpb.Election/Resign", .stopped = REFUSES_WITHOUT_CODE, .fill = fill_leader},
     {.path = PB "Lease/LeaseRevoke", BYTES("\x08\x07")},
     {.path = PB "Maintenance/Alarm"},
-    {.path = PB "Maintenance/Status", .stopped = ANSWERS},
+    {.path = PB "Maintenance/Status", .stopped = ANSWERS, .keep = check_status},
     {.path = PB "Maintenance/Defragment", .header = HEADER_NONE},
     {.path = PB "Maintenance/Hash"},
     {.path = PB "Maintenance/HashKV"},

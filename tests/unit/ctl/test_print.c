@@ -321,6 +321,49 @@ static void test_status_in_fields_and_json(void **state)
     assert_unsupported(print_endpoint_status(&printer, list, 1));
 }
 
+/* No two of its values are alike, nor one like the header's. */
+static void test_status_takes_no_field_for_another(void **state)
+{
+    Etcdserverpb__DowngradeInfo downgrade = ETCDSERVERPB__DOWNGRADE_INFO__INIT;
+    Etcdserverpb__StatusResponse s = ETCDSERVERPB__STATUS_RESPONSE__INIT;
+    struct print_status list[] = {{"h:1", &s}};
+
+    (void)state;
+    downgrade.enabled = true;
+    downgrade.targetversion = (char *)(uintptr_t) "3.4.0";
+    s = (Etcdserverpb__StatusResponse){.base = s.base,
+        .header = &header,
+        .version = (char *)(uintptr_t) "3.6.14",
+        .storageversion = (char *)(uintptr_t) "3.5.0",
+        .dbsize = 40000,
+        .dbsizeinuse = 10000,
+        .dbsizequota = 8000000,
+        .leader = 77,
+        .raftindex = 12,
+        .raftterm = 5,
+        .raftappliedindex = 11,
+        .islearner = true,
+        .downgradeinfo = &downgrade};
+    start(PRINT_SIMPLE, false);
+    assert_printed(print_endpoint_status(&printer, list, 1),
+        "h:1, 8e9e05c52164694d, 3.6.14, 3.5.0, 40 kB, 10 kB, 75%, 8.0 MB, false, true, 5, 12, 11, "
+        ", 3.4.0, true\n");
+    start(PRINT_FIELDS, false);
+    assert_printed(print_endpoint_status(&printer, list, 1), FIELDS_HEADER
+        "\"Version\" : \"3.6.14\"\n\"StorageVersion\" : \"3.5.0\"\n\"DBSize\" : 40000\n"
+        "\"DBSizeInUse\" : 10000\n\"DBSizeQuota\" : 8000000\n\"Leader\" : 77\n"
+        "\"IsLearner\" : true\n\"RaftIndex\" : 12\n\"RaftTerm\" : 5\n\"RaftAppliedIndex\" : 11\n"
+        "\"Errors\" : []\n\"Endpoint\" : \"h:1\"\n\"DowngradeTargetVersion\" : \"3.4.0\"\n"
+        "\"DowngradeEnabled\" : true\n\n");
+    start(PRINT_JSON, false);
+    assert_printed(print_endpoint_status(&printer, list, 1),
+        "[{\"Endpoint\":\"h:1\",\"Status\":{\"header\":{" JSON_HEADER
+        "},\"version\":\"3.6.14\",\"dbSize\":40000,\"leader\":77,\"raftIndex\":12,\"raftTerm\":5,"
+        "\"raftAppliedIndex\":11,\"dbSizeInUse\":10000,\"isLearner\":true,"
+        "\"storageVersion\":\"3.5.0\",\"dbSizeQuota\":8000000,"
+        "\"downgradeInfo\":{\"enabled\":true,\"targetVersion\":\"3.4.0\"}}}]\n");
+}
+
 static void test_health_says_what_is_wrong(void **state)
 {
     const struct print_health list[] = {
@@ -414,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_lease_ids_have_a_sign),
         cmocka_unit_test(test_member_list_in_its_formats),
         cmocka_unit_test(test_status_in_fields_and_json),
+        cmocka_unit_test(test_status_takes_no_field_for_another),
         cmocka_unit_test(test_health_says_what_is_wrong),
         cmocka_unit_test(test_alarms_are_messages_in_one_line),
         cmocka_unit_test(test_role_shows_ranges),
