@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../base/pki.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
 #include "client.h"
@@ -8,6 +9,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -732,6 +734,22 @@ static void test_tls_suites_of_13_leave_no_12(void **state)
     world_close(&world);
 }
 
+static atomic_int keys_refused;
+
+void __real_log_write(enum log_level level, const char *file, int line, const char *message,
+    const struct log_field *fields);
+void __wrap_log_write(enum log_level level, const char *file, int line, const char *message,
+    const struct log_field *fields);
+
+void __wrap_log_write(enum log_level level, const char *file, int line, const char *message,
+    const struct log_field *fields)
+{
+    if (strcmp(message, "failed to reload TLS certificate; keeping the old one") == 0) {
+        atomic_fetch_add(&keys_refused, 1);
+    }
+    __real_log_write(level, file, line, message, fields);
+}
+
 static void test_tls_reloads_and_keeps_what_works(void **state)
 {
     struct world world = {0};
@@ -743,7 +761,11 @@ static void test_tls_reloads_and_keeps_what_works(void **state)
     world_open(&world, &tls);
     assert_who(&world, NULL, "cn=-");
     pki_write(&pki, "turn.key", "half written");
-    usleep(300 * 1000);
+    for (int i = 0; i < LOOKS && !atomic_load(&keys_refused); i++) { /* until it was looked at */
+        assert_who(&world, NULL, "cn=-");
+        usleep(10000);
+    }
+    assert_int_equal(atomic_load(&keys_refused), 1);
     assert_who(&world, NULL, "cn=-");
     spec.sans = "DNS:elsewhere";
     pki_make(&pki, &spec);
