@@ -84,7 +84,8 @@ const struct api_method *api_method_find(struct slice path);
 
 struct api_caller {
     const char *address;        /* "127.0.0.1:1234"; may be NULL */
-    const char *cert_cn;        /* common name of the verified client certificate; NULL: none */
+    const char *cert_cn;        /* common name of the verified client certificate, "": it has
+                                   none; NULL: no certificate */
     bool is_gateway;            /* metadata "grpcgateway-accept": the certificate is a gateway's */
     const char *token;          /* from the metadata "token" or "authorization"; NULL: none */
     const char *client_version; /* metadata "client-api-version"; NULL: none */
@@ -92,6 +93,7 @@ struct api_caller {
      * three election timeouts */
     bool has_leader;
     bool is_internal; /* the member's own checks (health): no authentication */
+    bool is_counted;  /* part of a call that stands in the metrics already */
 };
 
 /* How a call ended. text is err_text(err) or, where etcd says more, a text of its own (arena or
@@ -196,6 +198,8 @@ void api_promote(struct api *api, uint64_t learner,
  * the next change. */
 const char *api_server_version(void);
 const char *api_cluster_version(struct api *api);
+/* NULL: not decided. */
+const char *api_storage_version(struct api *api);
 bool api_is_auth_enabled(struct api *api);
 /* Before metrics are exposed: sets those that follow the state. */
 void api_measure(struct api *api);

@@ -91,6 +91,11 @@ const char *api_cluster_version(struct api *api)
     return member_cluster_version(server_options_get(api->server)->members);
 }
 
+const char *api_storage_version(struct api *api)
+{
+    return member_storage_version(server_options_get(api->server)->members);
+}
+
 bool api_is_auth_enabled(struct api *api)
 {
     return auth_is_enabled(api->auth);
@@ -142,6 +147,7 @@ static struct err admit(
         member_self_is_learner(server_options_get(api->server)->members)) {
         return ERR(NOT_SUPPORTED_FOR_LEARNER);
     }
+    TRY(api_count_request(api, "unary", &call->caller));
     if (!call->caller.has_leader) {
         return OK;
     }
@@ -189,7 +195,6 @@ void api_call_start(struct api *api, struct api_call *call)
     state->began_ns = clock_mono_ns();
     call->api = api;
     call->state = state;
-    api_count_request(api, "unary", &call->caller);
     struct err err =
         pb_unpack_proposal(call->method->request, call->arena, &call->request, &state->request);
     if (err_is(err)) {

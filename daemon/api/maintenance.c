@@ -67,7 +67,8 @@ static struct err status_execute(struct api *api, struct call_state *state)
     server_status_get(api->server, &status);
     response->header = api_new_header(api, arena);
     response->version = arena_strdup(arena, KETCD_ETCD_VERSION);
-    response->storageversion = arena_strdup(arena, KETCD_CLUSTER_VERSION);
+    const char *storage = api_storage_version(api);
+    response->storageversion = arena_strdup(arena, storage ? storage : "");
     response->dbsize = (int64_t)backend_disk_bytes(options->backend);
     response->dbsizeinuse = (int64_t)backend_live_bytes(options->backend);
     response->dbsizequota = apply_quota_bytes(api->apply);

@@ -4,6 +4,7 @@
 #include "api/alarm.h"
 #include "api/state.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #include <pthread.h>
 
@@ -135,7 +136,7 @@ static const char *version_label(const char *version)
     return label;
 }
 
-void api_count_request(struct api *api, const char *kind, const struct api_caller *caller)
+struct err api_count_request(struct api *api, const char *kind, const struct api_caller *caller)
 {
     /* Nearly always the same as the last time on this thread. */
     static _Thread_local struct {
@@ -146,11 +147,14 @@ void api_count_request(struct api *api, const char *kind, const struct api_calle
         struct metric *metric;
     } last;
     const char *version = caller->client_version;
-    if (caller->is_internal) {
-        return;
+    if (caller->is_internal || caller->is_counted) {
+        return OK;
     }
     if (last.api != api || last.kind != kind || last.has_version != (version != NULL) ||
         (version && strcmp(last.version, version) != 0)) {
+        if (version && !utf8_is_valid(slice_str(version))) {
+            return ERR(INVALID_CLIENT_API_VERSION); /* who scrapes could not read it */
+        }
         const char *label = version_label(version);
         last.api = api;
         last.kind = kind;
@@ -159,6 +163,7 @@ void api_count_request(struct api *api, const char *kind, const struct api_calle
         last.metric = metric_with(api->metrics.requests, (const char *const[]){kind, label, NULL});
     }
     metric_inc(last.metric);
+    return OK;
 }
 
 static void measure_version(struct api *api)

@@ -5,6 +5,7 @@
 #ifndef API_METRICS_H
 #define API_METRICS_H
 
+#include "base/err.h"
 #include "base/metric.h"
 
 struct api;
@@ -27,8 +28,10 @@ struct api_metrics {
 };
 
 void api_metrics_init(struct api *api);
-/* A call or stream of a client, by what it says of its version. */
-void api_count_request(struct api *api, const char *kind, const struct api_caller *caller);
+/* A call or stream of a client, by what it says of its version. Errors:
+ * INVALID_CLIENT_API_VERSION (that is no text). */
+MUST struct err api_count_request(
+    struct api *api, const char *kind, const struct api_caller *caller);
 /* Seconds since. */
 void api_observe_since(struct metric *histogram, int64_t began_ns);
 

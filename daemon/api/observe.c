@@ -227,6 +227,7 @@ static void copy_caller(struct observe *observe, const struct api_caller *caller
         .cert_cn = caller->cert_cn ? arena_strdup(arena, caller->cert_cn) : NULL,
         .is_gateway = caller->is_gateway,
         .token = caller->token ? arena_strdup(arena, caller->token) : NULL,
+        .is_counted = true,
     };
 }
 

@@ -154,11 +154,13 @@ static void snapshot_half_close(struct api_stream *stream)
 static void add_message(struct sending *sending, struct slice blob, struct payload *out)
 {
     struct buf message;
+    const struct server_options *options = server_options_get(sending->stream->api->server);
+    const char *version = member_storage_row(options->members);
     buf_init(&message, CHUNK + 256);
     api_add_header(sending->stream->api, &message, mvcc_revision(sending->stream->api->mvcc));
     wire_add_varint_nz(&message, 2, sending->bytes - sending->at);
     wire_add_bytes_nz(&message, 3, blob);
-    wire_add_bytes_nz(&message, 4, slice_str(KETCD_CLUSTER_VERSION));
+    wire_add_bytes_nz(&message, 4, slice_str(version ? version : ""));
     payload_init(out);
     payload_add_buf(out, &message);
 }

@@ -21,6 +21,7 @@ static struct err admit(struct api *api, const struct api_stream *stream)
         member_self_is_learner(server_options_get(api->server)->members)) {
         return ERR(NOT_SUPPORTED_FOR_LEARNER);
     }
+    TRY(api_count_request(api, "stream", &stream->caller));
     if (!stream->caller.has_leader) {
         return OK;
     }
@@ -54,7 +55,6 @@ void api_stream_open(struct api *api, struct api_stream *stream)
 {
     stream->api = api;
     list_init(&stream->led);
-    api_count_request(api, "stream", &stream->caller);
     if (stream->caller.has_leader) {
         list_led(api, stream);
     }

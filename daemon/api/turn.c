@@ -65,6 +65,7 @@ void turn_start(
     turn->walk.state = state;
     turn->walk.caller = state->call->caller;
     turn->walk.caller.has_leader = false; /* asked already */
+    turn->walk.caller.is_counted = true;
     turn->prefix = turn_prefix_of(name, arena);
     turn->then = first;
     if (!walk_start(&turn->walk, first_step)) {

@@ -47,9 +47,9 @@ void answer_members(struct answers *answers, struct peer_call *call)
 
 void answer_version(struct answers *answers, struct peer_call *call)
 {
-    const char *version = member_cluster_version(answers->storage->members);
-    bool is_decided = strcmp(version, "not_decided") != 0;
-    peer_answer_version(call, is_decided ? version : NULL, is_decided ? version : NULL);
+    struct member_table *members = answers->storage->members;
+    const char *storage = member_storage_version(members);
+    peer_answer_version(call, storage ? member_cluster_version(members) : NULL, storage);
 }
 
 static void downgrade_read(struct server_read *read)

@@ -85,7 +85,8 @@ struct exporting {
     struct backend_snapshot *view;
     struct snap_cluster cluster;
     struct raft_snapshot_meta meta;
-    struct err err; /* of files */
+    const char *storage_row; /* NULL: none */
+    struct err err;          /* of files */
     struct why *why;
 };
 
@@ -95,6 +96,7 @@ static void capture_tables(struct exporting *e)
     apply_conf_state(e->storage->members, &e->meta.conf);
     e->meta.index = apply_index(e->storage->apply);
     e->meta.term = apply_term(e->storage->apply);
+    e->storage_row = member_storage_row(e->storage->members);
 }
 
 /* Between applies: the view of the store and the tables in memory agree. */
@@ -154,7 +156,9 @@ static struct err export(struct exporting *e, struct why *why)
     server_between_applies(e->storage->server, capture, e);
     snapshot_export_cluster(e->export, &e->cluster);
     snapshot_export_conf(e->export, &e->meta.conf);
-    snapshot_export_storage_version(e->export, KETCD_CLUSTER_VERSION);
+    if (e->storage_row) {
+        snapshot_export_storage_version(e->export, e->storage_row);
+    }
     struct err err = snapshot_export_store(e->export, e->storage->backend, e->view, why);
     if (!err_is(err)) {
         err = snapshot_export_finish(e->export, add_keys, e, why);

@@ -76,18 +76,32 @@ const char *text_in(struct arena *arena, struct slice bytes)
     return bytes.data ? (const char *)arena_dup(arena, bytes).data : NULL;
 }
 
+/* A value that gRPC's metadata cannot carry is passed over, as grpc-gateway does. */
+static const char *metadata_in(
+    const struct http_request *request, const char *name, struct arena *arena)
+{
+    struct slice value = http_header(request, name);
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.data[i] < ' ' || value.data[i] > '~') {
+            return NULL;
+        }
+    }
+    return text_in(arena, value);
+}
+
 /* The token travels as "Authorization: TOKEN", the rest of gRPC's metadata as "Grpc-Metadata-…".
  * The common name of a certificate is not passed on, as in the reference. */
 struct api_caller caller_of(const struct http_request *request, struct arena *arena)
 {
-    static const char *const tokens[] = {
-        "Grpc-Metadata-Token", "Authorization", "Grpc-Metadata-Authorization"};
     struct api_caller caller = {.address = arena_strdup(arena, http_peer(request))};
-    for (size_t i = 0; i < COUNT_OF(tokens) && !caller.token; i++) {
-        caller.token = text_in(arena, http_header(request, tokens[i]));
+    caller.token = metadata_in(request, "Grpc-Metadata-Token", arena);
+    if (!caller.token) {
+        caller.token = text_in(arena, http_header(request, "Authorization"));
     }
-    caller.client_version =
-        text_in(arena, http_header(request, "Grpc-Metadata-Client-Api-Version"));
+    if (!caller.token) {
+        caller.token = metadata_in(request, "Grpc-Metadata-Authorization", arena);
+    }
+    caller.client_version = metadata_in(request, "Grpc-Metadata-Client-Api-Version", arena);
     caller.has_leader = slice_eq(http_header(request, "Grpc-Metadata-Hasleader"), SLICE("true"));
     return caller;
 }

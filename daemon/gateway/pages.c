@@ -25,6 +25,7 @@ void version_serve(struct gateway *gateway, struct http_request *request)
 {
     struct buf body;
     struct json json;
+    const char *storage = api_storage_version(gateway->options.api);
     if (!allow_get(request)) {
         return;
     }
@@ -35,6 +36,8 @@ void version_serve(struct gateway *gateway, struct http_request *request)
     json_add_str(&json, api_server_version());
     json_add_key(&json, "etcdcluster");
     json_add_str(&json, api_cluster_version(gateway->options.api));
+    json_add_key(&json, "storage");
+    json_add_str(&json, storage ? storage : "unknown");
     json_close(&json, '}');
     http_set_header(request, "Content-Type", "application/json");
     http_respond(request, 200, buf_slice(&body));

@@ -92,6 +92,11 @@ bool member_self_is_learner(const struct member_table *table);
 size_t member_removed(struct member_table *table, struct arena *arena, uint64_t **out);
 /* "3.6.0"; "not_decided" before one was set. Lent until the table is freed. */
 const char *member_cluster_version(struct member_table *table);
+/* How etcd would say that its store is laid out: the cluster version, from 3.5 on. NULL before one
+ * was set. Lent as that. */
+const char *member_storage_version(struct member_table *table);
+/* The same as a row of a database that tells: from 3.6 on, else NULL. */
+const char *member_storage_row(struct member_table *table);
 
 /* etcd's strict checks: whether a majority of the voters has started (has published its name)
  * after one more voter, without this one, with a learner promoted. */

@@ -76,6 +76,26 @@ int member_version_cmp(struct member_version a, struct member_version b)
     return (a.minor > b.minor) - (a.minor < b.minor);
 }
 
+const char *member_storage_version(struct member_table *table)
+{
+    const struct member_version first = {3, 5};
+    const char *text = member_cluster_version(table);
+    struct member_version version;
+    if (!member_version_parse(text, &version)) {
+        return NULL;
+    }
+    return member_version_cmp(version, first) < 0 ? "3.5.0" : text;
+}
+
+const char *member_storage_row(struct member_table *table)
+{
+    const struct member_version first = {3, 6};
+    const char *text = member_cluster_version(table);
+    struct member_version version;
+    bool is_told = member_version_parse(text, &version) && member_version_cmp(version, first) >= 0;
+    return is_told ? text : NULL;
+}
+
 /* The lowest; false when one is not known. */
 static bool lowest(const char *const *versions, size_t count, struct member_version *out)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/internal.h"
 
+#include "base/tls.h"
+
 #include <grpc/grpc_security.h>
 #include <grpc/support/alloc.h>
 #include <grpc/support/time.h>
@@ -45,22 +47,48 @@ static char *address_of(grpc_call *call, struct arena *arena)
     return out;
 }
 
+static struct slice property_of(const grpc_auth_context *auth, const char *name)
+{
+    grpc_auth_property_iterator it = grpc_auth_context_find_properties_by_name(auth, name);
+    const grpc_auth_property *property = grpc_auth_property_iterator_next(&it);
+    return property ? slice_of(property->value, property->value_length) : (struct slice){0};
+}
+
+static bool has_two_names(struct slice subject)
+{
+    static const char mark[] = "CN=";
+    const uint8_t *first = memmem(subject.data, subject.len, mark, sizeof(mark) - 1);
+    size_t left = first ? subject.len - (size_t)(first + 1 - subject.data) : 0;
+    return left && memmem(first + 1, left, mark, sizeof(mark) - 1);
+}
+
+/* The last of several, which is Go's; gRPC tells the first. */
+static struct slice last_cn(const grpc_auth_context *auth, struct arena *arena)
+{
+    struct slice pem = property_of(auth, GRPC_X509_PEM_CERT_PROPERTY_NAME);
+    X509 *cert = tls_cert_parse((const char *)arena_dup(arena, pem).data);
+    char *cn = cert ? tls_cert_cn(cert) : NULL;
+    struct slice out = cn ? arena_dup(arena, slice_str(cn)) : (struct slice){0};
+    X509_free(cert);
+    free(cn);
+    return out;
+}
+
+/* "": a certificate without a common name. */
 static const char *cn_of(grpc_call *call, struct arena *arena)
 {
-    const char *cn = NULL;
+    const char *out = NULL;
     grpc_auth_context *auth = grpc_call_auth_context(call);
     if (auth && grpc_auth_context_peer_is_authenticated(auth)) {
-        grpc_auth_property_iterator it =
-            grpc_auth_context_find_properties_by_name(auth, GRPC_X509_CN_PROPERTY_NAME);
-        const grpc_auth_property *property = grpc_auth_property_iterator_next(&it);
-        if (property && property->value_length &&
-            !memchr(property->value, 0, property->value_length)) {
-            cn = (const char *)arena_dup(arena, slice_of(property->value, property->value_length))
-                     .data;
+        struct slice cn = property_of(auth, GRPC_X509_CN_PROPERTY_NAME);
+        if (has_two_names(property_of(auth, GRPC_X509_SUBJECT_PROPERTY_NAME))) {
+            cn = last_cn(auth, arena);
         }
+        bool is_text = cn.len && !memchr(cn.data, 0, cn.len);
+        out = is_text ? (const char *)arena_dup(arena, cn).data : "";
     }
     grpc_auth_context_release(auth);
-    return cn;
+    return out;
 }
 
 static const char *text_in(struct arena *arena, const grpc_slice *value)

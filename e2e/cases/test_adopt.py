@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same data directory under another binary: etcd's own, ours, and back (etcdutl migrate)."""
+import json
 import os
 import random
 import re
@@ -99,6 +100,13 @@ class Moving(Case):
         while wanted not in member.get("/version")[1]:
             self.assertLess(time.monotonic(), deadline, member.log_tail())
             time.sleep(0.1)
+        self.assertIn('"storage":"3.5.0"', member.get("/version")[1])
+        path = os.path.join(self.folder, f"{member.name}-lowered.db")
+        self.ctl(member)("snapshot", "save", path, *user)
+        status = json.loads(subprocess.run(
+            [binary("etcdutl"), "snapshot", "status", path, "-w", "json"], capture_output=True,
+            check=True, timeout=120).stdout)
+        self.assertEqual("", status["version"])  # no row of a database of 3.5
         member.terminate()
         done = self.migrate(member)
         self.assertEqual(done.returncode, 0, done.stderr)

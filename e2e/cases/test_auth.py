@@ -362,6 +362,28 @@ class Certificates(Case):
         status, answer = Door(node, client="nameless")("kv/range", key=b64("foo"))
         self.assertEqual("etcdserver: user name is empty", answer["message"])
 
+    def test_a_certificate_without_a_name_on_grpc(self):
+        """It is somebody who may do nothing, and no nobody: `endpoint health` finds that fine."""
+        certs = self.certs()
+        nameless(certs)
+        said = []
+        for name, program in (("own", None), ("reference", reference("etcd"))):
+            node = self.member(name=name, certs=certs, program=program, flags=["--bcrypt-cost=4"])
+            furnish(Door(node, client="nameless"))
+            with Api(node, client="nameless") as api:
+                said.append([])
+                for call in (lambda a: a.Range(key=b"foo"), lambda a: a.Put(key=b"foo"),
+                             lambda a: a.UserGet(name="root"),
+                             lambda a: a.LeaseGrant(TTL=60)):
+                    try:
+                        call(api)
+                        said[-1].append("fine")
+                    except grpc.RpcError as error:
+                        said[-1].append((error.code(), error.details()))
+        self.assertEqual(said[1], said[0])
+        self.assertEqual("etcdserver: permission denied", said[0][0][1])
+        self.assertEqual("fine", said[0][3])  # a lease
+
     def test_the_gateway_takes_names_as_the_reference_does(self):
         certs = self.certs()
         nameless(certs)

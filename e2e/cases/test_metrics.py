@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+
 import urllib.request
 
 from lib import Case, Member, reference
@@ -196,6 +197,29 @@ class Values(Case):
         self.assertLess(count, 40)
         self.wait(node, 'etcd_server_client_requests_total'
                   '{client_api_version="other",type="unary"}', 51 - 32)
+
+    def test_a_version_that_is_no_text_is_passed_over(self):
+        """By the gateway, as gRPC's metadata could not carry it: who scrapes could not read it."""
+        for name, program in (("own", None), ("reference", reference("etcd"))):
+            node = self.member(name=name, program=program)
+            request = urllib.request.Request(
+                node.client_url + "/v3/kv/range", b'{"key":"YQ=="}',
+                {"Grpc-Metadata-Client-Api-Version": b"\xff".decode("latin-1")})
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                self.assertEqual(200, answer.status)
+            with urllib.request.urlopen(node.client_url + "/metrics", timeout=60) as answer:
+                self.assertIn('etcd_server_client_requests_total{client_api_version="unknown",'
+                              'type="unary"} 1\n', answer.read().decode("utf-8"))
+
+    def test_what_a_lock_does_inside_is_not_counted(self):
+        node = self.member()
+        request = urllib.request.Request(node.client_url + "/v3/lock/lock", b'{"name":"YQ=="}',
+                                         {"Grpc-Metadata-Client-Api-Version": "9.9.9"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            self.assertEqual(200, answer.status)
+        self.wait(node, 'etcd_server_client_requests_total'
+                  '{client_api_version="9.9.9",type="unary"}', 1)
+        self.assertNotIn('client_api_version="9.9.9",type="stream"', scrape(node))
 
     def test_alarms_come_and_go(self):
         node = self.member()

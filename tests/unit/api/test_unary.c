@@ -20,6 +20,7 @@ static struct {
     size_t len;
 } logged;
 static const char *caller_cn;
+static const char *caller_version;
 
 /* The status, with its text until the next call; the response stays empty. */
 static struct api_status ask(struct service *service, const char *path, struct slice request)
@@ -32,6 +33,7 @@ static struct api_status ask(struct service *service, const char *path, struct s
         .arena = arena_new(0),
         .request = request,
         .caller.cert_cn = caller_cn,
+        .caller.client_version = caller_version,
         .deadline_ns = INT64_MAX,
         .done = done,
         .edge = &is_done};
@@ -227,6 +229,18 @@ static void test_a_certificate_whose_name_is_no_text_is_nobodys(void **state)
     caller_cn = NULL;
 }
 
+/* It would stand in the metrics, and whoever scrapes them could not read any. */
+static void test_a_client_version_that_is_no_text_is_refused(void **state)
+{
+    struct service *service = *state;
+    caller_version = "\xff";
+    check_status(service, "/etcdserverpb.KV/Range", SLICE("\x0a\x01k"), GRPC_CODE_INVALID_ARGUMENT,
+        "etcdserver: invalid client api version");
+    caller_version = "3.6.\xc3\xa9";
+    check_status(service, "/etcdserverpb.KV/Range", SLICE("\x0a\x01k"), GRPC_CODE_OK, NULL);
+    caller_version = NULL;
+}
+
 /* More would be members without being counted. */
 static void test_members_are_no_more_than_raft_counts(void **state)
 {
@@ -258,6 +272,8 @@ int main(void)
             test_what_others_would_read_otherwise_is_packed_again, service_setup, service_teardown),
         cmocka_unit_test_setup_teardown(
             test_a_certificate_whose_name_is_no_text_is_nobodys, service_setup, service_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_client_version_that_is_no_text_is_refused, service_setup, service_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

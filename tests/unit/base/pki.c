@@ -19,9 +19,10 @@ static X509 *cert_new(const struct pki_spec *spec, EVP_PKEY *key)
     ASN1_INTEGER_set(X509_get_serialNumber(cert), spec->serial);
     X509_gmtime_adj(X509_getm_notBefore(cert), from);
     X509_gmtime_adj(X509_getm_notAfter(cert), until);
-    if (spec->cn) {
+    const char *const names[] = {spec->cn, spec->cn_2};
+    for (size_t i = 0; i < 2 && names[i]; i++) {
         X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_UTF8,
-            (const unsigned char *)spec->cn, -1, -1, 0);
+            (const unsigned char *)names[i], -1, -1, 0);
     }
     X509_set_pubkey(cert, key);
     return cert;

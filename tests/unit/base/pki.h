@@ -16,6 +16,7 @@ struct pki {
 struct pki_spec {
     const char *name; /* files: <name>.crt, <name>.key */
     const char *cn;   /* NULL: no common name */
+    const char *cn_2; /* another; NULL: none */
     const char *sans; /* "DNS:localhost,IP:127.0.0.1"; NULL: none */
     long serial;
     long from_s; /* validity from now on, in seconds; both 0: an hour around now */

@@ -63,6 +63,12 @@ const char *api_server_version(void)
     return "3.6.99";
 }
 
+const char *api_storage_version(struct api *api)
+{
+    (void)api;
+    return "3.6.0";
+}
+
 const char *api_cluster_version(struct api *api)
 {
     (void)api;

@@ -326,7 +326,7 @@ static void test_version(void **state)
     (void)state;
     ask("GET", "/version", NULL);
     assert_answer("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n",
-        "{\"etcdserver\":\"3.6.99\",\"etcdcluster\":\"3.6.0\"}");
+        "{\"etcdserver\":\"3.6.99\",\"etcdcluster\":\"3.6.0\",\"storage\":\"3.6.0\"}");
     ask("POST", "/version", "");
     assert_answer(
         "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\n" TEXT_HEAD, "Method Not Allowed\n");
@@ -537,7 +537,7 @@ static void test_cors(void **state)
     "Access-Control-Allow-Origin: http://a.example:80\r\n"
     ask_at(client_site, "GET", "/version", "Origin: http://a.example:80\r\n", NULL);
     assert_answer("HTTP/1.1 200 OK\r\n" CORS "Content-Type: application/json\r\n",
-        "{\"etcdserver\":\"3.6.99\",\"etcdcluster\":\"3.6.0\"}");
+        "{\"etcdserver\":\"3.6.99\",\"etcdcluster\":\"3.6.0\",\"storage\":\"3.6.0\"}");
     ask_at(client_site, "OPTIONS", "/v3/kv/range", "Origin: http://a.example:80\r\n", NULL);
     assert_answer("HTTP/1.1 200 OK\r\n" CORS, "");
     ask_at(client_site, "OPTIONS", "/nope", "Origin: http://b\r\n", NULL);

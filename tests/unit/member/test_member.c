@@ -218,6 +218,24 @@ static void test_json_with_many_urls_is_read_whole(void **state)
     assert_string_equal(back.peer_urls[URLS - 1], "http://a:1000");
 }
 
+/* As etcd lays its store out: no row tells of it before 3.6. */
+static void test_the_storage_version_is_the_clusters(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *cluster, *storage, *row;
+    } rows[] = {{"3.4.0", "3.5.0", NULL}, {"3.5.0", "3.5.0", NULL}, {"3.6.0", "3.6.0", "3.6.0"},
+        {"3.7.0", "3.7.0", "3.7.0"}};
+    assert_null(member_storage_version(f->table));
+    assert_null(member_storage_row(f->table));
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        member_set_cluster_version(f->table, rows[i].cluster, f->batch);
+        assert_string_equal(member_storage_version(f->table), rows[i].storage);
+        const char *row = member_storage_row(f->table);
+        assert_string_equal(row ? row : "none", rows[i].row ? rows[i].row : "none");
+    }
+}
+
 static void test_every_cluster_version_is_shown(void **state)
 {
     struct fixture *f = *state;
@@ -396,6 +414,7 @@ int main(void)
             test_a_downgrade_is_remembered_and_a_load_replaces_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_json_is_etcds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_json_with_many_urls_is_read_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_storage_version_is_the_clusters, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_cluster_version_is_shown, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_list_is_read_as_members_answer_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_list_is_bounded, setup, teardown),

@@ -660,6 +660,8 @@ static void test_tls_requires_and_tells_the_certificate(void **state)
     tls.client_cert_auth = true;
     world_open(&world, &tls);
     assert_who(&world, "client", "cn=root");
+    assert_who(&world, "two", "cn=guest "); /* the last, as in Go, and for the allow list */
+    assert_who(&world, "nameless", "cn= ");
     assert_who(&world, NULL, NULL);
     assert_who(&world, "self", NULL);
     world_close(&world);
@@ -801,6 +803,8 @@ static int group_setup(void **state)
         &(struct pki_spec){
             .name = "server", .cn = "etcd", .serial = 10, .sans = "DNS:localhost,IP:127.0.0.1"});
     pki_make(&pki, &(struct pki_spec){.name = "client", .cn = "root", .serial = 11});
+    pki_make(&pki, &(struct pki_spec){.name = "two", .cn = "root", .cn_2 = "guest", .serial = 15});
+    pki_make(&pki, &(struct pki_spec){.name = "nameless", .serial = 16});
     pki_make(
         &pki, &(struct pki_spec){.name = "self", .cn = "self", .serial = 14, .is_self_signed = 1});
     return 0;
