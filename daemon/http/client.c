@@ -437,6 +437,7 @@ static void on_write(struct bufferevent *bev, void *arg)
     struct http_client *client = arg;
     (void)bev;
     if (client->has_call && client->state == CLIENT_HEAD) {
+        client->heard_ms = clock_mono_ms(); /* that some of the request was taken */
         produce(client);
     }
 }

@@ -63,7 +63,7 @@ struct http_call {
     bool is_chunked;    /* nobody knows how much it will be: *out_got 0 ends it */
     size_t answer_max;  /* bytes of an answer that is gathered */
     int64_t timeout_ms; /* for all of it; 0: none */
-    int64_t idle_ms;    /* without a byte of the answer; 0: none */
+    int64_t idle_ms;    /* without a byte of the answer, once the request is out; 0: none */
     int64_t write_ms;   /* without the other side taking anything; 0: none */
     /* Not NULL: an answer of status 200 is a stream. started looks at its head and says whether to
      * go on (else done, UNSUPPORTED); then piece gets its bytes; done comes with its end, CLOSED.

@@ -418,7 +418,8 @@ static void *lie(void *arg)
     return NULL;
 }
 
-static void ask_liar(const char *text, bool stays, int64_t timeout_ms)
+/* limits: timeout_ms and idle_ms. */
+static void ask_liar_for(const char *text, bool stays, struct http_call limits)
 {
     char keep_port[8];
     char keep_authority[32];
@@ -427,7 +428,8 @@ static void ask_liar(const char *text, bool stays, int64_t timeout_ms)
     memcpy(keep_authority, authority, sizeof(authority));
     struct liar liar = {open_listener(), text, stays};
     struct http_call call = call_of("GET", "/x");
-    call.timeout_ms = timeout_ms;
+    call.timeout_ms = limits.timeout_ms;
+    call.idle_ms = limits.idle_ms;
     assert_int_equal(pthread_create(&thread, NULL, lie, &liar), 0);
     run(&call);
     http_client_cancel(client);
@@ -436,6 +438,11 @@ static void ask_liar(const char *text, bool stays, int64_t timeout_ms)
     close(liar.fd);
     memcpy(port, keep_port, sizeof(port));
     memcpy(authority, keep_authority, sizeof(authority));
+}
+
+static void ask_liar(const char *text, bool stays, int64_t timeout_ms)
+{
+    ask_liar_for(text, stays, (struct http_call){.timeout_ms = timeout_ms});
 }
 
 static void test_bad_answers_are_refused(void **state)
@@ -505,6 +512,70 @@ static void test_silence_ends_a_call(void **state)
     assert_true(clock_mono_ms() - start >= 290);
 }
 
+/* Takes a posted body in steps and says nothing before all of it is there. The end of it, more than
+ * sockets hold, comes without pauses: the client does not see those. */
+enum { LONG_BODY = 32 << 20, PACED = 20 << 20, STEP = 256 << 10, PAUSE_MS = 20 };
+
+static void *take_slowly(void *arg)
+{
+    const int *listener = arg;
+    static char bytes[STEP];
+    const struct slice answer = SLICE("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    int fd = accept(*listener, NULL, NULL);
+    for (size_t taken = 0; taken < LONG_BODY; taken += STEP) {
+        if (taken < PACED) {
+            usleep(PAUSE_MS * 1000);
+        }
+        if (recv(fd, bytes, STEP, MSG_WAITALL) <= 0) {
+            break;
+        }
+    }
+    (void)send(fd, answer.data, answer.len, MSG_NOSIGNAL);
+    while (recv(fd, bytes, STEP, 0) > 0) { /* as many bytes as the head has */
+    }
+    close(fd);
+    return NULL;
+}
+
+/* Whoever takes a body that takes long has no reason to say anything meanwhile. */
+static void test_a_body_may_take_longer_than_silence_may(void **state)
+{
+    char keep_port[8];
+    char keep_authority[32];
+    pthread_t thread;
+    struct http_call call = call_of("POST", "/take");
+    (void)state;
+    memcpy(keep_port, port, sizeof(port));
+    memcpy(keep_authority, authority, sizeof(authority));
+    int listener = open_listener();
+    produced = 0;
+    call.produce = produce;
+    call.body_bytes = LONG_BODY;
+    call.idle_ms = 400;
+    call.write_ms = PATIENCE_MS;
+    assert_int_equal(pthread_create(&thread, NULL, take_slowly, &listener), 0);
+    int64_t start = clock_mono_ms();
+    run(&call);
+    http_client_cancel(client);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    pthread_join(thread, NULL);
+    close(listener);
+    memcpy(port, keep_port, sizeof(port));
+    memcpy(authority, keep_authority, sizeof(authority));
+    assert_string_equal(got.why, "");
+    assert_int_equal(got.status, 200);
+    assert_true(clock_mono_ms() - start > 3 * call.idle_ms);
+}
+
+/* All was taken, and then nothing comes. */
+static void test_silence_behind_the_request_ends_a_call(void **state)
+{
+    (void)state;
+    ask_liar_for("", true, (struct http_call){.idle_ms = 200, .timeout_ms = PATIENCE_MS});
+    assert_int_equal(got.err.code, ERR_TIMEDOUT);
+    assert_string_equal(got.why, "i/o timeout");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,6 +593,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_heads_of_answers_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_odd_answers_are_understood, setup, teardown),
         cmocka_unit_test_setup_teardown(test_silence_ends_a_call, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_body_may_take_longer_than_silence_may, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_silence_behind_the_request_ends_a_call, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
