@@ -262,13 +262,25 @@ struct send_task {
     struct raft_message messages[];
 };
 
+/* Nobody, or nobody known (any more). How a snapshot ended is always told: who sent it keeps its
+ * log for the receiver until then. */
+static void send_to_nobody(struct peer *peer, struct raft_message *message)
+{
+    uint64_t to = message->to;
+    bool is_snapshot = message->type == RAFT_MSG_SNAP;
+    raft_message_fini(message);
+    if (to && is_snapshot) {
+        peer->options.report_snapshot(peer->options.arg, to, false);
+    }
+}
+
 static void send_one(struct peer *peer, struct raft_message *message)
 {
     struct remote *remote = message->to ? remote_find(peer, message->to) : NULL;
     if (remote) {
         remote_send(remote, message);
     } else {
-        raft_message_fini(message); /* nobody, or nobody known (any more) */
+        send_to_nobody(peer, message);
     }
 }
 

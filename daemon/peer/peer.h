@@ -116,7 +116,8 @@ void peer_add(struct peer *peer, uint64_t id, const char *const *peer_urls, size
 void peer_add_remote(struct peer *peer, uint64_t id, const char *const *peer_urls, size_t count);
 void peer_update(struct peer *peer, uint64_t id, const char *const *peer_urls, size_t count);
 void peer_remove(struct peer *peer, uint64_t id);
-/* Takes over what the messages own; zeroes them. To 0: dropped. */
+/* Takes over what the messages own; zeroes them. To 0: dropped. To somebody unknown: the same, but
+ * snapshots are reported as failed. */
 void peer_send(struct peer *peer, struct raft_message *messages, size_t count);
 /* Snapshots under way to others end soon, as failures: they may read a store that is to be
  * replaced, for as long as it pleases who takes them. Returns at once. */

@@ -432,6 +432,30 @@ static void test_sending_ends_when_it_is_told_to(void **state)
     assert_false(node_has_files(&two));
 }
 
+static void send_snapshot_to(uint64_t id)
+{
+    struct raft_snapshot_meta meta = {.index = 7, .term = 1};
+    struct raft_message message = {.type = RAFT_MSG_SNAP, .to = id, .from = ONE, .term = 1};
+    message.snapshot = raft_snapshot_new(&meta, NULL);
+    peer_send(one.peer, &message, 1);
+}
+
+/* Who sends it counts those under way, and keeps his log for them. */
+static void test_a_snapshot_for_somebody_unknown_is_reported(void **state)
+{
+    (void)state;
+    pair_start();
+    send_snapshot_to(0x33);
+    send_snapshot_to(0); /* to nobody: raft does not wait for that one */
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    peer_remove(one.peer, TWO);
+    send_snapshot_to(TWO);
+    assert_true(node_await(&one.snapshots_failed, &one, 2));
+    peer_stop(one.peer);
+    assert_int_equal(one.snapshots_failed, 2);
+    assert_int_equal(one.snapshots_ok, 0);
+}
+
 static atomic_int free_asked;
 
 /* Plenty at first; then somebody else takes it. */
@@ -507,6 +531,7 @@ int main(void)
         TEST(test_a_store_that_is_not_wanted_leaves_nothing),
         TEST(test_broken_files_leave_nothing),
         TEST(test_sending_ends_when_it_is_told_to),
+        TEST(test_a_snapshot_for_somebody_unknown_is_reported),
         TEST(test_a_disk_that_fills_meanwhile_ends_it),
         TEST(test_a_full_disk_leaves_nothing),
     };
