@@ -13,9 +13,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { ADDRESS_MS = 300 }; /* what each address gets at least: a round trip, and more */
+
 struct dial {
     struct event_base *base;
-    struct event *event; /* connected, or the deadline */
+    struct event *event; /* connected, or its time is over */
     struct lookup *lookup;
     const struct addrinfo *next; /* to be tried; the lookup's */
     int fd;
@@ -82,6 +84,20 @@ static int64_t left_ms(const struct dial *dial)
     return left > 0 ? left : 0;
 }
 
+/* Of what is left, for the address whose turn it is. It may be one that nobody answers at, and
+ * never refuses either: those behind it need time too. */
+static int64_t share_ms(const struct dial *dial)
+{
+    int64_t left = left_ms(dial);
+    int64_t count = 1;
+    for (const struct addrinfo *next = dial->next; next; next = next->ai_next) {
+        count++;
+    }
+    int64_t share = left / count;
+    int64_t at_least = left < ADDRESS_MS ? left : ADDRESS_MS;
+    return share < at_least ? at_least : share;
+}
+
 /* Addresses of the other family are reached as the kernel likes. */
 static bool bind_to(struct dial *dial, int family)
 {
@@ -127,13 +143,17 @@ static bool connect_to(
         dial->fd = -1;
         return false;
     }
-    await(dial, dial->fd, EV_WRITE, left_ms(dial));
+    await(dial, dial->fd, EV_WRITE, share_ms(dial));
     return true;
 }
 
-/* False: no address is left. */
+/* False: no address is left, and dial->err says why the last was none. */
 static bool try_next(struct dial *dial)
 {
+    if (dial->fd >= 0) {
+        close(dial->fd);
+        dial->fd = -1;
+    }
     while (dial->next) {
         const struct addrinfo *address = dial->next;
         dial->next = address->ai_next;
@@ -157,8 +177,6 @@ static void on_connected(struct dial *dial)
         return;
     }
     dial->err = why_errno(&dial->why, failure, "dial %s: connect", dial->where);
-    close(dial->fd);
-    dial->fd = -1;
     if (!try_next(dial)) {
         finish(dial, -1);
     }
@@ -177,7 +195,9 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     if (dial->fd >= 0 || !err_is(dial->err)) {
         dial->err = why_set(&dial->why, ERR(TIMEDOUT), "dial %s: i/o timeout", dial->where);
     }
-    finish(dial, -1);
+    if (!try_next(dial)) {
+        finish(dial, -1);
+    }
 }
 
 static void on_looked_up(void *arg, int failure, const struct addrinfo *addresses)

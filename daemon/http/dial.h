@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * From a host and a port to a connected socket, without blocking the loop: a name is looked up on a
- * thread of its own, its addresses are tried one after the other.
+ * thread of its own, its addresses are tried one after the other, each for its share of the time.
  */
 #ifndef HTTP_DIAL_H
 #define HTTP_DIAL_H

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <event2/event.h>
+#include <netdb.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,6 +34,31 @@ int64_t __wrap_clock_mono_ms(void);
 int64_t __wrap_clock_mono_ms(void)
 {
     return stopped_at_ms ? stopped_at_ms : __real_clock_mono_ms();
+}
+
+/* What names stand for here: 127.0.0.1 at each of these ports. */
+enum { PORTS_MAX = 3 };
+static const char *ports[PORTS_MAX];
+static size_t ports_count;
+
+int __real_getaddrinfo(
+    const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **out);
+int __wrap_getaddrinfo(
+    const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **out);
+
+int __wrap_getaddrinfo(
+    const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **out)
+{
+    (void)host;
+    (void)port;
+    for (size_t i = 0; i < ports_count; i++) {
+        int failure = __real_getaddrinfo("127.0.0.1", ports[i], hints, out);
+        if (failure) {
+            return failure;
+        }
+        out = &(*out)->ai_next;
+    }
+    return 0;
 }
 
 static int setup(void **state)
@@ -138,12 +164,73 @@ static void test_what_fails_at_once_keeps_its_reason(void **state)
     assert_string_equal(got.why, "dial 127.0.0.1:99999: invalid port");
 }
 
+static int open_listener(char port[8])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof(address);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    snprintf(port, 8, "%u", ntohs(address.sin_port));
+    return fd;
+}
+
+static void dial_name(int64_t dial_ms)
+{
+    dial(&(struct http_target){.authority = "name:1", .host = "name", .port = "1"}, dial_ms);
+}
+
+/* As where a firewall drops what goes to a name's first address. */
+static void test_an_address_that_is_silent_leaves_time_for_the_next(void **state)
+{
+    struct full full;
+    char port[8];
+    struct sockaddr_in to;
+    socklen_t size = sizeof(to);
+    (void)state;
+    full_open(&full);
+    int listener = open_listener(port);
+    ports[0] = ports[1] = full.port;
+    ports[2] = port;
+    ports_count = 3;
+    dial_name(4000);
+    assert_string_equal(err_is(got.err) ? got.why : "", "");
+    assert_int_equal(getpeername(got.fd, (struct sockaddr *)&to, &size), 0);
+    char reached[8];
+    snprintf(reached, sizeof(reached), "%u", ntohs(to.sin_port));
+    assert_string_equal(reached, port);
+    close(got.fd);
+    close(listener);
+    full_close(&full);
+}
+
+static void test_addresses_that_are_all_silent_take_no_longer_than_one(void **state)
+{
+    struct full full;
+    (void)state;
+    full_open(&full);
+    int next = next_fd();
+    ports[0] = ports[1] = ports[2] = full.port;
+    ports_count = 3;
+    int64_t start = clock_mono_ms();
+    dial_name(700);
+    assert_in_range(clock_mono_ms() - start, 690, PATIENCE_MS);
+    assert_int_equal(got.err.code, ERR_TIMEDOUT);
+    assert_string_equal(got.why, "dial name:1: i/o timeout");
+    assert_int_equal(next_fd(), next);
+    full_close(&full);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_an_early_timer_is_a_timeout_and_closes_the_socket),
         TEST(test_what_fails_at_once_keeps_its_reason),
+        TEST(test_an_address_that_is_silent_leaves_time_for_the_next),
+        TEST(test_addresses_that_are_all_silent_take_no_longer_than_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
