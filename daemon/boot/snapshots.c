@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-enum { FILES_SLACK = 64 * 1024 * 1024 };
+enum { FILES_SLACK = 64 * 1024 * 1024, FILES_KEPT_MIN = 3 };
 
 /* The members, as snapshots want them. */
 
@@ -44,10 +44,12 @@ static void cluster_of(struct storage *storage, struct arena *arena, struct snap
     };
 }
 
-/* The log does not know the newest file yet: the one before must not go first. */
+/* The log does not know the newest file yet, nor perhaps the one before it: this member's own
+ * snapshots and a leader's are saved by a thread each. What it does know must not go first. */
 static size_t files_kept(const struct config *config)
 {
-    return config->snapshots_max == 1 ? 2 : (size_t)config->snapshots_max;
+    size_t max = (size_t)config->snapshots_max;
+    return max && max < FILES_KEPT_MIN ? FILES_KEPT_MIN : max;
 }
 
 struct err storage_keep_snapshot(

@@ -2,8 +2,8 @@
  *
  * etcd's small files under member/snap that say where the log begins, and the members as the v2
  * store's JSON, which is what they hold. The databases that lie beside them are room snapshot's;
- * their names are from here, where they are removed. Saving and purging files: the wal thread, in
- * order with its records. All else: any thread.
+ * their names are from here, where they are removed. Any thread; two save and purge, perhaps at
+ * once: back this member's own, wal a leader's, each ahead of the log's record of it.
  */
 #ifndef SNAP_SNAP_H
 #define SNAP_SNAP_H
@@ -86,7 +86,8 @@ MUST struct err snap_set_aside(struct disk *disk, const char *dir,
 /* Where a store that was received at index is kept, or a note that leads to it. Gives. */
 char *snap_received_path(const char *dir, uint64_t index);
 /* Removes the oldest while there are more than files_max (0: keep all), and received databases and
- * what was set aside below index. */
+ * what was set aside below index. Two may be saved that the log does not know yet: with fewer than
+ * 3 the one that it does may go. */
 MUST struct err snap_purge(
     struct disk *disk, const char *dir, size_t files_max, uint64_t index, struct why *why);
 /* At start: removes received databases, but those at the index kept (0: none), and what a crash

@@ -263,6 +263,35 @@ static void test_a_snapshot_that_did_not_count_displaces_none_that_does(void **s
     close_place(place);
 }
 
+static void keep_unrecorded(struct place *place, uint64_t index, uint64_t term)
+{
+    struct raft_snapshot_meta meta = {
+        .index = index, .term = term, .conf = {.voters = {{place->id}, 1}}};
+    assert_false(err_is(storage_keep_snapshot(&place->storage, &meta, SLICE("{}"), NULL)));
+}
+
+/* This member's own and one that a leader sent are saved by two threads: a crash may come when the
+ * log knows neither. */
+static void test_two_files_that_the_log_does_not_know_displace_none_that_it_does(void **state)
+{
+    struct place *place = *state;
+    for (uint64_t max = 1; max <= 3; max++) {
+        uint64_t known = 10 * max;
+        place->config.snapshots_max = max;
+        append_empty(
+            place, known - 9, known, (struct raft_hard_state){.term = max, .commit = known});
+        set_applied(place, known, max);
+        receive_snapshot(place, known, max);
+        keep_unrecorded(place, known + 2, max);
+        keep_unrecorded(place, known + 4, max + 1);
+        assert_int_equal(count_files(place, ".snap"), 3);
+        close_place(place);
+        reopen(place, false);
+        assert_int_equal(place->storage.snapshot_index, known);
+    }
+    close_place(place);
+}
+
 int main(void)
 {
 #define PLACE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -272,6 +301,7 @@ int main(void)
         PLACE_TEST(test_forced_entries_remove_learners_of_the_snapshot),
         PLACE_TEST(test_a_snapshot_that_did_not_count_never_does),
         PLACE_TEST(test_a_snapshot_that_did_not_count_displaces_none_that_does),
+        PLACE_TEST(test_two_files_that_the_log_does_not_know_displace_none_that_it_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
