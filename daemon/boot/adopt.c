@@ -12,7 +12,8 @@
  * The database stands at its consistent index. Entries above it are applied as after any crash. The
  * members it has as of the log's newest snapshot, and from the entries behind that (see take.c).
  * When etcd was killed between receiving a snapshot and using it, the received database is the one
- * to take.
+ * to take. Where it was this member, which had received a whole store, that one comes first, and
+ * the database stays: a migration that was killed had left it.
  *
  * Row: "madopted" -> be64(index), what the database stood at.
  */
@@ -314,13 +315,26 @@ static struct err judge_both(struct adoption *a, bool *out_adopts, struct why *w
     return OK;
 }
 
+/* There is no store. A crash may have come just when a received one was to take its place, which
+ * storage_finish_install goes on with. */
+static struct err judge_database(const struct adoption *a, bool *out_adopts, struct why *why)
+{
+    struct storage *storage = a->storage;
+    uint64_t snapshot = storage->snapshot.meta.index;
+    uint64_t index = snapshot;
+    char *folder = snapshot_files_folder(storage->disk, storage->snap_dir, snapshot);
+    struct err err = folder ? index_of(storage, a->db, &index, why) : OK;
+    free(folder);
+    TRY(err);
+    *out_adopts = index >= snapshot;
+    return OK;
+}
+
 static struct err decide(struct adoption *a, struct why *why)
 {
-    bool adopts = true;
-    if (disk_exists(a->storage->disk, a->storage->store_dir)) {
-        adopts = false;
-        TRY(judge_both(a, &adopts, why));
-    }
+    bool adopts = false;
+    TRY(disk_exists(a->storage->disk, a->storage->store_dir) ? judge_both(a, &adopts, why)
+                                                             : judge_database(a, &adopts, why));
     return adopts ? adopt(a, why) : OK;
 }
 

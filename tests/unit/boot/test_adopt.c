@@ -479,6 +479,59 @@ static void test_a_store_that_the_log_does_not_reach_gives_way(void **state)
     expect_adopted(d, 7, 40);
 }
 
+/* The member's store, as if a leader had sent it as files at index 3. */
+static void make_received(struct directory *d)
+{
+    struct storage storage;
+    struct backend_batch *batch = backend_batch_new();
+    struct slice note = SLICE("ketcd files\n0000000000000003.files.0\n");
+    char *folder = disk_path(d->snap, "0000000000000003.files.0");
+    char *path = disk_path(d->snap, "0000000000000003.snap.db");
+    make_database(d->db, 3, 60);
+    open_fine(d, &storage);
+    assert_int_equal(apply_index(storage.apply), 3);
+    backend_batch_delete(batch, SLICE("madopted")); /* is its member's alone: none is sent */
+    assert_false(err_is(backend_write(storage.backend, batch, NULL)));
+    backend_batch_free(batch);
+    storage_close(&storage, true);
+    assert_false(err_is(disk_rename(disk_real(), d->store, folder, NULL)));
+    assert_false(err_is(disk_remove(disk_real(), d->aside, NULL)));
+    assert_false(err_is(disk_write_file(disk_real(), path, note, 0600, NULL)));
+    free(folder);
+    free(path);
+}
+
+/* A migration that was killed left a database, the member went on, and was killed while a received
+ * store took its store's place: the old one is gone, the other not there yet. */
+static void test_a_store_that_was_being_replaced_comes_before_an_older_database(void **state)
+{
+    struct directory *d = *state;
+    struct storage storage;
+    make_log(d, NULL);
+    make_snapshot(d, NULL);
+    make_received(d);
+    make_database(d->db, 2, 5);
+    struct slice before = read_database(d, d->db);
+    for (int round = 0; round < 2; round++) {
+        open_fine(d, &storage);
+        assert_int_equal(apply_index(storage.apply), 3);
+        expect_keys(&storage, 60);
+        storage_close(&storage, true);
+        assert_true(slice_eq(read_database(d, d->db), before));
+    }
+}
+
+/* One that etcd made since, and the log goes on from. */
+static void test_a_newer_database_comes_before_a_received_store(void **state)
+{
+    struct directory *d = *state;
+    make_log(d, NULL);
+    make_snapshot(d, NULL);
+    make_received(d);
+    make_database(d->db, 7, 40);
+    expect_adopted(d, 7, 40);
+}
+
 #define ADOPT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -499,6 +552,8 @@ int main(void)
         ADOPT_TEST(test_what_was_half_made_is_made_anew),
         ADOPT_TEST(test_what_was_made_is_not_made_again),
         ADOPT_TEST(test_a_store_that_the_log_does_not_reach_gives_way),
+        ADOPT_TEST(test_a_store_that_was_being_replaced_comes_before_an_older_database),
+        ADOPT_TEST(test_a_newer_database_comes_before_a_received_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
