@@ -147,11 +147,11 @@ static struct err check_store(
     return storage_check_received(((struct cluster *)arg)->answers.storage, snapshot, store, why);
 }
 
-static struct err snapshot_open(void *arg, struct raft_message *message, enum snapshot_form best,
-    struct snapshot_export **out, struct why *why)
+static struct err snapshot_open(void *arg, struct raft_message *message,
+    const struct snapshot_order *order, struct snapshot_export **out, struct why *why)
 {
     struct storage *storage = ((struct cluster *)arg)->answers.storage;
-    return storage_snapshot_message(storage, message, best, out, why);
+    return storage_snapshot_message(storage, message, order, out, why);
 }
 
 static bool is_removed(void *arg, uint64_t id)

@@ -24,9 +24,9 @@ struct err storage_keep_snapshot(
     void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
 /* For the transport: what a MsgSnap stands for, in the best form or one that suits better. Replaces
  * the message's snapshot by one that says where the export stands, with the v2 store as its data.
- * Gives *out. Any thread but server's own. */
+ * Gives *out. Any thread but server's own. Errors: also STOPPED (order->is_over). */
 struct err storage_snapshot_message(struct storage *storage, struct raft_message *message,
-    enum snapshot_form best, struct snapshot_export **out, struct why *why);
+    const struct snapshot_order *order, struct snapshot_export **out, struct why *why);
 /* What the files of this member's store and their rows mean: who says the same can take them. */
 const char *storage_files_format(void);
 /* For api, arg a struct storage whose server is set: a bbolt file of everything. Gives *out. */

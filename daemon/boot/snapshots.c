@@ -82,6 +82,7 @@ struct blob *storage_snapshot_v2(void *arg)
 
 struct exporting {
     struct storage *storage;
+    const struct snapshot_order *order;
     struct arena *arena;
     struct snapshot_export *export;
     struct backend_snapshot *view;
@@ -119,6 +120,7 @@ static void capture_files(void *arg)
 }
 
 struct key_walk {
+    const struct snapshot_order *order;
     struct snapshot_export *export;
     struct err err;
     struct why *why;
@@ -139,14 +141,18 @@ static bool add_key(
         .version = kv->version,
         .lease = kv->lease,
     };
-    walk->err = snapshot_export_key(walk->export, &key, walk->why);
+    if (walk->order->is_over && walk->order->is_over(walk->order->arg)) {
+        walk->err = why_set(walk->why, ERR(STOPPED), "nobody waits for the database any more");
+    } else {
+        walk->err = snapshot_export_key(walk->export, &key, walk->why);
+    }
     return !err_is(walk->err);
 }
 
 static struct err add_keys(void *arg, struct snapshot_export *export, struct why *why)
 {
     struct exporting *e = arg;
-    struct key_walk walk = {export, OK, why};
+    struct key_walk walk = {e->order, export, OK, why};
     TRY(mvcc_export(e->storage->mvcc, e->view, add_key, &walk, why));
     return walk.err;
 }
@@ -174,7 +180,8 @@ static struct err export(struct exporting *e, struct why *why)
 
 struct err storage_snapshot_open(void *arg, struct snapshot_export **out, struct why *why)
 {
-    struct exporting e = {.storage = arg, .arena = arena_new(0)};
+    struct snapshot_order order = {.best = SNAPSHOT_DATABASE};
+    struct exporting e = {.storage = arg, .order = &order, .arena = arena_new(0)};
     struct err err = export(&e, why);
     arena_free(e.arena);
     if (!err_is(err)) {
@@ -212,8 +219,9 @@ static struct err export_files(struct exporting *e)
     return e->err;
 }
 
-static struct err export_as(struct exporting *e, enum snapshot_form form)
+static struct err export_as(struct exporting *e)
 {
+    enum snapshot_form form = e->order->best;
     if (form == SNAPSHOT_FILES && are_files_worth_it(e->storage->backend)) {
         struct err err = export_files(e);
         if (!IS(err, TOO_BIG)) {
@@ -228,12 +236,12 @@ static struct err export_as(struct exporting *e, enum snapshot_form form)
 }
 
 struct err storage_snapshot_message(struct storage *storage, struct raft_message *message,
-    enum snapshot_form best, struct snapshot_export **out, struct why *why)
+    const struct snapshot_order *order, struct snapshot_export **out, struct why *why)
 {
-    struct exporting e = {.storage = storage, .arena = arena_new(0), .why = why};
+    struct exporting e = {.storage = storage, .order = order, .arena = arena_new(0), .why = why};
     struct buf json;
     buf_init(&json, SNAP_FILE_MAX);
-    struct err err = export_as(&e, best);
+    struct err err = export_as(&e);
     if (!err_is(err)) {
         snap_v2_json(&e.cluster, &json);
         struct blob *data = blob_new(buf_slice(&json));

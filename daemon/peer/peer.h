@@ -71,10 +71,10 @@ struct peer_options {
     bool (*check_row)(struct slice key, struct slice value);
     /* Makes what a MsgSnap stands for: an export in the best form that its receiver takes, or in
      * one that every member of this kind does, and message->snapshot replaced by one with the v2
-     * store in its data and the export's index, term and members. A thread of its own; may block.
-     */
-    struct err (*snapshot_open)(void *arg, struct raft_message *message, enum snapshot_form best,
-        struct snapshot_export **out, struct why *why);
+     * store in its data and the export's index, term and members. A thread of its own; may block,
+     * but not for long once order->is_over says so. */
+    struct err (*snapshot_open)(void *arg, struct raft_message *message,
+        const struct snapshot_order *order, struct snapshot_export **out, struct why *why);
     bool (*is_removed)(void *arg, uint64_t id);
     /* Others say this member was removed from the cluster. At most once. */
     void (*on_self_removed)(void *arg);

@@ -126,16 +126,25 @@ static void on_done(void *arg, const struct http_answer *answer)
     event_base_loopbreak(send->base);
 }
 
+/* Why it must not go on; NULL: it may. */
+static const char *over_why(const struct snapsend *send)
+{
+    if (atomic_load(&send->peer->is_stopped)) {
+        return "stopped";
+    }
+    return atomic_load(&send->peer->sends_ended) != send->ended
+               ? "this member's store is being replaced"
+               : NULL;
+}
+
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct snapsend *send = arg;
+    const char *text = over_why(send);
     (void)fd;
     (void)what;
-    if (atomic_load(&send->peer->is_stopped)) {
-        why_set(&send->why, ERR(STOPPED), "stopped");
-        event_base_loopbreak(send->base);
-    } else if (atomic_load(&send->peer->sends_ended) != send->ended) {
-        why_set(&send->why, ERR(STOPPED), "this member's store is being replaced");
+    if (text) {
+        why_set(&send->why, ERR(STOPPED), "%s", text);
         event_base_loopbreak(send->base);
     }
 }
@@ -233,11 +242,24 @@ static struct err check_form(const struct snapsend *send, struct why *why)
     return is_read ? OK : why_set(why, ERR(STOPPED), "its receiver takes another form by now");
 }
 
+static bool is_over(void *arg)
+{
+    return over_why(arg) != NULL;
+}
+
+/* A database is a walk over the whole store, which whoever waits for the end of it would wait for
+ * too. */
 static struct err open_export(struct snapsend *send, struct why *why)
 {
     const struct peer_options *options = &send->peer->options;
-    TRY(options->snapshot_open(options->arg, &send->message, send->form, &send->export, why));
-    return check_form(send, why);
+    struct snapshot_order order = {send->form, is_over, send};
+    struct err err =
+        options->snapshot_open(options->arg, &send->message, &order, &send->export, why);
+    const char *text = over_why(send);
+    if (err_is(err) && text) {
+        return why_set(why, err, "%s", text);
+    }
+    return err_is(err) ? err : check_form(send, why);
 }
 
 static void *run(void *arg)

@@ -115,6 +115,13 @@ enum snapshot_form {
 
 enum snapshot_form snapshot_export_form(const struct snapshot_export *export);
 
+/* What an export is asked for by whoever waits for it. */
+struct snapshot_order {
+    enum snapshot_form best;
+    bool (*is_over)(void *arg); /* nobody waits any more; NULL: somebody does */
+    void *arg;
+};
+
 /* What takes such rows in: files in dir that the store can take as they are, and a list of them,
  * dir/<index as 16 hex digits>.snap.db. */
 struct snapshot_refill;

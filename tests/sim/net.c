@@ -212,9 +212,10 @@ static bool read_export(struct transfer *transfer, struct snapshot_export *expor
 static bool make_database(struct transfer *transfer)
 {
     struct snapshot_export *export = NULL;
+    struct snapshot_order order = {.best = SNAPSHOT_DATABASE};
     struct why why = {""};
     struct err err = storage_snapshot_message(
-        &transfer->from->storage, &transfer->message, SNAPSHOT_DATABASE, &export, &why);
+        &transfer->from->storage, &transfer->message, &order, &export, &why);
     if (err_is(err)) {
         run_note("no snapshot could be made: %s", why.text);
         return false;

@@ -63,23 +63,37 @@ static struct marks marks_of(struct storage *storage)
     return marks;
 }
 
+static void open_storage(struct place *place, struct storage *storage)
+{
+    *storage = (struct storage){
+        .disk = disk_real(),
+        .snap_dir = place->path,
+        .backend = place->backend,
+        .mvcc = place->mvcc,
+        .leases = lease_table_new(1),
+        .members = member_table_new(1, 2),
+    };
+    struct apply_options options = {.backend = storage->backend,
+        .mvcc = storage->mvcc,
+        .leases = storage->leases,
+        .members = storage->members};
+    assert_false(err_is(apply_open(&options, &storage->apply, NULL)));
+}
+
+static void close_storage(struct storage *storage)
+{
+    apply_close(storage->apply);
+    lease_table_free(storage->leases);
+    member_table_free(storage->members);
+}
+
 /* What is still to be dropped is in the file: it must not say that it was. */
 static void test_snapshot_during_a_compaction_says_so(void **state)
 {
     struct place *place = *state;
     bool is_done = false;
-    struct storage storage = {
-        .disk = disk_real(),
-        .snap_dir = place->path,
-        .backend = place->backend,
-        .mvcc = place->mvcc,
-        .members = member_table_new(1, 2),
-    };
-    struct apply_options options = {.backend = place->backend,
-        .mvcc = place->mvcc,
-        .leases = lease_table_new(1),
-        .members = storage.members};
-    assert_false(err_is(apply_open(&options, &storage.apply, NULL)));
+    struct storage storage;
+    open_storage(place, &storage);
     place_put(place, "a", "1", 0);
     revision rev = place_delete(place, "a", NULL);
     struct marks marks = marks_of(&storage);
@@ -96,15 +110,52 @@ static void test_snapshot_during_a_compaction_says_so(void **state)
     marks = marks_of(&storage);
     assert_int_equal(marks.scheduled, rev);
     assert_int_equal(marks.finished, rev);
-    apply_close(storage.apply);
-    lease_table_free(options.leases);
-    member_table_free(storage.members);
+    close_storage(&storage);
+}
+
+struct wait {
+    size_t asked;
+    size_t goes_on_for;
+};
+
+static bool is_over(void *arg)
+{
+    struct wait *wait = arg;
+    return ++wait->asked > wait->goes_on_for;
+}
+
+/* The walk over a large store takes long. */
+static void test_a_database_that_nobody_waits_for_is_not_made(void **state)
+{
+    struct place *place = *state;
+    struct storage storage;
+    struct wait wait = {.goes_on_for = 2};
+    struct snapshot_order order = {SNAPSHOT_DATABASE, is_over, &wait};
+    struct raft_message message = {.type = RAFT_MSG_SNAP};
+    struct snapshot_export *export = NULL;
+    struct why why = {""};
+    open_storage(place, &storage);
+    for (int i = 0; i < 5; i++) {
+        place_put(place, "a", "1", 0);
+    }
+    assert_true(IS(storage_snapshot_message(&storage, &message, &order, &export, &why), STOPPED));
+    assert_int_equal(wait.asked, 3);
+    assert_null(export);
+    assert_null(message.snapshot);
+    wait = (struct wait){.goes_on_for = SIZE_MAX};
+    assert_false(err_is(storage_snapshot_message(&storage, &message, &order, &export, &why)));
+    assert_int_equal(wait.asked, 5);
+    assert_non_null(message.snapshot);
+    snapshot_export_close(export);
+    raft_message_fini(&message);
+    close_storage(&storage);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         PLACE_TEST(test_snapshot_during_a_compaction_says_so),
+        PLACE_TEST(test_a_database_that_nobody_waits_for_is_not_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

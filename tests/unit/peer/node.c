@@ -110,17 +110,32 @@ static void wait_while(const atomic_bool *is_held)
     }
 }
 
-static struct err snapshot_open(void *arg, struct raft_message *message, enum snapshot_form best,
-    struct snapshot_export **out, struct why *why)
+/* As one that walks over a large store. */
+static bool hold_open(struct node *node, const struct snapshot_order *order)
+{
+    int64_t deadline = clock_mono_ms() + NODE_WAIT_MS;
+    while (atomic_load(&node->is_open_held) && clock_mono_ms() < deadline) {
+        if (order->is_over(order->arg)) {
+            return false;
+        }
+        usleep(1000);
+    }
+    return true;
+}
+
+static struct err snapshot_open(void *arg, struct raft_message *message,
+    const struct snapshot_order *order, struct snapshot_export **out, struct why *why)
 {
     struct node *node = arg;
     atomic_fetch_add(&node->opening, 1);
-    wait_while(&node->is_open_held);
+    if (!hold_open(node, order)) {
+        return ERR(STOPPED);
+    }
     struct blob *data = blob_new(SLICE("{\"Root\":{}}"));
     struct err err = OK;
-    if (best == SNAPSHOT_FILES) {
+    if (order->best == SNAPSHOT_FILES) {
         err = snapshot_export_files(disk_real(), node->snap_dir, node->store, out, why);
-    } else if (best == SNAPSHOT_ROWS) {
+    } else if (order->best == SNAPSHOT_ROWS) {
         *out = snapshot_export_rows(node->store, backend_snapshot_take(node->store));
     } else {
         err = open_database(node, message->snapshot->meta.index, out, why);

@@ -432,6 +432,36 @@ static void test_sending_ends_when_it_is_told_to(void **state)
     assert_false(node_has_files(&two));
 }
 
+static void begin_held(void)
+{
+    atomic_store(&one.is_open_held, true);
+    pair_start();
+    pair_send_snapshot(7);
+    assert_true(node_await_atomic(&one.opening, 1));
+}
+
+/* A database of a large store takes minutes to make: nobody waits for it who wants to end. */
+static void test_stopping_does_not_wait_for_a_database_that_is_made(void **state)
+{
+    (void)state;
+    begin_held();
+    int64_t start = clock_mono_ms();
+    peer_stop(one.peer);
+    assert_in_range(clock_mono_ms() - start, 0, NODE_WAIT_MS / 2);
+    assert_int_equal(one.snapshots_ok + one.snapshots_failed, 0);
+}
+
+static void test_making_a_database_ends_when_sending_is_told_to(void **state)
+{
+    (void)state;
+    begin_held();
+    int64_t start = clock_mono_ms();
+    peer_end_sending(one.peer);
+    assert_true(node_await(&one.snapshots_failed, &one, 1));
+    assert_in_range(clock_mono_ms() - start, 0, NODE_WAIT_MS / 2);
+    assert_int_equal(one.snapshots_ok, 0);
+}
+
 static void send_snapshot_to(uint64_t id)
 {
     struct raft_snapshot_meta meta = {.index = 7, .term = 1};
@@ -531,6 +561,8 @@ int main(void)
         TEST(test_a_store_that_is_not_wanted_leaves_nothing),
         TEST(test_broken_files_leave_nothing),
         TEST(test_sending_ends_when_it_is_told_to),
+        TEST(test_stopping_does_not_wait_for_a_database_that_is_made),
+        TEST(test_making_a_database_ends_when_sending_is_told_to),
         TEST(test_a_snapshot_for_somebody_unknown_is_reported),
         TEST(test_a_disk_that_fills_meanwhile_ends_it),
         TEST(test_a_full_disk_leaves_nothing),

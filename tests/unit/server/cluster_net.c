@@ -272,8 +272,8 @@ static void deliver_snapshot(struct node *from, struct node *to, struct raft_mes
     net->busy[from->place]++;
     net->busy[to->place]++;
     pthread_mutex_unlock(&net->mutex);
-    bool is_ok = !err_is(
-        storage_snapshot_message(&from->storage, message, from->cluster->form, &export, &why));
+    struct snapshot_order order = {.best = from->cluster->form};
+    bool is_ok = !err_is(storage_snapshot_message(&from->storage, message, &order, &export, &why));
     if (is_ok) {
         assert_int_equal(snapshot_export_form(export), from->cluster->form);
         copy_as[from->cluster->form](to, export, message->snapshot);
