@@ -260,8 +260,9 @@ struct err backend_health(struct backend *backend, struct why *why)
         return why_set(why, ERR(IO), "%s", backend->failure.text);
     }
     return errors ? why_set(why, ERR(IO),
-                        "the store's background work failed %llu times; %s/LOG says why",
-                        (unsigned long long)errors, backend->path)
+                        "the background work of %s failed (%llu errors); the member's log says "
+                        "why, in its lines \"RocksDB says\"",
+                        backend->path, (unsigned long long)errors)
                   : OK;
 }
 

@@ -284,6 +284,39 @@ static void test_backend_leaves_rocksdb_nothing_to_flush(void **state)
     assert_walk(place, NULL, "", "", "d1=1 l1=1 l2=a row without a value");
 }
 
+static uint64_t failures; /* of RocksDB's own threads */
+
+int __real_rocksdb_property_int_cf(
+    rocksdb_t *db, rocksdb_column_family_handle_t *family, const char *name, uint64_t *out);
+int __wrap_rocksdb_property_int_cf(
+    rocksdb_t *db, rocksdb_column_family_handle_t *family, const char *name, uint64_t *out);
+
+int __wrap_rocksdb_property_int_cf(
+    rocksdb_t *db, rocksdb_column_family_handle_t *family, const char *name, uint64_t *out)
+{
+    if (failures && strcmp(name, "rocksdb.background-errors") == 0) {
+        *out = failures;
+        return 0;
+    }
+    return __real_rocksdb_property_int_cf(db, family, name, out);
+}
+
+/* Nobody asked for them, so there is no call that says why they failed. */
+static void test_backend_leads_to_why_a_merge_failed(void **state)
+{
+    struct place *place = *state;
+    struct why why = {""};
+    assert_false(err_is(backend_health(place->backend, &why)));
+    failures = 2;
+    struct err err = backend_health(place->backend, &why);
+    failures = 0;
+    assert_true(IS(err, IO));
+    assert_non_null(strstr(why.text, backend_path(place->backend)));
+    assert_non_null(strstr(why.text, "the member's log says why"));
+    assert_non_null(strstr(why.text, "\"RocksDB says\""));
+    assert_null(strstr(why.text, "/LOG"));
+}
+
 /* The most that one of this process' threads of that name gives way; -1: there is none. */
 static int nice_of(const char *name)
 {
@@ -791,6 +824,7 @@ int main(void)
         T(test_backend_walk_sees_one_moment),
         T(test_backend_flushes_values_and_rows_as_one),
         T(test_backend_leaves_rocksdb_nothing_to_flush),
+        T(test_backend_leads_to_why_a_merge_failed),
         T(test_backend_merges_give_way),
         T(test_backend_refuses_families_of_other_numbers),
         T(test_backend_keeps_a_prefix_of_whole_batches),
