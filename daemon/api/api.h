@@ -23,6 +23,7 @@ struct api;
 
 struct server;
 struct snapshot_export;
+struct snapshot_order;
 
 /* The other members, as far as services need them. All NULL: there are none. */
 struct api_peers {
@@ -44,8 +45,10 @@ struct api_options {
     size_t request_bytes_max;
     size_t range_bytes_max;   /* of answers to ranges under way; 0: no bound */
     int64_t warning_unary_ns; /* slower unary calls are logged; 0: never */
-    /* Makes a bbolt file of everything, written and ready to be read. Back thread. Gives. */
-    struct err (*snapshot_open)(void *arg, struct snapshot_export **out, struct why *why);
+    /* Makes a bbolt file of everything, written and ready to be read; not for long any more once
+     * order->is_over says so. Back thread. Gives. */
+    struct err (*snapshot_open)(void *arg, const struct snapshot_order *order,
+        struct snapshot_export **out, struct why *why);
     void *snapshot_arg;
     unsigned bcrypt_cost;
     bool is_cert_required; /* of clients: then its common name says who they are */

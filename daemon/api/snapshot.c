@@ -66,15 +66,23 @@ static void made(void *arg)
     sending->stream->wake(sending->stream);
 }
 
-/* The job may have waited longer than its client: then no file is made. */
+static bool is_over(void *arg)
+{
+    struct sending *sending = arg;
+    return late_is_closed(&sending->late);
+}
+
+/* The job may have waited longer than its client, or take longer: then no file is made. */
 static void make(struct server_job *job)
 {
     struct sending *sending = CONTAINER_OF(job, struct sending, job);
     const struct api_options *options = &sending->api->options;
+    struct snapshot_order order = {SNAPSHOT_DATABASE, is_over, sending};
     struct why why = {""};
     sending->err = ERR(STOPPED);
-    if (!late_is_closed(&sending->late)) {
-        sending->err = options->snapshot_open(options->snapshot_arg, &sending->export, &why);
+    if (!is_over(sending)) {
+        sending->err =
+            options->snapshot_open(options->snapshot_arg, &order, &sending->export, &why);
         if (err_is(sending->err)) {
             LOG_WARN("failed to make a snapshot", LOG_ERR(why.text));
         }

@@ -29,8 +29,10 @@ struct err storage_snapshot_message(struct storage *storage, struct raft_message
     const struct snapshot_order *order, struct snapshot_export **out, struct why *why);
 /* What the files of this member's store and their rows mean: who says the same can take them. */
 const char *storage_files_format(void);
-/* For api, arg a struct storage whose server is set: a bbolt file of everything. Gives *out. */
-struct err storage_snapshot_open(void *arg, struct snapshot_export **out, struct why *why);
+/* For api, arg a struct storage whose server is set: a bbolt file of everything. Gives *out.
+ * Errors: also STOPPED (order->is_over). */
+struct err storage_snapshot_open(
+    void *arg, const struct snapshot_order *order, struct snapshot_export **out, struct why *why);
 
 /* received.c. For the transport: whether a store that came as files may become this member's. What
  * is read meanwhile is kept, of the last one, where it is not much more than this member has. */

@@ -178,10 +178,10 @@ static struct err export(struct exporting *e, struct why *why)
     return err;
 }
 
-struct err storage_snapshot_open(void *arg, struct snapshot_export **out, struct why *why)
+struct err storage_snapshot_open(
+    void *arg, const struct snapshot_order *order, struct snapshot_export **out, struct why *why)
 {
-    struct snapshot_order order = {.best = SNAPSHOT_DATABASE};
-    struct exporting e = {.storage = arg, .order = &order, .arena = arena_new(0)};
+    struct exporting e = {.storage = arg, .order = order, .arena = arena_new(0)};
     struct err err = export(&e, why);
     arena_free(e.arena);
     if (!err_is(err)) {

@@ -44,9 +44,11 @@ struct edge {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct err no_snapshot(void *arg, struct snapshot_export **out, struct why *why)
+static struct err no_snapshot(
+    void *arg, const struct snapshot_order *order, struct snapshot_export **out, struct why *why)
 {
     (void)arg;
+    (void)order;
     (void)out;
     return why_set(why, ERR(IO), "there is none");
 }

@@ -26,10 +26,27 @@ bool server_run(struct server *server, struct server_job *job)
     return true;
 }
 
-static struct err make_file(void *arg, struct snapshot_export **out, struct why *why)
+static struct api_stream *leaving; /* goes while its file is made; NULL: none does */
+
+static void stream_end(struct api_stream *stream)
+{
+    api_maintenance_snapshot.close(stream);
+    free(stream);
+}
+
+static struct err make_file(
+    void *arg, const struct snapshot_order *order, struct snapshot_export **out, struct why *why)
 {
     (void)arg;
     (void)why;
+    assert_false(order->is_over(order->arg));
+    if (leaving) {
+        stream_end(leaving);
+        leaving = NULL;
+    }
+    if (order->is_over(order->arg)) {
+        return ERR(STOPPED);
+    }
     made++;
     *out = mem_new(1);
     return OK;
@@ -126,12 +143,6 @@ static struct api_stream *stream_new(struct api *api)
     return stream;
 }
 
-static void stream_end(struct api_stream *stream)
-{
-    api_maintenance_snapshot.close(stream);
-    free(stream);
-}
-
 static void run_jobs(void)
 {
     for (size_t i = 0; i < jobs_count; i++) {
@@ -163,6 +174,16 @@ static void test_client_that_left_before_its_turn_costs_no_file(void **state)
     assert_int_equal(made, 0);
 }
 
+/* It may take minutes, and all other work of that thread waits. */
+static void test_client_that_leaves_meanwhile_ends_the_making_of_its_file(void **state)
+{
+    leaving = stream_new(*state);
+    run_jobs();
+    assert_null(leaving);
+    assert_int_equal(made, 0);
+    assert_int_equal(closed, 0);
+}
+
 static void test_files_on_the_disk_are_bounded(void **state)
 {
     struct api_stream *streams[8];
@@ -190,6 +211,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             test_client_that_left_before_its_turn_costs_no_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_client_that_leaves_meanwhile_ends_the_making_of_its_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files_on_the_disk_are_bounded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

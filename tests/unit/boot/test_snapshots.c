@@ -51,7 +51,8 @@ static struct marks marks_of(struct storage *storage)
     struct snapshot_import *import;
     struct why why = {""};
     char *path = disk_path(storage->snap_dir, "snapshot.db");
-    assert_false(err_is(storage_snapshot_open(storage, &export, &why)));
+    struct snapshot_order order = {.best = SNAPSHOT_DATABASE};
+    assert_false(err_is(storage_snapshot_open(storage, &order, &export, &why)));
     file_write(export, path);
     snapshot_export_close(export);
     assert_false(
