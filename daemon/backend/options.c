@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How RocksDB is set up: the store as a whole, and each of its families. */
+#include "lookthrough.h"
 #include "store.h"
 
 #include "base/log.h"
+
+#include <stdio.h>
 
 enum {
     MIB = 1024 * 1024,
@@ -61,6 +64,14 @@ static void tell(const char *text)
     LOG_WARN("RocksDB says", LOG_STR("text", text));
 }
 
+static bool look(const char *path, char *text, size_t size)
+{
+    struct why why = {""};
+    bool is_whole = !err_is(tablefile_check(path, (struct slice){0}, &why));
+    snprintf(text, size, "%s", why.text);
+    return is_whole;
+}
+
 /* A received store is whole or none, and no thread of RocksDB's reads from it: what is thrown there
  * ends the process. */
 static void store_init(rocksdb_options_t *o, bool is_received)
@@ -76,6 +87,7 @@ static void store_init(rocksdb_options_t *o, bool is_received)
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_bytes_per_sync(o, MIB);
     store_shim_tell(o, tell);
+    store_shim_guard(o, look);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
 }

@@ -15,6 +15,8 @@
 #include <memory>
 #include <rocksdb/comparator.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/file_system.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/metadata.h>
 #include <rocksdb/version.h>
@@ -231,11 +233,48 @@ class Telling final : public rocksdb::Logger
   private:
     void (*tell_)(const char *text);
 };
+
+class Guarded final : public rocksdb::FileSystemWrapper
+{
+  public:
+    explicit Guarded(store_look *look)
+        : FileSystemWrapper(rocksdb::FileSystem::Default()), look_(look)
+    {
+    }
+    const char *Name() const override
+    {
+        return "guarded";
+    }
+    rocksdb::IOStatus NewRandomAccessFile(const std::string &path,
+        const rocksdb::FileOptions &options, std::unique_ptr<rocksdb::FSRandomAccessFile> *result,
+        rocksdb::IODebugContext *context) override
+    {
+        static const std::string end = ".sst";
+        char text[256];
+        bool is_table = path.size() > end.size() &&
+                        path.compare(path.size() - end.size(), end.size(), end) == 0;
+        if (is_table && !look_(path.c_str(), text, sizeof(text))) {
+            return rocksdb::IOStatus::Corruption(text);
+        }
+        return target()->NewRandomAccessFile(path, options, result, context);
+    }
+
+  private:
+    store_look *look_;
+};
 } // namespace
 
 void store_shim_tell(rocksdb_options_t *options, void (*tell)(const char *text))
 {
     options->rep.info_log = std::make_shared<Telling>(tell);
+}
+
+void store_shim_guard(rocksdb_options_t *options, store_look *look)
+{
+    /* For as long as the process lasts: stores come and go. */
+    static rocksdb::Env *const guarded =
+        rocksdb::NewCompositeEnv(std::make_shared<Guarded>(look)).release();
+    options->rep.env = guarded;
 }
 
 #define TEXT_OF(number) #number

@@ -59,6 +59,10 @@ char *store_shim_ingest(rocksdb_t *db, rocksdb_column_family_handle_t *const *fa
     const char **const *paths, const size_t *counts, size_t families_count);
 /* What RocksDB warns of, and tells of errors, from any thread. */
 void store_shim_tell(rocksdb_options_t *options, void (*tell)(const char *text));
+/* Whether a table's file may be opened; if not, why in text. Any thread. */
+typedef bool store_look(const char *path, char *text, size_t size);
+/* Asks before each table is opened. All stores of the process have the same look. */
+void store_shim_guard(rocksdb_options_t *options, store_look *look);
 /* Merges, in whatever thread of RocksDB's, get out of the way of those that answer calls. */
 void store_shim_lower_merges(rocksdb_options_t *options);
 /* A handle good for batches and nothing else: the family of that id (0, 1 or 2) of any store. */

@@ -279,6 +279,34 @@ static void test_a_flipped_bit_is_found_before_a_table_is_opened(void **state)
     check_damaged(*state, ".sst", FOOT, 0x80);
 }
 
+/* The highest bit of the properties' last number, which RocksDB trusts before their checksum. */
+static void test_a_flipped_bit_of_the_own_table_refuses_the_start(void **state)
+{
+    struct place *place = *state;
+    struct why why = {""};
+    struct backend *store = NULL;
+    struct stat st;
+    checkpoint(place);
+    char *path = find(place, ".sst");
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && fstat(fd, &st) == 0);
+    size_t refused = 0;
+    for (off_t at = 0; at < st.st_size; at++) {
+        flip(fd, at, 0x80);
+        bool is_seen = err_is(look(path, &why));
+        if (is_seen && strstr(why.text, "a block does not fit its checksum")) {
+            struct backend_options options = {.path = place->files};
+            assert_true(err_is(backend_open(&options, &store, &why)));
+            assert_non_null(strstr(why.text, "a block does not fit its checksum"));
+            refused++;
+        }
+        flip(fd, at, 0x80);
+    }
+    close(fd);
+    free(path);
+    assert_true(refused > 100);
+}
+
 /* Such a file was written to once more, behind its checksums' back. */
 static void test_a_file_that_was_taken_in_is_whole(void **state)
 {
@@ -378,6 +406,7 @@ int main(void)
         PLACE(test_a_flipped_bit_is_found_in_blocks),
         PLACE(test_a_flipped_bit_is_found_before_a_table_is_opened),
         PLACE(test_a_file_that_was_taken_in_is_whole),
+        PLACE(test_a_flipped_bit_of_the_own_table_refuses_the_start),
         PLACE(test_a_flipped_bit_is_found_in_values_apart),
         PLACE(test_a_length_that_no_memory_can_hold_is_refused),
         PLACE(test_second_names_that_cannot_be_made_are_no_failure_of_the_store),
