@@ -15,14 +15,16 @@ enum {
     GROUPS_MAX = 2, /* asked at a time; what comes meanwhile shares the next */
 };
 
-enum { READ_TRIES_MAX = 16, WAITS_MAX = 1000 };
+enum { IDS_MAX = 16, WAITS_MAX = 1000 };
 
 /* Reads that one read index speaks for. Each try has an id that nobody else ever used: the answer
- * to any of them will do, as all were asked after the reads came. */
+ * to any of them will do, as all were asked after the reads came. Asked as long as one waits: an
+ * answer that is eight seconds late is not waited for any more, a leader that can be reached again
+ * is. */
 struct read_group {
     struct list node;
     struct list reads;
-    uint64_t ids[READ_TRIES_MAX];
+    uint64_t ids[IDS_MAX]; /* of the last tries, in a ring */
     size_t tries;
     int64_t retry_at_ms;
 };
@@ -115,7 +117,7 @@ static struct err ask(struct server *server, struct read_group *group)
     struct err err = raft_step(server->options.raft, &event);
     blob_unref(context);
     if (!err_is(err)) {
-        group->ids[group->tries++] = id;
+        group->ids[group->tries++ % IDS_MAX] = id;
         group->retry_at_ms = clock_mono_ms() + RETRY_MS;
     }
     return err;
@@ -143,11 +145,10 @@ void read_retry(struct server *server, int64_t now_ms)
     LIST_EACH(node, &server->read_groups)
     {
         struct read_group *group = LIST_ITEM(node, struct read_group, node);
-        if (now_ms >= group->retry_at_ms && group->tries < READ_TRIES_MAX &&
-            !err_is(ask(server, group))) {
+        if (now_ms >= group->retry_at_ms && !err_is(ask(server, group))) {
             metric_inc(server->metrics.slow_reads);
             LOG_WARN("waiting for ReadIndex response took too long, retrying",
-                LOG_UINT("sent-request-id", group->ids[group->tries - 1]),
+                LOG_UINT("sent-request-id", group->ids[(group->tries - 1) % IDS_MAX]),
                 LOG_MS("retry-timeout", RETRY_MS));
         }
     }
@@ -162,7 +163,7 @@ static void group_free(struct server *server, struct read_group *group)
 
 static bool group_has(const struct read_group *group, uint64_t id)
 {
-    for (size_t i = 0; i < group->tries; i++) {
+    for (size_t i = 0; i < group->tries && i < IDS_MAX; i++) {
         if (group->ids[i] == id) {
             return true;
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Clocks that jump: what is read is never old, and no lease ends before its time, whoever's clock
- * says what. Arguments: a bug to plant (base/mutation.h), and the cases to run. */
+ * says what; and what takes long. Arguments: a bug to plant (base/mutation.h), and the cases to
+ * run. */
 #include "cluster_case.h"
 #include "cluster_clock.h"
 
@@ -245,6 +246,108 @@ static void test_a_leader_that_wakes_deposed_revokes_nothing(void **state)
     finish(cluster, sleep.node);
 }
 
+/* A network that loses what a follower asks its leader, and nothing else. */
+
+enum { TRIES = 20, NEVER_MS = 600000 };
+
+static struct {
+    atomic_bool is_losing;
+    atomic_int lost;
+    void (*send)(void *arg, struct raft_message *messages, size_t count);
+} asked;
+
+static void send_but_questions(void *arg, struct raft_message *messages, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct raft_message message = messages[i];
+        messages[i] = (struct raft_message){0};
+        if (message.type == RAFT_MSG_READ_INDEX && atomic_load(&asked.is_losing)) {
+            raft_message_fini(&message);
+            atomic_fetch_add(&asked.lost, 1);
+        } else {
+            messages[kept++] = message;
+        }
+    }
+    asked.send(arg, messages, kept);
+}
+
+static void loses_questions(struct server_options *options)
+{
+    options->request_ms = NEVER_MS;
+    asked.send = options->transport.send;
+    options->transport.send = send_but_questions;
+}
+
+static int setup_losing(void **state)
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    atomic_store(&asked.is_losing, false);
+    atomic_store(&asked.lost, 0);
+    cluster_init(cluster, 3);
+    clock_begin(cluster);
+    cluster->tune = loses_questions;
+    cluster_start(cluster);
+    *state = cluster;
+    return 0;
+}
+
+struct ticks {
+    struct node *node;
+    uint64_t until;
+};
+
+static bool have_passed(void *arg)
+{
+    const struct ticks *ticks = arg;
+    struct server_status status;
+    server_status_get(ticks->node->server, &status);
+    return status.ticks >= ticks->until;
+}
+
+/* Whatever has to be done in a second is done. */
+static void pass_a_second(struct node *node)
+{
+    struct server_status status;
+    clock_jump_mono(node, 1);
+    server_status_get(node->server, &status);
+    struct ticks ticks = {node, status.ticks + 2};
+    assert_true(wait_until(have_passed, &ticks));
+}
+
+static bool has_lost(void *arg)
+{
+    return atomic_load(&asked.lost) >= *(int *)arg;
+}
+
+/* Two read indexes are asked for at a time, and neither is answered for as long as a request may
+ * take where an election may take ten seconds. */
+static void test_reads_are_asked_for_until_they_are_answered(void **state)
+{
+    struct cluster *cluster = *state;
+    static struct request reads[3]; /* they outlive a case that fails */
+    cluster_put(cluster, "a", "1");
+    cluster_settle(cluster);
+    struct node *follower = cluster_follower(cluster);
+    atomic_store(&asked.is_losing, true);
+    for (int i = 0; i < 2; i++) {
+        int lost = i + 1;
+        request_begin_read(&reads[i], follower);
+        assert_true(wait_until(has_lost, &lost));
+    }
+    for (int i = 0; i < TRIES; i++) {
+        pass_a_second(follower);
+    }
+    atomic_store(&asked.is_losing, false);
+    request_begin_read(&reads[2], follower);
+    for (int i = 0; i < 3; i++) {
+        struct err err = request_wait(&reads[i]);
+        assert_true(!err_is(err) || IS(err, LEADER_CHANGED));
+        request_fini(&reads[i]);
+    }
+    assert_reads(follower, "a", "1");
+}
+
 #define CLOCK_TEST(name) cmocka_unit_test_setup_teardown(name, setup, cluster_teardown)
 
 int main(int argc, char **argv)
@@ -254,6 +357,8 @@ int main(int argc, char **argv)
         CLOCK_TEST(test_a_leader_whose_clock_is_ahead_ends_no_lease),
         CLOCK_TEST(test_a_leader_that_wakes_cut_off_answers_nothing_old),
         CLOCK_TEST(test_a_leader_that_wakes_deposed_revokes_nothing),
+        cmocka_unit_test_setup_teardown(
+            test_reads_are_asked_for_until_they_are_answered, setup_losing, cluster_teardown),
     };
     mutation_choose(argc > 1 ? argv[1] : NULL);
     cmocka_set_test_filter(argc > 2 ? argv[2] : NULL);
