@@ -91,6 +91,8 @@ static void start_server(struct member_run *run)
         .install_snapshot = storage_install_snapshot,
         .snapshot_arg = storage,
         .transport = cluster_transport(run->cluster),
+        .founders = storage->founding.members,
+        .founders_count = storage->founding.is_join ? storage->founding.members_count : 0,
         .asking = cluster_asking(run->cluster),
         .on_removed = on_removed,
         .on_removed_arg = run,

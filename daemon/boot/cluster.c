@@ -335,25 +335,12 @@ struct api_peers cluster_peers(struct cluster *cluster)
         .active_since_ms = active_since_ms, .promote = ask_promote, .arg = cluster};
 }
 
-/* Who joins knows the others before any log entry tells of them. */
-static void add_founders(struct cluster *cluster)
-{
-    const struct founding *founding = &cluster->answers.storage->founding;
-    for (size_t i = 0; founding->is_join && i < founding->members_count; i++) {
-        const struct member *member = &founding->members[i];
-        if (member->id != founding->self_id) {
-            peer_add(cluster->peer, member->id, member->peer_urls, member->peer_urls_count);
-        }
-    }
-}
-
 struct err cluster_start(
     struct cluster *cluster, struct server *server, struct api *api, struct why *why)
 {
     const struct config *config = cluster->config;
     cluster->answers.server = server;
     cluster->answers.api = api;
-    add_founders(cluster);
     TRY(peer_start(cluster->peer, why));
     front_start(cluster->front);
     for (size_t i = 0; i < config->listen_peer.count; i++) {

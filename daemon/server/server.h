@@ -50,6 +50,8 @@ struct server_options {
         void *arg, const struct raft_snapshot_meta *meta, struct slice v2, struct why *why);
     void *snapshot_arg; /* of all three */
     struct server_transport transport;
+    const struct member *founders; /* whom a member that joins knows before its log tells of any */
+    size_t founders_count;
     struct server_asking asking;
     uint64_t snapshot_index; /* of the log, at start */
     uint64_t snapshot_count;

@@ -63,13 +63,19 @@ static void tell_removed(struct server *server)
     }
 }
 
+/* Those whom a member that joins was told of stay until it has a table: one that was removed before
+ * may be in no entry and no snapshot that it gets, and goes then. */
 void transport_start(struct server *server)
 {
+    const struct server_options *options = &server->options;
     struct arena *arena = arena_new(0);
     struct member *members;
-    size_t count = member_list(server->options.members, arena, &members);
+    size_t count = member_list(options->members, arena, &members);
     for (size_t i = 0; i < count; i++) {
         add(server, &members[i]);
+    }
+    for (size_t i = 0; count == 0 && i < options->founders_count; i++) {
+        add(server, &options->founders[i]);
     }
     arena_free(arena);
 }

@@ -271,6 +271,8 @@ static void start_server(struct process *process)
         .install_snapshot = storage_install_snapshot,
         .snapshot_arg = s,
         .transport = net_transport(process),
+        .founders = s->founding.members,
+        .founders_count = s->founding.is_join ? s->founding.members_count : 0,
         .asking = net_asking(process),
         .snapshot_index = s->snapshot_index,
         .snapshot_count = run.plan.snapshot_count,

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "server/parts.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -292,6 +293,128 @@ static void test_one_of_three_is_forced_to_be_alone(void **state)
     assert_reads(node, "b", "3");
 }
 
+/* A member that joins, told of one that was removed meanwhile. */
+
+enum { GONE = 4242 };
+
+static const char *const gone_urls[] = {"http://10.0.0.42:2380"};
+static const struct member founder = {
+    .id = GONE, .name = "gone", .peer_urls = gone_urls, .peer_urls_count = 1};
+
+/* What all transports are told of it. */
+static struct {
+    atomic_int adds;
+    atomic_int removals;
+} gone;
+
+static void note_add(void *arg, uint64_t id, const char *const *peer_urls, size_t count)
+{
+    (void)arg;
+    if (id == GONE && count == 1 && strcmp(peer_urls[0], gone_urls[0]) == 0) {
+        atomic_fetch_add(&gone.adds, 1);
+    }
+}
+
+static void note_removal(void *arg, uint64_t id)
+{
+    (void)arg;
+    atomic_fetch_add(&gone.removals, id == GONE);
+}
+
+static void is_told(struct server_options *options)
+{
+    options->founders = &founder;
+    options->founders_count = 1;
+    options->transport.add = note_add;
+    options->transport.remove = note_removal;
+}
+
+static int setup_told(void **state)
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    atomic_store(&gone.adds, 0);
+    atomic_store(&gone.removals, 0);
+    cluster_init(cluster, 3);
+    cluster->snapshot_count = 20;
+    cluster->catch_up_entries = 5;
+    cluster->tune = is_told;
+    cluster_start(cluster);
+    *state = cluster;
+    return 0;
+}
+
+static bool is_dropped(void *arg)
+{
+    (void)arg;
+    return atomic_load(&gone.removals) > 0;
+}
+
+static void test_a_founder_that_a_snapshot_lacks_is_dropped(void **state)
+{
+    struct cluster *cluster = *state;
+    put_many(cluster, "a", 1);
+    struct node *behind = cluster_follower(cluster);
+    cluster_settle(cluster);
+    assert_int_equal(atomic_load(&gone.adds), 3);
+    assert_int_equal(atomic_load(&gone.removals), 0); /* no log tells of its end */
+    net_isolate(cluster, behind->place, true);
+    put_many(cluster, "b", 100);
+    reconnect_by_snapshot(cluster, behind);
+    assert_reads(behind, "b99", "b");
+    assert_true(wait_until(is_dropped, NULL));
+    assert_int_equal(atomic_load(&gone.adds), 3);
+}
+
+static struct server *told_server(struct backend_batch **out_batch)
+{
+    struct server *server = mem_new(sizeof(*server));
+    atomic_store(&gone.adds, 0);
+    atomic_store(&gone.removals, 0);
+    server->options.members = member_table_new(1, 2);
+    is_told(&server->options);
+    *out_batch = backend_batch_new();
+    return server;
+}
+
+static void told_server_free(struct server *server, struct backend_batch *batch)
+{
+    backend_batch_free(batch);
+    member_table_free(server->options.members);
+    free(server);
+}
+
+/* Core looks at both changes when the table is past them. */
+static void test_a_founder_that_comes_and_goes_in_one_go_is_dropped(void **state)
+{
+    struct raft_conf_change added = {.changes = {{RAFT_ADD_NODE, GONE}}, .changes_count = 1};
+    struct raft_conf_change removed = {.changes = {{RAFT_REMOVE_NODE, GONE}}, .changes_count = 1};
+    struct backend_batch *batch;
+    struct server *server = told_server(&batch);
+    (void)state;
+    transport_start(server);
+    assert_int_equal(atomic_load(&gone.adds), 1);
+    assert_false(err_is(member_add(server->options.members, &founder, batch)));
+    assert_false(err_is(member_remove(server->options.members, GONE, batch)));
+    transport_conf(server, &added);
+    transport_conf(server, &removed);
+    assert_int_equal(atomic_load(&gone.adds), 1);
+    assert_int_equal(atomic_load(&gone.removals), 1);
+    told_server_free(server, batch);
+}
+
+static void test_founders_are_for_who_has_no_table(void **state)
+{
+    const char *urls[] = {"http://10.0.0.9:2380"};
+    struct member other = {.id = 9, .name = "", .peer_urls = urls, .peer_urls_count = 1};
+    struct backend_batch *batch;
+    struct server *server = told_server(&batch);
+    (void)state;
+    assert_false(err_is(member_add(server->options.members, &other, batch)));
+    transport_start(server);
+    assert_int_equal(atomic_load(&gone.adds), 0);
+    told_server_free(server, batch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +433,10 @@ int main(void)
         SENDING_FILES_TEST(test_a_crash_while_a_snapshot_is_taken_in),
         SENDING_FILES_TEST(test_a_crash_while_folders_change_places),
         SENDING_FILES_TEST(test_a_crash_right_after_rows_are_taken_in),
+        cmocka_unit_test_setup_teardown(
+            test_a_founder_that_a_snapshot_lacks_is_dropped, setup_told, cluster_teardown),
+        cmocka_unit_test(test_a_founder_that_comes_and_goes_in_one_go_is_dropped),
+        cmocka_unit_test(test_founders_are_for_who_has_no_table),
         CLUSTER_TEST(test_two_snapshots_in_a_row),
         CLUSTER_TEST(test_a_removed_member_hears_of_it),
         CLUSTER_TEST(test_a_leader_can_be_removed),
