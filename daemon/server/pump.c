@@ -9,12 +9,15 @@
 #include "base/log.h"
 #include "base/mutation.h"
 
-enum { TURN_PROPOSALS_MAX = 1024 };
+/* A follower passes a turn on as one message, and readers take no more than a peer's frame: the
+ * bytes end a turn that has as much, so that it is over them by less than a request. */
+enum { TURN_PROPOSALS_MAX = 1024, TURN_BYTES_MAX = 8 << 20 };
 
 struct turn {
     struct raft_entry entries[TURN_PROPOSALS_MAX];
     struct core_proposal *proposals[TURN_PROPOSALS_MAX];
     size_t count;
+    size_t bytes;
 };
 
 static void finish_envelope(struct server *server, struct core_proposal *envelope, struct err err)
@@ -63,6 +66,7 @@ static void propose_turn(struct server *server, struct turn *turn)
         }
     }
     turn->count = 0;
+    turn->bytes = 0;
 }
 
 /* What is passed on to a leader whose connection is known to be broken is lost, and its client
@@ -86,7 +90,8 @@ static void take_proposal(struct server *server, struct turn *turn, struct core_
     turn->entries[turn->count] =
         (struct raft_entry){.type = envelope->proposal->type, .data = envelope->proposal->data};
     turn->proposals[turn->count++] = envelope;
-    if (turn->count == TURN_PROPOSALS_MAX) {
+    turn->bytes += envelope->proposal->data->len;
+    if (turn->count == TURN_PROPOSALS_MAX || turn->bytes >= TURN_BYTES_MAX) {
         propose_turn(server, turn);
     }
 }

@@ -392,6 +392,99 @@ static void test_the_cluster_version_is_what_all_members_can(void **state)
     free(cluster);
 }
 
+/* What members pass on to their leader, by the message. */
+
+enum { FIELD_PUT = 4, LARGE = 1 << 20, LARGE_PUTS = 20, PASSED_MAX = 8 << 20 };
+
+static struct {
+    void (*send)(void *arg, struct raft_message *messages, size_t count);
+    atomic_size_t most;
+    atomic_size_t all;
+} passed;
+
+static void measure(const struct raft_message *message)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; message->type == RAFT_MSG_PROP && i < message->entries_count; i++) {
+        bytes += message->entries[i].data->len;
+    }
+    atomic_fetch_add(&passed.all, bytes);
+    size_t most = atomic_load(&passed.most);
+    while (bytes > most && !atomic_compare_exchange_weak(&passed.most, &most, bytes)) {
+    }
+}
+
+static void send_measured(void *arg, struct raft_message *messages, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        measure(&messages[i]);
+    }
+    passed.send(arg, messages, count);
+}
+
+static void takes_large_puts(struct server_options *options)
+{
+    options->request_ms = WAIT_MS;
+    options->max_request_bytes = 2 * LARGE;
+    passed.send = options->transport.send;
+    options->transport.send = send_measured;
+}
+
+static int setup_large(void **state)
+{
+    struct cluster *cluster = mem_new(sizeof(*cluster));
+    cluster_init(cluster, 3);
+    cluster->tune = takes_large_puts;
+    cluster_start(cluster);
+    *state = cluster;
+    return 0;
+}
+
+static bool has_lost_leader(void *arg)
+{
+    struct server_status status;
+    server_status_get(((struct node *)arg)->server, &status);
+    return status.leader == 0;
+}
+
+/* They wait for a leader, and one appears. */
+static void put_large_at(struct node *follower)
+{
+    static struct request puts[LARGE_PUTS]; /* they outlive a case that fails */
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    put.key = (ProtobufCBinaryData){1, (uint8_t *)"k"};
+    put.value = (ProtobufCBinaryData){LARGE, mem_new(LARGE)};
+    net_isolate(follower->cluster, follower->place, true);
+    assert_true(wait_until(has_lost_leader, follower));
+    atomic_store(&passed.most, 0);
+    atomic_store(&passed.all, 0);
+    for (size_t i = 0; i < LARGE_PUTS; i++) {
+        request_begin(&puts[i], follower, FIELD_PUT, &put.base);
+    }
+    free(put.value.data);
+    net_isolate(follower->cluster, follower->place, false);
+    for (size_t i = 0; i < LARGE_PUTS; i++) {
+        struct err err = request_wait(&puts[i]);
+        assert_true(!err_is(err) || IS(err, TIMEOUT_DUE_TO_LEADER_FAIL));
+        request_fini(&puts[i]);
+    }
+}
+
+/* A message that is too large for its reader would break the connection and be lost with all that
+ * is in it. */
+static void test_what_waited_is_passed_on_in_messages_that_readers_take(void **state)
+{
+    struct cluster *cluster = *state;
+    bool is_passed_on = false;
+    for (int round = 0; round < 5 && !is_passed_on; round++) { /* it may come to lead itself */
+        cluster_settle(cluster);
+        put_large_at(cluster_follower(cluster));
+        is_passed_on = atomic_load(&passed.all) >= (size_t)LARGE_PUTS * LARGE;
+        assert_true(atomic_load(&passed.most) <= PASSED_MAX + 2 * LARGE);
+    }
+    assert_true(is_passed_on);
+}
+
 static uint64_t term_of(const struct node *node)
 {
     struct server_status status;
@@ -618,6 +711,8 @@ int main(void)
         CLUSTER_TEST(test_leases_live_on_under_the_next_leader_and_end_there),
         CLUSTER_TEST(test_followers_ask_the_leader_about_leases),
         cmocka_unit_test(test_the_cluster_version_is_what_all_members_can),
+        cmocka_unit_test_setup_teardown(test_what_waited_is_passed_on_in_messages_that_readers_take,
+            setup_large, cluster_teardown),
         CLUSTER_TEST(test_a_leader_that_stops_hands_over),
         CLUSTER_TEST(test_a_bad_network_loses_no_write),
         cmocka_unit_test(test_the_first_wait_is_cut_short_once_others_are_there),
