@@ -4,6 +4,7 @@
  * of the log, hashes, exports) and goes on with compaction between them in slices; `sync` moves
  * watchers that catch up, and keeps the time.
  */
+#include "server/compactor.h"
 #include "server/leaderless.h"
 #include "server/parts.h"
 
@@ -164,7 +165,6 @@ void sync_wake(void *arg)
 void *sync_main(void *arg)
 {
     struct server *server = arg;
-    struct compactor *compactor = compactor_new(&server->options);
     struct leaderless leaderless = {0};
     struct list none;
     struct why why = {""};
@@ -180,7 +180,7 @@ void *sync_main(void *arg)
         }
         int64_t now_ms = clock_mono_ms();
         watch_tick(server->options.hub, now_ms);
-        compactor_tick(server, compactor, now_ms);
+        compactor_tick(server, server->compactor, now_ms);
         leaderless_tick(server, &leaderless, now_ms);
         if (now_ms >= measure_at_ms) {
             measure_at_ms = now_ms + 1000;
@@ -191,6 +191,5 @@ void *sync_main(void *arg)
         }
         mailbox_take(&server->sync_box, &none, is_more ? 0 : tick_ms);
     }
-    compactor_free(compactor);
     return NULL;
 }

@@ -3,6 +3,7 @@
  * What comes with leading: time for leases, their revocation, publishing this member, the cluster
  * version.
  */
+#include "server/compactor.h"
 #include "server/renewals.h"
 #include "server/version.h"
 
@@ -12,6 +13,7 @@
 #include "base/utf8.h"
 
 enum {
+    FIELD_COMPACTION = 7,
     FIELD_LEASE_REVOKE = 9,
     FIELD_CLUSTER_MEMBER_ATTR_SET = 1301,
     FIELD_LEASE_CHECKPOINT = 11,
@@ -26,7 +28,8 @@ struct own_proposal {
     struct server_proposal proposal;
     struct server *server;
     struct arena *arena;
-    struct list renewals; /* that a checkpoint is for */
+    struct list renewals;        /* that a checkpoint is for */
+    struct compactor *compactor; /* that a compaction is for */
     uint32_t field;
 };
 
@@ -49,6 +52,9 @@ static void own_done(struct server_proposal *proposal)
     }
     if (!list_is_empty(&own->renewals)) {
         renewals_told(own->server, &own->renewals, proposal->result.err);
+    }
+    if (own->compactor) {
+        compactor_told(own->compactor, proposal->result.err);
     }
     arena_free(own->arena);
     free(own);
@@ -88,6 +94,15 @@ static void propose(struct own_proposal *own, const ProtobufCMessage *message)
 void leader_propose(struct server *server, uint32_t field, const ProtobufCMessage *message)
 {
     propose(own_new(server, field), message);
+}
+
+void leader_compact(struct server *server, revision rev, struct compactor *compactor)
+{
+    Etcdserverpb__CompactionRequest request = ETCDSERVERPB__COMPACTION_REQUEST__INIT;
+    struct own_proposal *own = own_new(server, FIELD_COMPACTION);
+    request.revision = rev;
+    own->compactor = compactor;
+    propose(own, &request.base);
 }
 
 static void publish_v2(struct server *server)

@@ -74,10 +74,6 @@ void advance_tick(struct server *server, int64_t now_ms);
 void leader_changed(struct server *server, struct raft_soft_state soft);
 void leader_promote_leases(struct server *server);
 size_t leader_revokes(size_t *batch, size_t under_way);
-/* Samples and proposes compactions; sync thread. */
-struct compactor *compactor_new(const struct server_options *options);
-void compactor_free(struct compactor *compactor);
-void compactor_tick(struct server *server, struct compactor *compactor, int64_t now_ms);
 void leader_tick(struct server *server, int64_t now_ms);
 /* A request of the member's own. message is packed now. */
 void leader_propose(struct server *server, uint32_t field, const ProtobufCMessage *message);

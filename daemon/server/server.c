@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "server/compactor.h"
 #include "server/parts.h"
 #include "server/spare.h"
 
@@ -73,6 +74,7 @@ struct server *server_start(const struct server_options *options)
     server->cluster_id = member_cluster_id(options->members);
     init_queues(server);
     server_metrics_init(server);
+    server->compactor = compactor_new(&server->options);
     struct raft_hard_state hard = raft_hard_state_get(options->raft);
     atomic_store(&server->next_id, first_id(server->member_id));
     atomic_store(&server->term, hard.term);
@@ -131,6 +133,7 @@ void server_free(struct server *server)
     pthread_mutex_destroy(&server->wal_turn);
     pthread_mutex_destroy(&server->reads_mutex);
     pthread_mutex_destroy(&server->compact_mutex);
+    compactor_free(server->compactor);
     free(server);
 }
 

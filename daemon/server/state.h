@@ -46,9 +46,7 @@ struct server {
     int64_t gone_ms;          /* of the leader whose end was last taken note of */
     int64_t versions_at_ms;
     _Atomic uint64_t ticks;
-    atomic_bool is_published;
-    atomic_bool is_publishing;
-    atomic_bool is_asking_versions;
+    atomic_bool is_published, is_publishing, is_asking_versions;
     struct raft_soft_state soft;
     int64_t elected_ms;       /* when the present leader became known */
     int64_t leaderless_ms;    /* when the last one was lost; 0: none was ever known */
@@ -92,7 +90,8 @@ struct server {
     atomic_bool is_snapshotting;
     pthread_mutex_t compact_mutex;
     struct list after_compaction;
-    bool is_compacting; /* under compact_mutex */
+    bool is_compacting;          /* under compact_mutex */
+    struct compactor *compactor; /* sync */
     struct server_metrics metrics;
 };
 

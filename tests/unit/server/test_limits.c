@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/pb.h"
+#include "server/compactor.h"
 #include "server/leaderless.h"
 #include "server/parts.h"
 
@@ -289,6 +290,28 @@ static void test_auto_compaction_by_time(void **state)
     compactor_tick(server, compactor, began_ms + 120 * MINUTE_MS);
     is_compacted_to(cluster, 16); /* the newest sample that is an hour old: of minute 59 */
     compactor_free(compactor);
+}
+
+/* It looks more often than it compacts: the leader before it may not have. */
+static void test_whoever_leads_next_compacts_soon(void **state)
+{
+    struct cluster *cluster = *state;
+    struct server *server = cluster->nodes[0].server;
+    struct server_options options = {
+        .compaction_mode = SERVER_COMPACTION_PERIODIC, .compaction_retention = 60 * MINUTE_MS};
+    struct compactor *compactor = compactor_new(&options);
+    struct server *follower = mem_new(sizeof(*follower));
+    follower->options = server->options;
+    int64_t began_ms = clock_mono_ms();
+    puts_up_to(cluster, 6);
+    compactor_tick(follower, compactor, began_ms);
+    compactor_tick(follower, compactor, began_ms + 60 * MINUTE_MS);
+    compactor_tick(server, compactor, began_ms + 66 * MINUTE_MS - 1);
+    is_compacted_to(cluster, NEVER);
+    compactor_tick(server, compactor, began_ms + 66 * MINUTE_MS);
+    is_compacted_to(cluster, 6);
+    compactor_free(compactor);
+    free(follower);
 }
 
 static bool is_compacted(void *arg)
@@ -641,6 +664,7 @@ int main(void)
         ALONE_TEST(test_auto_compaction_by_revision, setup_patient),
         ALONE_TEST(test_auto_compaction_keeps_what_is_young, setup_patient),
         ALONE_TEST(test_auto_compaction_by_time, setup_patient),
+        ALONE_TEST(test_whoever_leads_next_compacts_soon, setup_patient),
         ALONE_TEST(test_a_short_retention_is_kept_by_the_member_itself, setup_compacting),
         ALONE_TEST(test_a_follower_compacts_nothing_by_itself, setup_patient),
         ALONE_TEST(test_compaction_pauses_between_slices, setup_pausing),

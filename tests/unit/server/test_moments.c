@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/pb.h"
 #include "mvcc/state.h"
+#include "server/compactor.h"
 #include "server/parts.h"
 
 enum {
@@ -15,6 +16,7 @@ enum {
     ENDLESS_MS = 600000,
     SOON_MS = 300,
     HOUR_S = 3600,
+    MINUTE_MS = 60000,
     LEASE = 7,
     TICKS = 20,
     PUTS = 20,
@@ -32,6 +34,8 @@ static struct {
     atomic_bool is_over; /* err is what came of it */
     atomic_int refused;
     atomic_int checkpoints; /* asked for */
+    atomic_int failures;    /* of the compactor's, told */
+    atomic_int successes;
 } planned;
 
 static bool comes(enum moment moment)
@@ -77,6 +81,12 @@ void __wrap_log_write(enum log_level level, const char *file, int line, const ch
 {
     if (strcmp(message, "finished scheduled compaction") == 0 && comes(END_LOGGED)) {
         compact_second();
+    }
+    if (strcmp(message, "failed auto periodic compaction") == 0) {
+        atomic_fetch_add(&planned.failures, level == LOG_LEVEL_WARN);
+    }
+    if (strcmp(message, "completed auto periodic compaction") == 0) {
+        atomic_fetch_add(&planned.successes, 1);
     }
     __real_log_write(level, file, line, message, fields);
 }
@@ -270,6 +280,82 @@ static void test_what_raft_does_not_take_yet_stays_ahead(void **state)
     assert_reads(planned.node, "ordered", "second");
 }
 
+/* A compactor whose hours pass at once. */
+struct hours {
+    struct compactor *compactor;
+    int64_t began_ms;
+    int64_t now_ms;
+};
+
+static void pass_to(struct hours *hours, int64_t ms)
+{
+    hours->now_ms = hours->began_ms + ms;
+    compactor_tick(planned.node->server, hours->compactor, hours->now_ms);
+}
+
+static bool has_failed_once(void *arg)
+{
+    struct hours *hours = arg;
+    compactor_tick(planned.node->server, hours->compactor, hours->now_ms);
+    return atomic_load(&planned.failures) == 1;
+}
+
+static bool has_succeeded(void *arg)
+{
+    struct hours *hours = arg;
+    compactor_tick(planned.node->server, hours->compactor, hours->now_ms);
+    return atomic_load(&planned.successes) == 1;
+}
+
+/* What nobody commits takes too long; the next try is a tenth of the period later. */
+static void test_a_compaction_that_failed_is_tried_again_soon(void **state)
+{
+    struct cluster *cluster = *state;
+    struct server_options options = {
+        .compaction_mode = SERVER_COMPACTION_PERIODIC, .compaction_retention = 60 * MINUTE_MS};
+    struct hours hours = {compactor_new(&options), clock_mono_ms(), 0};
+    planned.node = &cluster->nodes[0];
+    planned.node->server->options.request_ms = SOON_MS;
+    atomic_store(&planned.failures, 0);
+    atomic_store(&planned.successes, 0);
+    struct mvcc *mvcc = planned.node->storage.mvcc;
+    revision rev = mvcc_revision(mvcc);
+    pass_to(&hours, 0);
+    atomic_store(&planned.moment, PROPOSING_ONE);
+    pass_to(&hours, 60 * MINUTE_MS);
+    bool is_told = wait_until(has_failed_once, &hours);
+    atomic_store(&planned.moment, NEVER);
+    assert_true(is_told);
+    pass_to(&hours, 66 * MINUTE_MS - 1);
+    cluster_put(cluster, "k", "v"); /* behind what it may have proposed */
+    assert_true(mvcc_compact_revision(mvcc) < rev);
+    planned.node->server->options.request_ms = ENDLESS_MS;
+    pass_to(&hours, 66 * MINUTE_MS);
+    assert_true(wait_until(has_succeeded, &hours));
+    assert_int_equal(mvcc_compact_revision(mvcc), rev);
+    pass_to(&hours, 125 * MINUTE_MS);
+    cluster_put(cluster, "k", "v");
+    assert_int_equal(mvcc_compact_revision(mvcc), rev);
+    compactor_free(hours.compactor);
+}
+
+static void test_a_compaction_that_another_made_is_done(void **state)
+{
+    struct cluster *cluster = *state;
+    struct server_options options = {
+        .compaction_mode = SERVER_COMPACTION_PERIODIC, .compaction_retention = 60 * MINUTE_MS};
+    struct hours hours = {compactor_new(&options), clock_mono_ms(), 0};
+    planned.node = &cluster->nodes[0];
+    atomic_store(&planned.failures, 0);
+    atomic_store(&planned.successes, 0);
+    pass_to(&hours, 0);
+    assert_false(err_is(compact(planned.node, mvcc_revision(planned.node->storage.mvcc))));
+    pass_to(&hours, 60 * MINUTE_MS);
+    assert_true(wait_until(has_succeeded, &hours));
+    assert_int_equal(atomic_load(&planned.failures), 0);
+    compactor_free(hours.compactor);
+}
+
 static bool have_ticks_passed(void *arg)
 {
     return atomic_load(&planned.node->server->ticks) > *(uint64_t *)arg + TICKS;
@@ -356,6 +442,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         MOMENT_TEST(test_a_compaction_that_begins_when_one_is_done_goes_on),
         MOMENT_TEST(test_a_compaction_that_begins_when_one_has_ended_is_begun),
+        MOMENT_TEST(test_a_compaction_that_failed_is_tried_again_soon),
+        MOMENT_TEST(test_a_compaction_that_another_made_is_done),
         MOMENT_TEST(test_who_ended_a_proposal_owns_it),
         MOMENT_TEST(test_what_raft_does_not_take_yet_stays_ahead),
         MOMENT_TEST(test_no_checkpoint_is_given_out_behind_one_that_takes_back),
