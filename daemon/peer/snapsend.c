@@ -20,7 +20,14 @@
 #include <event2/event.h>
 #include <sys/prctl.h>
 
-enum { SENDING_MAX = 4, LOOK_MS = 100, WRITE_MS = 30000, IDLE_MS = 600000, ANSWER_MAX = 4096 };
+enum {
+    SENDING_MAX = 4,
+    LOOK_MS = 100,
+    WRITE_MS = 30000,
+    IDLE_MS = 3600000, /* behind the last byte: it is looked through and synced; a host that is gone
+                          is told of by the socket */
+    ANSWER_MAX = 4096,
+};
 
 struct snapsend {
     struct http_task task; /* the end, told to the peer thread */
