@@ -32,11 +32,13 @@ UNORDERED = re.compile(r'"(?:members|alarms)":\[.*\]\}')
 ONE = re.compile(r"\{[^{}]*\}")
 # The reference's last words when compaction took a row that is still a key's: see KNOWN.md.
 LOST_ROW = "range failed to find revision pair"
+TOO_SLOW = "too slow"
 OF_KEY = {"mod": "mod_revision", "create": "create_revision", "version": "version"}
 
 
 class Parted(Exception):
-    """One took what the other rightly refused: what they hold is not the same any more."""
+    """One took what the other rightly refused: what they hold is not the same any more. Tells
+    why."""
 
 
 class Pair(Watching, Waiting):
@@ -55,6 +57,8 @@ class Pair(Watching, Waiting):
         self.looked = None  # the revision at which those who wait were looked after
         self.observed = {}
         self.operations = 0
+        self.passed_over = 0  # of these: nothing was compared, for nothing can be
+        self.parted = None  # why it ended before the script did
         self.outcomes = collections.Counter()
 
     def __enter__(self):
@@ -80,21 +84,26 @@ class Pair(Watching, Waiting):
                 self.in_time(operation)
                 self.look_after_waiters()
             except Difference as found:
-                if self.until and time.monotonic() > self.until:
-                    break
-                return index, found
-            except Parted:
+                if not self.is_late():
+                    return index, found
+                self.parted = TOO_SLOW
+            except Parted as why:
+                self.parted = str(why)
+            if self.parted:
                 break
             self.operations += 1
         return None
+
+    def is_late(self):
+        return self.until is not None and time.monotonic() > self.until
 
     def in_time(self, operation):
         """On a machine too slow to ask of a short lease before its end, nothing is compared."""
         if operation.name in ("Expire", "LeaseRevoke"):
             self.until = None
-        elif self.until and time.monotonic() > self.until:
-            self.count("too slow", None)
-            raise Parted
+        elif self.is_late():
+            self.count(TOO_SLOW, None)
+            raise Parted(TOO_SLOW)
 
     def step(self, operation):
         STEPS.get(operation.name, Pair.unary)(self, operation)
@@ -131,6 +140,7 @@ class Pair(Watching, Waiting):
             self.settle_past()
         requests = self.messages(operation)
         if name in ("HashKV", "Hash") and self.attached:
+            self.passed_over += 1
             return
         self.sessions = self.sessions or name in SESSIONS
         self.attached = self.attached or "lease: <L" in operation.text
@@ -162,7 +172,7 @@ class Pair(Watching, Waiting):
                             for side, one in zip(self.sides, outcomes))
         if ours != theirs and not is_known(name, request, ours, theirs):
             if isinstance(theirs, tuple) and theirs[0] == "UNAVAILABLE" and self.lost_row():
-                raise Parted
+                raise Parted(LOST_ROW)
             raise Difference(name, shown(ours), shown(theirs) + self.who_is_gone())
 
     def comparable(self, name, side, answer):
@@ -267,6 +277,7 @@ class Pair(Watching, Waiting):
         if compaction:
             self.settle_past()
         if path.endswith(("/lock", "/campaign")) and self.would_wait(body):
+            self.passed_over += 1
             return
         self.sessions = self.sessions or path.split("/")[-1].capitalize() in SESSIONS
         outcomes = [json_settled(side.post(path, body)) for side in self.sides]
@@ -299,18 +310,18 @@ class Pair(Watching, Waiting):
         if ours != theirs:
             if not is_known("Raw", operation.raw(), ours, theirs):
                 raise Difference("Raw", shown(ours), shown(theirs) + self.who_is_gone())
-            if theirs[0] == "UNAVAILABLE":  # it panicked, as KNOWN.md tells
-                raise Parted
+            if theirs[0] == "UNAVAILABLE":
+                raise Parted("it panicked, as KNOWN.md tells")
             if name not in READ_ONLY and (theirs == "taken" or
                                           not theirs[1].startswith(MALFORMED)):
-                raise Parted
+                raise Parted("one took what is no message")
 
     def both_took(self, name, request, outcomes):
         ours, theirs = (self.comparable(name, side, answer_type(name).FromString(one))
                         for side, one in zip(self.sides, outcomes))
         self.took(name, request, theirs)
         if ours != theirs and name in OPEN and EMPTY_END in outcomes[2]:
-            raise Parted
+            raise Parted("an end that is there and empty")
         if ours != theirs and name != "HashKV" and not is_known(name, request, ours, theirs):
             raise Difference("Raw", shown(ours), shown(theirs))
 

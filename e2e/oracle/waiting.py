@@ -105,6 +105,7 @@ class Waiting:
         request, slot = requests[1], operation.stream
         if slot in self.pending or len(self.pending) >= WAITERS_MAX or \
                 self.is_undecided(request):
+            self.passed_over += 1
             return
         self.sessions = True
         calls = [side.calls[operation.name].future(one, timeout=STREAM_SECONDS,
@@ -155,6 +156,7 @@ class Waiting:
     def observe(self, operation):
         request = self.messages(operation)[1]
         if operation.stream in self.observed or operation.stream in self.pending:
+            self.passed_over += 1
             return
         self.observed[operation.stream] = [Observer(side, request, self.changed)
                                            for side in self.sides]

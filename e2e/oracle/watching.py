@@ -19,6 +19,7 @@ class Watching:
             self.settle(operation.stream)
         requests = self.messages(operation)
         if kind == "progress_request" and (logs[1].compacted or not logs[1].live):
+            self.passed_over += 1
             return
         created, canceled = logs[1].created + 1, logs[1].canceled + 1
         progress = len(logs[1].progress) + 1
