@@ -168,6 +168,40 @@ static void test_empty_file_is_broken(void **state)
     assert_false(disk_exists(disk, path));
 }
 
+/* Whichever bit of it, or wherever it ends: refused, and nothing is given. */
+static void test_a_flipped_bit_is_refused(void **state)
+{
+    struct snap_cluster cluster = {.members = &member, .members_count = 1, .version = "3.6.0"};
+    struct raft_snapshot_meta meta = meta_of(12, 2);
+    struct raft_snapshot_meta back = {.index = 77};
+    struct slice data = {0};
+    struct buf json;
+    uint8_t *bytes;
+    size_t len;
+    buf_init(&json, SNAP_FILE_MAX);
+    snap_v2_json(&cluster, &json);
+    expect(snap_save(*state, "/s", &meta, buf_slice(&json), NULL), ERR_OK);
+    const char *path = "/s/0000000000000002-000000000000000c.snap";
+    expect(disk_read_file(*state, path, SNAP_FILE_MAX, &bytes, &len, NULL), ERR_OK);
+    assert_true(len > json.len);
+    for (size_t bit = 0; bit < len * 8; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        struct err e = snap_decode_file(slice_of(bytes, len), &back, &data);
+        if (!IS(e, BAD_CRC) && !IS(e, BAD_FORMAT)) {
+            fail_msg("%s with bit %zu of byte %zu flipped", err_name(e), bit % 8, bit / 8);
+        }
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    for (size_t end = 0; end < len; end++) {
+        assert_true(err_is(snap_decode_file(slice_of(bytes, end), &back, &data)));
+    }
+    assert_true(back.index == 77 && !data.data);
+    expect(snap_decode_file(slice_of(bytes, len), &back, &data), ERR_OK);
+    assert_true(back.index == 12 && slice_eq(data, buf_slice(&json)));
+    free(bytes);
+    buf_fini(&json);
+}
+
 static void test_purge_keeps_the_newest(void **state)
 {
     struct disk *disk = *state;
@@ -336,6 +370,7 @@ int main(void)
         T(test_encode_is_etcds),
         T(test_load_takes_the_newest_known),
         T(test_empty_file_is_broken),
+        T(test_a_flipped_bit_is_refused),
         T(test_purge_keeps_the_newest),
         T(test_purge_meets_another),
         T(test_what_never_counted_is_set_aside),

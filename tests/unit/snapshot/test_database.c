@@ -79,15 +79,14 @@ static void fill(struct snapshot_export *export)
     snapshot_export_row(export, SNAPSHOT_AUTH_USERS, SLICE("root"), SLICE("\x0a\x04root"));
 }
 
-/* Exports to path, with the hash behind it when asked. */
-static struct err export_to(struct disk *disk, const char *path, bool has_hash)
+/* Exports so many keys to path, with the hash behind it when asked. */
+static struct err export_keys(struct disk *disk, const char *path, bool has_hash, int keys)
 {
     struct snapshot_export *export;
     struct buf all;
     uint8_t chunk[1000];
     uint8_t sha[SNAPSHOT_SHA_BYTES];
     size_t got = 1;
-    int keys = KEYS;
     TRY(snapshot_export_open(disk, "/s", &export, NULL));
     fill(export);
     buf_init(&all, SIZE_MAX / 2);
@@ -107,6 +106,11 @@ static struct err export_to(struct disk *disk, const char *path, bool has_hash)
     buf_fini(&all);
     snapshot_export_close(export);
     return e;
+}
+
+static struct err export_to(struct disk *disk, const char *path, bool has_hash)
+{
+    return export_keys(disk, path, has_hash, KEYS);
 }
 
 struct seen {
@@ -211,6 +215,30 @@ static void test_hash_is_checked(void **state)
     snapshot_import_close(import);
 }
 
+/* Whichever bit of its pages or of the hash behind them: whoever asks for the hash is told. */
+static void test_a_flipped_bit_is_refused(void **state)
+{
+    struct disk *disk = *state;
+    struct snapshot_import *import;
+    uint8_t *bytes;
+    size_t len;
+    expect(export_keys(disk, "/s/out", true, 5), ERR_OK);
+    expect(disk_read_file(disk, "/s/out", SIZE_MAX / 2, &bytes, &len, NULL), ERR_OK);
+    for (size_t bit = 0; bit < len * 8; bit++) {
+        uint8_t byte = (uint8_t)(bytes[bit / 8] ^ 1 << bit % 8);
+        struct why why = {""};
+        disk_faulty_poke(disk, "/s/out", bit / 8, slice_of(&byte, 1));
+        struct err e = snapshot_import_open(disk, "/s/out", SNAPSHOT_HASH_REQUIRED, &import, &why);
+        if (!IS(e, BAD_CRC) || !strstr(why.text, "expected sha256 [")) {
+            fail_msg("%s with bit %zu of byte %zu flipped", err_name(e), bit % 8, bit / 8);
+        }
+        disk_faulty_poke(disk, "/s/out", bit / 8, slice_of(&bytes[bit / 8], 1));
+    }
+    expect(snapshot_import_open(disk, "/s/out", SNAPSHOT_HASH_REQUIRED, &import, NULL), ERR_OK);
+    snapshot_import_close(import);
+    free(bytes);
+}
+
 static void test_export_tells_a_full_disk(void **state)
 {
     struct disk *disk = *state;
@@ -299,6 +327,7 @@ int main(void)
         T(test_an_export_does_not_fill_the_disk),
         T(test_export_passes_the_check),
         T(test_hash_is_checked),
+        T(test_a_flipped_bit_is_refused),
         T(test_export_tells_a_full_disk),
         T(test_keys_must_be_revisions),
     };
