@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A whole member on a disk in memory that fails at its N-th operation and then loses or tears what
- * was not synced, for N all over its life; its store forgets what was not flushed. What was
- * acknowledged is there when it is opened again. */
+ * A whole member on a disk in memory that fails at its N-th operation, once or for good, and then
+ * loses, tears or keeps what was not synced, for N all over its life; its store forgets what was
+ * not flushed. What was acknowledged is there when it is opened again.
+ *
+ * KETCD_CRASH=all: every N with each of the six, and with both errors, instead of RUNS samples. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +22,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PUT_FIELD = 4, PUTS = 30, RUNS = 60, READY_MS = 10000, SNAPSHOT_COUNT = 8 };
+enum { PUT_FIELD = 4, PUTS = 30, RUNS = 108, READY_MS = 10000, SNAPSHOT_COUNT = 8 };
 
 struct life {
     struct disk *disk;
@@ -219,14 +221,27 @@ static uint64_t count_ops(void)
     return ops;
 }
 
-static int run(uint64_t op, bool is_lasting, enum disk_crash how)
+/* What may happen at an operation. */
+enum { HOWS = 3, FAULTS = HOWS * 2 * 2 };
+
+static int run(uint64_t op, uint64_t fault)
 {
+    static const struct {
+        const char *name;
+        enum disk_crash how;
+    } hows[HOWS] = {
+        {"loses", DISK_CRASH_LOSE}, {"tears", DISK_CRASH_TEAR}, {"keeps", DISK_CRASH_KEEP}};
+    bool is_lasting = fault / HOWS % 2;
+    struct err error = fault / HOWS / 2 % 2 ? ERR(NO_DISK) : ERR(IO);
     struct life life;
-    life_init(&life, op * 3 + how);
-    disk_faulty_fail(life.disk, op, op % 2 ? ERR(NO_DISK) : ERR(IO), is_lasting);
+    life_init(&life, op * FAULTS + fault);
+    disk_faulty_fail(life.disk, op, error, is_lasting);
     live(&life);
     int acked = life.acked;
-    disk_faulty_crash(life.disk, how);
+    print_message("operation %llu fails with %s %s, the crash %s: %d acknowledged\n",
+        (unsigned long long)op, err_name(error), is_lasting ? "for good" : "once",
+        hows[fault % HOWS].name, acked);
+    disk_faulty_crash(life.disk, hows[fault % HOWS].how);
     disk_faulty_fail(life.disk, 0, OK, false);
     verify(&life);
     life_fini(&life);
@@ -236,15 +251,19 @@ static int run(uint64_t op, bool is_lasting, enum disk_crash how)
 static void test_what_was_acknowledged_survives(void **state)
 {
     (void)state;
+    const char *asked = getenv("KETCD_CRASH");
     uint64_t ops = count_ops();
-    int acked_some = 0;
+    uint64_t runs = asked && strcmp(asked, "all") == 0 ? ops * FAULTS : RUNS;
+    uint64_t acked_some = 0;
     assert_true(ops > PUTS);
-    for (uint64_t i = 0; i < RUNS; i++) {
-        uint64_t op = 1 + i * ops / RUNS;
-        int acked = run(op, i % 2, i % 4 < 2 ? DISK_CRASH_LOSE : DISK_CRASH_TEAR);
+    for (uint64_t i = 0; i < runs; i++) {
+        /* samples: whatever comes every so many operations meets each of them in turn */
+        int acked = run(1 + i * ops / runs, (i + i / FAULTS) % FAULTS);
         acked_some += acked > 0 && acked < PUTS;
     }
-    assert_true(acked_some > RUNS / 4); /* most runs were stopped in the middle of their work */
+    print_message("%llu runs over %llu operations, %llu stopped in the middle of the work\n",
+        (unsigned long long)runs, (unsigned long long)ops, (unsigned long long)acked_some);
+    assert_true(acked_some > runs / 4);
 }
 
 int main(void)
