@@ -7,7 +7,8 @@
  *   record:  u64 key length, u64 value length, u64 expiration, u32 CRC of these, u32 CRC of what
  *            follows: key, value
  *   foot 32: u32 magic, 24 bytes, u32 CRC of these
- * CRC: CRC-32C, turned and shifted (mask). A packed value begins with its length before (varint).
+ * CRC: CRC-32C, turned and shifted (rocks_mask). A packed value begins with its length before
+ * (varint).
  */
 #include "lookthrough.h"
 #include "store.h"
@@ -32,11 +33,6 @@ struct walk {
     bool is_packed;
     uint8_t *piece;
 };
-
-static uint32_t mask(uint32_t crc)
-{
-    return (crc >> 15 | crc << 17) + 0xa282ead8U;
-}
 
 static struct err broken(const struct walk *walk, const char *what, struct why *why)
 {
@@ -97,7 +93,7 @@ static struct err check_record(struct walk *walk, struct why *why)
     walk->left -= RECORD;
     uint64_t key_len = get_le64(head);
     uint64_t value_len = get_le64(head + 8);
-    if (mask(crc32c(0, slice_of(head, CRC_AT))) != get_le32(head + CRC_AT)) {
+    if (rocks_mask(crc32c(0, slice_of(head, CRC_AT))) != get_le32(head + CRC_AT)) {
         return broken(walk, "a record's head does not fit its checksum", why);
     }
     if (key_len > walk->left || value_len > walk->left - key_len) {
@@ -107,7 +103,7 @@ static struct err check_record(struct walk *walk, struct why *why)
     uint32_t crc = 0;
     TRY(check_key(walk, key_len, &crc, why));
     TRY(check_value(walk, value_len, &crc, why));
-    return mask(crc) == get_le32(head + BODY_CRC_AT)
+    return rocks_mask(crc) == get_le32(head + BODY_CRC_AT)
                ? OK
                : broken(walk, "a value does not fit its checksum", why);
 }
@@ -137,7 +133,7 @@ static struct err check_records(struct walk *walk, struct why *why)
         TRY(check_record(walk, why));
     }
     TRY(read_piece(walk, foot, sizeof(foot), why));
-    bool fits = mask(crc32c(0, slice_of(foot, BODY_CRC_AT))) == get_le32(foot + BODY_CRC_AT);
+    bool fits = rocks_mask(crc32c(0, slice_of(foot, BODY_CRC_AT))) == get_le32(foot + BODY_CRC_AT);
     return fits && get_le32(foot) == magic ? OK : broken(walk, "its end is broken", why);
 }
 

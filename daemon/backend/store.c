@@ -3,6 +3,7 @@
  * Opening, closing, flushing and measuring the store. Files are RocksDB's; every block carries a
  * checksum that is verified whenever the block is read, so a flipped bit ends in BAD_CRC.
  */
+#include "lookthrough.h"
 #include "store.h"
 
 #include "base/mem.h"
@@ -82,6 +83,7 @@ static struct err check_families(struct backend *backend, struct why *why)
 struct err store_open(struct backend *backend, struct why *why)
 {
     static const char *const names[FAMILIES] = {"default", "values"};
+    TRY(manifest_check(backend->path, why));
     char *text = store_shim_open((const rocksdb_options_t *const *)backend->options, backend->path,
         names, FAMILIES, backend->families, &backend->db);
     TRY(store_err(backend, "open", text, why));
