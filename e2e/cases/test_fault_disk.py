@@ -2,7 +2,8 @@
 """A disk that is full, that fails, that is slow: the member stops with words or goes on, nothing
 acknowledged is lost, and it starts again when the disk is well.
 
-KETCD_NTH: which operations fail in turn: "all", "from-to", or how many samples (12).
+KETCD_NTH: which operations fail in turn: "all", "short" (all of the way without a new segment),
+"from-to", or how many samples (12).
 """
 import os
 import random
@@ -271,12 +272,13 @@ class SlowDisk(DiskCase):
 
 
 class NthOperation(DiskCase):
-    """The whole way, start, load, snapshots, compaction, defragmentation and a new segment, with
-    one operation that fails: once, or for good from then on."""
+    """The whole way, start, load, snapshots, compaction, defragmentation and a new segment, then a
+    second start and all that is there, with one operation that fails: once, or for good from then
+    on."""
 
     first = True
     seconds = 1200 if NTH.isdigit() and int(NTH) <= 12 else 86400
-    KINDS = CHANGES | OPEN
+    KINDS = CHANGES | OPEN | READ
 
     def test_every_operation_in_turn(self):
         self.short = self.count(0)
@@ -287,8 +289,8 @@ class NthOperation(DiskCase):
             for lasting in (False, True):
                 with self.subTest(operation=number, lasting=lasting):
                     stopped += self.one(number, lasting)
-        print(f"{len(numbers)} of {total} operations, the member stopped {stopped} times of "
-              f"{2 * len(numbers)} ... ", end="", flush=True)
+        print(f"{len(numbers)} of {total} operations, {self.short} without a new segment; stopped "
+              f"or refused {stopped} times of {2 * len(numbers)} ... ", end="", flush=True)
 
     def count(self, big):
         self.node = self.member(start=False, flags=FLAGS, name=f"count{big}")
@@ -296,18 +298,26 @@ class NthOperation(DiskCase):
         self.faults = Faults(self.node, os.path.join(self.node.folder, "faults"))
         self.faults.rule(self.KINDS)
         self.node.start()
-        self.assertIsNone(Load(big).run(self.node).failed)
+        load = Load(big).run(self.node)
+        self.assertIsNone(load.failed)
+        first = self.faults.seen()
+        self.node.restart()
+        self.assertEqual(set(), load.wrong(self.node))
+        self.assertGreater(self.faults.seen(), first)
         self.node.terminate()
         return self.faults.seen()
 
-    @staticmethod
-    def chosen(total):
-        if NTH == "all":
-            return range(total)
+    def chosen(self, total):
+        """Most of a new segment is one write after the other: half of the samples are before."""
+        if NTH in ("all", "short"):
+            return range(total if NTH == "all" else self.short)
         if "-" in NTH:
             first, last = NTH.split("-")
             return range(int(first), min(int(last) + 1, total))
-        return sorted(random.Random(total).sample(range(total), min(int(NTH), total)))
+        chance, count = random.Random(total), min(int(NTH), total)
+        before = min(count // 2, self.short)
+        return sorted(chance.sample(range(self.short), before)
+                      + chance.sample(range(self.short, total), count - before))
 
     def one(self, number, lasting):
         node = self.member(start=False, flags=FLAGS, name=f"n{number}{'l' if lasting else 'o'}")
@@ -316,17 +326,40 @@ class NthOperation(DiskCase):
         self.faults = Faults(node, os.path.join(node.folder, "faults"))
         self.faults.rule(self.KINDS, error=code("ENOSPC" if number % 2 else "EIO"), skip=number,
                          count=0 if lasting else 1)
-        node.start(wait=False)
         load = Load(0 if number < self.short else 70)
-        while node.process.poll() is None and not node.is_ready():
-            time.sleep(0.01)
-        if node.process.poll() is None:
+        if self.comes_up():
             load.run(node)
-        if load.failed:
+        if load.failed and not self.only_a_read(load):
             self.ended()
         has_stopped = node.process.poll() is not None
         if not has_stopped:
+            node.terminate()
+            has_stopped = not self.comes_up() or self.is_refused(load)
+        if node.process.poll() is None:
             node.kill()
         self.well_again(load)
         shutil.rmtree(node.folder)
         return has_stopped
+
+    def comes_up(self):
+        """Or ends."""
+        self.node.start(wait=False)
+        deadline = time.monotonic() + STOP_S
+        while self.node.process.poll() is None and not self.node.is_ready():
+            self.assertLess(time.monotonic(), deadline, "neither serves nor stops: "
+                            + self.node.log_tail(5))
+            time.sleep(0.01)
+        return self.node.process.poll() is None
+
+    def only_a_read(self, load):
+        """A call is told that something cannot be read, and the member goes on: nothing is lost of
+        that, so long as no change failed. (The trace is of all but reads.)"""
+        return not any(step[2] for step in self.faults.trace()) and not self.is_refused(load)
+
+    def is_refused(self, load):
+        """What the faulty disk gives is all that there is, or an error."""
+        try:
+            self.assertEqual(set(), load.wrong(self.node))
+        except grpc.RpcError:
+            return True
+        return False
