@@ -67,9 +67,9 @@ static void tell(const char *text)
 static bool look(const char *path, char *text, size_t size)
 {
     struct why why = {""};
-    bool is_whole = !err_is(tablefile_check(path, (struct slice){0}, &why));
+    struct err err = tablefile_check(path, (struct slice){0}, &why);
     snprintf(text, size, "%s", why.text);
-    return is_whole;
+    return !IS(err, BAD_CRC); /* of what cannot be read RocksDB tells itself */
 }
 
 /* A received store is whole or none, and no thread of RocksDB's reads from it: what is thrown there

@@ -8,6 +8,7 @@
 #include "base/version.h"
 #include "boot/discover.h"
 #include "boot/heard.h"
+#include "boot/notify.h"
 #include "peer/peer.h"
 
 #include <inttypes.h>
@@ -220,12 +221,8 @@ static struct err match(const struct config *config, struct arena *arena,
         member->id, text_list_join(arena, &texts, " "), reason.text);
 }
 
-static struct err assign_ids(
-    const struct config *config, struct founding *founding, struct why *why)
+static struct err match_all(const struct config *config, struct founding *founding, struct why *why)
 {
-    if (founding->members_count != config->members.count) {
-        return why_set(why, ERR(BAD_CONFIG), "member count is unequal");
-    }
     int64_t until = clock_mono_ms() + URL_RESOLVE_MS;
     for (size_t i = 0; i < founding->members_count; i++) {
         const struct url_member *own = NULL;
@@ -234,6 +231,19 @@ static struct err assign_ids(
             founding->self_id = founding->members[i].id;
         }
     }
+    return OK;
+}
+
+static struct err assign_ids(
+    const struct config *config, struct founding *founding, struct why *why)
+{
+    if (founding->members_count != config->members.count) {
+        return why_set(why, ERR(BAD_CONFIG), "member count is unequal");
+    }
+    notify_take_signals(false); /* names may be waited for */
+    struct err err = match_all(config, founding, why);
+    notify_take_signals(true);
+    TRY(err);
     return founding->self_id ? OK : why_set(why, ERR(BAD_CONFIG), "member count is unequal");
 }
 

@@ -66,7 +66,8 @@ static void ended(void *arg, unsigned op, struct err outcome)
     struct done_list *list = arg;
     int64_t now_ns = clock_mono_ns();
     bool is_good = !err_is(outcome) || IS(outcome, COMPACTED);
-    list->is_full |= IS(outcome, NO_SPACE);
+    /* Now: whether the alarm is up may be another matter when the last of them is applied. */
+    list->is_full |= IS(outcome, NO_SPACE) && !apply_is_out_of_space(list->server->options.apply);
     metric_observe(
         apply_metric(list->server, op, is_good), (double)(now_ns - list->began_ns) / 1e9);
     list->began_ns = now_ns;

@@ -50,9 +50,6 @@ static size_t hold(struct raising *raising, struct apply_result **results, size_
 size_t full_raise(struct server *server, struct apply_result **results, size_t count)
 {
     Etcdserverpb__AlarmRequest alarm = ETCDSERVERPB__ALARM_REQUEST__INIT;
-    if (apply_is_out_of_space(server->options.apply)) {
-        return count; /* everybody knows */
-    }
     struct raising *raising = mem_new(sizeof(*raising));
     size_t left = hold(raising, results, count);
     if (raising->held_count == 0 && atomic_load(&server->raising) > 0) {

@@ -139,18 +139,20 @@ void watch_reload(struct watch_hub *hub)
     pthread_mutex_unlock(&hub->mutex);
 }
 
-/* A stream that is not read has one a watcher, the newest. */
+/* A stream that is not read has one a watcher. */
 static void queue_progress(struct watcher *watcher)
 {
     struct watch_stream *stream = watcher->stream;
-    struct queued *tail = watcher->tail;
-    if (!tail || tail->item.kind != WATCH_ITEM_PROGRESS) {
-        watcher_cut_tail(watcher);
-        tail = stream_queue(stream, WATCH_ITEM_PROGRESS, watcher->id, stream->hub->rev);
-        tail->watcher = watcher;
-        watcher->tail = tail;
+    if (watcher->progress && watcher->progress != watcher->tail) {
+        return; /* it is behind others by now, and stays what it is */
     }
-    tail->item.rev = stream->hub->rev;
+    if (!watcher->progress) {
+        watcher_cut_tail(watcher);
+        watcher->tail = stream_queue(stream, WATCH_ITEM_PROGRESS, watcher->id, stream->hub->rev);
+        watcher->tail->watcher = watcher;
+        watcher->progress = watcher->tail;
+    }
+    watcher->progress->item.rev = stream->hub->rev;
 }
 
 static void tick_stream(struct watch_stream *stream)

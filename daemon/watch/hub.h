@@ -47,7 +47,8 @@ struct watcher {
     bool is_prev_wanted;
     bool is_progress_wanted;
     bool is_fragmented;
-    struct queued *tail; /* its last queued events or progress, if more may join them */
+    struct queued *progress; /* by the clock, that nobody has read */
+    struct queued *tail;     /* its last queued events or progress, if more may join them */
 };
 
 /* Stands in by_id for a watcher that compaction ended: as with etcd its id stays taken, and a

@@ -299,6 +299,17 @@ void watch_progress_all(struct watch_stream *stream)
     hub_unlock(hub);
 }
 
+/* Whoever it is of may have it again. */
+static void forget_progress(struct watch_stream *stream, const struct queued *queued)
+{
+    struct watcher *watcher = queued->item.kind == WATCH_ITEM_PROGRESS
+                                  ? map_get_u64(stream->by_id, (uint64_t)queued->item.id)
+                                  : NULL;
+    if (watcher && watcher->progress == queued) {
+        watcher->progress = NULL;
+    }
+}
+
 bool watch_stream_next(struct watch_stream *stream, struct watch_item *out)
 {
     struct watch_hub *hub = stream->hub;
@@ -307,6 +318,7 @@ bool watch_stream_next(struct watch_stream *stream, struct watch_item *out)
     struct queued *queued = node ? LIST_ITEM(node, struct queued, node) : NULL;
     if (queued) {
         stream_unpend(stream, queued);
+        forget_progress(stream, queued);
         if (queued->watcher) {
             watcher_cut_tail(queued->watcher);
         }

@@ -216,6 +216,27 @@ class Late(OnHosts):
         self.agree([first, second])
 
 
+    def test_whoever_waits_for_a_name_can_be_ended(self):
+        first = DnsMember(self, "n0", [])
+        self.addCleanup(first.stop)
+        first.cluster = f"n0=http://n0.{ZONE}:2380"
+        first.start()
+        second = DnsMember(self, "n1", ["--initial-cluster-state=existing"])
+        self.addCleanup(second.stop)
+        with Api(first) as api:
+            api.MemberAdd(peerURLs=[f"http://{second.host.address}:2380"], timeout=60)
+        self.dns.hosts.pop(f"n1.{ZONE}")
+        second.cluster = f"n0=http://n0.{ZONE}:2380,n1=http://n1.{ZONE}:2380"
+        second.start(wait=False)
+        self.wait(lambda: "failed to resolve URL Host" in second.log_tail(100),
+                  "the name is not asked for")
+        asked = second.log_tail(100).count("failed to resolve URL Host")
+        second.process.terminate()
+        second.process.wait(SECONDS)
+        self.assertLess(second.log_tail(100).count("failed to resolve URL Host"), asked + 5)
+        self.assertFalse(os.path.exists(os.path.join(second.data_dir, "member", "wal")))
+
+
 class Gateway(OnHosts):
     """`etcd gateway start --discovery-srv`, beside the reference's."""
 

@@ -307,6 +307,27 @@ static void test_a_flipped_bit_of_the_own_table_refuses_the_start(void **state)
     assert_true(refused > 100);
 }
 
+/* That is no damage, and nobody is to hear of any. */
+static void test_a_table_that_cannot_be_read_is_not_called_damaged(void **state)
+{
+    struct place *place = *state;
+    struct why why = {""};
+    struct backend *store = NULL;
+    checkpoint(place);
+    char *path = find(place, ".sst");
+    char *away = mem_printf("%s.away", path);
+    assert_int_equal(rename(path, away), 0);
+    assert_int_equal(symlink("loop.sst", path), 0);
+    char *loop = mem_printf("%s/loop.sst", place->files);
+    assert_int_equal(symlink("loop.sst", loop), 0);
+    struct backend_options options = {.path = place->files};
+    assert_true(IS(backend_open(&options, &store, &why), IO));
+    assert_null(strstr(why.text, "Corruption"));
+    free(loop);
+    free(away);
+    free(path);
+}
+
 /* Such a file was written to once more, behind its checksums' back. */
 static void test_a_file_that_was_taken_in_is_whole(void **state)
 {
@@ -407,6 +428,7 @@ int main(void)
         PLACE(test_a_flipped_bit_is_found_before_a_table_is_opened),
         PLACE(test_a_file_that_was_taken_in_is_whole),
         PLACE(test_a_flipped_bit_of_the_own_table_refuses_the_start),
+        PLACE(test_a_table_that_cannot_be_read_is_not_called_damaged),
         PLACE(test_a_flipped_bit_is_found_in_values_apart),
         PLACE(test_a_length_that_no_memory_can_hold_is_refused),
         PLACE(test_second_names_that_cannot_be_made_are_no_failure_of_the_store),

@@ -16,6 +16,7 @@ enum {
     LONG_NAME = 5000,
     FIELD_PUT = 4,
     FIELD_COMPACTION = 7,
+    FIELD_ALARM = 10,
     ENDLESS_MS = 600000,
     MINUTE_MS = 60000,
     SLICE_ROWS = 4,
@@ -617,6 +618,34 @@ static void test_a_write_that_does_not_fit_when_applied_raises_the_alarm(void **
     assert_string_equal(value, "1"); /* that one was applied, as in etcd */
 }
 
+/* What was refused because the alarm was up is no news when it is not any more: both may be applied
+ * in one go, as after a restart. */
+static void test_a_disarmed_alarm_does_not_come_back(void **state)
+{
+    struct node *node = &((struct cluster *)*state)->nodes[0];
+    struct request refused;
+    struct request disarm;
+    struct door core;
+    Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
+    Etcdserverpb__AlarmRequest alarm = ETCDSERVERPB__ALARM_REQUEST__INIT;
+    put.key = pb_bytes(SLICE("a"));
+    alarm.action = ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__DEACTIVATE;
+    alarm.memberid = node->id;
+    alarm.alarm = ETCDSERVERPB__ALARM_TYPE__NOSPACE;
+    assert_true(IS(node_put(node, "a", "1", 0), NO_SPACE));
+    expect_alarm_of(node, node);
+    door_stop_core(&core, node);
+    request_begin(&refused, node, FIELD_PUT, &put.base);
+    request_begin(&disarm, node, FIELD_ALARM, &alarm.base);
+    door_open(&core);
+    assert_true(IS(request_wait(&refused), NO_SPACE));
+    assert_false(err_is(request_wait(&disarm)));
+    request_fini(&refused);
+    request_fini(&disarm);
+    assert_int_equal(atomic_load(&node->server->raising), 0);
+    assert_false(apply_is_out_of_space(node->storage.apply));
+}
+
 static int setup_full(void **state)
 {
     struct cluster *cluster = mem_new(sizeof(*cluster));
@@ -658,6 +687,7 @@ int main(void)
         cmocka_unit_test(test_a_leader_is_missed_after_three_looks_in_a_row),
         ALONE_TEST(test_too_many_requests_and_back, setup_patient),
         ALONE_TEST(test_a_write_that_does_not_fit_when_applied_raises_the_alarm, setup_full),
+        ALONE_TEST(test_a_disarmed_alarm_does_not_come_back, setup_full),
         cmocka_unit_test(test_a_full_member_says_so_though_others_are_written_to),
         ALONE_TEST(test_a_long_user_name_is_logged_whole, setup_long_names),
         CLUSTER_TEST(test_without_a_quorum_requests_time_out),

@@ -167,7 +167,34 @@ static void test_progress_by_time_that_nobody_reads_is_one_a_watcher(void **stat
     watch_tick(scene->hub, now_ms);
     assert_string_equal(scene_said(scene),
         "created 0; created 1; progress 0@51; progress 1@51; events 0: +a=1@52; events 1: +a=1@52; "
-        "progress 0@53; progress 1@53; progress -1@53; progress 0@54; progress 1@54; ");
+        "progress -1@53; ");
+    watch_tick(scene->hub, now_ms + 10000);
+    assert_string_equal(scene_said(scene), "progress 0@54; progress 1@54; ");
+}
+
+/* However often the client asks for another kind of it meanwhile. */
+static void test_progress_by_time_is_one_whatever_is_asked_for(void **state)
+{
+    enum { TURNS = 100 };
+    struct scene *scene = *state;
+    struct watch_spec spec = {.key = SLICE("a"), .is_progress_wanted = true};
+    struct watch_item item;
+    size_t by_time = 0;
+    size_t asked = 0;
+    watch_create(scene->stream, &spec);
+    watch_create(scene->stream, &spec);
+    for (int i = 0; i < TURNS; i++) {
+        watch_tick(scene->hub, 1 + (int64_t)i * 5000);
+        watch_progress_all(scene->stream);
+    }
+    while (watch_stream_next(scene->stream, &item)) {
+        by_time += item.kind == WATCH_ITEM_PROGRESS && item.id != WATCH_ID_NONE;
+        asked += item.kind == WATCH_ITEM_PROGRESS && item.id == WATCH_ID_NONE;
+    }
+    assert_int_equal(by_time, 2);
+    assert_in_range(asked, 1, TURNS);
+    watch_tick(scene->hub, (int64_t)TURNS * 10000);
+    assert_string_equal(scene_said(scene), "progress 0@1; progress 1@1; "); /* and then again */
 }
 
 static void test_no_progress_before_a_start_in_the_future(void **state)
@@ -360,6 +387,7 @@ int run_deliver_tests(void)
         SCENE_TEST(test_progress_by_time_is_for_the_quiet),
         SCENE_TEST(test_progress_by_time_that_nobody_reads_is_one_a_watcher),
         SCENE_TEST(test_progress_by_time_floods_no_stream),
+        SCENE_TEST(test_progress_by_time_is_one_whatever_is_asked_for),
         SCENE_TEST(test_previous_values_count_too),
         SCENE_TEST(test_no_progress_before_a_start_in_the_future),
         SCENE_TEST(test_events_are_encoded_as_protobuf_c_packs_them),
