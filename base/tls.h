@@ -46,8 +46,8 @@ struct tls_options {
  * 1970; 0: now). Errors: BAD_TLS, and ABSENT or DENIED or IO when a file cannot be read. */
 MUST struct err tls_check_pair(
     const char *cert_file, const char *key_file, int64_t now_s, struct why *why);
-/* The file holds at least one CA certificate and none that is not valid at now_s. Errors: as above.
- */
+/* The file holds a CA certificate that is valid at now_s; others in it may be out of date, as after
+ * a change of CAs. Errors: as above. */
 MUST struct err tls_check_ca(const char *ca_file, int64_t now_s, struct why *why);
 /* The certificate (with the intermediates behind it in its file) leads to the CA. Errors: as above.
  */
@@ -101,6 +101,8 @@ void tls_source_free(struct tls_source *source);
 enum tls_news tls_source_poll(struct tls_source *source, struct why *why);
 /* The context for the next handshake, with a reference of the caller's own (SSL_CTX_free). */
 SSL_CTX *tls_source_context(struct tls_source *source);
+/* How often it was loaded: what tls_source_pem would say. */
+uint64_t tls_source_count(struct tls_source *source);
 /* Certificate and key (PEM, one behind the other) and CA as they are in use, for a TLS stack that
  * is not ours. *out_count grows with each reload. Gives (free()); the CA is NULL when there is
  * none. */

@@ -79,19 +79,23 @@ struct err tls_check_pair(
 struct err tls_check_ca(const char *ca_file, int64_t now_s, struct why *why)
 {
     STACK_OF(X509) *certs = NULL;
+    struct why reason = {""};
+    struct err out_of_time = OK;
     bool has_ca = false;
+    bool has_valid = false;
     TRY(tls_load_certs(ca_file, &certs, why));
-    struct err e = OK;
-    for (int i = 0; i < sk_X509_num(certs) && !err_is(e); i++) {
+    for (int i = 0; i < sk_X509_num(certs); i++) {
         X509 *cert = sk_X509_value(certs, i);
+        struct err e = check_validity(cert, ca_file, moment(now_s), &reason);
         has_ca = has_ca || X509_check_ca(cert) != 0;
-        e = check_validity(cert, ca_file, moment(now_s), why);
-    }
-    if (!err_is(e) && !has_ca) {
-        e = why_set(why, ERR(BAD_TLS), "%s holds no CA certificate", ca_file);
+        has_valid = has_valid || (!err_is(e) && X509_check_ca(cert) != 0);
+        out_of_time = err_is(e) ? e : out_of_time;
     }
     tls_certs_free(certs);
-    return e;
+    if (!has_ca) {
+        return why_set(why, ERR(BAD_TLS), "%s holds no CA certificate", ca_file);
+    }
+    return has_valid ? OK : why_set(why, out_of_time, "%s", reason.text);
 }
 
 static struct err verify(

@@ -177,6 +177,14 @@ enum tls_news tls_source_poll(struct tls_source *source, struct why *why)
     return news;
 }
 
+uint64_t tls_source_count(struct tls_source *source)
+{
+    pthread_mutex_lock(&source->mutex);
+    uint64_t count = source->count;
+    pthread_mutex_unlock(&source->mutex);
+    return count;
+}
+
 SSL_CTX *tls_source_context(struct tls_source *source)
 {
     pthread_mutex_lock(&source->mutex);

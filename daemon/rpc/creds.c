@@ -32,7 +32,8 @@ struct rpc_creds {
     atomic_int refs; /* rpc's and, once made, core's verifier's */
     bool requires_cert;
     int pair_fd;
-    int ca_fd; /* -1: no CA */
+    int ca_fd;                  /* -1: no CA */
+    _Atomic uint64_t published; /* the source's count that core has */
     grpc_tls_certificate_verifier_external external;
 };
 
@@ -75,24 +76,29 @@ static struct err publish(struct rpc_creds *creds, struct why *why)
     if (!err_is(e) && ca) {
         e = point(&creds->ca_fd, ca, why);
     }
+    if (!err_is(e)) {
+        atomic_store(&creds->published, count);
+    }
     explicit_bzero(pair, strlen(pair));
     free(pair);
     free(ca);
     return e;
 }
 
+/* What could not be handed on, for want of a descriptor, is handed on at a later look. */
 static void poll_source(struct rpc_creds *creds)
 {
     struct why why = {0};
     enum tls_news news = tls_source_poll(creds->source, &why);
-    if (news == TLS_NEWS_BROKEN) {
-        LOG_WARN("failed to reload TLS certificate; keeping the old one", LOG_ERR(why.text));
-    } else if (news == TLS_NEWS_RELOADED) {
-        if (err_is(publish(creds, &why))) {
-            LOG_WARN("failed to reload TLS certificate; keeping the old one", LOG_ERR(why.text));
-        } else {
+    bool is_failed = news == TLS_NEWS_BROKEN;
+    if (tls_source_count(creds->source) != atomic_load(&creds->published)) {
+        is_failed = err_is(publish(creds, &why));
+        if (!is_failed) {
             LOG_INFO("reloaded TLS certificate for gRPC");
         }
+    }
+    if (is_failed && news != TLS_NEWS_NONE) { /* told once */
+        LOG_WARN("failed to reload TLS certificate; keeping the old one", LOG_ERR(why.text));
     }
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One member behind every kind of URL at once: what each of them serves, to whom, and with which
 certificate."""
+import contextlib
 import os
 import socket
 import time
@@ -154,6 +155,22 @@ class Certificates(ListenersCase):
         self.assertEqual(1, len(set(now.values())), now)
         self.assertEqual("OK\n", Etcdctl(self.node)("put", "a", "1"))
         self.assertIsNone(self.node.process.poll())
+
+
+class Descriptors(Case):
+    def test_the_hard_limit_is_the_limit(self):
+        """As Go programs have it: what starts a service often gives it a soft limit of 1024."""
+        node = self.member(start=False)
+        command = node.command
+        node.command = lambda: ["prlimit", "--nofile=256:4096", *command()]
+        node.start()
+        asked = b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n"
+        with contextlib.ExitStack() as stack:
+            for _ in range(400):
+                to = stack.enter_context(
+                    socket.create_connection(("127.0.0.1", node.client_port), 60))
+                to.sendall(asked)
+                self.assertEqual(b"HTTP/1.1 200 OK", to.recv(4096)[:15])
 
 
 class Sockets(ListenersCase):

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -105,6 +106,36 @@ static void test_chain_is_verified(void **state)
     assert_says(&why, "self.crt does not verify against");
     assert_int_equal(tls_check_ca(pki_path(&pki, "client.crt"), 0, &why).code, ERR_BAD_TLS);
     assert_says(&why, "holds no CA certificate");
+}
+
+/* After a change of CAs both stand in the file, until the old one is out of date and after. */
+static void test_one_valid_ca_is_enough(void **state)
+{
+    (void)state;
+    enum { SIZE = 16384, YEARS_3_S = 3 * 366 * 86400 };
+    struct why why = {0};
+    char both[SIZE];
+    struct pki_spec old = {.name = "old",
+        .cn = "old",
+        .serial = 22,
+        .from_s = -100,
+        .until_s = -50,
+        .is_self_signed = 1};
+    pki_make(&pki, &old);
+    size_t len = 0;
+    static const char *const names[] = {"old.crt", "ca.crt"};
+    for (size_t i = 0; i < 2; i++) {
+        FILE *file = fopen(pki_path(&pki, names[i]), "re");
+        assert_non_null(file);
+        len += fread(both + len, 1, SIZE - 1 - len, file);
+        fclose(file);
+    }
+    both[len] = 0;
+    pki_write(&pki, "both.crt", both);
+    assert_false(err_is(tls_check_ca(pki_path(&pki, "both.crt"), 0, &why)));
+    int64_t later = (int64_t)time(NULL) + YEARS_3_S;
+    assert_int_equal(tls_check_ca(pki_path(&pki, "both.crt"), later, &why).code, ERR_BAD_TLS);
+    assert_says(&why, "both.crt");
 }
 
 static void test_context_needs_a_whole_matching_pair(void **state)
@@ -516,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_pair_is_accepted),
         cmocka_unit_test(test_pair_errors_name_file_and_fault),
         cmocka_unit_test(test_chain_is_verified),
+        cmocka_unit_test(test_one_valid_ca_is_enough),
         cmocka_unit_test(test_context_needs_a_whole_matching_pair),
         cmocka_unit_test(test_cipher_suites_have_gos_names),
         cmocka_unit_test(test_handshake_versions_hold),

@@ -7,6 +7,7 @@
 #include "client.h"
 #include "fake_api.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -752,6 +753,28 @@ void __wrap_log_write(enum log_level level, const char *file, int line, const ch
     __real_log_write(level, file, line, message, fields);
 }
 
+static atomic_bool has_no_memory;
+
+int __real_memfd_create(const char *name, unsigned flags);
+int __wrap_memfd_create(const char *name, unsigned flags);
+
+int __wrap_memfd_create(const char *name, unsigned flags)
+{
+    errno = EMFILE;
+    return atomic_load(&has_no_memory) ? -1 : __real_memfd_create(name, flags);
+}
+
+/* Handshakes go well until it was told of so often. */
+static void expect_kept(struct world *world, int refused)
+{
+    for (int i = 0; i < LOOKS && atomic_load(&keys_refused) < refused; i++) {
+        assert_who(world, NULL, "cn=-");
+        usleep(10000);
+    }
+    assert_int_equal(atomic_load(&keys_refused), refused);
+    assert_who(world, NULL, "cn=-");
+}
+
 static void test_tls_reloads_and_keeps_what_works(void **state)
 {
     struct world world = {0};
@@ -763,14 +786,12 @@ static void test_tls_reloads_and_keeps_what_works(void **state)
     world_open(&world, &tls);
     assert_who(&world, NULL, "cn=-");
     pki_write(&pki, "turn.key", "half written");
-    for (int i = 0; i < LOOKS && !atomic_load(&keys_refused); i++) { /* until it was looked at */
-        assert_who(&world, NULL, "cn=-");
-        usleep(10000);
-    }
-    assert_int_equal(atomic_load(&keys_refused), 1);
-    assert_who(&world, NULL, "cn=-");
+    expect_kept(&world, 1);
     spec.sans = "DNS:elsewhere";
+    atomic_store(&has_no_memory, true); /* it is taken, and core cannot be given it */
     pki_make(&pki, &spec);
+    expect_kept(&world, 2);
+    atomic_store(&has_no_memory, false);
     bool is_refused = false;
     for (int i = 0; i < LOOKS / 10 && !is_refused; i++) {
         struct reply reply;
