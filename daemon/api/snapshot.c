@@ -69,10 +69,11 @@ static void made(void *arg)
 static bool is_over(void *arg)
 {
     struct sending *sending = arg;
-    return late_is_closed(&sending->late);
+    return late_is_closed(&sending->late) || server_is_installing(sending->api->server);
 }
 
-/* The job may have waited longer than its client, or take longer: then no file is made. */
+/* The job may have waited longer than its client, or take longer, or the store is to be replaced
+ * and the whole member waits for it: then no file is made. */
 static void make(struct server_job *job)
 {
     struct sending *sending = CONTAINER_OF(job, struct sending, job);
@@ -86,6 +87,9 @@ static void make(struct server_job *job)
         if (err_is(sending->err)) {
             LOG_WARN("failed to make a snapshot", LOG_ERR(why.text));
         }
+    }
+    if (err_is(sending->err) && server_is_installing(sending->api->server)) {
+        sending->err = ERR(TIMEOUT);
     }
     sending->bytes = sending->export ? snapshot_export_bytes(sending->export) : 0;
     if (!late_arrive(&sending->late, made, sending)) {

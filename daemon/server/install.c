@@ -62,17 +62,24 @@ static void tell_core(struct server *server, uint64_t index)
     }
 }
 
+bool server_is_installing(const struct server *server)
+{
+    return atomic_load(&server->is_installing);
+}
+
 bool install_snapshot(struct server *server, struct raft_snapshot *snapshot)
 {
     struct install install = {.job.run = run, .server = server, .snapshot = snapshot};
     pthread_mutex_init(&install.mutex, NULL);
     pthread_cond_init(&install.cond, NULL);
+    atomic_store(&server->is_installing, true); /* who makes a file of the store ends */
     bool is_queued = server_run(server, &install.job);
     pthread_mutex_lock(&install.mutex);
     while (is_queued && !install.is_done) {
         pthread_cond_wait(&install.cond, &install.mutex);
     }
     pthread_mutex_unlock(&install.mutex);
+    atomic_store(&server->is_installing, false);
     pthread_mutex_destroy(&install.mutex);
     pthread_cond_destroy(&install.cond);
     if (!install.is_ok) {

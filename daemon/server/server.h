@@ -156,8 +156,7 @@ struct server_read {
 bool server_can_read_now(struct server *server);
 /* What a call that wanted a leader's word is told instead of TIMEOUT: that there is none. */
 struct err server_timeout(struct server *server);
-/* done when everything committed at the time of the call is applied. Errors: TIMEOUT,
- * LEADER_CHANGED, STOPPED. */
+/* done when all committed by now is applied. Errors: TIMEOUT, LEADER_CHANGED, STOPPED. */
 void server_read_index(struct server *server, struct server_read *read);
 
 /* Here, on who leads and made sure of it. done when whoever leads next gives the lease its whole
@@ -207,8 +206,9 @@ void server_on_leaderless(struct server *server, void (*fn)(void *arg), void *ar
 
 const struct server_options *server_options_get(const struct server *server);
 
-/* Calls fn while nothing is being applied: what it reads of the store and the tables belongs
- * together. Keep it short. */
+/* Whether a received snapshot is to become the store, once nobody reads it. */
+bool server_is_installing(const struct server *server);
+/* Calls fn, which must be short, while nothing is applied: store and tables then agree. */
 void server_between_applies(struct server *server, void (*fn)(void *arg), void *arg);
 
 /* Looks at raft, or steps it, on core; must be quick. The ask is the runner's from then on. */

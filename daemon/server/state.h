@@ -87,7 +87,7 @@ struct server {
     void (*_Atomic on_leaderless)(void *arg);
     /* back */
     _Atomic uint64_t snapshot_index; /* the last one taken of the log */
-    atomic_bool is_snapshotting;
+    atomic_bool is_snapshotting, is_installing;
     pthread_mutex_t compact_mutex;
     struct list after_compaction;
     bool is_compacting;          /* under compact_mutex */

@@ -109,6 +109,14 @@ void api_observe_since(struct metric *histogram, int64_t began_ns)
     (void)began_ns;
 }
 
+static atomic_bool is_installing;
+
+bool server_is_installing(const struct server *server)
+{
+    (void)server;
+    return atomic_load(&is_installing);
+}
+
 const struct server_options *server_options_get(const struct server *server)
 {
     static const struct server_options options;
@@ -184,6 +192,22 @@ static void test_client_that_leaves_meanwhile_ends_the_making_of_its_file(void *
     assert_int_equal(closed, 0);
 }
 
+/* The apply thread waits for it. */
+static void test_a_store_that_is_to_be_replaced_ends_the_making_of_a_file(void **state)
+{
+    struct payload payload;
+    struct api_status status;
+    struct api_stream *stream = stream_new(*state);
+    atomic_store(&is_installing, true);
+    run_jobs();
+    atomic_store(&is_installing, false);
+    assert_int_equal(made, 0);
+    payload_init(&payload);
+    assert_int_equal(api_maintenance_snapshot.next(stream, &payload, &status), API_NEXT_END);
+    assert_int_equal(status.code, GRPC_CODE_UNAVAILABLE);
+    stream_end(stream);
+}
+
 static void test_files_on_the_disk_are_bounded(void **state)
 {
     struct api_stream *streams[8];
@@ -213,6 +237,8 @@ int main(void)
             test_client_that_left_before_its_turn_costs_no_file, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_client_that_leaves_meanwhile_ends_the_making_of_its_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_store_that_is_to_be_replaced_ends_the_making_of_a_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files_on_the_disk_are_bounded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
