@@ -267,7 +267,8 @@ void cluster_open(
         cluster->peer, storage->members, 5000 + 2 * (int64_t)config->election_ms};
     cluster->plain = (struct http_site){.serve = peer_serve, .arg = cluster->peer};
     cluster->guarded = cluster->plain;
-    side_guard(&cluster->side, &cluster->guarded);
+    side_guard(&cluster->side, &cluster->plain, false);
+    side_guard(&cluster->side, &cluster->guarded, true);
 }
 
 /* To the transport. */

@@ -37,9 +37,7 @@ static void open_sites(struct edges *edges)
     for (size_t i = 0; i < edges->listeners_count; i++) {
         struct behind *behind = &edges->behind[i];
         behind->site = gateway_site(edges->gateway, behind->pages);
-        if (behind->is_tls) {
-            side_guard(&edges->clients, behind->site);
-        }
+        side_guard(&edges->clients, behind->site, behind->is_tls);
     }
 }
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "boot/side.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+
+enum { TELL_EVERY_MS = 1000 };
 
 static void options_of(
     const struct config *config, const struct config_tls *tls, struct tls_options *out)
@@ -106,34 +109,45 @@ struct err side_dialing_admit(SSL *ssl, void *arg, struct why *why)
 }
 
 /* Names may have to be looked up: not on the thread that carries the heartbeats. */
-static bool vouch(X509 *cert, const char *ip, void *arg)
+static struct err vouch(X509 *cert, const char *ip, void *arg, struct why *why)
+{
+    (void)arg;
+    if (!ip[0] || tls_cert_is_from(cert, ip)) {
+        return OK;
+    }
+    return why_set(
+        why, ERR(DENIED), "tls: \"%s\" does not match any of DNSNames or IP addresses", ip);
+}
+
+static struct err admit(SSL *ssl, void *arg, struct why *why)
 {
     const struct side *side = arg;
-    struct why why;
-    bool is_good = !ip[0] || tls_cert_is_from(cert, ip);
-    if (!is_good) {
-        why_set(
-            &why, ERR(DENIED), "tls: \"%s\" does not match any of DNSNames or IP addresses", ip);
-        LOG_WARN("rejected connection", LOG_STR("side", side->name), LOG_ERR(why.text));
-    }
-    return is_good;
+    return tls_rules_admit(side->rules, ssl, why);
 }
 
-static bool admit(SSL *ssl, void *arg)
+/* etcd's words, and its level for who merely hangs up, as port scans and probes do. */
+static void refused(const struct http_refused *whom, void *arg)
 {
     struct side *side = arg;
-    struct why why = {""};
-    struct err err = tls_rules_admit(side->rules, ssl, &why);
-    if (err_is(err)) {
-        LOG_WARN("rejected connection", LOG_STR("side", side->name), LOG_ERR(why.text));
+    enum log_level level = IS(whom->err, CLOSED) ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
+    int64_t now_ms = clock_mono_ms();
+    char message[64];
+    if (!log_enabled(level) || (side->told_ms && now_ms - side->told_ms < TELL_EVERY_MS)) {
+        return;
     }
-    return !err_is(err);
+    side->told_ms = now_ms;
+    snprintf(message, sizeof(message), "rejected connection on %s endpoint", side->name);
+    LOG_AT(level, message, LOG_STR("remote-addr", whom->peer),
+        LOG_STR("server-name", whom->server_name), LOG_ERR(whom->why));
 }
 
-void side_guard(struct side *side, struct http_site *site)
+void side_guard(struct side *side, struct http_site *site, bool is_tls)
 {
-    site->tls = context_of;
-    site->admit = admit;
-    site->vouch = side->checks_origin ? vouch : NULL;
+    site->refused = refused;
     site->tls_arg = side;
+    if (is_tls) {
+        site->tls = context_of;
+        site->admit = admit;
+        site->vouch = side->checks_origin ? vouch : NULL;
+    }
 }

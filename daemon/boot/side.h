@@ -19,6 +19,7 @@ struct side {
     struct tls_rules *rules;
     struct tls_rules *dialed; /* NULL: plain only */
     bool checks_origin;       /* a client's certificate has to be for the address it comes from */
+    int64_t told_ms;          /* of somebody refused; the thread of the listeners' server */
 };
 
 /* Errors: BAD_CONFIG, BAD_TLS, and what reading the files gives. side_close in every case. */
@@ -30,8 +31,9 @@ MUST struct err side_open_dialing(
 void side_close(struct side *side);
 /* Looks at the files now. */
 void side_poll(struct side *side);
-/* Sets what a TLS listener of this side needs. */
-void side_guard(struct side *side, struct http_site *site);
+/* Has those told of, one a second, that a listener of this side turns away, and sets what it needs
+ * for TLS. All sites of a side belong to one server. */
+void side_guard(struct side *side, struct http_site *site, bool is_tls);
 /* For struct http_dialing; arg: the side. Gives a reference; NULL: plain only. */
 SSL_CTX *side_dialing_context(void *arg);
 /* Who may not come in is not dialed either: a stream that this member opens carries what the other

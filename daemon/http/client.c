@@ -10,6 +10,7 @@
 #include "base/tls.h"
 #include "http/body.h"
 #include "http/dial.h"
+#include "http/fault.h"
 #include "http/head.h"
 #include "http/http.h"
 #include "http/slurp.h"
@@ -21,7 +22,6 @@
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -457,29 +457,27 @@ static void lose(struct http_client *client, struct err err, const char *why)
     fail(client, err, why);
 }
 
-static const char *tls_why(struct http_client *client, struct why *out)
+static const char *handshake_why(struct err err, const struct why *why)
 {
-    SSL *ssl = bufferevent_openssl_get_ssl(client->bev);
-    long verified = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
-    unsigned long code = bufferevent_get_openssl_error(client->bev);
-    const char *reason = code ? ERR_reason_error_string(code) : NULL;
-    if (verified != X509_V_OK) {
-        reason = X509_verify_cert_error_string(verified);
+    if (IS(err, CLOSED)) {
+        return "tls: EOF";
     }
-    snprintf(out->text, sizeof(out->text), "tls: %s", reason ? reason : "handshake failed");
-    return out->text;
+    return why->text[0] ? why->text : "tls: handshake failed";
 }
 
 static void on_failure(struct http_client *client, short what)
 {
-    struct why why;
+    struct why why = {""};
     int failure = EVUTIL_SOCKET_ERROR();
+    struct err tls = client->is_tls ? fault_of_tls(client->bev, &why) : OK;
     if (client->state == CLIENT_HANDSHAKE) {
-        fail(client, ERR(BAD_TLS), tls_why(client, &why));
+        fail(client, ERR(BAD_TLS), handshake_why(tls, &why));
     } else if (what & BEV_EVENT_TIMEOUT) {
         fail(client, ERR(TIMEDOUT), "write: i/o timeout");
     } else {
-        lose(client, ERR(CLOSED), failure ? strerror(failure) : "connection lost");
+        /* With TLS 1.3 a certificate is refused after the handshake: the alert says why. */
+        const char *otherwise = failure ? strerror(failure) : "connection lost";
+        lose(client, ERR(CLOSED), why.text[0] ? why.text : otherwise);
     }
 }
 
@@ -498,7 +496,9 @@ static void on_end(struct http_client *client)
     } else if (client->state == CLIENT_HANDSHAKE) {
         fail(client, ERR(BAD_TLS), "tls: EOF");
     } else {
-        lose(client, ERR(CLOSED), "EOF");
+        struct why why = {""};
+        bool is_told = client->is_tls && err_is(fault_of_tls(client->bev, &why)) && why.text[0];
+        lose(client, ERR(CLOSED), is_told ? why.text : "EOF");
     }
 }
 

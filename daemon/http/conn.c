@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/conn.h"
+#include "http/fault.h"
 #include "http/request.h"
 #include "http/slurp.h"
 #include "http/socket.h"
@@ -54,6 +55,23 @@ void conn_close(struct conn *conn)
     if (request) {
         request_lost(request);
     }
+}
+
+/* Tells the site whom it does not serve. ssl: NULL where there was none. */
+static void tell_refused(const struct http_site *site, const SSL *ssl, struct http_refused refused)
+{
+    const char *name = ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+    refused.server_name = name ? name : "";
+    if (site->refused) {
+        site->refused(&refused, site->tls_arg);
+    }
+}
+
+static void turn_away(struct conn *conn, struct err err, const char *why)
+{
+    SSL *ssl = bufferevent_openssl_get_ssl(conn->bev);
+    tell_refused(conn->site, ssl, (struct http_refused){conn->peer, NULL, err, why});
+    conn_close(conn);
 }
 
 /* Everything is out: says so, and gives the client a moment to stop, so that a reset does not eat
@@ -353,11 +371,11 @@ static void welcome(struct conn *conn)
     set_deadline(conn, conn->server->options.header_ms);
 }
 
-static void on_vouched(struct conn *conn, bool is_good)
+static void on_vouched(struct conn *conn, struct err err, const char *why)
 {
     conn->vouch = NULL;
-    if (!is_good) {
-        conn_close(conn);
+    if (err_is(err)) {
+        turn_away(conn, err, why);
         return;
     }
     welcome(conn);
@@ -365,24 +383,24 @@ static void on_vouched(struct conn *conn, bool is_good)
     conn_kick(conn);
 }
 
-/* The TLS handshake is done. False: the peer may not come in. */
-static bool greet(struct conn *conn)
+/* The TLS handshake is done. Errors: the peer may not come in. */
+static struct err greet(struct conn *conn, struct why *why)
 {
     SSL *ssl = bufferevent_openssl_get_ssl(conn->bev);
     X509 *cert = SSL_get0_peer_certificate(ssl);
     if (cert && SSL_get_verify_result(ssl) == X509_V_OK) {
         conn->peer_cn = tls_cert_cn(cert);
     }
-    if (conn->site->admit && !conn->site->admit(ssl, conn->site->tls_arg)) {
-        return false;
+    if (conn->site->admit) {
+        TRY(conn->site->admit(ssl, conn->site->tls_arg, why));
     }
     if (!conn->site->vouch || !cert) {
         welcome(conn);
-        return true;
+        return OK;
     }
     bufferevent_disable(conn->bev, EV_READ); /* the handshake's deadline goes on */
     conn->vouch = vouch_start(conn, cert, on_vouched);
-    return conn->vouch != NULL;
+    return conn->vouch ? OK : why_set(why, ERR(INTERNAL), "no thread can be started");
 }
 
 /* The client will send no more. Whoever waits for an answer that is whole still gets it; a stream
@@ -391,7 +409,7 @@ static void end_input(struct conn *conn)
 {
     conn->has_ended = true;
     if (conn->state == CONN_HANDSHAKE) {
-        conn_close(conn);
+        turn_away(conn, ERR(CLOSED), "EOF");
         return;
     }
     advance(conn);
@@ -409,18 +427,39 @@ static void end_input(struct conn *conn)
     }
 }
 
+static void on_connected(struct conn *conn)
+{
+    struct why why = {""};
+    struct err err = greet(conn, &why);
+    if (err_is(err)) {
+        turn_away(conn, err, why.text);
+    }
+}
+
+/* failure: errno as the event found it. */
+static void on_broken_handshake(struct conn *conn, int failure)
+{
+    struct why why = {""};
+    struct err err = fault_of_tls(conn->bev, &why);
+    const char *otherwise = failure ? strerror(failure) : "tls: handshake failed";
+    turn_away(conn, err, why.text[0] ? why.text : otherwise);
+}
+
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct conn *conn = arg;
+    int failure = EVUTIL_SOCKET_ERROR();
     (void)bev;
     if (what & BEV_EVENT_CONNECTED) {
-        if (!greet(conn)) {
-            conn_close(conn);
-        }
+        on_connected(conn);
         return;
     }
     if (what & BEV_EVENT_EOF) {
         end_input(conn);
+        return;
+    }
+    if (conn->state == CONN_HANDSHAKE) {
+        on_broken_handshake(conn, failure);
         return;
     }
     conn_close(conn);
@@ -435,6 +474,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (conn->state == CONN_IDLE && !is_flushed(conn)) {
         begin_idle(conn);
+    } else if (conn->state == CONN_HANDSHAKE) {
+        turn_away(conn, ERR(TIMEDOUT), "tls: handshake: i/o timeout");
     } else {
         conn_close(conn);
     }
@@ -466,7 +507,8 @@ static struct bufferevent *wrap(struct http_server *server, const struct http_si
 static void make_room(struct http_server *server)
 {
     if (server->fresh_count >= server->options.handshakes_max) {
-        conn_close(LIST_ITEM(server->fresh.next, struct conn, fresh_node));
+        turn_away(LIST_ITEM(server->fresh.next, struct conn, fresh_node), ERR(DENIED),
+            "too many connections that say nothing");
     }
 }
 
@@ -480,18 +522,27 @@ static void file_conn(struct conn *conn)
     atomic_fetch_add(&server->conn_count, 1);
 }
 
+static void refuse_socket(const struct http_site *site, int fd, const char *peer, const char *why)
+{
+    close(fd);
+    tell_refused(site, NULL, (struct http_refused){peer ? peer : "", NULL, ERR(DENIED), why});
+}
+
 void conn_open(struct http_server *server, const struct http_site *site, int fd, const char *peer)
 {
-    if (server->is_stopping ||
-        atomic_load(&server->conn_count) >= server->options.connections_max) {
+    if (server->is_stopping) {
         close(fd);
+        return;
+    }
+    if (atomic_load(&server->conn_count) >= server->options.connections_max) {
+        refuse_socket(site, fd, peer, "too many open connections");
         return;
     }
     make_room(server);
     struct bufferevent *bev =
         evutil_make_socket_nonblocking(fd) == 0 ? wrap(server, site, fd) : NULL;
     if (!bev) {
-        close(fd);
+        refuse_socket(site, fd, peer, "tls: no usable certificate");
         return;
     }
     socket_tune(fd);

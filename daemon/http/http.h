@@ -38,17 +38,28 @@ struct http_options {
     const char *thread_name;   /* "http" */
 };
 
+/* A connection that was turned away before it could ask for anything. Lent for the call. */
+struct http_refused {
+    const char *peer;        /* as http_adopt had it */
+    const char *server_name; /* that it asked for; "" */
+    struct err err;          /* CLOSED: it hung up within its own handshake */
+    const char *why;
+};
+
 /* What stands behind a listener. The caller's; outlives the server. */
 struct http_site {
     SSL_CTX *(*tls)(void *arg); /* NULL: plain. Gives a reference for one handshake; NULL from it:
                                    refuse. Server's thread */
     /* After the handshake, whether the verified peer may come in. NULL: every one may. Server's
      * thread. */
-    bool (*admit)(SSL *ssl, void *arg);
+    struct err (*admit)(SSL *ssl, void *arg, struct why *why);
     /* Then, where names may have to be looked up for it: on a thread of its own, within the
      * handshake's time. NULL: nothing more to ask. ip: where it comes from; "" on a unix socket. */
-    bool (*vouch)(X509 *cert, const char *ip, void *arg);
-    void *tls_arg; /* for all three */
+    struct err (*vouch)(X509 *cert, const char *ip, void *arg, struct why *why);
+    /* Every one that fails its handshake, admit or vouch, or finds no room. NULL: nobody wants to
+     * know. However many; server's thread. */
+    void (*refused)(const struct http_refused *refused, void *arg);
+    void *tls_arg; /* for all four */
     /* The head of a request is there. Must respond, or ask for the body by http_body_gather or
      * http_body_stream, or keep the request and respond later (a body not asked for is not read).
      */

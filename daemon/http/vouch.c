@@ -12,10 +12,11 @@ struct vouch {
     struct http_server *server;
     const struct http_site *site;
     struct conn *conn; /* NULL: forgotten; the server's thread */
-    void (*done)(struct conn *conn, bool is_good);
+    vouched_fn *done;
     X509 *cert;
     char ip[INET6_ADDRSTRLEN];
-    bool is_good;
+    struct err err;
+    struct why why;
 };
 
 /* "": no address, as on a unix socket. */
@@ -38,7 +39,7 @@ static void finish(struct http_task *task)
 {
     struct vouch *vouch = CONTAINER_OF(task, struct vouch, task);
     if (vouch->conn) {
-        vouch->done(vouch->conn, vouch->is_good);
+        vouch->done(vouch->conn, vouch->err, vouch->why.text);
     }
     X509_free(vouch->cert);
     free(vouch);
@@ -49,14 +50,13 @@ static void *run(void *arg)
     struct vouch *vouch = arg;
     struct http_server *server = vouch->server;
     prctl(PR_SET_NAME, "vouch");
-    vouch->is_good = vouch->site->vouch(vouch->cert, vouch->ip, vouch->site->tls_arg);
+    vouch->err = vouch->site->vouch(vouch->cert, vouch->ip, vouch->site->tls_arg, &vouch->why);
     http_run(server, &vouch->task);
     atomic_fetch_sub(&server->vouch_count, 1);
     return NULL;
 }
 
-struct vouch *vouch_start(
-    struct conn *conn, X509 *cert, void (*done)(struct conn *conn, bool is_good))
+struct vouch *vouch_start(struct conn *conn, X509 *cert, vouched_fn *done)
 {
     struct vouch *vouch = mem_new(sizeof(*vouch));
     pthread_attr_t attr;

@@ -9,10 +9,11 @@
 
 struct vouch;
 
-/* done(conn, is_good) on the server's thread, unless vouch_forget came first. NULL: no thread could
- * be had. */
-struct vouch *vouch_start(
-    struct conn *conn, X509 *cert, void (*done)(struct conn *conn, bool is_good));
+/* err: the peer may not come in, and why not. */
+typedef void vouched_fn(struct conn *conn, struct err err, const char *why);
+
+/* done on the server's thread, unless vouch_forget came first. NULL: no thread could be had. */
+struct vouch *vouch_start(struct conn *conn, X509 *cert, vouched_fn *done);
 /* The connection is gone. NULL is fine. */
 void vouch_forget(struct vouch *vouch);
 

@@ -2,6 +2,7 @@
 """Who is let in between members: revoked, of another name, expired, under another authority, and
 certificates that change while the members run. Three members on loopback, clients over plain
 HTTP."""
+import json
 import os
 import shutil
 import subprocess
@@ -117,6 +118,18 @@ class TlsCase(Case):
         self.assertIsNone(self.get(outsider, b"a"))
 
 
+    def refused_by(self, member, why):
+        """Its log has the line that operators look for, with the address and the reason."""
+        def lines():
+            said = [json.loads(line) for line in member.log().splitlines()
+                    if "rejected connection on peer endpoint" in line]
+            return [line for line in said if line["error"] == why]
+        line = self.until(lines, f"{member.name} refused nobody for {why!r}")[0]
+        self.assertEqual("warn", line["level"])
+        self.assertRegex(line["remote-addr"], r"^127\.0\.0\.1:\d+$")
+        self.assertIn("server-name", line)
+
+
 class Refused(TlsCase):
     def test_a_revoked_certificate(self):
         for name in NAMES:
@@ -125,6 +138,7 @@ class Refused(TlsCase):
         n1, n2, n3 = self.group(lambda name: [*self.flags_of(name), f"--peer-crl-file={revoked}"])
         serial = self.authority.serial("n3")
         self.holds_out(n3, n1, f"transport: certificate serial {serial} revoked")
+        self.refused_by(n1, f"transport: certificate serial {serial} revoked")
         # The list is read again: with a certificate of its own that is not on it, n3 comes in.
         self.authority.issue("n3", HERE)
         n3.wait_ready(LONG)
@@ -214,6 +228,7 @@ class Refused(TlsCase):
             self.authority.issue(name, HERE, dates=OVER if name == "n3" else ())
         n1, _, n3 = self.group(self.flags_of)
         self.holds_out(n3, n1, "certificate has expired")
+        self.refused_by(n1, "tls: certificate has expired")
         self.authority.issue("n3", HERE)
         n3.wait_ready(LONG)
 
@@ -235,6 +250,7 @@ class Refused(TlsCase):
                               timeout=60, check=False)
         self.assertNotEqual(0, done.returncode, done.stdout)
         self.assertEqual("", done.stdout)
+        self.refused_by(n1, "tls: peer did not return a certificate")
 
 
 class Changing(TlsCase):

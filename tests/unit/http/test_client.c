@@ -576,6 +576,58 @@ static void test_silence_behind_the_request_ends_a_call(void **state)
     assert_string_equal(got.why, "i/o timeout");
 }
 
+static SSL_CTX *served_with;
+
+static SSL_CTX *server_tls(void *arg)
+{
+    (void)arg;
+    SSL_CTX_up_ref(served_with);
+    return served_with;
+}
+
+static SSL_CTX *client_tls(void *arg)
+{
+    (void)arg;
+    return SSL_CTX_new(TLS_client_method());
+}
+
+static SSL_CTX *make_demanding_context(void)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = X509_new();
+    X509_set_pubkey(cert, key);
+    X509_gmtime_adj(X509_getm_notBefore(cert), 0);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_sign(cert, key, EVP_sha256());
+    assert_int_equal(SSL_CTX_use_certificate(context, cert), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(context, key), 1);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    return context;
+}
+
+/* With TLS 1.3 the client is through its handshake by then: what the server has against it comes in
+ * an alert behind that. */
+static void test_why_a_server_refuses_is_told(void **state)
+{
+    struct http_call call = call_of("GET", "/x");
+    (void)state;
+    served_with = make_demanding_context();
+    site.tls = server_tls;
+    http_client_free(client);
+    client = http_client_new(
+        base, &(struct http_dialing){
+                  .dial_ms = PATIENCE_MS, .tls = client_tls, .server_name = "localhost"});
+    call.target.is_tls = true;
+    run(&call);
+    assert_int_equal(got.err.code, ERR_CLOSED);
+    assert_string_equal(got.why, "tls: tlsv13 alert certificate required");
+    site.tls = NULL;
+    SSL_CTX_free(served_with);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -597,6 +649,7 @@ int main(void)
             test_a_body_may_take_longer_than_silence_may, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_silence_behind_the_request_ends_a_call, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_why_a_server_refuses_is_told, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -178,6 +178,42 @@ static void serve(struct http_request *request, void *arg)
     }
 }
 
+/* The last one that was turned away. */
+static struct {
+    atomic_int count;
+    enum err_code code;
+    char peer[32];
+    char server_name[32];
+    char why[128];
+} turned_away;
+
+static void on_refused(const struct http_refused *refused, void *arg)
+{
+    (void)arg;
+    turned_away.code = refused->err.code;
+    snprintf(turned_away.peer, sizeof(turned_away.peer), "%s", refused->peer);
+    snprintf(turned_away.server_name, sizeof(turned_away.server_name), "%s", refused->server_name);
+    snprintf(turned_away.why, sizeof(turned_away.why), "%s", refused->why);
+    atomic_fetch_add(&turned_away.count, 1);
+}
+
+/* One more than at the last look, and nobody else. */
+static void assert_turned_away(enum err_code code, const char *why)
+{
+    static int count;
+    if (!why) {
+        count = atomic_load(&turned_away.count);
+        return;
+    }
+    for (int i = 0; i < PATIENCE_MS && atomic_load(&turned_away.count) == count; i++) {
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&turned_away.count), ++count);
+    assert_string_equal(turned_away.why, why);
+    assert_int_equal(turned_away.code, code);
+    assert_string_equal(turned_away.peer, "127.0.0.1:5");
+}
+
 static void start_server(const struct http_options *times)
 {
     struct http_options options = {
@@ -200,7 +236,8 @@ static int setup(void **state)
     atomic_store(&late_requests, 0);
     atomic_store(&large_requests, 0);
     atomic_store(&idle_fd, 0);
-    site = (struct http_site){.serve = serve, .arg = &site};
+    site = (struct http_site){.serve = serve, .arg = &site, .refused = on_refused};
+    assert_turned_away(ERR_OK, NULL);
     start_server(&(struct http_options){0});
     return 0;
 }
@@ -623,6 +660,7 @@ static void test_connections_are_capped(void **state)
     assert_int_equal(http_connections(server), 8);
     fds[8] = dial();
     assert_string_equal(hear(fds[8], NULL), "");
+    assert_turned_away(ERR_DENIED, "too many open connections");
     for (int i = 0; i < 9; i++) {
         close(fds[i]);
     }
@@ -760,11 +798,11 @@ static SSL_CTX *context_ref(void *arg)
     return server_context;
 }
 
-static bool admit_none(SSL *ssl, void *arg)
+static struct err admit_none(SSL *ssl, void *arg, struct why *why)
 {
     (void)ssl;
     (void)arg;
-    return false;
+    return why_set(why, ERR(DENIED), "nobody may");
 }
 
 static SSL_CTX *make_context(void)
@@ -810,8 +848,21 @@ static void test_tls_serves_and_says_goodbye(void **state)
     fd = dial();
     ssl = SSL_new(context);
     SSL_set_fd(ssl, fd);
+    SSL_set_tlsext_host_name(ssl, "the.name");
     (void)SSL_connect(ssl);
     assert_true(SSL_read(ssl, answer, 1) <= 0);
+    assert_turned_away(ERR_DENIED, "nobody may");
+    assert_string_equal(turned_away.server_name, "the.name");
+    SSL_free(ssl);
+    close(fd);
+    site.admit = NULL;
+    SSL_CTX_set_verify(server_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    fd = dial();
+    ssl = SSL_new(context);
+    SSL_set_fd(ssl, fd);
+    (void)SSL_connect(ssl);
+    assert_true(SSL_read(ssl, answer, 1) <= 0);
+    assert_turned_away(ERR_BAD_TLS, "tls: peer did not return a certificate");
     SSL_free(ssl);
     close(fd);
     SSL_CTX_free(context);
@@ -819,11 +870,15 @@ static void test_tls_serves_and_says_goodbye(void **state)
     fd = dial();                                     /* half a handshake */
     (void)send(fd, "\x16\x03\x01", 3, MSG_NOSIGNAL); /* it may be cut off already */
     assert_string_equal(hear(fd, NULL), "");
+    assert_turned_away(ERR_TIMEDOUT, "tls: handshake: i/o timeout");
     close(fd);
     restart_server(&(struct http_options){0});
+    close(dial()); /* a probe */
+    assert_turned_away(ERR_CLOSED, "EOF");
     fd = dial(); /* no TLS at all */
     say(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_null(strstr(hear(fd, NULL), "200"));
+    assert_turned_away(ERR_BAD_TLS, "tls: http request");
     close(fd);
     SSL_CTX_free(server_context);
 }

@@ -246,12 +246,13 @@ SSL_CTX *node_client_tls(void *arg)
     return node->client_context;
 }
 
-static bool vouch(X509 *cert, const char *ip, void *arg)
+static struct err vouch(X509 *cert, const char *ip, void *arg, struct why *why)
 {
     struct node *node = arg;
     atomic_fetch_add(&node->vouching, 1);
     wait_while(&node->is_vouch_held);
-    return !node->is_vouch_no && cert && strcmp(ip, "127.0.0.1") == 0;
+    bool is_good = !node->is_vouch_no && cert && strcmp(ip, "127.0.0.1") == 0;
+    return is_good ? OK : why_set(why, ERR(DENIED), "from elsewhere");
 }
 
 static void *accept_all(void *arg)
