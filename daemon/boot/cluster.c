@@ -85,6 +85,8 @@ static struct err bind_all(struct cluster *cluster, struct why *why)
         .adopt_http = adopt,
         .arg = cluster,
         .reuse_port = config->socket_reuse_port,
+        .name = "peer",
+        .is_vital = true,
     };
     return front_open(&options, &cluster->front, why);
 }

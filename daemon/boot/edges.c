@@ -86,18 +86,17 @@ static void adopt_http(void *arg, int fd, const struct front_peer *peer)
     http_adopt(edges->http, behind->site, fd, peer->address);
 }
 
-static struct err open_front(
-    struct edges *edges, size_t from, size_t count, struct front **out_front, struct why *why)
+static struct front_options front_of(struct edges *edges, size_t from, size_t count)
 {
-    struct front_options options = {
+    return (struct front_options){
         .listeners = edges->listeners + from,
         .listeners_count = count,
         .adopt_grpc = adopt_grpc,
         .adopt_http = adopt_http,
         .arg = edges,
         .reuse_port = edges->config->socket_reuse_port,
+        .name = "client",
     };
-    return front_open(&options, out_front, why);
 }
 
 /* The URLs for metrics are the last. */
@@ -105,9 +104,12 @@ static struct err open_fronts(struct edges *edges, struct why *why)
 {
     size_t metrics_count = edges->config->listen_metrics.count;
     size_t clients_count = edges->listeners_count - metrics_count;
-    TRY(open_front(edges, 0, clients_count, &edges->front, why));
-    return metrics_count ? open_front(edges, clients_count, metrics_count, &edges->metrics, why)
-                         : OK;
+    struct front_options clients = front_of(edges, 0, clients_count);
+    struct front_options metrics = front_of(edges, clients_count, metrics_count);
+    metrics.name = "metrics";
+    metrics.is_vital = true;
+    TRY(front_open(&clients, &edges->front, why));
+    return metrics_count ? front_open(&metrics, &edges->metrics, why) : OK;
 }
 
 /* Rounded up: what is not 0 stays so. */

@@ -24,6 +24,8 @@ enum {
     SNIFF_DEFAULT_MS = 10000,
     HALF_OPEN_DEFAULT = 1024,
     ACCEPT_BATCH = 64,
+    CLIENTS_LEAVE = 150, /* descriptors, for the disk, the peers and health checks; etcd's number */
+    VITAL_LEAVE = 16,
     PAUSE_MS = 100, /* without descriptors: nothing helps but waiting */
     EVENTS = 64,
     LOG_EVERY_MS = 1000,
@@ -110,8 +112,10 @@ static void log_rejected(struct front *front, const struct conn *conn, const cha
         return;
     }
     front->logged_ms = now_ms;
-    LOG_WARN("rejected connection on client endpoint", LOG_STR("remote-addr", conn->address),
-        LOG_STR("server-name", ""), LOG_ERR(reason));
+    char message[64];
+    snprintf(message, sizeof(message), "rejected connection on %s endpoint", front->options.name);
+    LOG_WARN(message, LOG_STR("remote-addr", conn->address), LOG_STR("server-name", ""),
+        LOG_ERR(reason));
 }
 
 static void conn_decide(struct front *front, struct conn *conn, enum sniff what)
@@ -200,8 +204,8 @@ static void pause_accepting(struct front *front, const char *reason)
     int64_t now_ms = clock_mono_ms();
     if (!front->logged_ms || now_ms - front->logged_ms >= LOG_EVERY_MS) {
         front->logged_ms = now_ms;
-        LOG_WARN("failed to accept a client connection; retrying", LOG_ERR(reason),
-            LOG_MS("retry-in", PAUSE_MS));
+        LOG_WARN("failed to accept a connection; retrying", LOG_STR("side", front->options.name),
+            LOG_ERR(reason), LOG_MS("retry-in", PAUSE_MS));
     }
     front->paused_until_ms = now_ms + PAUSE_MS;
     watch_listeners(front, 0);
@@ -295,13 +299,17 @@ static void *front_main(void *arg)
     return NULL;
 }
 
-static int fd_limit(void)
+/* Descriptors have one row of numbers: what the clients leave is what the others find. */
+static int fd_limit(bool is_vital)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT32_MAX) {
         return INT32_MAX;
     }
-    return (int)(limit.rlim_cur - limit.rlim_cur / 8);
+    int all = (int)limit.rlim_cur;
+    int least = is_vital ? VITAL_LEAVE : CLIENTS_LEAVE;
+    int left = !is_vital && all / 8 > least ? all / 8 : least;
+    return all - (left < all / 2 ? left : all / 2);
 }
 
 static void add_watch(struct front *front, int fd, void *ptr, uint32_t events)
@@ -318,7 +326,8 @@ struct err front_open(
     front->options.sniff_ms = options->sniff_ms ? options->sniff_ms : SNIFF_DEFAULT_MS;
     front->options.half_open_max =
         options->half_open_max ? options->half_open_max : HALF_OPEN_DEFAULT;
-    front->options.fd_max = options->fd_max ? options->fd_max : fd_limit();
+    front->options.fd_max = options->fd_max ? options->fd_max : fd_limit(options->is_vital);
+    front->options.name = options->name ? options->name : "client";
     list_init(&front->conns);
     list_init(&front->dead);
     front->listeners = mem_new((options->listeners_count + 1) * sizeof(*front->listeners));

@@ -44,8 +44,12 @@ struct front_options {
     bool reuse_port;      /* --socket-reuse-port */
     int64_t sniff_ms;     /* a connection that did not say what it is by then is closed; 0: 10 s */
     size_t half_open_max; /* that have not said it yet: the oldest gives way; 0: 1024 */
+    const char *name;     /* whose connections, in the log: "client", "peer"; borrowed for life */
+    /* Peers and health checks: they have descriptors left when the clients have used up theirs. */
+    bool is_vital;
     /* A connection is refused when its descriptor would have this number or a higher one, so that
-     * the disk and the peers always find one; 0: seven eighths of RLIMIT_NOFILE. */
+     * the disk always finds one; 0: RLIMIT_NOFILE less 16 where is_vital, else less an eighth, but
+     * 150 at least (as etcd keeps; of a low limit, half). */
     int fd_max;
 };
 

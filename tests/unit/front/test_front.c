@@ -340,6 +340,82 @@ static void test_front_refuses_beyond_its_descriptors(void **state)
     world_close(world);
 }
 
+/* One URL, plain HTTP, and nothing in the file system. */
+static struct world *open_one(const char *name, bool is_vital)
+{
+    struct world *world = mem_new(sizeof(*world));
+    struct url url;
+    struct why why = {0};
+    struct front_listener listener = {.url = &url, .serves = FRONT_HTTP};
+    struct front_options options = {.listeners = &listener,
+        .listeners_count = 1,
+        .adopt_http = adopt_http,
+        .arg = world,
+        .name = name,
+        .is_vital = is_vital};
+    pthread_mutex_init(&world->mutex, NULL);
+    pthread_cond_init(&world->cond, NULL);
+    world->arena = arena_new(0);
+    assert_false(err_is(url_parse(world->arena, "http://127.0.0.1:0", &url, &why)));
+    assert_false(err_is(front_open(&options, &world->front, &why)));
+    front_start(world->front);
+    return world;
+}
+
+static void close_one(struct world *world)
+{
+    front_close(world->front);
+    arena_free(world->arena);
+    pthread_mutex_destroy(&world->mutex);
+    pthread_cond_destroy(&world->cond);
+    free(world);
+}
+
+/* Whether the next one is let in, or closed. */
+static bool comes_in(struct world *world, int *out_fd)
+{
+    int before = world->count;
+    int count = before;
+    *out_fd = dial(world, 0);
+    struct pollfd poll_fd = {.fd = *out_fd, .events = POLLIN};
+    while (count == before && poll(&poll_fd, 1, 1) == 0) {
+        pthread_mutex_lock(&world->mutex);
+        count = world->count;
+        pthread_mutex_unlock(&world->mutex);
+    }
+    return count > before;
+}
+
+static void test_front_clients_leave_descriptors_to_the_peers(void **state)
+{
+    enum { LIMIT = 100, CLIENTS_MAX = LIMIT / 2, PEERS_MAX = LIMIT - 16 };
+    struct rlimit before;
+    int fds[LIMIT];
+    size_t count = 0;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit low = {.rlim_cur = LIMIT, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    struct world *clients = open_one("client", false);
+    struct world *peers = open_one("peer", true);
+    while (comes_in(clients, &fds[count++])) {
+        fds[count++] = clients->fd;
+        assert_true(clients->fd < CLIENTS_MAX);
+    }
+    assert_in_range(fds[count - 1], CLIENTS_MAX - 1, CLIENTS_MAX);
+    for (int from = fds[count - 1]; from < PEERS_MAX - 2; from = fds[count - 1]) {
+        assert_true(comes_in(peers, &fds[count++]));
+        fds[count++] = peers->fd;
+    }
+    assert_false(comes_in(peers, &fds[count++]));
+    while (count > 0) {
+        close(fds[--count]);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    close_one(peers);
+    close_one(clients);
+}
+
 static void test_front_open_tells_who_has_the_port(void **state)
 {
     struct world *world = *state;
@@ -384,6 +460,7 @@ int main(void)
         IN_WORLD(test_front_forgets_who_hangs_up),
         IN_WORLD(test_front_survives_without_descriptors),
         cmocka_unit_test(test_front_refuses_beyond_its_descriptors),
+        cmocka_unit_test(test_front_clients_leave_descriptors_to_the_peers),
         IN_WORLD(test_front_open_tells_who_has_the_port),
         IN_WORLD(test_front_stop_closes_all),
     };
