@@ -37,6 +37,7 @@ static void open_sites(struct edges *edges)
     for (size_t i = 0; i < edges->listeners_count; i++) {
         struct behind *behind = &edges->behind[i];
         behind->site = gateway_site(edges->gateway, behind->pages);
+        behind->site->is_vital = behind->pages == GATEWAY_METRICS_ONLY;
         side_guard(&edges->clients, behind->site, behind->is_tls);
     }
 }

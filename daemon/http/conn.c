@@ -522,6 +522,12 @@ static void file_conn(struct conn *conn)
     atomic_fetch_add(&server->conn_count, 1);
 }
 
+static size_t connections_max(const struct http_server *server, const struct http_site *site)
+{
+    size_t max = server->options.connections_max;
+    return site->is_vital ? max + max / 8 : max;
+}
+
 static void refuse_socket(const struct http_site *site, int fd, const char *peer, const char *why)
 {
     close(fd);
@@ -534,7 +540,7 @@ void conn_open(struct http_server *server, const struct http_site *site, int fd,
         close(fd);
         return;
     }
-    if (atomic_load(&server->conn_count) >= server->options.connections_max) {
+    if (atomic_load(&server->conn_count) >= connections_max(server, site)) {
         refuse_socket(site, fd, peer, "too many open connections");
         return;
     }

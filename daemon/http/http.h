@@ -65,6 +65,9 @@ struct http_site {
      */
     void (*serve)(struct http_request *request, void *arg);
     void *arg;
+    /* Health checks: an eighth more than connections_max for these, so that other sites' clients do
+     * not shut them out. */
+    bool is_vital;
 };
 
 struct http_server *http_server_new(const struct http_options *options);
