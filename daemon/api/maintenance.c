@@ -139,6 +139,8 @@ static void defragment_run(struct call_state *state)
     metric_set(api->metrics.defrag_inflight, 0);
     if (err_is(err)) {
         LOG_WARN("failed to defragment", LOG_ERR(why.text));
+        state->text = arena_strdup(state->call->arena, why.text);
+        err = ERR(INNER); /* the reference has no code for what happens there, but the words */
     } else {
         LOG_INFO("finished defragment");
         api_observe_since(api->metrics.defrag_seconds, began_ns);

@@ -120,7 +120,8 @@ MUST struct err backend_replace(
  * read and write. */
 MUST struct err backend_flush(struct backend *backend, struct why *why);
 /* Rewrites files in the background's stead, dropping what was deleted (Defragment). Blocks its
- * caller only. A batch that deletes an 'l' row deletes a value before it. */
+ * caller only. A batch that deletes an 'l' row deletes a value before it. Begins nothing where what
+ * lives does not fit beside itself into seven eighths of what is free. Errors: NO_DISK, IO. */
 MUST struct err backend_compact_files(struct backend *backend, struct why *why);
 
 /* Whether a write, a flush or a merge has failed since the store was opened. Nobody waits for those

@@ -2,9 +2,6 @@
  * Stores of earlier versions hold values among the other rows. */
 #include "store.h"
 
-#include <errno.h>
-#include <sys/statvfs.h>
-
 enum { SLACK = 1 << 20 }; /* sizes are estimates, to a block */
 
 /* Of values among the others, in tables and apart. */
@@ -28,13 +25,10 @@ static uint64_t bytes_of(struct backend *backend)
  * so there is no going on without. */
 static struct err check_room(struct backend *backend, struct why *why)
 {
-    struct statvfs st;
+    uint64_t free_bytes = 0;
     uint64_t bytes = bytes_of(backend);
     uint64_t needed = bytes + bytes / 8 + SLACK;
-    if (statvfs(backend->path, &st) != 0) {
-        return why_errno(why, errno, "measure %s", backend->path);
-    }
-    uint64_t free_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+    TRY(store_free_bytes(backend, &free_bytes, why));
     return free_bytes >= needed
                ? OK
                : why_set(why, ERR(NO_DISK),

@@ -67,12 +67,13 @@ MUST struct err store_err(struct backend *backend, const char *doing, char *text
 /* The same of an operation that changes the store: its first failure is kept for backend_health. */
 MUST struct err store_change_err(
     struct backend *backend, const char *doing, char *text, struct why *why);
-/* What RocksDB's text means. */
-struct err store_code_of(const char *text);
+struct err store_code_of(const char *text); /* what RocksDB's text means */
 static inline enum family store_family(struct slice key)
 {
     return key.len && key.data[0] == 'd' ? FAMILY_VALUES : FAMILY_OTHERS;
 }
+/* On the disk, for whoever is not root. Errors: IO. */
+MUST struct err store_free_bytes(const struct backend *backend, uint64_t *out, struct why *why);
 /* Errors: as backend_open. */
 MUST struct err store_options_init(
     struct backend *backend, const struct backend_options *options, struct why *why);
@@ -90,8 +91,7 @@ MUST struct err store_clear(struct backend *backend, enum family family, struct 
 enum { TABLE_VERSION = 5 };
 /* How blocks are cut, of every file. Gives. */
 rocksdb_block_based_table_options_t *store_table_options(void);
-/* Removes what a bulk left in the folder. */
-void bulk_sweep(const char *path);
+void bulk_sweep(const char *path); /* removes what a bulk left in the folder */
 /* Checksums verified, at the snapshot when there is one. Gives. */
 rocksdb_readoptions_t *store_read_options(const struct backend_snapshot *snapshot);
 

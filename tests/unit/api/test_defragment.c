@@ -5,6 +5,8 @@
 
 #include <rocksdb/c.h>
 #include <stdatomic.h>
+#include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { WAIT_MS = 30000 };
@@ -28,6 +30,16 @@ void __wrap_rocksdb_compact_range_cf_opt(rocksdb_t *db, rocksdb_column_family_ha
         usleep(1000);
     }
     __real_rocksdb_compact_range_cf_opt(db, family, options, start, start_len, limit, limit_len);
+}
+
+static atomic_ullong free_bytes = UINT64_MAX;
+
+/* Instead of libc's. */
+int statvfs(const char *path, struct statvfs *out)
+{
+    (void)path;
+    *out = (struct statvfs){.f_frsize = 1, .f_bavail = atomic_load(&free_bytes)};
+    return 0;
 }
 
 struct ask {
@@ -58,15 +70,22 @@ static bool comes(struct ask *ask)
     return atomic_load(&ask->is_done);
 }
 
-static void ends_well(struct ask *ask)
+/* text: what the answer says somewhere. */
+static void ends(struct ask *ask, enum grpc_code code, const char *text)
 {
     struct payload payload;
     struct api_status status;
     assert_true(comes(ask));
     api_call_finish(&ask->call, &payload, &status);
-    assert_int_equal(status.code, GRPC_CODE_OK);
+    assert_int_equal(status.code, code);
+    assert_non_null(strstr(status.text, text));
     payload_fini(&payload);
     arena_free(ask->call.arena);
+}
+
+static void ends_well(struct ask *ask)
+{
+    ends(ask, GRPC_CODE_OK, "");
 }
 
 static void test_writes_do_not_wait_for_a_defragmentation(void **state)
@@ -94,11 +113,38 @@ static void test_writes_do_not_wait_for_a_defragmentation(void **state)
     assert_true(has_begun && has_come && is_under_way);
 }
 
+/* The member would end with what RocksDB begins and cannot write. */
+static void test_nothing_is_begun_without_room(void **state)
+{
+    static const char defragment[] = "/etcdserverpb.Maintenance/Defragment";
+    struct service *service = *state;
+    struct backend *backend = service->storage.backend;
+    struct why why = {""};
+    struct ask ask;
+    int before = atomic_load(&begun);
+    begin(service, &ask, "/etcdserverpb.KV/Put", SLICE("\x0a\x01k\x12\x01v"));
+    ends_well(&ask);
+    atomic_store(&free_bytes, backend_live_bytes(backend)); /* and nothing for the log */
+    begin(service, &ask, defragment, (struct slice){0});
+    ends(&ask, GRPC_CODE_UNKNOWN, "no space left on device");
+    assert_int_equal(atomic_load(&begun), before);
+    assert_false(err_is(backend_health(backend, &why)));
+    begin(service, &ask, "/etcdserverpb.KV/Put", SLICE("\x0a\x01k\x12\x01w"));
+    ends_well(&ask);
+    atomic_store(&free_bytes, 2 * backend_live_bytes(backend));
+    begin(service, &ask, defragment, (struct slice){0});
+    ends_well(&ask);
+    assert_true(atomic_load(&begun) > before);
+    atomic_store(&free_bytes, UINT64_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             test_writes_do_not_wait_for_a_defragmentation, service_setup, service_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_nothing_is_begun_without_room, service_setup, service_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

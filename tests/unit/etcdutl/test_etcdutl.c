@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -24,6 +25,16 @@ enum { WORDS_MAX = 16, PRINTED_MAX = 4096 };
 
 static char dir[64];
 static char printed[PRINTED_MAX];
+
+static uint64_t free_bytes = UINT64_MAX;
+
+/* Instead of libc's. */
+int statvfs(const char *path, struct statvfs *out)
+{
+    (void)path;
+    *out = (struct statvfs){.f_frsize = 1, .f_bavail = free_bytes};
+    return 0;
+}
 
 static void expect(struct err e, enum err_code code)
 {
@@ -171,6 +182,18 @@ static void test_defrag_refuses_what_is_no_store_of_ours(void **state)
     assert_int_equal(run("defrag --data-dir x"), 4);
     assert_non_null(strstr(printed, "x/member/snap/db is not touched; use etcd's etcdutl)"));
     assert_int_not_equal(access("x/member/lock", F_OK), 0);
+}
+
+static void test_defrag_begins_nothing_without_room(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir("y", 0700) | mkdir("y/member", 0700) | mkdir("y/member/store", 0700), 0);
+    free_bytes = 0;
+    assert_int_equal(run("defrag --data-dir y"), 1);
+    assert_non_null(strstr(printed, "Error: Failed to defragment etcd data[y] (write y/member/store"
+                                    ": no space left on device: "));
+    free_bytes = UINT64_MAX;
+    assert_int_equal(run("defrag --data-dir y"), 0);
 }
 
 static void test_hashkv_hides_what_is_to_be_compacted(void **state)
@@ -354,6 +377,7 @@ int main(void)
         T(test_status_counts_living_keys),
         T(test_status_refuses_bad_input),
         T(test_defrag_refuses_what_is_no_store_of_ours),
+        T(test_defrag_begins_nothing_without_room),
         T(test_hashkv_hides_what_is_to_be_compacted),
         T(test_restore_makes_a_data_directory),
         T(test_restore_bumps_and_compacts),
