@@ -57,6 +57,9 @@ struct api_options {
 struct api *api_new_service(const struct api_options *options);
 /* Ends calls that wait for other clients, with STOPPED; before the edges stop. */
 void api_end_waiting(struct api *api);
+/* Ends calls that wait for the back thread or have it rewrite files, with STOPPED: the edges have
+ * waited for them as long as for the others. Then no file of the store is rewritten any more. */
+void api_end_jobs(struct api *api);
 /* Ends what still works for calls; after the edges took their last one. */
 void api_stop(struct api *api);
 void api_free(struct api *api);

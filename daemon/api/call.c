@@ -61,6 +61,12 @@ void api_end_waiting(struct api *api)
     desk_end(api->desk);
 }
 
+void api_end_jobs(struct api *api)
+{
+    atomic_store(&api->is_stopping, true);
+    backend_end_compact_files(server_options_get(api->server)->backend);
+}
+
 void api_stop(struct api *api)
 {
     atomic_store(&api->is_stopping, true);

@@ -128,6 +128,13 @@ static void start_job(
     }
 }
 
+/* The reference has no code for what goes wrong there. */
+static struct err in_words(struct call_state *state, const struct why *why)
+{
+    state->text = arena_strdup(state->call->arena, why->text);
+    return ERR(INNER);
+}
+
 static void defragment_run(struct call_state *state)
 {
     struct api *api = state->call->api;
@@ -139,8 +146,7 @@ static void defragment_run(struct call_state *state)
     metric_set(api->metrics.defrag_inflight, 0);
     if (err_is(err)) {
         LOG_WARN("failed to defragment", LOG_ERR(why.text));
-        state->text = arena_strdup(state->call->arena, why.text);
-        err = ERR(INNER); /* the reference has no code for what happens there, but the words */
+        err = IS(err, STOPPED) ? err : in_words(state, &why);
     } else {
         LOG_INFO("finished defragment");
         api_observe_since(api->metrics.defrag_seconds, began_ns);

@@ -121,8 +121,12 @@ MUST struct err backend_replace(
 MUST struct err backend_flush(struct backend *backend, struct why *why);
 /* Rewrites files in the background's stead, dropping what was deleted (Defragment). Blocks its
  * caller only. A batch that deletes an 'l' row deletes a value before it. Begins nothing where what
- * lives does not fit beside itself into seven eighths of what is free. Errors: NO_DISK, IO. */
+ * lives does not fit beside itself into seven eighths of what is free. Errors: NO_DISK, IO, STOPPED
+ * (ended before the end). */
 MUST struct err backend_compact_files(struct backend *backend, struct why *why);
+/* Before a close: ends what backend_compact_files does, now and later. Waits for the merge under
+ * way to leave, which it does at the next row. Any thread. */
+void backend_end_compact_files(struct backend *backend);
 
 /* Whether a write, a flush or a merge has failed since the store was opened. Nobody waits for those
  * in the background, and without this the store would take writes until its memory is full, then

@@ -61,6 +61,7 @@ static struct err compact_family(
         rocksdb_compactoptions_t *compact = rocksdb_compactoptions_create();
         rocksdb_compactoptions_set_exclusive_manual_compaction(compact, 0);
         rocksdb_compactoptions_set_bottommost_level_compaction(compact, COMPACT_FORCE);
+        store_shim_end_by(compact, &backend->is_ended);
         store_lock(backend);
         rocksdb_compact_range_cf_opt(backend->db, backend->families[family], compact, "", 0,
             (const char *)last->data, last->len);
@@ -68,7 +69,11 @@ static struct err compact_family(
         rocksdb_compactoptions_destroy(compact);
     }
     blob_unref(last);
-    return err;
+    TRY(err);
+    return atomic_load(&backend->is_ended)
+               ? why_set(why, ERR(STOPPED), "the rewriting of %s was ended: the member stops",
+                     backend->path)
+               : OK;
 }
 
 /* Old and new lie side by side until a merge is done, and one that finds no room ends the member
@@ -99,4 +104,16 @@ struct err backend_compact_files(struct backend *backend, struct why *why)
     TRY(garbage_age(backend, "0.25", why));
     TRY(err);
     return backend_health(backend, why); /* the merge itself tells nothing */
+}
+
+/* The flag alone ends a merge, but one that waits for another in its way would not see it before
+ * that one's end. Who waits to put another store in this one's place keeps the lock from us until
+ * the merge is over: then the flag has to do. */
+void backend_end_compact_files(struct backend *backend)
+{
+    if (!atomic_exchange(&backend->is_ended, true) &&
+        pthread_rwlock_tryrdlock(&backend->lock) == 0) {
+        rocksdb_disable_manual_compaction(backend->db);
+        store_unlock(backend);
+    }
 }

@@ -9,6 +9,7 @@
 
 #include "shim_text.hh"
 
+#include <atomic>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -32,6 +33,11 @@ struct rocksdb_t {
 
 struct rocksdb_column_family_handle_t {
     rocksdb::ColumnFamilyHandle *rep;
+};
+
+struct rocksdb_compactoptions_t {
+    rocksdb::CompactRangeOptions rep;
+    rocksdb::Slice full_history_ts_low;
 };
 
 struct rocksdb_options_t {
@@ -166,6 +172,13 @@ char *store_shim_flush(rocksdb_t *db, rocksdb_column_family_handle_t *const *fam
         handles.push_back(families[i]->rep);
     }
     return text_of(db->rep->Flush(rocksdb::FlushOptions(), handles));
+}
+
+static_assert(sizeof(std::atomic<bool>) == sizeof(bool), "C's are of the same size");
+
+void store_shim_end_by(rocksdb_compactoptions_t *options, void *flag)
+{
+    options->rep.canceled = static_cast<std::atomic<bool> *>(flag);
 }
 
 char *store_shim_ingest(rocksdb_t *db, rocksdb_column_family_handle_t *const *families,

@@ -53,6 +53,9 @@ char *store_shim_check_apart(
  * of it. (rocksdb_flush_cf of one after the other would tear batches apart.) */
 char *store_shim_flush(
     rocksdb_t *db, rocksdb_column_family_handle_t *const *families, size_t count);
+/* A merge with these options ends before its end once *flag, an atomic_bool that outlives it, is
+ * true. */
+void store_shim_end_by(rocksdb_compactoptions_t *options, void *flag);
 /* Makes all rows of the files part of the store in one step: counts[i] files into families[i]. The
  * files are moved away. */
 char *store_shim_ingest(rocksdb_t *db, rocksdb_column_family_handle_t *const *families,

@@ -24,6 +24,7 @@ struct backend {
     char *path;
     pthread_rwlock_t lock; /* of what db is: held to read for the length of one call */
     atomic_uint users;     /* walks and snapshots, which outlast calls */
+    atomic_bool is_ended;  /* no file is to be rewritten any more */
     atomic_flag is_failing;
     atomic_bool has_failed; /* then failure says how; both stay */
     struct why failure;

@@ -19,7 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { DRAIN_MS = 2000, READY_LOOK_MS = 20 };
+enum { DRAIN_MS = 2000, ENDED_MS = 500, READY_LOOK_MS = 20 };
 
 struct member_run {
     const struct config *config;
@@ -201,16 +201,21 @@ static int wait_for_signal(struct member_run *run)
     return signal;
 }
 
+/* What the api holds may take as long as the store is big: whoever waits for a leader does not wait
+ * for that. */
 static int serve(struct member_run *run)
 {
     edges_start_metrics(run->edges);
     say_stopping(run, strsignal(wait_for_signal(run)));
     notify_stopping();
     api_end_waiting(run->api);
-    edges_stop(run->edges, DRAIN_MS);
+    edges_drain(run->edges, DRAIN_MS);
     if (!atomic_load(&run->is_removed)) {
         server_hand_over(run->server);
     }
+    api_end_jobs(run->api);
+    edges_drain(run->edges, ENDED_MS);
+    edges_stop(run->edges);
     return 0;
 }
 
@@ -251,7 +256,7 @@ static int run_member(struct member_run *run)
     bool is_open = !err_is(open_doors(run, &why));
     int status = is_open ? serve(run) : refuse("failed to start etcd", &why);
     if (!is_open) {
-        edges_stop(run->edges, 0);
+        edges_stop(run->edges);
     }
     api_stop(run->api);
     server_stop(run->server);

@@ -221,7 +221,7 @@ void edges_start(struct edges *edges)
     log_serving(edges);
 }
 
-void edges_stop(struct edges *edges, int64_t drain_ms)
+static void stop_fronts(struct edges *edges)
 {
     if (edges->front) {
         front_stop(edges->front);
@@ -229,11 +229,22 @@ void edges_stop(struct edges *edges, int64_t drain_ms)
     if (edges->metrics) {
         front_stop(edges->metrics);
     }
+}
+
+void edges_drain(struct edges *edges, int64_t drain_ms)
+{
+    stop_fronts(edges);
+    rpc_drain(edges->rpc, drain_ms);
+    http_server_drain(edges->http, drain_ms);
+}
+
+void edges_stop(struct edges *edges)
+{
+    stop_fronts(edges);
     if (edges->rpc) {
-        rpc_stop(edges->rpc, drain_ms);
+        rpc_stop(edges->rpc, 0);
     }
     if (edges->http) {
-        http_server_drain(edges->http, drain_ms);
         http_server_stop(edges->http);
     }
 }

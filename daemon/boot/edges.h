@@ -19,8 +19,11 @@ MUST struct err edges_open(struct edges *edges, struct api *api, struct why *why
 void edges_start_metrics(struct edges *edges);
 /* Lets clients in. */
 void edges_start(struct edges *edges);
-/* No new connections; what is under way may finish until drain_ms have passed. */
-void edges_stop(struct edges *edges, int64_t drain_ms);
+/* No new connections and calls; what is under way may finish until drain_ms have passed. What does
+ * not is still answered when it ends, until edges_stop. Again: only waits. After edges_open. */
+void edges_drain(struct edges *edges, int64_t drain_ms);
+/* Cancels what is left and waits until the api has ended it. After whatever was opened. */
+void edges_stop(struct edges *edges);
 /* After the server has ended every call. NULL is fine. */
 void edges_free(struct edges *edges);
 /* Looks at the certificate files now. */

@@ -376,20 +376,35 @@ static void take_leave(struct rpc *rpc, int64_t leave_ms)
     }
 }
 
-void rpc_stop(struct rpc *rpc, int64_t drain_ms)
+static void shut(struct rpc *rpc, int64_t leave_ms)
+{
+    atomic_store(&rpc->is_stopping, true);
+    take_leave(rpc, leave_ms);
+    grpc_server_shutdown_and_notify(rpc->server, rpc->lanes[0].cq, &rpc->shutdown_tag);
+    rpc_streams_stop(rpc);
+}
+
+void rpc_drain(struct rpc *rpc, int64_t drain_ms)
 {
     pthread_rwlock_wrlock(&rpc->adopt_lock);
     bool was_open = rpc->is_open;
     rpc->is_open = false;
     pthread_rwlock_unlock(&rpc->adopt_lock);
-    if (!was_open) {
-        return;
+    if (was_open) {
+        shut(rpc, drain_ms / 2);
     }
-    atomic_store(&rpc->is_stopping, true);
-    take_leave(rpc, drain_ms / 2);
-    grpc_server_shutdown_and_notify(rpc->server, rpc->lanes[0].cq, &rpc->shutdown_tag);
-    rpc_streams_stop(rpc);
-    if (!wait_idle(rpc, clock_mono_ns() + drain_ms * 1000000)) {
+    if (atomic_load(&rpc->is_stopping)) {
+        (void)wait_idle(rpc, clock_mono_ns() + drain_ms * 1000000);
+    }
+}
+
+void rpc_stop(struct rpc *rpc, int64_t drain_ms)
+{
+    rpc_drain(rpc, drain_ms);
+    if (!atomic_load(&rpc->is_stopping) || rpc->threads_count == 0) {
+        return; /* it was never started, or is stopped */
+    }
+    if (!wait_idle(rpc, 0)) {
         grpc_server_cancel_all_calls(rpc->server);
         wait_idle(rpc, INT64_MAX);
     }

@@ -44,8 +44,11 @@ void rpc_start(struct rpc *rpc);
  * when stopped, and when is_tls without TLS options. */
 void rpc_adopt(struct rpc *rpc, int fd, bool is_tls);
 /* Says goodbye to every connection (GOAWAY), ends streams with UNAVAILABLE "etcdserver: server
- * stopped", lets unary calls finish until drain_ms have passed, cancels what is left and returns
- * when the last call is gone: the api must end every call it holds. */
+ * stopped", lets no call in and unary calls finish until drain_ms have passed; those that are left
+ * are still answered when they end. Again: only waits for them. */
+void rpc_drain(struct rpc *rpc, int64_t drain_ms);
+/* Drains what was not drained yet, cancels what is left and returns when the last call is gone: the
+ * api must end every call it holds. */
 void rpc_stop(struct rpc *rpc, int64_t drain_ms);
 
 /* Calls and streams in progress. Any thread. */

@@ -2,11 +2,15 @@
 """Three and five members over mutual TLS, each on a host of its own: they elect, replicate, serve
 through every member, and outlive what happens to some of them. What load they bear meanwhile:
 test_faults_cluster."""
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
 from lib.cluster import ClusterCase, takes_long
+from lib.faults import WRITE
+from lib.storm import with_disk
 
 
 class Three(ClusterCase):
@@ -108,6 +112,36 @@ class Three(ClusterCase):
                 break
             leader.start()
         self.assertTrue(has_handed_over)
+
+    def test_who_stops_ends_a_defragmentation(self):
+        cluster = self.cluster(3, start=False)
+        for member in cluster.members:
+            with_disk(member)
+        cluster.start()
+        leader = cluster.leader()
+        with leader.api() as api:
+            for i in range(40):
+                api.Put(key=b"/%d" % i, value=os.urandom(1_000_000), timeout=60)
+            api.Defragment(timeout=60)  # what is in memory goes to files
+            leader.disk.rule(WRITE, "member/store/*.blob", delay_us=2_000_000)
+            with ThreadPoolExecutor(1) as pool:
+                done = pool.submit(api.Defragment, timeout=120)
+                while not leader.disk.hit() and not done.done():
+                    time.sleep(0.05)
+                self.assertFalse(done.done())
+                self.assertEqual(leader.terminate(30), 0)
+                with self.assertRaises(grpc.RpcError) as caught:
+                    done.result()
+        self.assertEqual((grpc.StatusCode.UNAVAILABLE, "etcdserver: server stopped"),
+                         (caught.exception.code(), caught.exception.details()))
+        with open(leader.log_path, encoding="utf-8") as file:
+            log = file.read()
+        self.assertLess(log.index("leadership transfer finished"),
+                        log.index("failed to defragment"))
+        self.put_until(cluster.living()[0], b"x")
+        leader.disk.clear()
+        leader.start()
+        cluster.wait_same()
 
 
 class Five(ClusterCase):

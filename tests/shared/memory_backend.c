@@ -487,6 +487,11 @@ struct err backend_compact_files(struct backend *backend, struct why *why)
     return backend_flush(backend, why);
 }
 
+void backend_end_compact_files(struct backend *backend)
+{
+    (void)backend;
+}
+
 uint64_t backend_live_bytes(struct backend *backend)
 {
     uint64_t bytes = 0;

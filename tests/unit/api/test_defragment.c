@@ -113,6 +113,33 @@ static void test_writes_do_not_wait_for_a_defragmentation(void **state)
     assert_true(has_begun && has_come && is_under_way);
 }
 
+/* Who stops the member does not wait as long as the store is big. */
+static void test_a_stop_ends_a_defragmentation(void **state)
+{
+    static const char defragment[] = "/etcdserverpb.Maintenance/Defragment";
+    struct service *service = *state;
+    struct why why = {""};
+    struct ask put;
+    struct ask asks[2];
+    int before = atomic_load(&begun);
+    begin(service, &put, "/etcdserverpb.KV/Put", SLICE("\x0a\x01k\x12\x01v"));
+    ends_well(&put);
+    atomic_store(&is_held, true);
+    for (size_t i = 0; i < COUNT_OF(asks); i++) {
+        begin(service, &asks[i], defragment, (struct slice){0});
+    }
+    for (int i = 0; i < WAIT_MS && atomic_load(&begun) == before; i++) {
+        usleep(1000);
+    }
+    api_end_jobs(service->api);
+    atomic_store(&is_held, false);
+    for (size_t i = 0; i < COUNT_OF(asks); i++) {
+        ends(&asks[i], GRPC_CODE_UNAVAILABLE, "etcdserver: server stopped");
+    }
+    assert_int_equal(atomic_load(&begun), before + 1);
+    assert_false(err_is(backend_health(service->storage.backend, &why)));
+}
+
 /* The member would end with what RocksDB begins and cannot write. */
 static void test_nothing_is_begun_without_room(void **state)
 {
@@ -143,6 +170,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             test_writes_do_not_wait_for_a_defragmentation, service_setup, service_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_stop_ends_a_defragmentation, service_setup, service_teardown),
         cmocka_unit_test_setup_teardown(
             test_nothing_is_begun_without_room, service_setup, service_teardown),
     };

@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct place {
@@ -692,6 +693,87 @@ static void test_backend_takes_files_at_once_and_durably(void **state)
     free(value);
 }
 
+/* A merge is held where it writes what it has made. */
+static atomic_bool is_merge_held;
+static atomic_bool is_merge_at_work;
+
+__attribute__((visibility("default"))) ssize_t write(int fd, const void *bytes, size_t count)
+{
+    char name[16] = "";
+    (void)pthread_getname_np(pthread_self(), name, sizeof(name));
+    while (atomic_load(&is_merge_held) && strncmp(name, "rocksdb:low", 11) == 0) {
+        atomic_store(&is_merge_at_work, true);
+        usleep(1000);
+    }
+    return syscall(SYS_write, fd, bytes, count);
+}
+
+void __real_rocksdb_disable_manual_compaction(rocksdb_t *db);
+void __wrap_rocksdb_disable_manual_compaction(rocksdb_t *db);
+
+void __wrap_rocksdb_disable_manual_compaction(rocksdb_t *db)
+{
+    atomic_store(&is_merge_held, false);
+    __real_rocksdb_disable_manual_compaction(db);
+}
+
+static void *compact_main(void *arg)
+{
+    struct place *place = arg;
+    struct why why = {""};
+    struct err err = backend_compact_files(place->backend, &why);
+    check(IS(err, STOPPED) && strstr(why.text, "was ended"));
+    return NULL;
+}
+
+/* The first half is deleted then. */
+static void put_large(struct place *place, char *value, size_t bytes)
+{
+    enum { ROWS = 8 };
+    char key[8];
+    struct backend_batch *batch = backend_batch_new();
+    for (uint32_t i = 0, x = 1; i < bytes - 1; i++) {
+        x = x * 1664525 + 1013904223;
+        value[i] = (char)(1 + (x >> 24) % 255);
+    }
+    for (int i = 0; i < ROWS; i++) {
+        snprintf(key, sizeof(key), "d%d", i);
+        put(place, key, value);
+        if (i < ROWS / 2) {
+            backend_batch_delete(batch, slice_str(key));
+        }
+    }
+    assert_false(err_is(backend_flush(place->backend, NULL)));
+    assert_false(err_is(backend_write(place->backend, batch, NULL)));
+    backend_batch_free(batch);
+}
+
+/* What was there stays, and so does the store. */
+static void test_backend_ends_a_merge_under_way(void **state)
+{
+    enum { VALUE_BYTES = 1 << 20 };
+    struct place *place = *state;
+    pthread_t compacting;
+    char *value = mem_new(VALUE_BYTES);
+    put_large(place, value, VALUE_BYTES);
+    uint64_t before = backend_disk_bytes(place->backend);
+    atomic_store(&is_merge_held, true);
+    assert_int_equal(pthread_create(&compacting, NULL, compact_main, place), 0);
+    for (int i = 0; i < 30000 && !atomic_load(&is_merge_at_work); i++) {
+        usleep(1000);
+    }
+    assert_true(atomic_load(&is_merge_at_work));
+    backend_end_compact_files(place->backend);
+    pthread_join(compacting, NULL);
+    (void)compact_main(place);
+    assert_true(backend_disk_bytes(place->backend) > before / 4 * 3);
+    assert_false(err_is(backend_health(place->backend, NULL)));
+    put(place, "d9", "9");
+    reopen(place);
+    assert_value(place, NULL, "d7", value);
+    free(value);
+}
+
 static uint64_t free_bytes = UINT64_MAX;
 
 /* Instead of libc's. */
@@ -834,6 +916,7 @@ int main(void)
         T(test_backend_detects_a_flipped_bit_in_a_large_value),
         T(test_backend_compacts_deleted_values_away),
         T(test_backend_compacts_and_measures),
+        T(test_backend_ends_a_merge_under_way),
         T(test_backend_takes_files_at_once_and_durably),
         T(test_backend_moves_values_of_an_earlier_version),
         T(test_backend_needs_room_to_move_values),

@@ -549,6 +549,26 @@ static void test_stop_lets_unary_calls_finish_and_ends_streams(void **state)
     world_close(&world);
 }
 
+/* A call that takes longer than the drain is answered all the same, until the stop. */
+static void test_drain_leaves_calls_that_take_longer(void **state)
+{
+    struct world world = {0};
+    struct holder holder;
+    (void)state;
+    world_open(&world, NULL);
+    hold_start(&world, &holder);
+    rpc_drain(world.rpc, 20);
+    assert_int_equal(rpc_calls(world.rpc), 1);
+    fake_api_release(world.api);
+    pthread_join(holder.thread, NULL);
+    assert_int_equal(holder.reply.code, GRPC_STATUS_OK);
+    reply_fini(&holder.reply);
+    rpc_stop(world.rpc, 60000);
+    assert_int_equal(rpc_calls(world.rpc), 0);
+    client_close(&holder.client);
+    world_close(&world);
+}
+
 struct released {
     struct api *api;
     struct holder *holder;
@@ -865,6 +885,7 @@ int main(void)
         IN_WORLD(test_adopt_closes_when_it_cannot_serve),
         cmocka_unit_test(test_memory_for_messages_is_limited),
         cmocka_unit_test(test_stop_lets_unary_calls_finish_and_ends_streams),
+        cmocka_unit_test(test_drain_leaves_calls_that_take_longer),
         cmocka_unit_test(test_stop_cancels_at_the_deadline),
         cmocka_unit_test(test_tls_serves_without_client_certificates),
         cmocka_unit_test(test_tls_requires_and_tells_the_certificate),
