@@ -113,9 +113,9 @@ static struct err choose_source(struct adoption *a, struct why *why)
     a->source = snap_received_path(a->storage->snap_dir, snapshot->index);
     if (!disk_exists(a->storage->disk, a->source)) {
         return why_set(why, ERR(BAD_FORMAT),
-            "%s stands at index %llu, behind the log's snapshot at %llu: it lost data; restore the "
-            "member from a snapshot",
-            a->db, (unsigned long long)a->index, (unsigned long long)snapshot->index);
+            "%s stands at index %llu, behind the log's snapshot at %llu: it lost data; %s", a->db,
+            (unsigned long long)a->index, (unsigned long long)snapshot->index,
+            storage_repair(a->storage, a->log));
     }
     a->index = snapshot->index;
     return OK;
@@ -131,9 +131,9 @@ static struct err find_term(struct adoption *a, struct why *why)
     size_t at = (size_t)(a->index - snapshot->index - 1);
     if (at >= a->log->entries_count || a->log->entries[at].index != a->index) {
         return why_set(why, ERR(BAD_FORMAT),
-            "%s stands at index %llu, but the log in %s ends before it: the log lost data; restore "
-            "the member from a snapshot",
-            a->db, (unsigned long long)a->index, a->storage->wal_dir);
+            "%s stands at index %llu, but the log in %s ends before it: the log lost data; %s",
+            a->db, (unsigned long long)a->index, a->storage->wal_dir,
+            storage_repair(a->storage, a->log));
     }
     a->term = a->log->entries[at].term;
     return OK;

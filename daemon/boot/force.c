@@ -103,24 +103,33 @@ static void make_changes(struct forced *forced, const struct wal_log *log)
     }
 }
 
-struct err storage_force_alone(struct storage *storage, struct wal_log *log, struct why *why)
+struct err storage_ids(
+    const struct storage *storage, const struct wal_log *log, struct raft_ids *out, struct why *why)
 {
     const struct raft_conf_state *conf = &storage->snapshot.meta.conf;
+    struct raft_ids ids = conf->voters;
+    for (size_t i = 0; i < conf->learners.count; i++) {
+        add_id(&ids, conf->learners.ids[i]);
+    }
+    for (size_t i = 0; i < log->entries_count; i++) {
+        if (log->entries[i].type != RAFT_ENTRY_NORMAL) {
+            TRY(take_change(&ids, &log->entries[i], why));
+        }
+    }
+    *out = ids;
+    return OK;
+}
+
+struct err storage_force_alone(struct storage *storage, struct wal_log *log, struct why *why)
+{
     uint64_t applied = apply_index(storage->apply);
-    struct forced forced = {.ids = conf->voters};
+    struct forced forced = {.count = 0};
     const struct raft_entry *end =
         log->entries_count ? &log->entries[log->entries_count - 1] : NULL;
     uint64_t last = end ? end->index : applied;
     raise_term(&log->hard, end ? end->term : storage->snapshot.meta.term);
     log->hard.commit = last > log->hard.commit ? last : log->hard.commit;
-    for (size_t i = 0; i < conf->learners.count; i++) {
-        add_id(&forced.ids, conf->learners.ids[i]);
-    }
-    for (size_t i = 0; i < log->entries_count; i++) {
-        if (log->entries[i].type != RAFT_ENTRY_NORMAL) {
-            TRY(take_change(&forced.ids, &log->entries[i], why));
-        }
-    }
+    TRY(storage_ids(storage, log, &forced.ids, why));
     make_changes(&forced, log);
     LOG_INFO("forcing restart member", LOG_HEX("cluster-id", log->identity.cluster_id),
         LOG_HEX("local-member-id", log->identity.node_id),

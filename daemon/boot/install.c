@@ -217,9 +217,8 @@ struct err storage_finish_install(struct storage *storage, struct why *why)
     free(path);
     if (mark && !has_file) {
         return why_set(why, ERR(BAD_FORMAT),
-            "%s was being replaced by the snapshot at index %llu, whose database is gone; restore "
-            "the member from a snapshot",
-            storage->store_dir, (unsigned long long)mark);
+            "%s was being replaced by the snapshot at index %llu, whose database is gone; %s",
+            storage->store_dir, (unsigned long long)mark, storage_repair(storage, NULL));
     }
     if (MUTATE(INSTALL_UNFINISHED) || (!mark && (!has_file || applied >= meta->index))) {
         return OK;

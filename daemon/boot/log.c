@@ -66,9 +66,8 @@ static struct err refuse_lone_store(struct storage *storage, struct why *why)
     struct err err = OK;
     if (found) {
         err = why_set(why, ERR(BAD_FORMAT),
-            "%s holds no log, but there is a store, %s: one of them was lost; restore the member "
-            "from a snapshot",
-            storage->wal_dir, found);
+            "%s holds no log, but there is a store, %s: one of them was lost; %s", storage->wal_dir,
+            found, storage_repair(storage, NULL));
     }
     free(db);
     return err;
@@ -162,16 +161,20 @@ static void drop_stale(struct wal_log *log, const struct raft_snapshot_meta *sna
 
 /* What a member was restored from is in no entry: whoever joins it would get all entries, and none
  * of that. */
-static struct err check_restored(struct storage *storage, uint64_t snapshot, struct why *why)
+static struct err check_restored(
+    struct storage *storage, uint64_t snapshot, const struct wal_log *log, struct why *why)
 {
     uint64_t restored = 0;
     TRY(storage_read_index(storage, "mrestored", &restored, why));
-    return snapshot >= restored
-               ? OK
-               : why_set(why, ERR(BAD_FORMAT),
-                     "%s was restored at index %llu, but there is no snapshot file in %s that the "
-                     "log begins with: restore the member again",
-                     storage->store_dir, (unsigned long long)restored, storage->snap_dir);
+    if (snapshot >= restored) {
+        return OK;
+    }
+    bool has_run = log->hard.term > 1; /* a restored log is of the first term */
+    return why_set(why, ERR(BAD_FORMAT),
+        "%s was restored at index %llu, but there is no snapshot file in %s that the log begins "
+        "with: %s",
+        storage->store_dir, (unsigned long long)restored, storage->snap_dir,
+        has_run ? storage_repair(storage, log) : "restore the member again");
 }
 
 static struct err restart_raft(struct storage *storage, const struct raft_snapshot_meta *snapshot,
@@ -182,19 +185,18 @@ static struct err restart_raft(struct storage *storage, const struct raft_snapsh
     struct raft_conf_state conf;
     size_t count = log->entries_count;
     uint64_t last = count ? log->entries[count - 1].index : snapshot->index;
-    TRY(check_restored(storage, snapshot->index, why));
+    TRY(check_restored(storage, snapshot->index, log, why));
     if (applied < snapshot->index) {
         return why_set(why, ERR(BAD_FORMAT),
-            "%s stands at index %llu, behind the log's snapshot at %llu: it lost data; restore the "
-            "member from a snapshot",
-            storage->store_dir, (unsigned long long)applied, (unsigned long long)snapshot->index);
+            "%s stands at index %llu, behind the log's snapshot at %llu: it lost data; %s",
+            storage->store_dir, (unsigned long long)applied, (unsigned long long)snapshot->index,
+            storage_repair(storage, log));
     }
     if (applied > last) {
         return why_set(why, ERR(BAD_FORMAT),
-            "%s stands at index %llu, but the log in %s ends at %llu: the log lost data; restore "
-            "the member from a snapshot",
+            "%s stands at index %llu, but the log in %s ends at %llu: the log lost data; %s",
             storage->store_dir, (unsigned long long)applied, storage->wal_dir,
-            (unsigned long long)last);
+            (unsigned long long)last, storage_repair(storage, log));
     }
     apply_conf_state(storage->members, &conf);
     options.snapshot = snapshot->index ? snapshot : NULL;

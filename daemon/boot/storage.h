@@ -70,7 +70,13 @@ bool storage_can_swap(const struct storage *storage);
 
 /* log.c: WAL and raft, new or found. */
 MUST struct err storage_log(struct storage *storage, struct why *why);
-/* force.c: --force-new-cluster over a log that was found. */
+/* repair.c: what to do with a member that lost data, by the number of members that are known. log
+ * NULL: it was not read. */
+const char *storage_repair(const struct storage *storage, const struct wal_log *log);
+/* force.c: voters and learners by the newest snapshot and the log behind it. Errors: BAD_FORMAT. */
+MUST struct err storage_ids(const struct storage *storage, const struct wal_log *log,
+    struct raft_ids *out, struct why *why);
+/* --force-new-cluster over a log that was found. */
 MUST struct err storage_force_alone(struct storage *storage, struct wal_log *log, struct why *why);
 
 /* store.c: what is at path is of that version ("3.6.0"; what is none passes). Errors: BAD_FORMAT (a

@@ -419,7 +419,10 @@ class Start(Case):
         node = self.filled()
         node.terminate()
         shutil.rmtree(os.path.join(node.data_dir, "member", "wal"))
-        self.assertIn("holds no log", self.refused(node))
+        said = self.refused(node)
+        self.assertIn("holds no log", said)
+        self.assertIn("if it is the only member of its cluster, restore the member", said)
+        self.assertIn("else remove this member from the cluster and add it again", said)
 
     def test_store_that_is_lost_comes_back_from_a_whole_log(self):
         node = self.filled()
@@ -433,7 +436,9 @@ class Start(Case):
         node = self.filled(60, flags=["--snapshot-count=10"])
         node.terminate()
         shutil.rmtree(os.path.join(node.data_dir, "member", "store"))
-        self.assertIn("store", self.refused(node))
+        said = self.refused(node)
+        self.assertIn("it lost data; restore the member from a snapshot", said)
+        self.assertNotIn("add it again", said)
 
 
 class KeyDirectory(Case):

@@ -292,6 +292,121 @@ static void test_two_files_that_the_log_does_not_know_displace_none_that_it_does
     close_place(place);
 }
 
+static const char alone_words[] = "restore the member from a snapshot";
+static const char several_words[] =
+    "remove this member from the cluster and add it again with an empty data directory";
+
+static struct why expect_refused(struct place *place, bool is_forced)
+{
+    struct why why = {""};
+    place->config.force_new_cluster = is_forced;
+    struct err err = storage_open(&place->storage, &place->config, &why);
+    storage_close(&place->storage, false);
+    assert_string_equal(err_text(err), err_text(ERR(BAD_FORMAT)));
+    return why;
+}
+
+static void expect_words(struct place *place, const char *what, bool is_alone, bool is_several)
+{
+    struct why why = expect_refused(place, false);
+    assert_non_null(strstr(why.text, what));
+    assert_int_equal(strstr(why.text, alone_words) != NULL, is_alone);
+    assert_int_equal(strstr(why.text, several_words) != NULL, is_several);
+}
+
+/* With the store ahead of it by one. */
+static void append_members(struct place *place, const uint64_t *others, size_t others_count)
+{
+    struct raft_entry entries[ENTRIES_MAX] = {conf_entry(1, place->id)};
+    size_t count = 1;
+    for (size_t i = 0; i < others_count; i++, count++) {
+        entries[count] = conf_entry(count + 1, others[i]);
+    }
+    append(place, entries, count, (struct raft_hard_state){.term = 1, .commit = count});
+    set_applied(place, count + 1, 1);
+    while (count) {
+        blob_unref(entries[--count].data);
+    }
+    close_place(place);
+}
+
+static void test_a_lone_member_that_lost_data_is_to_be_restored(void **state)
+{
+    append_members(*state, NULL, 0);
+    expect_words(*state, "the log lost data", true, false);
+}
+
+/* Restored, it would come back with its ids and without its vote. */
+static void test_one_of_several_that_lost_data_is_to_be_added_again(void **state)
+{
+    static const uint64_t others[] = {OTHER};
+    append_members(*state, others, 1);
+    expect_words(*state, "the log lost data", false, true);
+}
+
+static void test_one_of_several_that_lost_its_store_is_to_be_added_again(void **state)
+{
+    struct place *place = *state;
+    append_empty(place, 1, 10, (struct raft_hard_state){.term = 2, .commit = 10});
+    receive_snapshot(place, 10, 2);
+    set_applied(place, 9, 2);
+    close_place(place);
+    expect_words(place, "it lost data", false, true);
+}
+
+static void set_index(struct place *place, const char *name, uint64_t index)
+{
+    uint8_t row[16] = {0};
+    struct backend_batch *batch = backend_batch_new();
+    put_be64(row, index);
+    backend_batch_put(batch, slice_str(name), slice_of(row, sizeof(row)));
+    assert_false(err_is(backend_write(place->storage.backend, batch, NULL)));
+    backend_batch_free(batch);
+}
+
+static void test_one_whose_received_snapshot_is_gone_is_to_be_added_again(void **state)
+{
+    struct place *place = *state;
+    append_empty(place, 1, 10, (struct raft_hard_state){.term = 2, .commit = 10});
+    receive_snapshot(place, 10, 2);
+    set_index(place, "minstalling", 10);
+    close_place(place);
+    expect_words(place, "whose database is gone", false, true);
+}
+
+/* One that has voted since is no more what it was restored as. */
+static void test_a_restored_member_is_restored_again_unless_it_has_run(void **state)
+{
+    struct place *place = *state;
+    struct raft_entry entries[] = {conf_entry(1, place->id), conf_entry(2, OTHER)};
+    append(place, entries, 2, (struct raft_hard_state){.term = 1, .commit = 2});
+    set_applied(place, 2, 1);
+    set_index(place, "mrestored", 2);
+    close_place(place);
+    assert_non_null(strstr(expect_refused(place, false).text, "restore the member again"));
+    struct wal_log log;
+    struct wal_options options = {.disk = disk_real(), .dir = disk_path(place->path, "member/wal")};
+    assert_false(err_is(wal_open(&options, 0, 0, &place->storage.wal, &log, NULL)));
+    append(place, NULL, 0, (struct raft_hard_state){.term = 2, .vote = OTHER, .commit = 2});
+    wal_log_fini(&log);
+    wal_close(place->storage.wal);
+    free((char *)options.dir);
+    expect_words(place, "was restored at index 2", false, true);
+    blob_unref(entries[0].data);
+    blob_unref(entries[1].data);
+}
+
+/* Nothing but the log tells who else there is. */
+static void test_one_without_its_log_hears_of_both_ways(void **state)
+{
+    struct place *place = *state;
+    close_place(place);
+    char *wal_dir = disk_path(place->path, "member/wal");
+    assert_false(err_is(disk_remove_all(disk_real(), wal_dir, NULL)));
+    free(wal_dir);
+    expect_words(place, "holds no log", true, true);
+}
+
 int main(void)
 {
 #define PLACE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -302,6 +417,12 @@ int main(void)
         PLACE_TEST(test_a_snapshot_that_did_not_count_never_does),
         PLACE_TEST(test_a_snapshot_that_did_not_count_displaces_none_that_does),
         PLACE_TEST(test_two_files_that_the_log_does_not_know_displace_none_that_it_does),
+        PLACE_TEST(test_a_lone_member_that_lost_data_is_to_be_restored),
+        PLACE_TEST(test_one_of_several_that_lost_data_is_to_be_added_again),
+        PLACE_TEST(test_one_of_several_that_lost_its_store_is_to_be_added_again),
+        PLACE_TEST(test_one_whose_received_snapshot_is_gone_is_to_be_added_again),
+        PLACE_TEST(test_a_restored_member_is_restored_again_unless_it_has_run),
+        PLACE_TEST(test_one_without_its_log_hears_of_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
