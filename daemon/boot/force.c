@@ -122,11 +122,10 @@ struct err storage_ids(
 
 struct err storage_force_alone(struct storage *storage, struct wal_log *log, struct why *why)
 {
-    uint64_t applied = apply_index(storage->apply);
     struct forced forced = {.count = 0};
     const struct raft_entry *end =
         log->entries_count ? &log->entries[log->entries_count - 1] : NULL;
-    uint64_t last = end ? end->index : applied;
+    uint64_t last = end ? end->index : storage->snapshot.meta.index;
     raise_term(&log->hard, end ? end->term : storage->snapshot.meta.term);
     log->hard.commit = last > log->hard.commit ? last : log->hard.commit;
     TRY(storage_ids(storage, log, &forced.ids, why));

@@ -177,12 +177,12 @@ static struct err check_restored(
         has_run ? storage_repair(storage, log) : "restore the member again");
 }
 
-static struct err restart_raft(struct storage *storage, const struct raft_snapshot_meta *snapshot,
+/* Whether store and log belong together. Of the log as it was found: what a start puts behind its
+ * end would take indices that the store counts as applied. */
+static struct err check_store(struct storage *storage, const struct raft_snapshot_meta *snapshot,
     const struct wal_log *log, struct why *why)
 {
     uint64_t applied = apply_index(storage->apply);
-    struct raft_options options = raft_options_of(storage, log->identity.node_id);
-    struct raft_conf_state conf;
     size_t count = log->entries_count;
     uint64_t last = count ? log->entries[count - 1].index : snapshot->index;
     TRY(check_restored(storage, snapshot->index, log, why));
@@ -198,11 +198,20 @@ static struct err restart_raft(struct storage *storage, const struct raft_snapsh
             storage->store_dir, (unsigned long long)applied, storage->wal_dir,
             (unsigned long long)last, storage_repair(storage, log));
     }
+    return OK;
+}
+
+static struct err restart_raft(struct storage *storage, const struct raft_snapshot_meta *snapshot,
+    const struct wal_log *log, struct why *why)
+{
+    uint64_t applied = apply_index(storage->apply);
+    struct raft_options options = raft_options_of(storage, log->identity.node_id);
+    struct raft_conf_state conf;
     apply_conf_state(storage->members, &conf);
     options.snapshot = snapshot->index ? snapshot : NULL;
     options.conf = applied ? &conf : NULL;
     options.entries = log->entries;
-    options.entries_count = count;
+    options.entries_count = log->entries_count;
     options.hard_state = log->hard;
     options.applied = applied;
     /* What was applied was committed, though the log may not have been told before the crash. */
@@ -231,6 +240,9 @@ static struct err restart(struct storage *storage, struct why *why)
     struct err err = storage_adopt(storage, &log, why);
     if (!err_is(err)) {
         err = storage_store(storage, &log.identity, why);
+    }
+    if (!err_is(err)) {
+        err = check_store(storage, snapshot, &log, why);
     }
     if (!err_is(err) && storage->config->force_new_cluster) {
         err = storage_force_alone(storage, &log, why);

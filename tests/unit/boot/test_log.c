@@ -396,6 +396,19 @@ static void test_a_restored_member_is_restored_again_unless_it_has_run(void **st
     blob_unref(entries[1].data);
 }
 
+/* Else the first removals would take indices that count as applied: they never happen, nobody
+ * leads, and a second try finds nothing to remove. */
+static void test_a_store_ahead_of_the_log_is_not_forced(void **state)
+{
+    static const uint64_t others[] = {OTHER, LEARNER};
+    struct place *place = *state;
+    append_members(place, others, 2);
+    assert_non_null(strstr(expect_refused(place, true).text, "the log in"));
+    struct why why = expect_refused(place, false);
+    assert_non_null(strstr(why.text, "stands at index 4"));
+    assert_non_null(strstr(why.text, "ends at 3: the log lost data"));
+}
+
 /* Nothing but the log tells who else there is. */
 static void test_one_without_its_log_hears_of_both_ways(void **state)
 {
@@ -422,6 +435,7 @@ int main(void)
         PLACE_TEST(test_one_of_several_that_lost_its_store_is_to_be_added_again),
         PLACE_TEST(test_one_whose_received_snapshot_is_gone_is_to_be_added_again),
         PLACE_TEST(test_a_restored_member_is_restored_again_unless_it_has_run),
+        PLACE_TEST(test_a_store_ahead_of_the_log_is_not_forced),
         PLACE_TEST(test_one_without_its_log_hears_of_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
