@@ -287,11 +287,13 @@ int boot_run(const struct config *given)
     struct member_run run = {.config = config};
     struct why why = {""};
     notify_block_signals();
+    notify_pass_signals();
     advise(config);
     struct err err = self_sign(&signed_config, &why);
     if (!err_is(err)) {
         err = open_all(&run, &why);
     }
+    notify_take_signals();
     int status = err_is(err) ? refuse("failed to start etcd", &why) : run_member(&run);
     storage_close(&run.storage, status == 0);
     edges_free(run.edges);

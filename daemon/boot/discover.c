@@ -2,7 +2,6 @@
 #include "boot/discover.h"
 
 #include "base/log.h"
-#include "boot/notify.h"
 #include "discovery/discovery.h"
 
 static bool has_registry(const struct config *config)
@@ -59,10 +58,7 @@ struct err discover_join(
         return OK;
     }
     LOG_INFO("Bootstrapping cluster using v3 discovery.");
-    notify_take_signals(false);
-    struct err err = discovery_join(config, member_id, arena, &cluster, &reason);
-    notify_take_signals(true);
-    if (err_is(err)) {
+    if (err_is(discovery_join(config, member_id, arena, &cluster, &reason))) {
         return why_set(why, ERR(BAD_CONFIG), "failed to join discovery cluster (%s)", reason.text);
     }
     TRY(take(config, arena, cluster, why));

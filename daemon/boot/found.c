@@ -8,7 +8,6 @@
 #include "base/version.h"
 #include "boot/discover.h"
 #include "boot/heard.h"
-#include "boot/notify.h"
 #include "peer/peer.h"
 
 #include <inttypes.h>
@@ -240,10 +239,7 @@ static struct err assign_ids(
     if (founding->members_count != config->members.count) {
         return why_set(why, ERR(BAD_CONFIG), "member count is unequal");
     }
-    notify_take_signals(false); /* names may be waited for */
-    struct err err = match_all(config, founding, why);
-    notify_take_signals(true);
-    TRY(err);
+    TRY(match_all(config, founding, why));
     return founding->self_id ? OK : why_set(why, ERR(BAD_CONFIG), "member count is unequal");
 }
 

@@ -15,8 +15,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 enum { LOOK_EVERY_MS = 500, EXTEND_EVERY_MS = 20000 };
 
@@ -34,14 +36,51 @@ static sigset_t handled(void)
 
 void notify_block_signals(void)
 {
-    notify_take_signals(true);
+    sigset_t set = handled();
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
-void notify_take_signals(bool is_taken)
+static pthread_t passing;
+
+/* The first process of a container is not ended by a signal's default. */
+static void end_by(int which, const sigset_t *set)
+{
+    signal(which, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, set, NULL);
+    raise(which);
+    _exit(128 + which);
+}
+
+/* notify_take_signals' word to end carries the thread's name; whatever came before it is meant for
+ * the process, and what comes after it is left to who waits next. */
+static void *pass_signals(void *arg)
 {
     sigset_t set = handled();
-    pthread_sigmask(is_taken ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+    siginfo_t info;
+    (void)arg;
+    sigdelset(&set, SIGHUP);
+    int which = sigwaitinfo(&set, &info);
+    while (which < 0) {
+        check(errno == EINTR);
+        which = sigwaitinfo(&set, &info);
+    }
+    if (info.si_code != SI_QUEUE || info.si_value.sival_ptr != &passing) {
+        end_by(which, &set);
+    }
+    return NULL;
+}
+
+void notify_pass_signals(void)
+{
+    check(pthread_create(&passing, NULL, pass_signals, NULL) == 0);
+    pthread_setname_np(passing, "opening");
+}
+
+void notify_take_signals(void)
+{
+    check(pthread_sigqueue(passing, SIGTERM, (union sigval){.sival_ptr = &passing}) == 0);
+    pthread_join(passing, NULL);
 }
 
 void notify_ready(const char *status)

@@ -11,8 +11,11 @@
 
 /* Blocks the signals that the member handles; before any thread starts, so that all inherit it. */
 void notify_block_signals(void);
-/* False: for a while each of them ends the process at once, as if it were not handled. */
-void notify_take_signals(bool is_taken);
+/* Until notify_take_signals SIGTERM and SIGINT end the process at once, as if they were not
+ * handled, while SIGHUP waits: for a member that opens, which may take long and survives a kill at
+ * any moment. All threads keep them blocked but one small one of its own. */
+void notify_pass_signals(void);
+void notify_take_signals(void);
 /* READY=1 with a status line. Without systemd: nothing. */
 void notify_ready(const char *status);
 void notify_stopping(void);

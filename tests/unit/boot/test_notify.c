@@ -9,12 +9,15 @@
 
 #include "boot/notify.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define EXTEND "EXTEND_TIMEOUT_USEC=120000000"
@@ -140,6 +143,92 @@ static void test_who_is_ready_asks_for_no_time(void **state)
     assert_string_equal(hear(), "");
 }
 
+/* How a process ended that has nothing but signals to wait for. */
+static int end_of(void (*run)(void))
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        notify_block_signals();
+        notify_pass_signals();
+        run();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void be_told_to_stop(void)
+{
+    kill(getpid(), SIGTERM);
+    pause();
+}
+
+static void be_interrupted(void)
+{
+    kill(getpid(), SIGINT);
+    pause();
+}
+
+static void open_and_be_told_to_stop(void)
+{
+    struct notify_watch watch = {is_alive, reload, NULL, NULL};
+    kill(getpid(), SIGHUP); /* kept for who is open */
+    notify_take_signals();
+    kill(getpid(), SIGTERM);
+    _exit(notify_wait(&watch) == SIGTERM ? 7 : 8);
+}
+
+static void test_who_opens_ends_by_the_signal(void **state)
+{
+    (void)state;
+    int status = end_of(be_told_to_stop);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGTERM);
+    status = end_of(be_interrupted);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGINT);
+}
+
+static void test_who_is_open_takes_the_signal(void **state)
+{
+    (void)state;
+    int status = end_of(open_and_be_told_to_stop);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+}
+
+static void be_first(void)
+{
+    int status = 0;
+    notify_take_signals();
+    if (unshare(CLONE_NEWPID) != 0) {
+        _exit(1);
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* no alarm ends it */
+        notify_pass_signals();
+        be_told_to_stop();
+    }
+    waitpid(child, &status, 0);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 2);
+}
+
+/* A container's: no signal's default ends it. */
+static void test_the_first_process_ends_as_well(void **state)
+{
+    (void)state;
+    int status = end_of(be_first);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 1) {
+        print_message("no namespace of processes may be made here\n");
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 128 + SIGTERM);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -150,6 +239,9 @@ int main(void)
         TEST(test_a_start_that_is_over_asks_for_nothing),
         TEST(test_one_look_is_for_the_watchdog_too),
         TEST(test_who_is_ready_asks_for_no_time),
+        TEST(test_who_opens_ends_by_the_signal),
+        TEST(test_who_is_open_takes_the_signal),
+        TEST(test_the_first_process_ends_as_well),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
