@@ -134,7 +134,8 @@ static void start_server(struct member_run *run)
     });
 }
 
-/* Core turns. A member without a leader is alive: killing it would not bring one. */
+/* Core turns. A member without a leader is alive: killing it would not bring one. Nor would it
+ * bring a disk that stands still: etcd waits for that too. */
 static bool is_alive(void *arg)
 {
     struct member_run *run = arg;
@@ -142,7 +143,7 @@ static bool is_alive(void *arg)
     server_status_get(run->server, &status);
     bool has_moved = status.ticks != run->ticks_seen;
     run->ticks_seen = status.ticks;
-    return has_moved;
+    return has_moved || status.is_writing_log;
 }
 
 static void reload(void *arg)

@@ -273,7 +273,9 @@ static void persist(struct server *server, struct persist_job *job)
     if (atomic_load(&server->is_alone) && server->persisting == 0 && !job->update.snapshot) {
         list_init(&jobs);
         list_push(&jobs, &job->item.node);
+        atomic_store_explicit(&server->is_writing_log, true, memory_order_relaxed);
         bool is_written = persist_jobs(server, &jobs);
+        atomic_store_explicit(&server->is_writing_log, false, memory_order_relaxed);
         list_remove(&job->item.node);
         if (is_written) {
             take_persisted(server, job);

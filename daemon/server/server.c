@@ -166,6 +166,7 @@ void server_status_get(struct server *server, struct server_status *out)
         .commit_index = atomic_load(&server->commit_index),
         .applied_index = apply_index(server->options.apply),
         .ticks = atomic_load_explicit(&server->ticks, memory_order_relaxed),
+        .is_writing_log = atomic_load_explicit(&server->is_writing_log, memory_order_relaxed),
         .is_leader = atomic_load(&server->is_leader),
         .is_learner = is_known && self.is_learner,
     };

@@ -194,9 +194,9 @@ struct server_status {
     uint64_t term;
     uint64_t commit_index;
     uint64_t applied_index;
-    uint64_t ticks; /* of core since the start: they stand still when core does */
-    bool is_leader;
-    bool is_learner;
+    uint64_t ticks;      /* of core since the start: they stand still when core does */
+    bool is_writing_log; /* core itself, and waits for the disk: so do ticks */
+    bool is_leader, is_learner;
 };
 void server_status_get(struct server *server, struct server_status *out);
 uint64_t server_term(struct server *server);

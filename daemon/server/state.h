@@ -76,6 +76,7 @@ struct server {
     _Atomic uint64_t next_id, term, leader, commit_index;
     _Atomic uint64_t applied_term; /* term of the last applied entry */
     atomic_bool is_leader;
+    atomic_bool is_writing_log;   /* core; with ticks that stand still until the disk is done */
     atomic_bool is_removed;       /* from the cluster; told */
     atomic_bool is_alone;         /* the only voter, and nobody learns */
     _Atomic uint64_t alone_from;  /* up to here others may have acknowledged what is not applied */
