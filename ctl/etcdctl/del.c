@@ -17,9 +17,9 @@ static const struct cmd_option options[] = {
 static void warn_of_range(const struct cmd_run *run)
 {
     fprintf(stderr, "Warning: Keys between ");
-    gotext_print_quoted(stderr, slice_str(run->args[0]));
+    gotext_print_quoted(stderr, ctl_arg(run, 0));
     fprintf(stderr, " and ");
-    gotext_print_quoted(stderr, slice_str(run->args[1]));
+    gotext_print_quoted(stderr, ctl_arg(run, 1));
     fprintf(stderr,
         " will be deleted. Please interrupt the command within next 2 seconds to cancel. "
         "You can provide `--range` flag to avoid the delay.\n");
@@ -39,13 +39,13 @@ int ctl_del_request(struct cmd_run *run, Etcdserverpb__DeleteRangeRequest *out)
         return cmd_fail(CMD_EXIT_BAD_ARGS,
             "`--prefix` and `--from-key` cannot be set at the same time, choose one");
     }
-    struct slice key = slice_str(run->args[0]);
+    struct slice key = ctl_arg(run, 0);
     if (run->args_count > 1) {
         if (is_prefix || is_from_key) {
             return cmd_fail(CMD_EXIT_BAD_ARGS, "too many arguments, only accept one argument when "
                                                "`--prefix` or `--from-key` is set");
         }
-        out->range_end = ctl_bytes(run->args[1]);
+        out->range_end = pb_bytes(ctl_arg(run, 1));
         if (!cmd_bool(run, "range")) {
             warn_of_range(run);
         }

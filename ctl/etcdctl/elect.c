@@ -72,7 +72,7 @@ static struct err follow(struct session *session, const struct leader *first,
     struct watch_spec spec = {.revision = first->header->revision + 1};
     struct err err = OK;
 
-    spec.key = (const char *)arena_dup(arena, pb_slice(first->kv->key)).data;
+    spec.key = arena_dup(arena, pb_slice(first->kv->key));
     for (bool is_deleted = false; !is_deleted && !err_is(err);) {
         const Etcdserverpb__WatchResponse *got = NULL;
         struct arena *scratch = arena_new(0);
@@ -103,7 +103,7 @@ static struct err observe_one(struct session *session, const char *folder, struc
         leader = (struct leader){.header = found->header, .kv = found->kvs[0]};
     } else if (!err_is(err)) {
         struct watch_spec spec = {
-            .key = folder, .is_prefix = true, .revision = found->header->revision};
+            .key = slice_str(folder), .is_prefix = true, .revision = found->header->revision};
         err = wait_for_leader(session, &spec, arena, &leader, why);
     }
     if (!err_is(err)) {

@@ -68,6 +68,12 @@ int ctl_put_request(struct cmd_run *run, Etcdserverpb__PutRequest *out);
 int ctl_get_request(struct cmd_run *run, Etcdserverpb__RangeRequest *out);
 int ctl_del_request(struct cmd_run *run, Etcdserverpb__DeleteRangeRequest *out);
 
+/* An argument with all its bytes: a line's may hold a NUL. */
+static inline struct slice ctl_arg(const struct cmd_run *run, size_t i)
+{
+    return run->words ? lines_bytes(run->words, run->args[i]) : slice_str(run->args[i]);
+}
+
 static inline ProtobufCBinaryData ctl_bytes(const char *text)
 {
     return pb_bytes(slice_str(text));

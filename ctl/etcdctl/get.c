@@ -126,7 +126,7 @@ static int check_arguments(const struct cmd_run *run)
 
 static int set_range(const struct cmd_run *run, Etcdserverpb__RangeRequest *out)
 {
-    struct slice key = slice_str(run->args[0]);
+    struct slice key = ctl_arg(run, 0);
     bool is_prefix = cmd_bool(run, "prefix"), is_from_key = cmd_bool(run, "from-key");
 
     if (run->args_count > 1) {
@@ -134,7 +134,7 @@ static int set_range(const struct cmd_run *run, Etcdserverpb__RangeRequest *out)
             return cmd_fail(CMD_EXIT_BAD_ARGS, "too many arguments, only accept one argument when "
                                                "`--prefix` or `--from-key` is set");
         }
-        out->range_end = ctl_bytes(run->args[1]);
+        out->range_end = pb_bytes(ctl_arg(run, 1));
     }
     if (is_from_key || (is_prefix && key.len == 0)) {
         key = key.len == 0 ? PREFIX_FROM_KEY : key;

@@ -24,11 +24,11 @@ int ctl_put_request(struct cmd_run *run, Etcdserverpb__PutRequest *out)
         return cmd_fail(
             CMD_EXIT_BAD_ARGS, "put command needs only 1 argument when 'ignore-value' is set");
     }
-    out->key = ctl_bytes(run->args[0]);
+    out->key = pb_bytes(ctl_arg(run, 0));
     if (!ignores_value) {
         /* A txn's lines are stdin's; there is no value behind them. */
         bool has_stdin = run->path[0] == &cmd_root;
-        out->value = run->args_count > 1 ? ctl_bytes(run->args[1])
+        out->value = run->args_count > 1 ? pb_bytes(ctl_arg(run, 1))
                      : has_stdin         ? pb_bytes(ctl_read_stdin(run->arena))
                                          : ctl_bytes("");
         if (run->args_count == 1 && out->value.len == 0) {

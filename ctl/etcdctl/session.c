@@ -239,9 +239,9 @@ static struct err send_watch(struct client_stream *stream, const struct watch_sp
 {
     REQUEST(WatchRequest, watch_request, request);
     REQUEST(WatchCreateRequest, watch_create_request, create);
-    create.key = ctl_bytes(spec->key);
+    create.key = pb_bytes(spec->key);
     if (spec->is_prefix) {
-        create.range_end = pb_bytes(prefix_range_end(arena, slice_str(spec->key)));
+        create.range_end = pb_bytes(prefix_range_end(arena, spec->key));
     }
     create.start_revision = spec->revision;
     request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
@@ -328,8 +328,7 @@ static struct err wait_for_older(
             return OK;
         }
         struct slice key = arena_dup(session->arena, pb_slice(found->kvs[0]->key));
-        struct watch_spec spec = {
-            .key = (const char *)key.data, .revision = found->header->revision};
+        struct watch_spec spec = {.key = key, .revision = found->header->revision};
         TRY(wait_for_delete(session, &spec, why));
     }
 }

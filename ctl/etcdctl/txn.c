@@ -26,6 +26,10 @@ static int read_line(struct arena *arena, const char **out_line)
         free(line);
         return cmd_fail(CMD_EXIT_INVALID_INPUT, "EOF");
     }
+    if (memchr(line, '\0', (size_t)len)) {
+        free(line);
+        return cmd_fail(CMD_EXIT_INVALID_INPUT, "a NUL in a line: write \\x00 in double quotes");
+    }
     const char *trimmed = text_trim(arena, line);
     free(line);
     *out_line = *trimmed ? trimmed : NULL;
@@ -81,18 +85,18 @@ static int build(struct cmd_run *line, Etcdserverpb__RequestOp *out)
 
 static int parse_request(struct arena *arena, const char *line, Etcdserverpb__RequestOp **out)
 {
-    struct cmd_run run = {.arena = arena};
-    char **words;
-    size_t count;
+    struct lines_words words;
+    struct cmd_run run = {.arena = arena, .words = &words};
     struct why why;
 
-    if (err_is(lines_words(arena, line, &words, &count, &why))) {
+    if (err_is(lines_split(arena, line, &words, &why))) {
         return cmd_fail(CMD_EXIT_INVALID_INPUT, "%s", why.text);
     }
-    if (count < 2) {
+    if (words.count < 2) {
         return cmd_fail(CMD_EXIT_INVALID_INPUT, "invalid txn compare request: %s", line);
     }
-    if (cmd_parse(&request_root, count, words, &run, &why) != CMD_OK) {
+    if (cmd_parse(&request_root, words.count, words.texts, &run, &why) != CMD_OK ||
+        !lines_are_whole(&words, run.args, run.args_count)) {
         return cmd_fail(CMD_EXIT_INVALID_INPUT, "invalid txn request: %s", line);
     }
     *out = arena_alloc(arena, sizeof(**out));

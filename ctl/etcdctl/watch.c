@@ -21,6 +21,11 @@ static const char *env_text(const char *name)
     return text ? text : "";
 }
 
+static struct slice key_bytes(const struct cmd_run *run, const char *key)
+{
+    return run->words ? lines_bytes(run->words, key) : slice_str(key);
+}
+
 /* False: why says what is wrong with the keys. */
 static bool spec_of(const struct cmd_run *run, const struct watch_args *args,
     struct watch_spec *out, struct why *why)
@@ -30,8 +35,8 @@ static bool spec_of(const struct cmd_run *run, const struct watch_args *args,
         return false;
     }
     *out = (struct watch_spec){
-        .key = args->keys[0],
-        .range_end = args->keys_count == 2 ? args->keys[1] : "",
+        .key = key_bytes(run, args->keys[0]),
+        .range_end = args->keys_count == 2 ? key_bytes(run, args->keys[1]) : (struct slice){0},
         .has_range_end = args->keys_count == 2,
         .is_prefix = cmd_bool(run, "prefix"),
         .has_prev_kv = cmd_bool(run, "prev-kv"),
@@ -59,24 +64,26 @@ static void set_typed(const struct cmd_run *run, struct watch_words *words)
     words->typed_count = run->argc - i;
 }
 
-/* A line of interactive mode: 0 to go on, or an exit code. */
+/* A line of interactive mode: 0 to go on, or an exit code. line: what run parses. */
 static int add_line(struct cmd_run *run, struct watch_session *session, const char *line,
     struct watch_words *words, bool *out_added)
 {
-    struct cmd_run sub = {.path = {&cmd_watch}, .depth = 1, .arena = run->arena};
     struct watch_args args;
     struct watch_spec spec;
     struct why why;
 
-    if (!cmd_parse_options(&sub, words->typed_count, words->typed, &why)) {
+    if (!cmd_parse_options(run, words->typed_count, words->typed, &why)) {
         return cmd_fail(CMD_EXIT_BAD_ARGS, "%s", why.text);
     }
-    words->args = sub.args;
-    words->args_count = sub.args_count;
+    words->args = run->args;
+    words->args_count = run->args_count;
     if (err_is(watch_args_parse(run->arena, words, true, &args, &why))) {
         return cmd_fail(CMD_EXIT_BAD_ARGS, "%s", why.text);
     }
-    if (!spec_of(&sub, &args, &spec, &why)) {
+    if (!lines_are_whole(run->words, args.keys, args.keys_count)) {
+        return cmd_fail(CMD_EXIT_INVALID_INPUT, "a NUL in a word that is no key: %s", line);
+    }
+    if (!spec_of(run, &args, &spec, &why)) {
         fprintf(stderr, "Invalid command %s (%s)\n", line, why.text);
         return CMD_EXIT_OK;
     }
@@ -88,26 +95,26 @@ static int add_line(struct cmd_run *run, struct watch_session *session, const ch
 static int read_line(struct cmd_run *run, struct watch_session *session, struct watch_words *words,
     const char *line, bool *out_added)
 {
-    char **typed;
-    size_t count;
+    struct lines_words typed;
+    struct cmd_run sub = {.path = {&cmd_watch}, .depth = 1, .arena = run->arena, .words = &typed};
     struct why why;
 
-    if (err_is(lines_words(run->arena, line, &typed, &count, &why))) {
+    if (err_is(lines_split(run->arena, line, &typed, &why))) {
         return cmd_fail(CMD_EXIT_INVALID_INPUT, "%s", why.text);
     }
-    if (count == 0) {
+    if (typed.count == 0) {
         fprintf(stderr, "Invalid command: %s (watch and progress supported)\n", line);
-    } else if (strcmp(typed[0], "progress") == 0) {
+    } else if (slice_eq(typed.bytes[0], SLICE("progress"))) {
         watch_progress(session);
         *out_added = true;
-    } else if (strcmp(typed[0], "watch") != 0) {
+    } else if (!slice_eq(typed.bytes[0], SLICE("watch"))) {
         fprintf(stderr, "Invalid command %s (only support watch)\n", line);
-    } else if (count < 2 && !*words->env_key) {
+    } else if (typed.count < 2 && !*words->env_key) {
         fprintf(stderr, "Invalid command %s (command type or key is not provided)\n", line);
     } else {
-        words->typed = typed + 1;
-        words->typed_count = count - 1;
-        return add_line(run, session, line, words, out_added);
+        words->typed = typed.texts + 1;
+        words->typed_count = typed.count - 1;
+        return add_line(&sub, session, line, words, out_added);
     }
     return CMD_EXIT_OK;
 }
@@ -138,6 +145,11 @@ static int interact(struct cmd_run *run, struct watch_session *session, struct w
         ssize_t len = getline(&line, &size, stdin);
         if (len <= 0 || line[len - 1] != '\n') {
             code = cmd_fail(CMD_EXIT_INVALID_INPUT, "error reading watch request line: EOF");
+            break;
+        }
+        if (memchr(line, '\0', (size_t)len)) {
+            code =
+                cmd_fail(CMD_EXIT_INVALID_INPUT, "a NUL in a line: write \\x00 in double quotes");
             break;
         }
         line[len - 1] = '\0';

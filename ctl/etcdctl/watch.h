@@ -12,8 +12,8 @@
 struct watch_session;
 
 struct watch_spec {
-    const char *key;
-    const char *range_end; /* with prefix: not looked at */
+    struct slice key;
+    struct slice range_end; /* with prefix: not looked at */
     bool has_range_end;
     bool is_prefix;
     bool has_prev_kv;

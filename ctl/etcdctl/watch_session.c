@@ -56,8 +56,8 @@ void watch_session_free(struct watch_session *session)
 /* Sends a watch's create request. A failure shows in the next receive. */
 static void ask(struct watch_session *session, struct watch *watch)
 {
-    struct slice key = slice_str(watch->spec.key);
-    struct slice end = slice_str(watch->spec.has_range_end ? watch->spec.range_end : "");
+    struct slice key = watch->spec.key;
+    struct slice end = watch->spec.has_range_end ? watch->spec.range_end : (struct slice){0};
     struct why why;
 
     REQUEST(WatchRequest, watch_request, request);
@@ -93,9 +93,8 @@ void watch_add(struct watch_session *session, const struct watch_spec *spec)
     pthread_mutex_lock(&session->lock);
     struct watch *watch = arena_zalloc(session->arena, sizeof(*watch));
     *watch = (struct watch){.spec = *spec, .next_revision = spec->revision};
-    watch->spec.key = arena_strdup(session->arena, spec->key);
-    watch->spec.range_end =
-        arena_strdup(session->arena, spec->has_range_end ? spec->range_end : "");
+    watch->spec.key = arena_dup(session->arena, spec->key);
+    watch->spec.range_end = arena_dup(session->arena, spec->range_end);
     if (session->count == session->most) {
         session->most = session->most ? session->most * 2 : 8;
         session->watches = mem_grow(session->watches, session->most * sizeof(*session->watches));

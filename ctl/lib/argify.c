@@ -23,7 +23,8 @@ static size_t quoted_len(const char *text)
     return text[len] ? len + 1 : 0;
 }
 
-static struct err unquoted(struct arena *arena, struct slice word, char **out, struct why *why)
+static struct err unquoted(
+    struct arena *arena, struct slice word, struct slice *out, struct why *why)
 {
     struct buf buf;
     size_t used;
@@ -33,16 +34,27 @@ static struct err unquoted(struct arena *arena, struct slice word, char **out, s
     if (err_is(err)) {
         err = why_set(why, err, "invalid syntax");
     } else {
-        *out = arena_strdup(arena, buf_text(&buf));
+        *out = arena_dup(arena, buf_slice(&buf));
     }
     buf_fini(&buf);
     return err;
 }
 
-struct err lines_words(
-    struct arena *arena, const char *line, char ***out_words, size_t *out_count, struct why *why)
+/* arena_dup has put a NUL behind each. */
+static char **texts_of(struct arena *arena, const struct slice *words, size_t count)
 {
-    char **words = arena_zalloc(arena, (strlen(line) + 1) * sizeof(*words));
+    char **texts = arena_zalloc(arena, (count + 1) * sizeof(*texts));
+
+    for (size_t i = 0; i < count; i++) {
+        texts[i] = (char *)(uintptr_t)words[i].data;
+    }
+    return texts;
+}
+
+struct err lines_split(
+    struct arena *arena, const char *line, struct lines_words *out, struct why *why)
+{
+    struct slice *words = arena_zalloc(arena, (strlen(line) + 1) * sizeof(*words));
     size_t count = 0;
 
     for (const char *at = line; *at;) {
@@ -55,16 +67,47 @@ struct err lines_words(
         if (*at == '"') {
             TRY(unquoted(arena, slice_of(at, len), &words[count++], why));
         } else if (is_quote) {
-            words[count++] = (char *)(uintptr_t)arena_dup(arena, slice_of(at + 1, len - 2)).data;
+            words[count++] = arena_dup(arena, slice_of(at + 1, len - 2));
         } else {
             while (at[len] && !is_space(at[len])) {
                 len++;
             }
-            words[count++] = (char *)(uintptr_t)arena_dup(arena, slice_of(at, len)).data;
+            words[count++] = arena_dup(arena, slice_of(at, len));
         }
         at += len;
     }
-    *out_words = words;
-    *out_count = count;
+    *out = (struct lines_words){words, texts_of(arena, words, count), count};
     return OK;
+}
+
+/* Words are told apart by where they are: two may read the same. */
+struct slice lines_bytes(const struct lines_words *words, const char *text)
+{
+    for (size_t i = 0; i < words->count; i++) {
+        if (words->texts[i] == text) {
+            return words->bytes[i];
+        }
+    }
+    return slice_str(text);
+}
+
+static bool is_among(const char *text, char *const *texts, size_t count)
+{
+    size_t i = 0;
+
+    while (i < count && texts[i] != text) {
+        i++;
+    }
+    return i < count;
+}
+
+bool lines_are_whole(const struct lines_words *words, char *const *texts, size_t count)
+{
+    bool are_whole = true;
+
+    for (size_t i = 0; i < words->count; i++) {
+        bool has_nul = memchr(words->bytes[i].data, '\0', words->bytes[i].len) != NULL;
+        are_whole = are_whole && (!has_nul || is_among(words->texts[i], texts, count));
+    }
+    return are_whole;
 }

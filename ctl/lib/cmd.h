@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 struct cmd_run;
+struct lines_words;
 
 struct cmd {
     const char *use;   /* "get [options] <key> [range_end]"; the first word is the name */
@@ -36,8 +37,9 @@ struct cmd_run {
     size_t args_count;
     char **argv; /* the whole command line */
     size_t argc;
-    struct arena *arena; /* everything above lives in it */
-    void *context;       /* the program's own */
+    const struct lines_words *words; /* of the line that args came from, NULL for the shell's */
+    struct arena *arena;             /* everything above lives in it */
+    void *context;                   /* the program's own */
 };
 
 /* The VERSION and API VERSION of the usage text. */

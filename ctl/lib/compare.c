@@ -157,7 +157,8 @@ static struct err build(
     compare->target_union_case = c->target->member;
     if (c->target->member == ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE) {
         compare->value = pb_bytes(arena_dup(arena, buf_slice(&c->value)));
-    } else if (err_is(gotext_parse_int(buf_text(&c->value), 10, &compare->version, &ignored))) {
+    } else if (memchr(buf_text(&c->value), '\0', c->value.len) ||
+               err_is(gotext_parse_int(buf_text(&c->value), 10, &compare->version, &ignored))) {
         return why_set(why, ERR(BAD_INPUT), "invalid txn compare request: %s", c->line);
     }
     return OK;

@@ -7,16 +7,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_round_trip(const char *word)
+static void check_round_trip(struct slice word)
 {
     struct buf quoted, read;
     size_t used;
 
     buf_init(&quoted, SIZE_MAX);
     buf_init(&read, SIZE_MAX);
-    gotext_quote(&quoted, slice_str(word));
+    gotext_quote(&quoted, word);
     check(!err_is(gotext_unquote(buf_slice(&quoted), &read, &used)));
-    check(used == quoted.len && slice_eq(buf_slice(&read), slice_str(word)));
+    check(used == quoted.len && slice_eq(buf_slice(&read), word));
     buf_fini(&quoted);
     buf_fini(&read);
 }
@@ -85,17 +85,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena *arena = arena_new(0);
     const char *line = (const char *)arena_dup(arena, slice_of(data, size)).data;
     Etcdserverpb__Compare *compare;
-    char **words;
-    size_t count;
+    struct lines_words words;
     struct why why;
 
     line = arena_strdup(arena, size ? line : "");
     (void)err_is(lines_compare(arena, line, &compare, &why));
-    if (!err_is(lines_words(arena, line, &words, &count, &why))) {
-        for (size_t i = 0; i < count; i++) {
-            check_round_trip(words[i]);
+    if (!err_is(lines_split(arena, line, &words, &why))) {
+        for (size_t i = 0; i < words.count; i++) {
+            check_round_trip(lines_bytes(&words, words.texts[i]));
         }
-        take_watch(arena, words, count);
+        check(lines_are_whole(&words, words.texts, words.count));
+        take_watch(arena, words.texts, words.count);
     }
     arena_free(arena);
     return 0;

@@ -14,16 +14,15 @@
 static void assert_words(const char *line, const char *expected)
 {
     struct arena *arena = arena_new(0);
-    char **words;
-    size_t count;
+    struct lines_words words;
     struct why why;
     char *text = arena_strdup(arena, "");
 
-    assert_false(err_is(lines_words(arena, line, &words, &count, &why)));
-    for (size_t i = 0; i < count; i++) {
-        text = arena_printf(arena, "%s[%s]", text, words[i]);
+    assert_false(err_is(lines_split(arena, line, &words, &why)));
+    for (size_t i = 0; i < words.count; i++) {
+        text = arena_printf(arena, "%s[%s]", text, words.texts[i]);
     }
-    assert_null(words[count]);
+    assert_null(words.texts[words.count]);
     assert_string_equal(text, expected);
     arena_free(arena);
 }
@@ -42,13 +41,32 @@ static void test_words_are_split_at_white_space_outside_quotes(void **state)
 static void test_words_refuse_bad_escapes(void **state)
 {
     struct arena *arena = arena_new(0);
-    char **words;
-    size_t count;
+    struct lines_words words;
     struct why why;
 
     (void)state;
-    assert_true(err_is(lines_words(arena, "put \"\\q\"", &words, &count, &why)));
+    assert_true(err_is(lines_split(arena, "put \"\\q\"", &words, &why)));
     assert_string_equal(why.text, "invalid syntax");
+    arena_free(arena);
+}
+
+static void test_words_keep_what_is_behind_a_nul(void **state)
+{
+    struct arena *arena = arena_new(0);
+    struct lines_words words;
+    struct why why;
+
+    (void)state;
+    assert_false(err_is(lines_split(arena, "put a \"a\\x00b\" \"\\000\" a \"\"", &words, &why)));
+    assert_int_equal(words.count, 6);
+    assert_true(slice_eq(lines_bytes(&words, words.texts[1]), SLICE("a")));
+    assert_true(slice_eq(lines_bytes(&words, words.texts[2]), SLICE("a\0b")));
+    assert_true(slice_eq(lines_bytes(&words, words.texts[3]), SLICE("\0")));
+    assert_true(slice_eq(lines_bytes(&words, words.texts[5]), SLICE("")));
+    assert_true(slice_eq(lines_bytes(&words, "a"), SLICE("a")));
+    assert_true(lines_are_whole(&words, words.texts + 2, 2));
+    assert_false(lines_are_whole(&words, words.texts + 1, 2));
+    assert_false(lines_are_whole(&words, (char *[]){words.texts[2], words.texts[4]}, 2));
     arena_free(arena);
 }
 
@@ -100,6 +118,7 @@ static void test_compare_refuses_with_etcdctl_texts(void **state)
     static const char *const rows[][2] = {
         {"foo", "malformed comparison: foo"},
         {"zz(\"a\") > \"0\"", "malformed comparison: zz(\"a\") > \"0\" (unknown target zz)"},
+        {"ver(\"a\") > \"1\\x00\"", "invalid txn compare request: ver(\"a\") > \"1\\x00\""},
         {"ver(\"a\") > \"x\"", "invalid txn compare request: ver(\"a\") > \"x\""},
         {"ver(a) > \"0\"", "malformed comparison: ver(a) > \"0\"; got ver(\"\")  \"\""},
         {"ver(\"a\" > \"0\"", "malformed comparison: ver(\"a\" > \"0\"; got ver(\"a\")  \"\""},
@@ -210,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words_are_split_at_white_space_outside_quotes),
         cmocka_unit_test(test_words_refuse_bad_escapes),
+        cmocka_unit_test(test_words_keep_what_is_behind_a_nul),
         cmocka_unit_test(test_compare_has_every_target_and_operator),
         cmocka_unit_test(test_compare_refuses_with_etcdctl_texts),
         cmocka_unit_test(test_watch_words_become_keys_and_a_command),
