@@ -201,7 +201,8 @@ static int survey_ask(struct survey *survey, size_t i, void *out_response)
     if (code != CMD_EXIT_OK) {
         return code;
     }
-    struct client_ask ask = {survey->method, survey->request, ctl_deadline(survey->run), false};
+    struct client_ask ask = {
+        survey->method, survey->request, ctl_deadline(survey->run), false, false};
     if (err_is(client_call(survey->clients[i], &ask, out_response, &survey->why))) {
         survey->has_failed = true;
         fprintf(stderr, "Failed to get the %s of endpoint %s (%s)\n", survey->what,

@@ -129,36 +129,12 @@ static int list(struct cmd_run *run)
     return code;
 }
 
-/* One renewal over a stream of its own. */
-static struct err renew(struct client *client, const struct client_ask *ask,
-    const Etcdserverpb__LeaseKeepAliveResponse **out_response, struct arena *arena, struct why *why)
-{
-    struct client_stream *stream = NULL;
-
-    struct err err = client_stream_open(client, ask, &stream, why);
-    if (!err_is(err)) {
-        err = client_stream_send(stream, ask->request, why);
-    }
-    if (!err_is(err)) {
-        err = client_stream_recv(stream, arena, out_response, why);
-    }
-    if (!err_is(err) && !*out_response) {
-        err = why_set(why, ERR(IO), "EOF");
-    }
-    client_stream_close(stream);
-    return err;
-}
-
 static int keep_alive_once(
-    struct cmd_run *run, struct client *client, const struct printer *printer, int64_t id)
+    struct cmd_run *run, struct renewal *renewal, const struct printer *printer)
 {
     const Etcdserverpb__LeaseKeepAliveResponse *response;
     struct why why;
-
-    REQUEST(LeaseKeepAliveRequest, lease_keep_alive_request, request);
-    request.id = id;
-    struct err err = renew(
-        client, CLIENT_ASK(&client_lease_keep_alive, &request, 0), &response, run->arena, &why);
+    struct err err = renewal_ask(renewal, 0, run->arena, &response, &why);
 
     if (!err_is(err) && response->ttl <= 0) {
         err = why_set(&why, ERR(LEASE_NOT_FOUND), "%s", err_text(ERR(LEASE_NOT_FOUND)));
@@ -172,20 +148,16 @@ static int keep_alive_once(
 /* Renews every third of the lease's time until the server says that it is gone or has not answered
  * for all of it. */
 static int keep_alive_on(
-    struct cmd_run *run, struct client *client, const struct printer *printer, int64_t id)
+    struct cmd_run *run, struct renewal *renewal, const struct printer *printer)
 {
-    struct client_ask ask = {.method = &client_lease_keep_alive, .needs_leader = true};
+    client_deadline deadline = clock_mono_ns() + cmd_int(run, "dial-timeout") + 1000000000;
     char text[GOTEXT_SIZE];
 
-    REQUEST(LeaseKeepAliveRequest, lease_keep_alive_request, request);
-    request.id = id;
-    ask.request = &request;
-    ask.deadline = clock_mono_ns() + cmd_int(run, "dial-timeout") + 1000000000;
-    while (clock_mono_ns() < ask.deadline) {
+    while (clock_mono_ns() < deadline) {
         const Etcdserverpb__LeaseKeepAliveResponse *response;
         struct arena *arena = arena_new(0);
         struct why why;
-        struct err err = renew(client, &ask, &response, arena, &why);
+        struct err err = renewal_ask(renewal, deadline, arena, &response, &why);
         int64_t ttl = err_is(err) ? 0 : response->ttl;
         int code = ttl > 0 ? print_keep_alive(printer, response) : CMD_EXIT_OK;
         fflush(stdout);
@@ -197,35 +169,35 @@ static int keep_alive_on(
             break;
         }
         if (!err_is(err)) {
-            ask.deadline = renewal_deadline(ttl);
+            deadline = renewal_deadline(ttl);
         }
         renewal_wait(ttl);
     }
     if (printer->format == PRINT_SIMPLE) {
-        printf("lease %s expired or revoked.\n", gotext_lease(id, text));
+        printf("lease %s expired or revoked.\n", gotext_lease(renewal->lease, text));
     }
     return CMD_EXIT_OK;
 }
 
 static int keep_alive(struct cmd_run *run)
 {
-    struct client *client;
+    struct renewal renewal = {0};
     struct printer printer;
-    int64_t id;
 
     if (run->args_count != 1) {
         return cmd_fail(CMD_EXIT_BAD_ARGS, "lease keep-alive command needs lease ID as argument");
     }
-    int code = lease_id(run->args[0], &id);
+    int code = lease_id(run->args[0], &renewal.lease);
     if (code == CMD_EXIT_OK) {
-        code = ctl_connect(run, &client, &printer);
+        code = ctl_connect(run, &renewal.client, &printer);
     }
     if (code != CMD_EXIT_OK) {
         return code;
     }
-    code = cmd_bool(run, "once") ? keep_alive_once(run, client, &printer, id)
-                                 : keep_alive_on(run, client, &printer, id);
-    client_close(client);
+    code = cmd_bool(run, "once") ? keep_alive_once(run, &renewal, &printer)
+                                 : keep_alive_on(run, &renewal, &printer);
+    renewal_close(&renewal);
+    client_close(renewal.client);
     return code;
 }
 

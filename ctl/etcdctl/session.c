@@ -58,25 +58,16 @@ static void *watch_signals(void *arg)
 }
 
 /* The lease's remaining time after a renewal; 0 when it is gone, -1 when there was no answer. */
-static int64_t renew(struct session *session, client_deadline deadline)
+static int64_t renew(struct renewal *renewal, client_deadline deadline)
 {
-    const Etcdserverpb__LeaseKeepAliveResponse *response = NULL;
-    struct client_stream *stream = NULL;
+    const Etcdserverpb__LeaseKeepAliveResponse *response;
     struct arena *arena = arena_new(0);
     struct why why;
+    int64_t ttl = -1;
 
-    REQUEST(LeaseKeepAliveRequest, lease_keep_alive_request, request);
-    request.id = session->lease;
-    struct err err = client_stream_open(
-        session->renewer, CLIENT_ASK_LEADER(&client_lease_keep_alive, deadline), &stream, &why);
-    if (!err_is(err)) {
-        err = client_stream_send(stream, &request, &why);
+    if (!err_is(renewal_ask(renewal, deadline, arena, &response, &why))) {
+        ttl = response->ttl;
     }
-    if (!err_is(err)) {
-        err = client_stream_recv(stream, arena, &response, &why);
-    }
-    int64_t ttl = err_is(err) || !response ? -1 : response->ttl;
-    client_stream_close(stream);
     arena_free(arena);
     return ttl;
 }
@@ -84,10 +75,11 @@ static int64_t renew(struct session *session, client_deadline deadline)
 static void *keep_alive(void *arg)
 {
     struct session *session = arg;
+    struct renewal renewal = {.client = session->renewer, .lease = session->lease};
     client_deadline deadline = renewal_deadline(session->ttl);
 
     while (clock_mono_ns() < deadline) {
-        int64_t ttl = renew(session, deadline);
+        int64_t ttl = renew(&renewal, deadline);
         if (ttl == 0) {
             break;
         }
@@ -96,6 +88,7 @@ static void *keep_alive(void *arg)
         }
         renewal_wait(ttl);
     }
+    renewal_close(&renewal);
     pthread_mutex_lock(&session->lock);
     session->is_expired = true;
     if (session->waiting && session->is_acquiring) {

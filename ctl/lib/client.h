@@ -48,7 +48,8 @@ struct client_method {
     X(put)                                                                                         \
     X(delete_range)                                                                                \
     X(txn)                                                                                         \
-    X(compact) X(watch) X(lease_grant) X(lease_revoke) X(lease_keep_alive) X(lease_time_to_live)   \
+    X(compact)                                                                                     \
+    X(watch) X(lease_grant) X(lease_revoke) X(lease_keep_alive) X(lease_time_to_live)              \
         X(lease_leases) X(member_add) X(member_remove) X(member_update) X(member_list)             \
             X(member_promote) X(alarm) X(status) X(defragment) X(hash_kv) X(snapshot)              \
                 X(move_leader) X(downgrade) X(auth_enable) X(auth_disable) X(auth_status)          \
@@ -79,11 +80,12 @@ struct client_ask {
     const void *request; /* not for streams */
     client_deadline deadline;
     bool needs_leader; /* streams: the server shall end it while it has no leader */
+    bool is_kept;      /* streams: they outlive the deadline, which is that of the next wait */
 };
 #define CLIENT_ASK(method, request, deadline)                                                      \
-    (&(const struct client_ask){(method), (request), (deadline), false})
+    (&(const struct client_ask){(method), (request), (deadline), false, false})
 #define CLIENT_ASK_LEADER(method, deadline)                                                        \
-    (&(const struct client_ask){(method), NULL, (deadline), true})
+    (&(const struct client_ask){(method), NULL, (deadline), true, false})
 
 /* One question, one answer, which lives as long as the client, or until client_forget.
  * Errors: etcd's own by their text; DEADLINE_EXCEEDED; IO for anything else ("rpc error: code = …

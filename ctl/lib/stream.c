@@ -11,7 +11,8 @@
 struct client_stream {
     struct client *client;
     const struct client_method *method;
-    client_deadline deadline;
+    client_deadline deadline; /* of the call */
+    client_deadline patience; /* of each wait, where the call has no deadline */
     grpc_call *call;
     grpc_metadata_array received;
     grpc_metadata_array trailing;
@@ -38,6 +39,20 @@ static struct err stream_status(struct client_stream *stream, struct why *why)
     return client_error(stream->code, stream->details, stream->deadline, why);
 }
 
+/* Starts the op and waits for it. */
+static bool run_op(struct client_stream *stream, const grpc_op *op, void *tag)
+{
+    grpc_completion_queue *queue = stream->client->queue;
+
+    check(grpc_call_start_batch(stream->call, op, 1, tag, NULL) == GRPC_CALL_OK);
+    grpc_event event = grpc_completion_queue_pluck(queue, tag, client_time(stream->patience), NULL);
+    if (event.type == GRPC_QUEUE_TIMEOUT) {
+        client_stream_cancel(stream);
+        event = grpc_completion_queue_pluck(queue, tag, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    }
+    return event.success != 0;
+}
+
 static void start(struct client_stream *stream, bool needs_leader)
 {
     grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
@@ -57,7 +72,7 @@ static void start(struct client_stream *stream, bool needs_leader)
     hello[0].data.send_initial_metadata.count = client_metadata(stream->client, needs_leader, sent);
     hello[0].data.send_initial_metadata.metadata = sent;
     hello[1].data.recv_initial_metadata.recv_initial_metadata = &stream->received;
-    (void)client_run_ops(stream->client, stream->call, &hello[0], 1, &stream->send_tag);
+    (void)run_op(stream, &hello[0], &stream->send_tag);
     check(grpc_call_start_batch(stream->call, &hello[1], 1, &stream->close_tag, NULL) ==
           GRPC_CALL_OK);
 }
@@ -71,14 +86,15 @@ struct err client_stream_open(struct client *client, const struct client_ask *as
 
     stream->client = client;
     stream->method = ask->method;
-    stream->deadline = ask->deadline;
+    stream->deadline = ask->is_kept ? 0 : ask->deadline;
+    stream->patience = ask->is_kept ? ask->deadline : 0;
     stream->details = grpc_empty_slice();
     pthread_mutex_init(&stream->lock, NULL);
     grpc_metadata_array_init(&stream->received);
     grpc_metadata_array_init(&stream->trailing);
     stream->call = grpc_channel_create_call(lane->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
         client->queue, grpc_slice_from_static_string(ask->method->path), NULL,
-        client_time(ask->deadline), NULL);
+        client_time(stream->deadline), NULL);
     start(stream, ask->needs_leader);
     *out_stream = stream;
     return OK;
@@ -91,7 +107,7 @@ struct err client_stream_send(struct client_stream *stream, const void *message,
     grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
 
     op.data.send_message.send_message = bytes;
-    bool is_sent = client_run_ops(stream->client, stream->call, &op, 1, &stream->send_tag);
+    bool is_sent = run_op(stream, &op, &stream->send_tag);
     grpc_byte_buffer_destroy(bytes);
     if (is_sent) {
         return OK;
@@ -100,10 +116,15 @@ struct err client_stream_send(struct client_stream *stream, const void *message,
     return err_is(err) ? err : why_set(why, ERR(IO), "EOF");
 }
 
+void client_stream_set_deadline(struct client_stream *stream, client_deadline deadline)
+{
+    stream->patience = deadline;
+}
+
 void client_stream_done(struct client_stream *stream)
 {
     grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
-    (void)client_run_ops(stream->client, stream->call, &op, 1, &stream->send_tag);
+    (void)run_op(stream, &op, &stream->send_tag);
 }
 
 struct err client_stream_recv(
@@ -113,7 +134,7 @@ struct err client_stream_recv(
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
 
     op.data.recv_message.recv_message = &bytes;
-    (void)client_run_ops(stream->client, stream->call, &op, 1, &stream->recv_tag);
+    (void)run_op(stream, &op, &stream->recv_tag);
     if (!bytes) {
         TRY(stream_status(stream, why));
         *(void **)out_message = NULL;

@@ -14,6 +14,9 @@ MUST struct err client_stream_open(struct client *client, const struct client_as
     struct client_stream **out_stream, struct why *why);
 MUST struct err client_stream_send(
     struct client_stream *stream, const void *message, struct why *why);
+/* Of a stream that is kept: until when opening, sending and receiving wait from now on. Who gives
+ * up ends the stream. */
+void client_stream_set_deadline(struct client_stream *stream, client_deadline deadline);
 /* No more to send. */
 void client_stream_done(struct client_stream *stream);
 /* Waits for the next message; *out_message is NULL at the end. The message lives in arena.

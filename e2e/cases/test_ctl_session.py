@@ -177,6 +177,27 @@ class Commands:
         time.sleep(1)
         self.assertEqual(2, self.renewals())
 
+    def proposals(self):
+        text = self.node.get("/metrics")[1]
+        return float(re.search(r"^etcd_server_proposals_applied_total (\S+)", text, re.M).group(1))
+
+    def test_renewals_do_not_log_in_again(self):
+        """Each login is a change to all members, and work for one of them."""
+        lease = self.ours("lease", "grant", "3").split()[1]
+        for words in (("user", "add", "root:pw"), ("user", "grant-role", "root", "root"),
+                      ("auth", "enable")):
+            self.ours(*words)
+        for etcdctl in (self.ours, self.etcdctl):
+            etcdctl.flags.append("--user=root:pw")
+        keeper = self.etcdctl.popen("lease", "keep-alive", lease)
+        self.addCleanup(keeper.communicate)
+        self.addCleanup(keeper.kill)
+        self.join("lock", "--ttl=3", "name")
+        until("both renew", lambda: self.renewals() >= 4)
+        renewals, proposals = self.renewals(), self.proposals()
+        until("renewals", lambda: self.renewals() >= renewals + 10)
+        self.assertEqual(proposals, self.proposals())
+
 
 class Upstream(Commands, Case):
     build = Etcdctl.reference

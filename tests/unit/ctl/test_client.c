@@ -163,7 +163,8 @@ static void test_request_beyond_the_limit_is_not_sent(void **state)
     client_close(client);
 }
 
-static void test_stream_to_nobody_ends_at_its_deadline(void **state)
+/* A stream to a port that nobody listens on: as asked for, it ends. */
+static void assert_stream_ends(const struct client_ask *ask, enum err_code code)
 {
     char endpoint[32];
     int fd = take_port(endpoint, sizeof(endpoint));
@@ -176,17 +177,30 @@ static void test_stream_to_nobody_ends_at_its_deadline(void **state)
     enum client_stage stage;
     struct why why;
 
-    (void)state;
     assert_false(err_is(client_open(&config, &client, &stage, &why)));
-    struct err err = client_stream_open(client,
-        CLIENT_ASK_LEADER(&client_lease_keep_alive, clock_mono_ns() + 200000000), &stream, &why);
-    assert_false(err_is(err));
-    assert_true(IS(client_stream_recv(stream, arena, &response, &why), DEADLINE_EXCEEDED));
+    assert_false(err_is(client_stream_open(client, ask, &stream, &why)));
+    assert_int_equal(client_stream_recv(stream, arena, &response, &why).code, code);
     assert_false(client_stream_may_retry(stream));
     client_stream_close(stream);
     client_close(client);
     arena_free(arena);
     close(fd);
+}
+
+static void test_stream_to_nobody_ends_at_its_deadline(void **state)
+{
+    (void)state;
+    assert_stream_ends(CLIENT_ASK_LEADER(&client_lease_keep_alive, clock_mono_ns() + 200000000),
+        ERR_DEADLINE_EXCEEDED);
+}
+
+static void test_kept_stream_to_nobody_is_given_up(void **state)
+{
+    (void)state;
+    struct client_ask ask = {.method = &client_lease_keep_alive,
+        .deadline = clock_mono_ns() + 200000000,
+        .is_kept = true};
+    assert_stream_ends(&ask, ERR_IO); /* a call without a deadline, cancelled */
 }
 
 int main(void)
@@ -197,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_call_to_nobody_ends_at_its_deadline),
         cmocka_unit_test(test_request_beyond_the_limit_is_not_sent),
         cmocka_unit_test(test_stream_to_nobody_ends_at_its_deadline),
+        cmocka_unit_test(test_kept_stream_to_nobody_is_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
