@@ -62,21 +62,18 @@ static int refuse_keys(
     return CMD_EXIT_OK;
 }
 
-static bool delete_keys(struct cmd_run *run, struct client *client, const char *prefix,
+static struct err delete_keys(struct cmd_run *run, struct client *client, client_deadline deadline,
     int64_t *out_revision, struct why *why)
 {
     const Etcdserverpb__DeleteRangeResponse *response;
+    const char *prefix = cmd_text(run, "prefix");
 
     REQUEST(DeleteRangeRequest, delete_range_request, request);
     request.key = ctl_bytes(prefix);
     request.range_end = pb_bytes(prefix_range_end(run->arena, slice_str(prefix)));
-    if (err_is(client_call(client,
-            CLIENT_ASK(&client_delete_range, &request, clock_mono_ns() + CLEANUP_NS), &response,
-            why))) {
-        return false;
-    }
+    TRY(client_call(client, CLIENT_ASK(&client_delete_range, &request, deadline), &response, why));
     *out_revision = response->header->revision;
-    return true;
+    return OK;
 }
 
 static int compact(struct client *client, int64_t revision)
@@ -120,15 +117,21 @@ static int defragment(const struct client_config *config)
     return CMD_EXIT_OK;
 }
 
-static int tidy_up(struct cmd_run *run, const struct client_config *config, struct client *client)
+/* After the delete, which perf gives some time and datascale all it takes, but not to fail. */
+static int tidy_up(struct cmd_run *run, const struct client_config *config, struct client *client,
+    bool must_delete)
 {
+    client_deadline deadline = must_delete ? 0 : clock_mono_ns() + CLEANUP_NS;
     int64_t revision;
     struct why why;
     int code = CMD_EXIT_OK;
-    if (!delete_keys(run, client, cmd_text(run, "prefix"), &revision, &why)) {
+
+    if (!err_is(delete_keys(run, client, deadline, &revision, &why))) {
+        code = cmd_bool(run, "auto-compact") ? compact(client, revision) : CMD_EXIT_OK;
+    } else if (must_delete) {
+        return cmd_fail(CMD_EXIT_ERROR, "%s", why.text);
+    } else {
         printf("FAIL: Cleanup failed during key deletion: ERROR(%s)\n", why.text);
-    } else if (cmd_bool(run, "auto-compact")) {
-        code = compact(client, revision);
     }
     if (code == CMD_EXIT_OK && cmd_bool(run, "auto-defrag")) {
         code = defragment(config);
@@ -195,7 +198,7 @@ static int perf(struct cmd_run *run)
         code = load_run(&config, &plan, &result);
     }
     if (code == CMD_EXIT_OK) {
-        code = tidy_up(run, &config, client);
+        code = tidy_up(run, &config, client, false);
     }
     client_close(client);
     return code == CMD_EXIT_OK ? judge(&result, plan.rate) : code;
@@ -256,7 +259,7 @@ static int datascale(struct cmd_run *run)
         code = fill(&config, &plan, &result, &bytes);
     }
     if (code == CMD_EXIT_OK) {
-        code = tidy_up(run, &config, client);
+        code = tidy_up(run, &config, client, true);
     }
     client_close(client);
     if (code != CMD_EXIT_OK) {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """etcdctl check perf and check datascale: what they say, and that they leave nothing behind."""
+import os
 import signal
 import time
 
@@ -77,6 +78,29 @@ class Check(Case):
         self.assertEqual(0, self.count("/etcdctl-check-datascale/"))
         revision = self.etcdctl.json("get", "x")["header"]["revision"]
         self.assertEqual(1 + 10000 + 1, revision)
+
+    def test_datascale_fails_where_it_may_not_delete(self):
+        """Keys that are left are said, by exit code and words."""
+        node = self.member(name="node2", certs=None, flags=("--bcrypt-cost=4",))
+        prefix = "/etcdctl-check-datascale/"
+        above_all = prefix + os.fsdecode(b"\xff" * 10)  # but not the end of what is deleted
+        admin = self.ctl(node)
+        for words in (("user", "add", "root:pw"), ("user", "grant-role", "root", "root"),
+                      ("user", "add", "u:pw"), ("role", "add", "r"),
+                      ("user", "grant-role", "u", "r"),
+                      ("role", "grant-permission", "r", "read", prefix, "--prefix"),
+                      ("role", "grant-permission", "r", "write", prefix, above_all),
+                      ("auth", "enable")):
+            admin(*words)
+        for build in (Etcdctl, Etcdctl.reference):
+            etcdctl = build(node)
+            del etcdctl.env["ETCDCTL_API"]
+            done = etcdctl.run("--user=u:pw", "check", "datascale", timeout=120)
+            self.assertEqual(1, done.returncode, done.stdout)
+            self.assertNotIn("PASS", done.stdout)
+            self.assertTrue(done.stderr.endswith("Error: etcdserver: permission denied\n"),
+                            done.stderr)
+            admin("--user=root:pw", "del", "--prefix", prefix)
 
     def test_refusals(self):
         self.etcdctl("put", PERF + "mine", "1")
