@@ -17,8 +17,8 @@ static struct err first_of(struct session *session, struct arena *arena, const c
     request.sort_target = ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__CREATE;
     request.sort_order = ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__ASCEND;
     request.limit = 1;
-    return client_call(
-        session_client(session), CLIENT_ASK(&client_range, &request, 0), out_response, why);
+    return session_call(
+        session, CLIENT_ASK(&client_range, &request, 0), CMD_EXIT_OK, out_response, why);
 }
 
 struct leader {

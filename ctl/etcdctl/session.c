@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { RETRY_US = 100000, DEFAULT_TTL = 60 };
+enum { RETRY_US = 100000, DEFAULT_TTL = 60, STAYS = -1 };
 
 struct session {
     struct client *client;
@@ -20,6 +20,7 @@ struct session {
     pthread_cond_t changed;
     int64_t lease;                 /* changed once, before the thread that renews it begins */
     struct client_stream *waiting; /* cancelled by a signal, and by the end of the lease */
+    int code;                      /* of the process at a signal; STAYS: it ends a wait instead */
     bool is_acquiring;             /* if it waits for a key of its own, which that takes away */
     bool is_interrupted;
     bool is_expired;
@@ -32,6 +33,15 @@ static void die_of(int which, const sigset_t *blocked)
     (void)signal(which, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, blocked, NULL);
     (void)raise(which);
+}
+
+/* The main thread is in a call that cannot be ended. */
+static _Noreturn void quit(int code)
+{
+    if (code != CMD_EXIT_OK) {
+        (void)cmd_fail(code, "context canceled");
+    }
+    _exit(code);
 }
 
 static void *watch_signals(void *arg)
@@ -47,6 +57,9 @@ static void *watch_signals(void *arg)
     pthread_mutex_lock(&session->lock);
     if (session->lease == 0) {
         die_of(which, &set);
+    }
+    if (session->code != STAYS) {
+        quit(session->code);
     }
     session->is_interrupted = true;
     if (session->waiting) {
@@ -105,6 +118,7 @@ static struct session *session_new(const struct printer *printer, int64_t ttl)
 
     session->arena = arena_new(0);
     session->printer = *printer;
+    session->code = STAYS;
     session->ttl = ttl > 0 ? ttl : DEFAULT_TTL;
     pthread_mutex_init(&session->lock, NULL);
     pthread_cond_init(&session->changed, NULL);
@@ -227,6 +241,44 @@ static struct err set_waiting(
     return err;
 }
 
+/* What a signal does from now on. */
+static struct err set_code(struct session *session, int code, struct why *why)
+{
+    struct err err = OK;
+
+    pthread_mutex_lock(&session->lock);
+    session->code = code;
+    if (session->is_interrupted && code != STAYS) {
+        err = why_set(why, ERR(CANCELED), "context canceled");
+    }
+    pthread_mutex_unlock(&session->lock);
+    return err;
+}
+
+struct err session_call(struct session *session, const struct client_ask *ask, int code,
+    void *out_response, struct why *why)
+{
+    struct why ignored;
+
+    TRY(set_code(session, code, why));
+    struct err err = client_call(session->client, ask, out_response, why);
+    (void)err_is(set_code(session, STAYS, &ignored));
+    return err;
+}
+
+/* Who only observes holds nothing; who acquires has a key to delete. */
+static struct err open_watch(
+    struct session *session, struct client_stream **out_stream, struct why *why)
+{
+    struct why ignored;
+
+    TRY(set_code(session, session->is_acquiring ? STAYS : CMD_EXIT_OK, why));
+    struct err err =
+        client_stream_open(session->client, CLIENT_ASK(&client_watch, NULL, 0), out_stream, why);
+    (void)err_is(set_code(session, STAYS, &ignored));
+    return err;
+}
+
 static struct err send_watch(struct client_stream *stream, const struct watch_spec *spec,
     struct arena *arena, struct why *why)
 {
@@ -263,7 +315,7 @@ struct err session_wait_events(struct session *session, const struct watch_spec 
 {
     for (;;) {
         struct client_stream *stream = NULL;
-        TRY(client_stream_open(session->client, CLIENT_ASK(&client_watch, NULL, 0), &stream, why));
+        TRY(open_watch(session, &stream, why));
         struct err err = set_waiting(session, stream, why);
         if (!err_is(err)) {
             err = send_watch(stream, spec, arena, why);
@@ -357,7 +409,7 @@ static struct err put_own_key(struct session *session, const char *prefix, const
     txn.failure = (Etcdserverpb__RequestOp *[]){&get_op, &first_op};
     txn.n_compare = 1;
     txn.n_success = txn.n_failure = 2;
-    TRY(client_call(session->client, CLIENT_ASK(&client_txn, &txn, 0), &response, why));
+    TRY(session_call(session, CLIENT_ASK(&client_txn, &txn, 0), CMD_EXIT_ERROR, &response, why));
     const Etcdserverpb__RangeResponse *oldest = response->responses[1]->response_range;
     out_key->revision = response->succeeded
                             ? response->header->revision

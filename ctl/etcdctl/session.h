@@ -2,7 +2,7 @@
  *
  * What lock and elect stand on: a lease kept alive beside the command, a key of one's own under a
  * prefix, and the wait until all older keys there are gone. SIGINT and SIGTERM end the waits;
- * before there is a lease, the process.
+ * before there is a lease, and where nothing is held while no member answers, the process.
  */
 #ifndef ETCDCTL_SESSION_H
 #define ETCDCTL_SESSION_H
@@ -27,6 +27,11 @@ struct session_key {
     bool has_waited;  /* for older ones: whether it is still there has not been looked at since */
 };
 
+/* client_call, which nothing ends when no member answers, while nothing is known to be held: a
+ * signal ends the process with that code meanwhile. Errors: CANCELED by a signal that came before,
+ * or as client_call. */
+MUST struct err session_call(struct session *session, const struct client_ask *ask, int code,
+    void *out_response, struct why *why);
 /* Puts PREFIX/LEASE with that value and waits until it is the oldest key of the prefix. Errors:
  * CANCELED by a signal, LEASE_NOT_FOUND by the end of the lease, or as client_call. */
 MUST struct err session_acquire(struct session *session, const char *prefix, const char *value,

@@ -161,6 +161,16 @@ class Commands:
         self.assertEqual(0, holder.returncode, said)
         self.assertEqual([], self.keys("name"))
 
+    def test_who_observes_can_be_stopped_while_no_member_answers(self):
+        for which in (signal.SIGINT, signal.SIGTERM):
+            observer = self.observe()
+            until("it watches", lambda: self.watchers() == 1)
+            self.node.terminate()
+            time.sleep(1)  # it is at its next stream
+            observer.send_signal(which)
+            self.assertEqual(0, observer.wait(10))
+            self.node.start()
+
     def renewals(self):
         """How often the member has renewed a lease."""
         text = self.node.get("/metrics")[1]
