@@ -32,14 +32,12 @@ static int print_key(struct session *session, const char *key)
 static int run_held(struct cmd_run *run, const char *key, int64_t revision)
 {
     const char *problem = NULL;
-    char **env = exec_environment(run->arena, 2);
-    size_t count = 0;
-
-    while (env[count]) {
-        count++;
-    }
-    env[count++] = arena_printf(run->arena, "ETCD_LOCK_KEY=%s", key);
-    env[count++] = arena_printf(run->arena, "ETCD_LOCK_REV=%" PRId64, revision);
+    char *variables[] = {
+        arena_printf(run->arena, "ETCD_LOCK_KEY=%s", key),
+        arena_printf(run->arena, "ETCD_LOCK_REV=%" PRId64, revision),
+        NULL,
+    };
+    char **env = exec_environment(run->arena, variables, true); /* as etcdctl has it */
     int status = exec_wait(run->arena, run->args + 1, env, &problem);
     return problem ? cmd_fail(status, "%s", problem) : CMD_EXIT_OK;
 }

@@ -28,32 +28,57 @@ static char *variable(struct arena *arena, const char *name, struct slice value)
     return text;
 }
 
-char **exec_environment(struct arena *arena, size_t room)
+static size_t count_of(char *const *variables)
 {
     size_t count = 0;
 
-    while (environ[count]) {
+    while (variables[count]) {
         count++;
     }
-    char **env = arena_zalloc(arena, (count + room + 1) * sizeof(*env));
-    memcpy(env, environ, count * sizeof(*env));
+    return count;
+}
+
+static bool has_name(char *const *variables, const char *variable)
+{
+    size_t len = strcspn(variable, "=");
+    bool is_there = false;
+
+    for (; *variables && !is_there; variables++) {
+        is_there = strncmp(*variables, variable, len) == 0 && (*variables)[len] == '=';
+    }
+    return is_there;
+}
+
+/* A name that stands there twice has one value for getenv and another one for some shells. */
+char **exec_environment(struct arena *arena, char *const *variables, bool keeps_inherited)
+{
+    char *const *const lists[] = {environ, variables};
+    size_t count = count_of(environ) + count_of(variables), kept = 0;
+    char **env = arena_zalloc(arena, (count + 1) * sizeof(*env));
+
+    for (size_t list = 0; list < COUNT_OF(lists); list++) {
+        bool gives_way = (list == 0) != keeps_inherited;
+        for (char *const *at = lists[list]; *at; at++) {
+            if (!gives_way || !has_name(lists[1 - list], *at)) {
+                env[kept++] = *at;
+            }
+        }
+    }
     return env;
 }
 
 static char **environment(struct arena *arena, int64_t revision, const Mvccpb__Event *event)
 {
     bool is_put = event->type == MVCCPB__EVENT__EVENT_TYPE__PUT;
-    char **env = exec_environment(arena, 4);
-    size_t count = 0;
+    char *variables[] = {
+        arena_printf(arena, "ETCD_WATCH_REVISION=%lld", (long long)revision),
+        variable(arena, "ETCD_WATCH_EVENT_TYPE", slice_str(is_put ? "PUT" : "DELETE")),
+        variable(arena, "ETCD_WATCH_KEY", pb_slice(event->kv->key)),
+        variable(arena, "ETCD_WATCH_VALUE", pb_slice(event->kv->value)),
+        NULL,
+    };
 
-    while (env[count]) {
-        count++;
-    }
-    env[count++] = arena_printf(arena, "ETCD_WATCH_REVISION=%lld", (long long)revision);
-    env[count++] = variable(arena, "ETCD_WATCH_EVENT_TYPE", slice_str(is_put ? "PUT" : "DELETE"));
-    env[count++] = variable(arena, "ETCD_WATCH_KEY", pb_slice(event->kv->key));
-    env[count++] = variable(arena, "ETCD_WATCH_VALUE", pb_slice(event->kv->value));
-    return env;
+    return exec_environment(arena, variables, false);
 }
 
 static const char *ending(struct arena *arena, int status)

@@ -7,8 +7,9 @@
 
 #include "etcdctl.h"
 
-/* The environment with room for that many variables more, NULL-terminated. */
-char **exec_environment(struct arena *arena, size_t room);
+/* The environment with these variables ("name=value", NULL-terminated), each name once: theirs is
+ * the value, or with keeps_inherited the one that was there. In the arena. */
+char **exec_environment(struct arena *arena, char *const *variables, bool keeps_inherited);
 /* Runs a command, whose stdin is empty, and waits for it. Gives its exit code, 255 for a signal (a
  * process that ends with Go's ExitStatus of it, -1), 1 when it was not started; *out_problem: what
  * went wrong, as Go says it, untouched when nothing did. */

@@ -85,6 +85,13 @@ class Commands:
             self.assertEqual(code, done.returncode)
             self.assertTrue(done.stderr.endswith(f"Error: {said}\n"), done.stderr)
 
+    def test_what_it_runs_inherits_a_lock_above_it(self):
+        """Unlike watch's command: the reference puts the environment behind its own."""
+        self.etcdctl.env["ETCD_LOCK_KEY"] = "above"
+        said = self.etcdctl("lock", "name", "--", "env").splitlines()
+        self.assertEqual(["ETCD_LOCK_KEY=above", "ETCD_LOCK_REV=2"],
+                         sorted(line for line in said if line.startswith("ETCD_LOCK_")))
+
     def observe(self):
         observer = self.etcdctl.popen("elect", "-l", "name", "-w", "json")
         self.addCleanup(observer.communicate)

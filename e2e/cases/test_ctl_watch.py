@@ -77,6 +77,27 @@ class Commands:
                          done.stderr)
         self.assertEqual(5, done.returncode)
 
+    def test_its_command_hears_of_the_event_whatever_it_inherits(self):
+        """A watch below a watch, in a program that takes the first of two and in a shell."""
+        names = ("REVISION", "EVENT_TYPE", "KEY", "VALUE")
+        for name in names:
+            self.etcdctl.env[f"ETCD_WATCH_{name}"] = "inherited"
+        self.ours("put", "a", "1")
+        for command in (("env",), ("sh", "-c", "env")):
+            watch = self.etcdctl.popen("watch", "a", "--rev=2", "--", *command)
+            self.addCleanup(watch.communicate)
+            self.addCleanup(watch.kill)
+            self.assertEqual(["PUT\n", "a\n", "1\n"],
+                             [watch.stdout.readline() for _ in range(3)])
+            said = []
+            while len(said) < 4:
+                line = watch.stdout.readline()
+                self.assertNotEqual("", line)
+                said += [line] if line.startswith("ETCD_WATCH_") else []
+            self.assertEqual(['ETCD_WATCH_EVENT_TYPE="PUT"\n', 'ETCD_WATCH_KEY="a"\n',
+                              "ETCD_WATCH_REVISION=2\n", 'ETCD_WATCH_VALUE="1"\n'], sorted(said))
+            watch.kill()
+
 
 class Upstream(Commands, Case):
     build = Etcdctl.reference
