@@ -244,24 +244,40 @@ static void created(
     }
 }
 
-/* To the watch it is for; id -1 is for all. The lock is held: watches may be added meanwhile,
- * events wait. */
+/* The next watch from *at on that it is for, NULL when there is none; id -1 is for all. */
+static struct watch *next_for(
+    struct watch_session *session, const Etcdserverpb__WatchResponse *r, size_t *at)
+{
+    struct watch *found = NULL;
+
+    pthread_mutex_lock(&session->lock);
+    for (; !found && *at < session->count; (*at)++) {
+        struct watch *watch = session->watches[*at];
+        bool is_for = watch->id == r->watch_id || r->watch_id == -1;
+        found = watch->state == WATCH_OPEN && is_for ? watch : NULL;
+    }
+    pthread_mutex_unlock(&session->lock);
+    return found;
+}
+
+/* Without the lock while a command runs: an open watch is this thread's alone, and others may be
+ * added meanwhile. Their events wait. */
 static bool dispatch(
     struct watch_session *session, const Etcdserverpb__WatchResponse *r, struct arena *arena)
 {
     bool is_good = true;
+    struct watch *watch;
+    size_t at = 0;
 
-    pthread_mutex_lock(&session->lock);
     if (r->created) {
+        pthread_mutex_lock(&session->lock);
         created(session, r, arena);
+        pthread_mutex_unlock(&session->lock);
+        return true;
     }
-    for (size_t i = 0; !r->created && is_good && i < session->count; i++) {
-        struct watch *watch = session->watches[i];
-        if (watch->state == WATCH_OPEN && (watch->id == r->watch_id || r->watch_id == -1)) {
-            is_good = deliver(session, watch, r, arena);
-        }
+    while (is_good && (watch = next_for(session, r, &at))) {
+        is_good = deliver(session, watch, r, arena);
     }
-    pthread_mutex_unlock(&session->lock);
     return is_good;
 }
 

@@ -77,6 +77,19 @@ class Commands:
                          done.stderr)
         self.assertEqual(5, done.returncode)
 
+    def test_a_watch_may_come_while_a_command_runs(self):
+        self.watch = self.etcdctl.popen("watch", "-i")
+        self.addCleanup(self.watch.communicate)
+        self.addCleanup(self.watch.wait)  # what it runs goes on until it is gone
+        self.addCleanup(self.watch.kill)
+        self.tell("watch a -- sh -c 'echo runs; while kill -0 $PPID; do sleep 0.2; done'")
+        until("it watches", lambda: self.watchers() == 1)
+        self.ours("put", "a", "1")
+        self.assertEqual(["PUT\n", "a\n", "1\n", "runs\n"],
+                         [self.watch.stdout.readline() for _ in range(4)])
+        self.tell("watch b")
+        wait_until("it watches another", lambda: self.watchers() == 2, seconds=20)
+
     def test_its_command_hears_of_the_event_whatever_it_inherits(self):
         """A watch below a watch, in a program that takes the first of two and in a shell."""
         names = ("REVISION", "EVENT_TYPE", "KEY", "VALUE")
