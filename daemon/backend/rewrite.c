@@ -101,7 +101,9 @@ struct err backend_compact_files(struct backend *backend, struct why *why)
     if (!err_is(err)) {
         err = compact_family(backend, FAMILY_OTHERS, SLICE("m"), why);
     }
-    TRY(garbage_age(backend, "0.25", why));
+    if (!atomic_load(&backend->is_ended)) { /* it costs a sync or two, and ends with the process */
+        TRY(garbage_age(backend, "0.25", why));
+    }
     TRY(err);
     return backend_health(backend, why); /* the merge itself tells nothing */
 }

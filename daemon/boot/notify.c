@@ -13,10 +13,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -42,6 +42,7 @@ void notify_block_signals(void)
 }
 
 static pthread_t passing;
+static atomic_bool is_passed; /* SIGUSR1 is the word to end */
 
 /* The first process of a container is not ended by a signal's default. */
 static void end_by(int which, const sigset_t *set)
@@ -52,34 +53,41 @@ static void end_by(int which, const sigset_t *set)
     _exit(128 + which);
 }
 
-/* notify_take_signals' word to end carries the thread's name; whatever came before it is meant for
- * the process, and what comes after it is left to who waits next. */
+/* notify_take_signals' word to end is a signal's number: what a signal could carry beside it is
+ * lost where the user's limit of pending signals is reached. What came before it is meant for the
+ * process, and what comes after it is left to who waits next. */
 static void *pass_signals(void *arg)
 {
     sigset_t set = handled();
-    siginfo_t info;
+    int which = 0;
     (void)arg;
     sigdelset(&set, SIGHUP);
-    int which = sigwaitinfo(&set, &info);
-    while (which < 0) {
-        check(errno == EINTR);
-        which = sigwaitinfo(&set, &info);
-    }
-    if (info.si_code != SI_QUEUE || info.si_value.sival_ptr != &passing) {
+    sigaddset(&set, SIGUSR1);
+    check(sigwait(&set, &which) == 0);
+    if (which != SIGUSR1 || !atomic_load(&is_passed)) {
         end_by(which, &set);
     }
     return NULL;
 }
 
+/* Blocked for the thread from its first moment on. */
 void notify_pass_signals(void)
 {
+    sigset_t word;
+    sigset_t before;
+    sigemptyset(&word);
+    sigaddset(&word, SIGUSR1);
+    atomic_store(&is_passed, false);
+    pthread_sigmask(SIG_BLOCK, &word, &before);
     check(pthread_create(&passing, NULL, pass_signals, NULL) == 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_setname_np(passing, "opening");
 }
 
 void notify_take_signals(void)
 {
-    check(pthread_sigqueue(passing, SIGTERM, (union sigval){.sival_ptr = &passing}) == 0);
+    atomic_store(&is_passed, true);
+    check(pthread_kill(passing, SIGUSR1) == 0);
     pthread_join(passing, NULL);
 }
 

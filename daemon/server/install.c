@@ -45,6 +45,7 @@ static void run(struct server_job *base)
 {
     struct install *install = CONTAINER_OF(base, struct install, job);
     bool is_ok = replace(install->server, install->snapshot);
+    atomic_store(&install->server->is_installing, false);
     pthread_mutex_lock(&install->mutex);
     install->is_ok = is_ok;
     install->is_done = true;
@@ -79,7 +80,6 @@ bool install_snapshot(struct server *server, struct raft_snapshot *snapshot)
         pthread_cond_wait(&install.cond, &install.mutex);
     }
     pthread_mutex_unlock(&install.mutex);
-    atomic_store(&server->is_installing, false);
     pthread_mutex_destroy(&install.mutex);
     pthread_cond_destroy(&install.cond);
     if (!install.is_ok) {

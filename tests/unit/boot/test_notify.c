@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -149,7 +150,7 @@ static int end_of(void (*run)(void))
     int status = 0;
     pid_t child = fork();
     if (child == 0) {
-        alarm(10);
+        alarm(300);
         notify_block_signals();
         notify_pass_signals();
         run();
@@ -180,6 +181,16 @@ static void open_and_be_told_to_stop(void)
     _exit(notify_wait(&watch) == SIGTERM ? 7 : 8);
 }
 
+/* A signal may then carry nothing but its number. */
+static void open_with_no_signals_left(void)
+{
+    struct rlimit none = {0, 0};
+    if (setrlimit(RLIMIT_SIGPENDING, &none) != 0) {
+        _exit(9);
+    }
+    open_and_be_told_to_stop();
+}
+
 static void test_who_opens_ends_by_the_signal(void **state)
 {
     (void)state;
@@ -195,6 +206,9 @@ static void test_who_is_open_takes_the_signal(void **state)
 {
     (void)state;
     int status = end_of(open_and_be_told_to_stop);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+    status = end_of(open_with_no_signals_left);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 7);
 }
