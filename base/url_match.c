@@ -17,6 +17,16 @@ static const char *list_go(struct arena *arena, const struct url_list *list)
     return arena_printf(arena, "[\"%s\"]", text_list_join(arena, &texts, "\" \""));
 }
 
+const struct addrinfo *url_choose_address(const struct addrinfo *list)
+{
+    for (const struct addrinfo *info = list; info; info = info->ai_next) {
+        if (info->ai_family == AF_INET) {
+            return info;
+        }
+    }
+    return list;
+}
+
 /* A name may come up a moment after its host, so it is asked for again, as etcd does. */
 static int look_up(const struct url *url, int64_t until_ms, struct addrinfo **out)
 {

@@ -8,6 +8,11 @@
 
 #include "base/url.h"
 
+struct addrinfo;
+
+/* The address that Go takes for a name: the first of IPv4, else the first. NULL for NULL. */
+const struct addrinfo *url_choose_address(const struct addrinfo *list);
+
 /* How long a host that the resolver does not know is asked for, a second between two times. */
 enum { URL_RESOLVE_MS = 30000 };
 

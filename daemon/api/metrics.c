@@ -192,10 +192,11 @@ static void measure_alarms(struct api *api)
 {
     struct apply_alarm alarms[APPLY_ALARMS_MAX];
     size_t count = apply_alarms(api->apply, alarms);
-    metric_zero(api->metrics.alarms); /* numbers are many, and a series stays */
+    metric_zero(api->metrics.alarms);
     for (size_t i = 0; i < count; i++) {
         char id[24];
         char number[ALARM_NAME_SIZE];
+        /* a series stays, and numbers are many: those are one */
         const char *name = alarm_name(alarms[i].type, number);
         snprintf(id, sizeof(id), "%llx", (unsigned long long)alarms[i].member_id);
         metric_set(metric_with(api->metrics.alarms,

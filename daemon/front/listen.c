@@ -2,6 +2,7 @@
 #include "front/listen.h"
 
 #include "base/mem.h"
+#include "base/url_match.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -97,17 +98,6 @@ static struct err open_address(
     return OK;
 }
 
-/* The address that Go takes for a name: the first of IPv4, else the first. */
-static const struct addrinfo *choose(const struct addrinfo *list)
-{
-    for (const struct addrinfo *info = list; info; info = info->ai_next) {
-        if (info->ai_family == AF_INET) {
-            return info;
-        }
-    }
-    return list;
-}
-
 static struct err open_tcp(
     const struct url *url, bool reuse_port, struct listen_result *out, struct why *why)
 {
@@ -123,7 +113,7 @@ static struct err open_tcp(
     if (rc != 0) {
         return why_set(why, ERR(IO), "listen %s: lookup %s: %s", what, host, gai_strerror(rc));
     }
-    struct err e = open_address(choose(list), what, reuse_port, &out->fd, why);
+    struct err e = open_address(url_choose_address(list), what, reuse_port, &out->fd, why);
     freeaddrinfo(list);
     if (err_is(e)) {
         return e;

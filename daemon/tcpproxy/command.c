@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/url.h"
+#include "base/url_match.h"
 #include "tcpproxy/found.h"
 #include "tcpproxy/inner.h"
 
@@ -252,16 +253,6 @@ static struct evdns_base *open_dns(struct event_base *base)
     return dns;
 }
 
-/* Of a name's addresses Go listens on the first of IPv4, else on the first. */
-static const struct addrinfo *choose(const struct addrinfo *list)
-{
-    const struct addrinfo *at = list;
-    while (at && at->ai_family != AF_INET) {
-        at = at->ai_next;
-    }
-    return at ? at : list;
-}
-
 static int serve(struct proxy *proxy, const struct addrinfo *at)
 {
     int status = 1;
@@ -313,7 +304,7 @@ static int start(const struct options *options, struct arena *arena)
             goto out;
         }
     }
-    status = serve(&proxy, choose(at));
+    status = serve(&proxy, url_choose_address(at));
 out:
     if (at) {
         freeaddrinfo(at);
