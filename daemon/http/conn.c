@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/conn.h"
-#include "http/fault.h"
+
+#include "http/admit.h"
+#include "http/input.h"
 #include "http/request.h"
 #include "http/slurp.h"
 #include "http/socket.h"
 #include "http/vouch.h"
-
-#include "base/tls.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
@@ -17,13 +17,13 @@
  * number. */
 enum { INPUT_MAX = 64 << 10, DRAIN_MAX = 256 << 10, LINGER_MS = 500 };
 
-static void set_deadline(struct conn *conn, int64_t ms)
+void conn_set_deadline(struct conn *conn, int64_t ms)
 {
     struct timeval at = {ms / 1000, (ms % 1000) * 1000};
     event_add(conn->timer, &at);
 }
 
-static void no_longer_fresh(struct conn *conn)
+void conn_no_longer_fresh(struct conn *conn)
 {
     if (conn->is_fresh) {
         conn->is_fresh = false;
@@ -35,7 +35,7 @@ static void no_longer_fresh(struct conn *conn)
 void conn_close(struct conn *conn)
 {
     struct http_request *request = conn->request;
-    no_longer_fresh(conn);
+    conn_no_longer_fresh(conn);
     vouch_forget(conn->vouch);
     list_remove(&conn->node);
     atomic_fetch_sub(&conn->server->conn_count, 1);
@@ -57,23 +57,6 @@ void conn_close(struct conn *conn)
     }
 }
 
-/* Tells the site whom it does not serve. ssl: NULL where there was none. */
-static void tell_refused(const struct http_site *site, const SSL *ssl, struct http_refused refused)
-{
-    const char *name = ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
-    refused.server_name = name ? name : "";
-    if (site->refused) {
-        site->refused(&refused, site->tls_arg);
-    }
-}
-
-static void turn_away(struct conn *conn, struct err err, const char *why)
-{
-    SSL *ssl = bufferevent_openssl_get_ssl(conn->bev);
-    tell_refused(conn->site, ssl, (struct http_refused){conn->peer, NULL, err, why});
-    conn_close(conn);
-}
-
 /* Everything is out: says so, and gives the client a moment to stop, so that a reset does not eat
  * our last words. */
 static void shut(struct conn *conn)
@@ -84,7 +67,7 @@ static void shut(struct conn *conn)
     }
     shutdown(bufferevent_getfd(conn->bev), SHUT_WR);
     conn->is_shut = true;
-    set_deadline(conn, LINGER_MS);
+    conn_set_deadline(conn, LINGER_MS);
 }
 
 static bool is_flushed(const struct conn *conn)
@@ -100,7 +83,7 @@ static void hear(struct conn *conn)
     }
 }
 
-static void begin_closing(struct conn *conn)
+void conn_begin_closing(struct conn *conn)
 {
     hear(conn);
     conn->state = CONN_CLOSING;
@@ -109,31 +92,10 @@ static void begin_closing(struct conn *conn)
     bufferevent_trigger(conn->bev, EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS | BEV_OPT_DEFER_CALLBACKS);
 }
 
-static void begin_idle(struct conn *conn)
+void conn_begin_idle(struct conn *conn)
 {
     conn->state = CONN_IDLE;
-    set_deadline(conn, conn->server->options.idle_ms);
-}
-
-/* Throws away what is left of a body; false: wait for more. */
-static bool drain(struct conn *conn, struct evbuffer *input)
-{
-    while (!body_is_done(&conn->drained)) {
-        size_t len = evbuffer_get_length(input);
-        struct slice piece;
-        size_t taken = body_take(&conn->drained, slice_of(evbuffer_pullup(input, -1), len), &piece);
-        if (taken > conn->drain_left || conn->drained.state == BODY_BROKEN) {
-            begin_closing(conn);
-            return true;
-        }
-        if (taken == 0) {
-            return false;
-        }
-        conn->drain_left -= taken;
-        evbuffer_drain(input, taken);
-    }
-    begin_idle(conn);
-    return true;
+    conn_set_deadline(conn, conn->server->options.idle_ms);
 }
 
 void conn_answered(struct conn *conn)
@@ -142,16 +104,16 @@ void conn_answered(struct conn *conn)
     conn->request = NULL;
     request->conn = NULL;
     if (conn->closes) {
-        begin_closing(conn);
+        conn_begin_closing(conn);
         return;
     }
     if (body_is_done(&request->body)) {
-        begin_idle(conn);
+        conn_begin_idle(conn);
     } else {
         conn->state = CONN_DRAIN;
         conn->drained = request->body;
         conn->drain_left = DRAIN_MAX;
-        set_deadline(conn, conn->server->options.body_ms);
+        conn_set_deadline(conn, conn->server->options.body_ms);
     }
     conn_kick(conn);
 }
@@ -161,7 +123,7 @@ void conn_drain(struct conn *conn)
     if (conn->state == CONN_SERVING) {
         conn->closes = true;
     } else if (conn->state != CONN_CLOSING && !is_flushed(conn)) {
-        begin_closing(conn); /* an answer is being read */
+        conn_begin_closing(conn); /* an answer is being read */
     } else if (conn->state != CONN_CLOSING) {
         conn_close(conn);
     }
@@ -201,122 +163,6 @@ void conn_write_end(struct conn *conn)
     }
 }
 
-static void refuse(struct conn *conn, const struct head_refusal *refusal)
-{
-    refusal_add(conn_output(conn), refusal);
-    begin_closing(conn);
-}
-
-static void serve(struct conn *conn)
-{
-    struct head_refusal refusal;
-    struct http_request *request = request_new(conn, &conn->reader, &refusal);
-    if (!request) {
-        refuse(conn, &refusal);
-        return;
-    }
-    no_longer_fresh(conn);
-    event_del(conn->timer);
-    conn->state = CONN_SERVING;
-    conn->request = request;
-    conn->closes = !request->head.is_keep_alive || conn->server->is_draining;
-    conn->site->serve(request, conn->site->arg);
-}
-
-/* A client that sends requests and reads no answers gets this many bytes of them and one more; the
- * next request begins when it has read. */
-static bool is_clogged(const struct conn *conn)
-{
-    return evbuffer_get_length(bufferevent_get_output(conn->bev)) >= HTTP_PENDING_HIGH;
-}
-
-/* False: wait for more, or for the client to read. */
-static bool read_head(struct conn *conn, struct evbuffer *input)
-{
-    size_t len = evbuffer_get_length(input);
-    if (len == 0 && conn->has_ended) {
-        begin_closing(conn);
-        return true;
-    }
-    conn->is_held_back = len > 0 && is_clogged(conn);
-    if (len == 0 || conn->is_held_back) {
-        return false;
-    }
-    if (conn->state == CONN_IDLE) {
-        conn->state = CONN_HEAD;
-        set_deadline(conn, conn->server->options.header_ms);
-    }
-    size_t taken = 0;
-    enum head_state state =
-        head_read(&conn->reader, slice_of(evbuffer_pullup(input, -1), len), &taken);
-    if (state == HEAD_TOO_BIG) {
-        refuse(conn, &(struct head_refusal){431, NULL});
-        return true;
-    }
-    evbuffer_drain(input, taken);
-    if (state == HEAD_WHOLE) {
-        serve(conn);
-    }
-    return state == HEAD_WHOLE;
-}
-
-/* "100 Continue" goes out only when the handler asks for the body. */
-static void say_continue(struct conn *conn)
-{
-    struct http_request *request = conn->request;
-    if (request->head.expects_continue && !request->has_continued && !request_is_too_big(request)) {
-        request->has_continued = true;
-        evbuffer_add(conn_output(conn), "HTTP/1.1 100 Continue\r\n\r\n", 25);
-    }
-}
-
-/* False: wait for more, or for the handler. */
-static bool feed_body(struct conn *conn, struct evbuffer *input)
-{
-    struct http_request *request = conn->request;
-    if (!request_wants_body(request)) {
-        return false;
-    }
-    say_continue(conn);
-    size_t len = evbuffer_get_contiguous_space(input);
-    size_t taken = request_feed(request,
-        slice_of(len ? evbuffer_pullup(input, (ev_ssize_t)len) : (const uint8_t *)"", len));
-    evbuffer_drain(input, taken);
-    if (request->mode == BODY_GATHERED && !request->is_told) {
-        set_deadline(conn, conn->server->options.body_ms);
-    } else {
-        event_del(conn->timer);
-    }
-    return taken > 0;
-}
-
-static void advance(struct conn *conn)
-{
-    struct evbuffer *input = bufferevent_get_input(conn->bev);
-    bool goes_on = true;
-    while (goes_on) {
-        switch (conn->state) {
-        case CONN_IDLE:
-        case CONN_HEAD:
-            goes_on = read_head(conn, input);
-            break;
-        case CONN_SERVING:
-            goes_on = feed_body(conn, input);
-            break;
-        case CONN_DRAIN:
-            goes_on = drain(conn, input);
-            break;
-        case CONN_CLOSING:
-            evbuffer_drain(input, evbuffer_get_length(input));
-            goes_on = false;
-            break;
-        case CONN_HANDSHAKE:
-            goes_on = false;
-            break;
-        }
-    }
-}
-
 /* libevent calls on_read again and again while a reader's input is full. */
 static void rest_if_full(struct conn *conn)
 {
@@ -331,7 +177,7 @@ static void on_read(struct bufferevent *bev, void *arg)
 {
     struct conn *conn = arg;
     slurp(bev, INPUT_MAX);
-    advance(conn);
+    input_advance(conn);
     rest_if_full(conn);
 }
 
@@ -365,59 +211,21 @@ static void on_write(struct bufferevent *bev, void *arg)
     }
 }
 
-static void welcome(struct conn *conn)
-{
-    conn->state = CONN_HEAD;
-    set_deadline(conn, conn->server->options.header_ms);
-}
-
-static void on_vouched(struct conn *conn, struct err err, const char *why)
-{
-    conn->vouch = NULL;
-    if (err_is(err)) {
-        turn_away(conn, err, why);
-        return;
-    }
-    welcome(conn);
-    bufferevent_enable(conn->bev, EV_READ);
-    conn_kick(conn);
-}
-
-/* The TLS handshake is done. Errors: the peer may not come in. */
-static struct err greet(struct conn *conn, struct why *why)
-{
-    SSL *ssl = bufferevent_openssl_get_ssl(conn->bev);
-    X509 *cert = SSL_get0_peer_certificate(ssl);
-    if (cert && SSL_get_verify_result(ssl) == X509_V_OK) {
-        conn->peer_cn = tls_cert_cn(cert);
-    }
-    if (conn->site->admit) {
-        TRY(conn->site->admit(ssl, conn->site->tls_arg, why));
-    }
-    if (!conn->site->vouch || !cert) {
-        welcome(conn);
-        return OK;
-    }
-    bufferevent_disable(conn->bev, EV_READ); /* the handshake's deadline goes on */
-    conn->vouch = vouch_start(conn, cert, on_vouched);
-    return conn->vouch ? OK : why_set(why, ERR(INTERNAL), "no thread can be started");
-}
-
 /* The client will send no more. Whoever waits for an answer that is whole still gets it; a stream
  * is over. */
 static void end_input(struct conn *conn)
 {
     conn->has_ended = true;
     if (conn->state == CONN_HANDSHAKE) {
-        turn_away(conn, ERR(CLOSED), "EOF");
+        admit_turn_away(conn, ERR(CLOSED), "EOF");
         return;
     }
-    advance(conn);
+    input_advance(conn);
     struct http_request *request = conn->request;
     if (conn->state == CONN_CLOSING) {
         on_write(conn->bev, conn);
     } else if (!request && !conn->is_held_back) {
-        begin_closing(conn);
+        conn_begin_closing(conn);
     } else if (!request) {
         return; /* more requests are there already, for when it has read */
     } else if (request->mode == BODY_STREAMED && !atomic_load(&request->is_given_back)) {
@@ -427,31 +235,13 @@ static void end_input(struct conn *conn)
     }
 }
 
-static void on_connected(struct conn *conn)
-{
-    struct why why = {""};
-    struct err err = greet(conn, &why);
-    if (err_is(err)) {
-        turn_away(conn, err, why.text);
-    }
-}
-
-/* failure: errno as the event found it. */
-static void on_broken_handshake(struct conn *conn, int failure)
-{
-    struct why why = {""};
-    struct err err = fault_of_tls(conn->bev, &why);
-    const char *otherwise = failure ? strerror(failure) : "tls: handshake failed";
-    turn_away(conn, err, why.text[0] ? why.text : otherwise);
-}
-
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct conn *conn = arg;
     int failure = EVUTIL_SOCKET_ERROR();
     (void)bev;
     if (what & BEV_EVENT_CONNECTED) {
-        on_connected(conn);
+        admit_peer(conn);
         return;
     }
     if (what & BEV_EVENT_EOF) {
@@ -459,7 +249,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
         return;
     }
     if (conn->state == CONN_HANDSHAKE) {
-        on_broken_handshake(conn, failure);
+        admit_broken(conn, failure);
         return;
     }
     conn_close(conn);
@@ -473,42 +263,11 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (conn->state == CONN_IDLE && !is_flushed(conn)) {
-        begin_idle(conn);
+        conn_begin_idle(conn);
     } else if (conn->state == CONN_HANDSHAKE) {
-        turn_away(conn, ERR(TIMEDOUT), "tls: handshake: i/o timeout");
+        admit_turn_away(conn, ERR(TIMEDOUT), "tls: handshake: i/o timeout");
     } else {
         conn_close(conn);
-    }
-}
-
-static struct bufferevent *wrap(struct http_server *server, const struct http_site *site, int fd)
-{
-    if (!site->tls) {
-        return bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
-    }
-    SSL_CTX *context = site->tls(site->tls_arg);
-    SSL *ssl = context ? SSL_new(context) : NULL;
-    SSL_CTX_free(context);
-    if (!ssl) {
-        return NULL;
-    }
-    struct bufferevent *bev = bufferevent_openssl_socket_new(
-        server->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
-    if (!bev) {
-        SSL_free(ssl);
-        return NULL;
-    }
-    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-    return bev;
-}
-
-/* New and silent connections make room by dropping the one that was silent longest: a crowd of them
- * cannot lock out a client that speaks at once. */
-static void make_room(struct http_server *server)
-{
-    if (server->fresh_count >= server->options.handshakes_max) {
-        turn_away(LIST_ITEM(server->fresh.next, struct conn, fresh_node), ERR(DENIED),
-            "too many connections that say nothing");
     }
 }
 
@@ -522,33 +281,14 @@ static void file_conn(struct conn *conn)
     atomic_fetch_add(&server->conn_count, 1);
 }
 
-static size_t connections_max(const struct http_server *server, const struct http_site *site)
-{
-    size_t max = server->options.connections_max;
-    return site->is_vital ? max + max / 8 : max;
-}
-
-static void refuse_socket(const struct http_site *site, int fd, const char *peer, const char *why)
-{
-    close(fd);
-    tell_refused(site, NULL, (struct http_refused){peer ? peer : "", NULL, ERR(DENIED), why});
-}
-
 void conn_open(struct http_server *server, const struct http_site *site, int fd, const char *peer)
 {
     if (server->is_stopping) {
         close(fd);
         return;
     }
-    if (atomic_load(&server->conn_count) >= connections_max(server, site)) {
-        refuse_socket(site, fd, peer, "too many open connections");
-        return;
-    }
-    make_room(server);
-    struct bufferevent *bev =
-        evutil_make_socket_nonblocking(fd) == 0 ? wrap(server, site, fd) : NULL;
+    struct bufferevent *bev = admit_socket(server, site, fd, peer);
     if (!bev) {
-        refuse_socket(site, fd, peer, "tls: no usable certificate");
         return;
     }
     socket_tune(fd);
@@ -562,7 +302,7 @@ void conn_open(struct http_server *server, const struct http_site *site, int fd,
     head_reader_init(&conn->reader, server->options.header_bytes_max);
     conn->state = site->tls ? CONN_HANDSHAKE : CONN_HEAD;
     file_conn(conn);
-    set_deadline(conn, site->tls ? server->options.handshake_ms : server->options.header_ms);
+    conn_set_deadline(conn, site->tls ? server->options.handshake_ms : server->options.header_ms);
     struct timeval write_timeout = {
         server->options.write_ms / 1000, server->options.write_ms % 1000 * 1000};
     bufferevent_setcb(bev, on_read, on_write, on_event, conn);

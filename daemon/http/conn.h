@@ -81,5 +81,13 @@ struct evbuffer *conn_write_begin(struct conn *conn);
 void conn_write_end(struct conn *conn);
 /* Looks at the input again, soon: the handler asked for the body. */
 void conn_kick(struct conn *conn);
+/* A whole head came: no longer one of those that make room for others. */
+void conn_no_longer_fresh(struct conn *conn);
+/* Waits for the next request. */
+void conn_begin_idle(struct conn *conn);
+/* Ends once what waits is sent. */
+void conn_begin_closing(struct conn *conn);
+/* Of the state it is in. */
+void conn_set_deadline(struct conn *conn, int64_t ms);
 
 #endif
