@@ -41,7 +41,9 @@ void stream_start(
 bool websocket_wants(const struct http_request *request);
 void websocket_serve(
     struct gateway *gateway, struct http_request *request, const struct api_method *method);
-/* stream.c: a stream over a connection that was upgraded. */
+/* wscall.c, stream.c: a call, a stream over a connection that was upgraded. */
+void call_start_upgraded(
+    struct gateway *gateway, struct http_request *request, const struct api_method *method);
 void stream_start_upgraded(
     struct gateway *gateway, struct http_request *request, const struct api_method *method);
 
