@@ -4,31 +4,13 @@
  * member itself; they run one after the other. Go prints the checks of one answer in a random
  * order; here it is the table's.
  */
-#include "gateway/room.h"
+#include "gateway/health.h"
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "base/pb.h"
 #include "base/text.h"
-
-#include <rpc.pb-c.h>
 
 /* Of a warning's names: then the rest is left out. */
 enum { WARNING_BYTES = 16 << 10 };
-
-enum probe {
-    PROBE_ALARMS,
-    PROBE_CORRUPT,
-    PROBE_LEADER,
-    PROBE_LEARNER,
-    PROBE_READ_LOCAL,
-    PROBE_READ
-};
-
-struct check {
-    const char *name;
-    enum probe probe;
-};
 
 static const struct check health_checks[] = {
     {"alarms", PROBE_ALARMS}, {"leader", PROBE_LEADER}, {"read", PROBE_READ}};
@@ -37,32 +19,10 @@ static const struct check readyz_checks[] = {{"data_corruption", PROBE_CORRUPT},
     {"serializable_read", PROBE_READ_LOCAL}, {"linearizable_read", PROBE_READ},
     {"non_learner", PROBE_LEARNER}};
 
-static const struct page {
-    const char *path;
-    const char *type;
-    const struct check *checks;
-    size_t check_count;
-} pages[] = {
-    {"/health", "health", health_checks, COUNT_OF(health_checks)},
-    {"/livez", "livez", livez_checks, COUNT_OF(livez_checks)},
-    {"/readyz", "readyz", readyz_checks, COUNT_OF(readyz_checks)},
-};
-
-struct run {
-    struct api_call call;
-    struct http_task task;
-    struct http_request *request;
-    struct gateway *gateway;
-    struct arena *arena;
-    const struct page *page;
-    const struct check *only; /* a path of its own; NULL: all that are not excluded */
-    size_t next;
-    bool is_serializable;
-    bool is_verbose;
-    bool has_failed;
-    struct buf excluded; /* names, each with a NUL behind */
-    struct buf report;
-    const char *reason; /* of /health; in the arena */
+static const struct page pages[] = {
+    {"/health", "health", "RANGE ERROR:", health_checks, COUNT_OF(health_checks)},
+    {"/livez", "livez", "", livez_checks, COUNT_OF(livez_checks)},
+    {"/readyz", "readyz", "", readyz_checks, COUNT_OF(readyz_checks)},
 };
 
 static void step(struct run *run);
@@ -81,7 +41,7 @@ void health_metrics(struct gateway *gateway)
         "The total number of each kind of healthcheck.", counter_labels);
 }
 
-static bool is_excluded(const struct run *run, const char *name)
+bool health_excludes(const struct run *run, const char *name)
 {
     size_t at = 0;
     while (at < run->excluded.len) {
@@ -99,65 +59,6 @@ static void run_free(struct run *run)
     buf_fini(&run->excluded);
     buf_fini(&run->report);
     arena_free(run->arena);
-}
-
-static const Etcdserverpb__StatusResponse *status_of(const struct run *run, struct slice packed)
-{
-    Etcdserverpb__StatusResponse *response;
-    struct err e =
-        pb_unpack(&etcdserverpb__status_response__descriptor, run->call.arena, packed, &response);
-    return err_is(e) ? NULL : response;
-}
-
-/* The name of the first alarm that counts; NULL: none. only: this one. Status tells of alarms as
- * text: "memberID:1 alarm:NOSPACE ". */
-static const char *find_alarm(
-    struct run *run, const Etcdserverpb__StatusResponse *member, const char *only)
-{
-    for (size_t i = 0; member && i < member->n_errors; i++) {
-        const char *text = member->errors[i];
-        const char *mark = strstr(text, "alarm:");
-        const char *name =
-            mark ? arena_printf(run->arena, "%.*s", (int)strcspn(mark + 6, " "), mark + 6)
-            : strncmp(text, "memberID:", 9) == 0 || !*text ? "NONE"
-                                                           : NULL;
-        if (name && (only ? strcmp(name, only) == 0 : !is_excluded(run, name))) {
-            return name;
-        }
-    }
-    return NULL;
-}
-
-/* What is wrong, as /livez and /readyz say it; NULL: nothing. */
-static const char *judge(
-    struct run *run, enum probe probe, struct slice packed, const struct api_status *status)
-{
-    bool is_good = status->code == GRPC_CODE_OK;
-    bool is_read = probe == PROBE_READ || probe == PROBE_READ_LOCAL;
-    const Etcdserverpb__StatusResponse *member =
-        is_good && !is_read ? status_of(run, packed) : NULL;
-    bool is_known;
-    const char *alarm;
-    switch (probe) {
-    case PROBE_ALARMS:
-        alarm = find_alarm(run, member, NULL);
-        is_known = alarm && (strcmp(alarm, "NOSPACE") == 0 || strcmp(alarm, "CORRUPT") == 0);
-        return alarm ? arena_printf(run->arena, "ALARM %s", is_known ? alarm : "UNKNOWN") : NULL;
-    case PROBE_CORRUPT:
-        return find_alarm(run, member, "CORRUPT") ? "alarm activated: CORRUPT" : NULL;
-    case PROBE_LEADER:
-        return member && member->leader ? NULL : "RAFT NO LEADER";
-    case PROBE_LEARNER:
-        return member && member->islearner ? "not supported for learner" : NULL;
-    case PROBE_READ_LOCAL:
-    case PROBE_READ:
-        break;
-    }
-    if (is_good) {
-        return NULL;
-    }
-    const char *prefix = run->page->checks == health_checks ? "RANGE ERROR:" : "";
-    return arena_printf(run->arena, "%s%s", prefix, status->text ? status->text : "");
 }
 
 static void record(struct run *run, const char *name, bool is_good)
@@ -197,47 +98,12 @@ static void finish_probe(struct http_task *task)
     for (size_t i = 0; i < payload.count; i++) {
         buf_add_slice(&packed, payload.parts[i].bytes);
     }
-    note(run, check, judge(run, check->probe, buf_slice(&packed), &status));
+    note(run, check, probe_judge(run, check->probe, buf_slice(&packed), &status));
     payload_fini(&payload);
     buf_fini(&packed);
     arena_free(run->call.arena);
     run->next = run->only ? run->page->check_count : run->next + 1;
     step(run);
-}
-
-/* Any thread. */
-static void on_done(struct api_call *call)
-{
-    struct run *run = CONTAINER_OF(call, struct run, call);
-    http_run(http_request_server(run->request), &run->task);
-}
-
-static struct slice read_request(struct arena *arena, bool is_local)
-{
-    Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
-    range.key = pb_bytes(SLICE("health"));
-    range.limit = 1;
-    range.keys_only = true;
-    range.serializable = is_local;
-    return pb_pack_arena(&range, arena);
-}
-
-static void start_probe(struct run *run, enum probe probe)
-{
-    struct arena *arena = arena_new(0);
-    bool is_read = probe == PROBE_READ || probe == PROBE_READ_LOCAL;
-    const char *path = is_read ? "/etcdserverpb.KV/Range" : "/etcdserverpb.Maintenance/Status";
-    struct slice packed = {0}; /* a Status request has nothing in it */
-    if (is_read) {
-        packed = read_request(arena, probe == PROBE_READ_LOCAL || run->is_serializable);
-    }
-    run->call = (struct api_call){.method = api_method_find(slice_str(path)),
-        .arena = arena,
-        .request = packed,
-        .caller = {.is_internal = true, .address = http_peer(run->request)},
-        .deadline_ns = clock_mono_ns() + run->gateway->options.health_ms * 1000000,
-        .done = on_done};
-    api_call_start(run->gateway->options.api, &run->call);
 }
 
 static void answer_health(struct run *run)
@@ -286,7 +152,7 @@ static bool is_skipped(const struct run *run, const struct check *check)
     if (run->page->checks == health_checks) {
         return run->has_failed || (check->probe == PROBE_LEADER && run->is_serializable);
     }
-    return is_excluded(run, check->name);
+    return health_excludes(run, check->name);
 }
 
 static void step(struct run *run)
@@ -296,7 +162,7 @@ static void step(struct run *run)
         run->next++;
     }
     if (run->next < run->page->check_count) {
-        start_probe(run, run->only ? run->only->probe : run->page->checks[run->next].probe);
+        probe_start(run, run->only ? run->only->probe : run->page->checks[run->next].probe);
         return;
     }
     if (run->page->checks == health_checks) {
