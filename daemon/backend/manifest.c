@@ -35,24 +35,17 @@ static bool is_whole_before(struct slice record)
     return false;
 }
 
-static bool is_zeros(struct slice bytes)
-{
-    for (size_t i = 0; i < bytes.len; i++) {
-        if (bytes.data[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Whether each record of the block is one, up to where a crash may have cut the log off. */
 static bool is_log(struct slice block)
 {
     while (block.len >= HEAD) {
         size_t len = HEAD + block.data[LENGTH_AT] + ((size_t)block.data[LENGTH_AT + 1] << 8);
         uint8_t kind = block.data[KIND_AT];
-        if (kind == 0 || kind > KIND_MAX) {
-            return is_zeros(block);
+        if (kind == 0) {
+            return true; /* not written, whatever stands behind; a flipped head RocksDB tells of */
+        }
+        if (kind > KIND_MAX) {
+            return false;
         }
         if (len > block.len) {
             return !is_whole_before(block);

@@ -281,6 +281,36 @@ static void test_torn_manifest(void **state)
     free(bytes);
 }
 
+/* Sectors of the last edit that were not written read as zeros: its head, while what lies behind is
+ * there, or what lies behind its first bytes. Nothing that was ever synced is missing. */
+static void test_holed_manifest(void **state)
+{
+    enum { HOLE = 300, REST = 100 };
+    static const uint8_t HEAD[] = {0x11, 0x22, 0x33, 0x44};
+    const struct place *place = *state;
+    uint8_t *bytes = mem_new(FILE_MAX);
+    uint8_t rest[REST];
+    uint8_t hole[HOLE] = {0};
+    memset(rest, 0x55, sizeof(rest));
+    for (unsigned is_head = 0; is_head < 2; is_head++) {
+        char *name = find(place, "MANIFEST-");
+        char *path = mem_printf("%s/%s", place->copy, name);
+        copy_store(place, bytes);
+        FILE *file = fopen(path, "abe");
+        assert_non_null(file);
+        assert_int_equal(fwrite(HEAD, 1, is_head * sizeof(HEAD), file), is_head * sizeof(HEAD));
+        assert_int_equal(fwrite(hole, 1, sizeof(hole), file), sizeof(hole));
+        size_t tail = is_head ? 0 : sizeof(rest);
+        assert_int_equal(fwrite(rest, 1, tail, file), tail);
+        assert_int_equal(fclose(file), 0);
+        assert_false(is_refused(place, false, is_head ? "half a head" : "a hole"));
+        folder_remove(place->copy);
+        free(path);
+        free(name);
+    }
+    free(bytes);
+}
+
 static void test_received_manifest(void **state)
 {
     check_flips(*state, "MANIFEST-", true);
@@ -321,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLACE(test_manifest),
         PLACE(test_torn_manifest),
+        PLACE(test_holed_manifest),
         PLACE(test_received_manifest),
         PLACE(test_current),
         PLACE(test_identity),
