@@ -61,7 +61,7 @@ struct err storage_check_cluster(struct backend *backend, const char *path, stru
 }
 
 /* Hashed at each compaction even where no check asks for it: it costs next to nothing. */
-enum { HASH_KEYS_MAX = 20000 };
+enum { HASH_KEYS_MAX = 20000, HASH_REVISIONS_MAX = 100000 };
 
 /* A quarter of the memory that this process may use. */
 static size_t value_cache_bytes(const struct config *config)
@@ -119,9 +119,11 @@ struct err storage_store(
     TRY(storage_check_cluster(storage->backend, storage->store_dir, why));
     TRY(storage_finish_install(storage, why));
     TRY(snap_sweep(storage->disk, storage->snap_dir, 0, why));
+    bool is_checked = config->gates.compact_hash_check;
     struct mvcc_options mvcc = {.backend = storage->backend,
         .value_cache_bytes = value_cache_bytes(config),
-        .hash_keys_max = config->gates.compact_hash_check ? SIZE_MAX : HASH_KEYS_MAX};
+        .hash_keys_max = is_checked ? SIZE_MAX : HASH_KEYS_MAX,
+        .hash_revisions_max = is_checked ? INT64_MAX : HASH_REVISIONS_MAX};
     TRY(mvcc_open(&mvcc, &storage->mvcc, why));
     storage->leases = lease_table_new(lease_ttl_min_s(config));
     TRY(lease_load(storage->leases, storage->backend, why));

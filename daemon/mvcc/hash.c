@@ -291,7 +291,8 @@ struct err hashes_make(struct mvcc *mvcc, revision goal, struct why *why)
     struct hasher hasher = {.rev = goal, .compacted = hashes->before, .is_compaction = true};
     bool is_due = hashes->asked == goal && hashes->before != -2;
     pthread_mutex_unlock(&hashes->mutex);
-    hashes->is_due = is_due && (size_t)mvcc_keys(mvcc) <= hashes->keys_max;
+    hashes->is_due = is_due && (size_t)mvcc_keys(mvcc) <= hashes->keys_max &&
+                     goal - hasher.compacted <= hashes->revisions_max;
     struct err err = hashes->is_due ? hasher_finish(&hasher, mvcc, &hashes->made, why) : OK;
     if (IS(err, COMPACTED) || IS(err, TIMEDOUT)) {
         hashes->is_due = false;

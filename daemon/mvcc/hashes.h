@@ -12,9 +12,10 @@
 /* Ascending revisions; under the mutex. */
 struct compact_hashes {
     pthread_mutex_t mutex;
-    size_t keys_max; /* more keys than these are not hashed */
-    revision asked;  /* the last compaction's revision */
-    revision before; /* and the one before it, which was done by then; -2: it was not */
+    size_t keys_max;        /* more keys than these are not hashed */
+    revision revisions_max; /* nor what was written in more revisions */
+    revision asked;         /* the last compaction's revision */
+    revision before;        /* and the one before it, which was done by then; -2: it was not */
     struct mvcc_hash kept[MVCC_HASHES_MAX];
     size_t count;
     bool is_due; /* back thread: made is of the walk under way */

@@ -33,9 +33,11 @@ struct mvcc_options {
     struct backend *backend;  /* borrowed; outlives the mvcc */
     size_t value_cache_bytes; /* newest values kept in memory; 0: none */
     size_t history_bytes;     /* newest changes kept in memory; 0: a default */
-    /* A compaction hashes the store first when it holds no more keys than this: a walk over every
-     * row, where compaction itself walks the newest. */
+    /* A compaction hashes the store first when it holds no more keys than these, and no more
+     * revisions since the compaction before: a walk over every row and every value of those
+     * revisions, where compaction itself walks the newest rows. */
     size_t hash_keys_max;
+    revision hash_revisions_max;
     unsigned open_threads; /* that read the rows at open; 0: as suits them and the machine */
 };
 

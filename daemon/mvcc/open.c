@@ -49,6 +49,7 @@ struct err mvcc_open(const struct mvcc_options *options, struct mvcc **out, stru
     pthread_rwlock_init(&mvcc->lock, &attr);
     pthread_mutex_init(&mvcc->hashes.mutex, NULL);
     mvcc->hashes.keys_max = options->hash_keys_max;
+    mvcc->hashes.revisions_max = options->hash_revisions_max;
     mvcc->hashes.before = -2;
     pthread_rwlockattr_destroy(&attr);
     index_init(&mvcc->index);

@@ -119,8 +119,9 @@ const char *place_list(
 int place_setup(void **state)
 {
     struct place *place = mem_new(sizeof(*place));
-    place_init(
-        place, (struct mvcc_options){.value_cache_bytes = 1024 * 1024, .hash_keys_max = 1000});
+    place_init(place, (struct mvcc_options){.value_cache_bytes = 1024 * 1024,
+                          .hash_keys_max = 1000,
+                          .hash_revisions_max = PLACE_HASH_REVISIONS});
     *state = place;
     return 0;
 }

@@ -13,6 +13,8 @@
 #include "mvcc/mvcc.h"
 #include "tests/shared/folder.h"
 
+enum { PLACE_HASH_REVISIONS = 2000 }; /* a compaction of more has no hash */
+
 struct place {
     char path[FOLDER_PATH_MAX];
     struct mvcc_options options;

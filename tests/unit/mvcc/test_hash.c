@@ -147,6 +147,23 @@ static void test_a_compaction_that_overtook_another_has_no_hash(void **state)
     assert_int_equal(mvcc_hashes(place->mvcc, kept), 0);
 }
 
+/* Of more revisions than the place allows. */
+static void test_a_compaction_of_too_much_is_not_hashed(void **state)
+{
+    struct place *place = *state;
+    struct mvcc_hash kept[MVCC_HASHES_MAX];
+    while (mvcc_revision(place->mvcc) < PLACE_HASH_REVISIONS - 1) {
+        place_put(place, "k", "v", 0);
+    }
+    place_compact(place, mvcc_revision(place->mvcc)); /* since -1 */
+    assert_int_equal(mvcc_hashes(place->mvcc, kept), 1);
+    for (int i = 0; i < PLACE_HASH_REVISIONS + 1; i++) {
+        place_put(place, "k", "v", 0);
+    }
+    place_compact(place, mvcc_revision(place->mvcc));
+    assert_int_equal(mvcc_hashes(place->mvcc, kept), 1);
+}
+
 static void compact_to_the_end(struct place *place)
 {
     bool is_done = false;
@@ -193,6 +210,7 @@ int run_hash_tests(void)
         PLACE_TEST(test_hash_after_compactions_is_the_references),
         PLACE_TEST(test_compactions_are_remembered_by_their_hash),
         PLACE_TEST(test_a_compaction_that_overtook_another_has_no_hash),
+        PLACE_TEST(test_a_compaction_of_too_much_is_not_hashed),
         PLACE_TEST(test_a_compaction_that_is_overtaken_while_it_is_hashed_goes_on),
         PLACE_TEST(test_a_compaction_asked_for_before_other_rows_came_has_no_hash),
         PLACE_TEST(test_hash_does_not_hang_on_how_far_compaction_is),
