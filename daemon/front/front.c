@@ -25,8 +25,10 @@ enum {
     HALF_OPEN_DEFAULT = 1024,
     ACCEPT_BATCH = 64,
     CLIENTS_LEAVE = 150, /* descriptors, for the disk, the peers and health checks; etcd's number */
-    VITAL_LEAVE = 16,
-    PAUSE_MS = 100, /* without descriptors: nothing helps but waiting */
+    CLIENTS_SHARE = 8,   /* or one in so many */
+    VITAL_LEAVE = 64,    /* for the disk: a merge opens some dozens of files */
+    VITAL_SHARE = 16,    /* or one in so many */
+    PAUSE_MS = 100,      /* without descriptors: nothing helps but waiting */
     EVENTS = 64,
     LOG_EVERY_MS = 1000,
 };
@@ -308,7 +310,8 @@ static int fd_limit(bool is_vital)
     }
     int all = (int)limit.rlim_cur;
     int least = is_vital ? VITAL_LEAVE : CLIENTS_LEAVE;
-    int left = !is_vital && all / 8 > least ? all / 8 : least;
+    int share = all / (is_vital ? VITAL_SHARE : CLIENTS_SHARE);
+    int left = share > least ? share : least;
     return all - (left < all / 2 ? left : all / 2);
 }
 

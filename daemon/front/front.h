@@ -48,8 +48,8 @@ struct front_options {
     /* Peers and health checks: they have descriptors left when the clients have used up theirs. */
     bool is_vital;
     /* A connection is refused when its descriptor would have this number or a higher one, so that
-     * the disk always finds one; 0: RLIMIT_NOFILE less 16 where is_vital, else less an eighth, but
-     * 150 at least (as etcd keeps; of a low limit, half). */
+     * the disk always finds one; 0: RLIMIT_NOFILE less a sixteenth, 64 at least, where is_vital,
+     * else less an eighth, but 150 at least (as etcd keeps; of a low limit, half). */
     int fd_max;
 };
 

@@ -388,7 +388,7 @@ static bool comes_in(struct world *world, int *out_fd)
 
 static void test_front_clients_leave_descriptors_to_the_peers(void **state)
 {
-    enum { LIMIT = 100, CLIENTS_MAX = LIMIT / 2, PEERS_MAX = LIMIT - 16 };
+    enum { LIMIT = 200, CLIENTS_MAX = LIMIT / 2, PEERS_MAX = LIMIT - 64 };
     struct rlimit before;
     int fds[LIMIT];
     size_t count = 0;
