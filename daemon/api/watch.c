@@ -14,6 +14,8 @@ enum {
     COPY_MAX = 512,
     /* What a fragment holds besides its events, at most. */
     FRAGMENT_HEAD = 64,
+    /* A fragment holds as much as the largest request and what etcd lets gRPC add to it. */
+    AROUND_REQUESTS = 512 * 1024,
     MESSAGE_MAX = INT32_MAX,
 };
 
@@ -225,7 +227,7 @@ static struct err needs_fragment(struct watching *watching, size_t bytes_max, bo
 /* One message from the item at hand. */
 static struct err encode_item(struct watching *watching, struct payload *out)
 {
-    size_t bytes_max = watching->stream->api->options.request_bytes_max;
+    size_t bytes_max = watching->stream->api->options.request_bytes_max + AROUND_REQUESTS;
     struct buf head;
     bool is_fragment = false;
     size_t first = watching->sent;

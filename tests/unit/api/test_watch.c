@@ -216,12 +216,13 @@ static void test_prev_kv_only_for_who_asks(void **state)
     talk_close(&stream);
 }
 
-enum { PUTS_MAX = 5 };
+/* The bytes of a fragment, as etcd has them: a request's and what goes around it. */
+enum { PUTS_MAX = 5, FRAGMENT_MAX = TALK_REQUEST_BYTES_MAX + 512 * 1024 };
 
 /* One transaction of so many puts. */
 static void put_many(struct talk *talk, size_t count, size_t value_len)
 {
-    static char value[TALK_REQUEST_BYTES_MAX];
+    static char value[FRAGMENT_MAX];
     Etcdserverpb__TxnRequest request = ETCDSERVERPB__TXN_REQUEST__INIT;
     Etcdserverpb__RequestOp ops[PUTS_MAX];
     Etcdserverpb__RequestOp *list[PUTS_MAX];
@@ -246,7 +247,7 @@ static void put_many(struct talk *talk, size_t count, size_t value_len)
 /* Each nearly half of what a fragment may hold. */
 static void put_five(struct talk *talk)
 {
-    put_many(talk, 5, TALK_REQUEST_BYTES_MAX / 2 - 200);
+    put_many(talk, 5, FRAGMENT_MAX / 2 - 200);
 }
 
 static void test_fragments(void **state)
@@ -294,7 +295,7 @@ static void test_the_last_fragment_says_so(void **state)
     talk_open(*state, &stream, path, false);
     create(&stream, &split);
     is_created(&stream, 0, 1);
-    for (size_t len = TALK_REQUEST_BYTES_MAX / 2 - 80; len < TALK_REQUEST_BYTES_MAX / 2; len++) {
+    for (size_t len = FRAGMENT_MAX / 2 - 80; len < FRAGMENT_MAX / 2; len++) {
         bool is_last = false;
         size_t seen = 0;
         Etcdserverpb__WatchResponse *response;
