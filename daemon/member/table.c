@@ -81,7 +81,7 @@ static void note_self(struct member_table *table, uint64_t id, bool is_learner)
     }
 }
 
-/* Replaces what the table holds under that id. */
+/* Replaces what the table holds under that id, which may lend what comes. */
 static void hold(struct member_table *table, const struct member *member)
 {
     struct held *held = mem_new(sizeof(*held));
@@ -378,12 +378,9 @@ struct err member_update_peers(
         err = ERR(PEER_URL_EXIST);
     } else {
         struct member fresh = *member;
-        struct arena *arena = arena_new(0);
         fresh.peer_urls = update->peer_urls;
         fresh.peer_urls_count = update->peer_urls_count;
-        fresh = copy_member(arena, &fresh);
         hold(table, &fresh);
-        arena_free(arena);
         row_put(look(table, update->id), batch);
     }
     pthread_mutex_unlock(&table->mutex);
@@ -397,13 +394,10 @@ void member_set_attributes(struct member_table *table, uint64_t id, const struct
     struct member *member = look(table, id);
     if (member) {
         struct member fresh = *member;
-        struct arena *arena = arena_new(0);
         fresh.name = attributes->name;
         fresh.client_urls = attributes->client_urls;
         fresh.client_urls_count = attributes->client_urls_count;
-        fresh = copy_member(arena, &fresh);
         hold(table, &fresh);
-        arena_free(arena);
         row_put(look(table, id), batch);
     }
     pthread_mutex_unlock(&table->mutex);
