@@ -8,332 +8,9 @@
  * and that is looked at after everything else.
  */
 #include "history.h"
-#include "state.h"
+#include "walk.h"
 
-#include "base/mem.h"
-
-enum { SLICE_PICKS = 256, SLICE_VISITS = 1024, TRIES = 16 };
-
-struct pick {
-    struct blob *key;
-    struct blob *value; /* NULL: to be fetched */
-    revision create;
-    revision mod;
-    int64_t version;
-    lease_id lease;
-    int64_t sub;
-    bool is_pending; /* mod and sub name a row; what it says is still to be read */
-    bool is_newest;
-};
-
-struct walk {
-    struct mvcc *mvcc;
-    struct bounds bounds;
-    revision rev;
-    struct blob *last; /* looked at so far */
-    bool is_end;
-    bool has_values;
-    size_t count;
-    size_t cap;
-    struct pick picks[]; /* cap of them */
-};
-
-static void pick_drop(struct pick *pick)
-{
-    blob_unref(pick->key);
-    blob_unref(pick->value);
-    *pick = (struct pick){0};
-}
-
-static void walk_fini(struct walk *walk)
-{
-    for (size_t i = 0; i < walk->count; i++) {
-        pick_drop(&walk->picks[i]);
-    }
-    blob_unref(walk->last);
-    free(walk);
-}
-
-static struct walk *walk_new(
-    struct mvcc *mvcc, const struct bounds *bounds, revision rev, int64_t wanted)
-{
-    size_t cap = wanted < SLICE_PICKS ? (size_t)wanted : SLICE_PICKS;
-    struct walk *walk = mem_alloc(sizeof(*walk) + cap * sizeof(walk->picks[0]));
-    walk->cap = cap;
-    walk->mvcc = mvcc;
-    walk->bounds = *bounds;
-    walk->rev = rev;
-    walk->last = NULL;
-    walk->is_end = false;
-    walk->has_values = false;
-    walk->count = 0;
-    return walk;
-}
-
-/* The version that the ring's item replaced, at or below the walk's revision; false when the key
- * was not there. */
-static bool pick_replaced(const struct ring_item *item, struct pick *pick)
-{
-    const struct mvcc_change *change = &item->change;
-    if (change->prev_mod == 0) {
-        return false;
-    }
-    pick->mod = change->prev_mod;
-    pick->sub = change->prev_sub;
-    pick->create = change->prev_create;
-    pick->version = change->prev_version;
-    pick->lease = change->prev_lease;
-    pick->value = blob_ref(change->prev_value);
-    return true;
-}
-
-/* Follows the links of an entry above the revision as far as the ring goes. False: not there at the
- * revision. */
-static bool pick_older(const struct walk *walk, const struct index_entry *entry, struct pick *pick)
-{
-    revision main = entry->mod;
-    int64_t sub = entry->sub;
-    while (main > walk->rev) {
-        const struct ring_item *item = ring_find(&walk->mvcc->ring, main, sub);
-        if (!item) {
-            pick->mod = main;
-            pick->sub = sub;
-            pick->is_pending = true;
-            return true;
-        }
-        if (item->link_main <= walk->rev) {
-            return pick_replaced(item, pick);
-        }
-        main = item->link_main;
-        sub = item->link_sub;
-    }
-    return false;
-}
-
-/* Under the read lock. */
-static bool pick_entry(struct walk *walk, struct index_entry *entry, struct pick *pick)
-{
-    *pick = (struct pick){0};
-    if (entry->mod > walk->rev) {
-        if (!pick_older(walk, entry, pick)) {
-            return false;
-        }
-    } else if (entry->is_tombstone) {
-        return false;
-    } else {
-        pick->create = entry->create;
-        pick->mod = entry->mod;
-        pick->version = entry->version;
-        pick->lease = entry->lease;
-        pick->sub = entry->sub;
-        pick->is_newest = true;
-        if (walk->has_values) {
-            pick->value = blob_ref(entry->value);
-        }
-        if (!atomic_load_explicit(&entry->is_used, memory_order_relaxed)) {
-            atomic_store_explicit(&entry->is_used, true, memory_order_relaxed);
-        }
-    }
-    if (walk->has_values && !pick->value && !pick->is_pending) {
-        const struct ring_item *item = ring_find(&walk->mvcc->ring, pick->mod, pick->sub);
-        pick->value = item ? blob_ref(item->change.value) : NULL;
-    }
-    pick->key = blob_ref(entry->key);
-    return true;
-}
-
-static void gather_one(struct walk *walk)
-{
-    walk->is_end = true;
-    struct index_entry *entry = index_find(&walk->mvcc->index, walk->bounds.key);
-    if (entry) {
-        walk->count = pick_entry(walk, entry, &walk->picks[0]);
-    }
-}
-
-/* Fills picks with up to wanted keys that may be there; some turn out not to be when their rows are
- * read. */
-static void gather(struct walk *walk, size_t wanted)
-{
-    struct mvcc *mvcc = walk->mvcc;
-    walk->count = 0;
-    wanted = wanted < walk->cap ? wanted : walk->cap;
-    lock_read(mvcc);
-    if (walk->bounds.is_one) {
-        gather_one(walk);
-        unlock(mvcc);
-        return;
-    }
-    struct index_cursor at = index_seek(
-        &mvcc->index, walk->last ? blob_slice(walk->last) : walk->bounds.key, walk->last != NULL);
-    struct blob *last = NULL;
-    size_t visits = 0;
-    while (at.leaf && walk->count < wanted && visits++ < SLICE_VISITS) {
-        struct index_entry *entry = index_at(at);
-        if (!walk->bounds.is_open && slice_cmp(blob_slice(entry->key), walk->bounds.end) >= 0) {
-            walk->is_end = true;
-            break;
-        }
-        last = entry->key;
-        walk->count += pick_entry(walk, entry, &walk->picks[walk->count]);
-        index_next(&at);
-    }
-    walk->is_end |= !at.leaf;
-    if (last) {
-        blob_ref(last);
-        blob_unref(walk->last);
-        walk->last = last;
-    }
-    unlock(mvcc);
-}
-
-static int by_revision(const void *a, const void *b)
-{
-    const struct pick *x = *(struct pick *const *)a;
-    const struct pick *y = *(struct pick *const *)b;
-    if (x->mod != y->mod) {
-        return x->mod < y->mod ? -1 : 1;
-    }
-    return (x->sub > y->sub) - (x->sub < y->sub);
-}
-
-/* The rows that the chosen picks name; rows[i] may be NULL. */
-static struct err rows_get(
-    struct mvcc *mvcc, char prefix, struct pick **chosen, size_t count, struct blob **rows)
-{
-    struct row_key keys[SLICE_PICKS];
-    struct slice slices[SLICE_PICKS];
-    qsort(chosen, count, sizeof(struct pick *), by_revision);
-    for (size_t i = 0; i < count; i++) {
-        keys[i] = row_key(prefix, chosen[i]->mod, chosen[i]->sub);
-        slices[i] = row_key_slice(&keys[i]);
-    }
-    if (count == 1) {
-        return backend_get(mvcc->backend, NULL, slices[0], &rows[0], NULL);
-    }
-    return backend_get_many(mvcc->backend, NULL, slices, count, rows, NULL);
-}
-
-static struct err missing(const struct walk *walk)
-{
-    return atomic_load(&walk->mvcc->compacted) > walk->rev ? ERR(COMPACTED) : ERR(BAD_FORMAT);
-}
-
-/* One step back along the links. The pick ends up settled, dropped, or pending on an older row. */
-static struct err pick_step(struct walk *walk, struct pick *pick, const struct blob *bytes)
-{
-    struct row row = {0};
-    if (!bytes) {
-        return missing(walk);
-    }
-    TRY(row_read(pick->mod, pick->sub, blob_slice(bytes), &row));
-    if (!slice_eq(row.key, blob_slice(pick->key))) {
-        return ERR(BAD_FORMAT);
-    }
-    if (row.main <= walk->rev) {
-        if (row.is_tombstone) {
-            pick_drop(pick);
-            return OK;
-        }
-        pick->create = row.create;
-        pick->version = row.version;
-        pick->lease = row.lease;
-        pick->is_pending = false;
-        return OK;
-    }
-    /* What a creation replaced is at most a tombstone, which compaction may have dropped. */
-    bool is_created = !row.is_tombstone && row.version == 1;
-    if (row.link_main == 0 || (is_created && row.link_main <= walk->rev)) {
-        pick_drop(pick);
-        return OK;
-    }
-    pick->mod = row.link_main;
-    pick->sub = row.link_sub;
-    return OK;
-}
-
-static size_t choose_pending(struct walk *walk, struct pick **chosen)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < walk->count; i++) {
-        if (walk->picks[i].key && walk->picks[i].is_pending) {
-            chosen[count++] = &walk->picks[i];
-        }
-    }
-    return count;
-}
-
-static struct err settle(struct walk *walk)
-{
-    struct pick *chosen[SLICE_PICKS];
-    struct blob *rows[SLICE_PICKS] = {0};
-    size_t count;
-    while ((count = choose_pending(walk, chosen)) > 0) {
-        TRY(rows_get(walk->mvcc, 'l', chosen, count, rows));
-        struct err err = OK;
-        for (size_t i = 0; i < count; i++) {
-            if (!err_is(err)) {
-                err = pick_step(walk, chosen[i], rows[i]);
-            }
-            blob_unref(rows[i]);
-        }
-        TRY(err);
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < walk->count; i++) {
-        if (walk->picks[i].key) {
-            walk->picks[kept++] = walk->picks[i];
-        }
-    }
-    walk->count = kept;
-    return OK;
-}
-
-/* Values just fetched stay in memory while there is room: reads never push others out. */
-static void keep_values(struct mvcc *mvcc, struct pick **chosen, size_t count)
-{
-    if (mvcc->value_cache_bytes == 0) {
-        return;
-    }
-    lock_write(mvcc);
-    for (size_t i = 0; i < count && mvcc->index.value_bytes < mvcc->value_cache_bytes; i++) {
-        if (!chosen[i]->is_newest) {
-            continue;
-        }
-        struct index_entry *entry = index_find(&mvcc->index, blob_slice(chosen[i]->key));
-        if (entry && !entry->value && entry->mod == chosen[i]->mod &&
-            entry->sub == chosen[i]->sub) {
-            index_set_value(&mvcc->index, entry, blob_ref(chosen[i]->value));
-        }
-    }
-    unlock(mvcc);
-}
-
-static struct err fetch(struct walk *walk)
-{
-    struct pick *chosen[SLICE_PICKS];
-    struct blob *values[SLICE_PICKS] = {0};
-    size_t count = 0;
-    for (size_t i = 0; i < walk->count; i++) {
-        if (!walk->picks[i].value) {
-            chosen[count++] = &walk->picks[i];
-        }
-    }
-    if (count == 0) {
-        return OK;
-    }
-    TRY(rows_get(walk->mvcc, 'd', chosen, count, values));
-    bool is_whole = true;
-    for (size_t i = 0; i < count; i++) {
-        chosen[i]->value = values[i];
-        is_whole &= values[i] != NULL;
-    }
-    if (!is_whole) {
-        return missing(walk);
-    }
-    keep_values(walk->mvcc, chosen, count);
-    return OK;
-}
+enum { TRIES = 16 };
 
 struct refs {
     size_t count;
@@ -376,10 +53,10 @@ static struct err hand_over(struct walk *walk, struct arena *arena, struct mvcc_
 static struct err read_slice(
     struct walk *walk, size_t wanted, struct arena *arena, struct mvcc_range_result *out)
 {
-    gather(walk, wanted);
-    TRY(settle(walk));
+    walk_gather(walk, wanted);
+    TRY(walk_settle(walk));
     if (walk->has_values) {
-        TRY(fetch(walk));
+        TRY(walk_fetch(walk));
     }
     return hand_over(walk, arena, out);
 }
@@ -427,18 +104,18 @@ struct err range_at(struct mvcc *mvcc, const struct mvcc_range_options *options,
     if (bounds.is_one) {
         out->total = (int64_t)out->kvs_count;
     }
-    walk_fini(walk);
+    walk_free(walk);
     return err;
 }
 
 struct err range_count(struct mvcc *mvcc, const struct bounds *bounds, revision rev, int64_t *out)
 {
-    struct walk *walk = walk_new(mvcc, bounds, rev, bounds->is_one ? 1 : SLICE_PICKS);
+    struct walk *walk = walk_new(mvcc, bounds, rev, bounds->is_one ? 1 : WALK_PICKS);
     struct err err = OK;
     int64_t count = 0;
     while (!walk->is_end && !err_is(err)) {
-        gather(walk, SLICE_PICKS);
-        err = settle(walk);
+        walk_gather(walk, WALK_PICKS);
+        err = walk_settle(walk);
         count += (int64_t)walk->count;
         for (size_t i = 0; i < walk->count; i++) {
             pick_drop(&walk->picks[i]);
@@ -447,7 +124,7 @@ struct err range_count(struct mvcc *mvcc, const struct bounds *bounds, revision 
     if (!err_is(err) && atomic_load(&mvcc->compacted) > rev) {
         err = ERR(COMPACTED);
     }
-    walk_fini(walk);
+    walk_free(walk);
     if (!err_is(err)) {
         *out = count;
     }
