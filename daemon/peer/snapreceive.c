@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  *   peer thread: message -> database, piece by piece into the box -> its end, or it broke off
- *   its own:     pieces to member/snap/tmp*, synced, named %016x.snap.db, the folder synced; or,
- *                where rows or files come, to what snapshot makes of them; then the owner is asked,
- *                and its answer is the request's
+ *   its own:     from the box to the disk; then the owner is asked, and its answer is the request's
  *
  * Who answers the request gives the last turn to the peer thread, which frees.
  */
@@ -11,44 +9,28 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mailbox.h"
 #include "base/mem.h"
 #include "peer/call.h"
 #include "peer/frame.h"
 #include "peer/inner.h"
 #include "peer/receive.h"
-#include "peer/snapspace.h"
+#include "peer/snapbox.h"
+#include "peer/snapsave.h"
 #include "peer/thread.h"
-#include "snap/snap.h"
 
 #include <event2/event.h>
 #include <sys/prctl.h>
 
 enum {
     RECEIVING_MAX = 4,
-    BOX_HIGH = 4 << 20, /* bytes that wait for the disk */
-    BOX_LOW = 1 << 20,
     PROGRESS_BYTES = 16 << 10, /* meanwhile, or its sender is as good as gone */
-};
-
-enum piece_kind { PIECE_BYTES, PIECE_END, PIECE_BROKEN };
-
-struct piece {
-    struct list node;
-    enum piece_kind kind;
-    size_t len;
-    uint8_t data[];
 };
 
 struct snapreceive {
     struct list node; /* of all that are under way */
-    struct http_task resume;
     struct http_task end;
     struct peer_call call;
     struct peer *peer;
-    enum snapshot_form form;
-    struct snapshot_refill *refill; /* of rows */
-    struct snapshot_unpack *unpack; /* of files */
     struct frame_reader reader;
     struct raft_message message;
     bool has_message;
@@ -60,13 +42,8 @@ struct snapreceive {
     uint64_t from;
     uint64_t term; /* its sender's */
     char from_text[17];
-    struct mailbox box;
-    atomic_size_t waiting; /* bytes in the box */
-    atomic_bool wants_resume;
-    char *temp_path;
-    char *path;
-    uint64_t bytes;
-    struct snapspace space;
+    struct snapbox box;
+    struct snapsave save;
     int64_t start_ns;
 };
 
@@ -78,32 +55,20 @@ static void stop_look(struct snapreceive *receive)
     }
 }
 
-static void free_box(struct snapreceive *receive)
-{
-    struct list pieces;
-    list_init(&pieces);
-    mailbox_take(&receive->box, &pieces, 0);
-    for (struct list *node; (node = list_pop(&pieces));) {
-        free(LIST_ITEM(node, struct piece, node));
-    }
-    mailbox_fini(&receive->box);
-}
-
 static void run_end(struct http_task *task)
 {
     struct snapreceive *receive = CONTAINER_OF(task, struct snapreceive, end);
     atomic_fetch_sub(&receive->peer->receiving, 1);
     list_remove(&receive->node);
     stop_look(receive);
-    if (receive->path) {
+    if (receive->save.path) {
         struct metric *inflights = receive->peer->metrics.snapshot_receive_inflights;
         metric_add(metrics_of(inflights, receive->from_text), -1);
     }
     frame_reader_fini(&receive->reader);
     raft_message_fini(&receive->message);
-    free_box(receive);
-    free(receive->temp_path);
-    free(receive->path);
+    snapbox_fini(&receive->box);
+    snapsave_fini(&receive->save);
     free(receive);
 }
 
@@ -123,151 +88,17 @@ static void refuse(struct snapreceive *receive, int status, const char *text)
 
 /* The thread. */
 
-static struct err write_piece(
-    struct snapreceive *receive, struct disk_file *file, struct slice bytes, struct why *why)
-{
-    uint64_t at = receive->bytes;
-    receive->bytes += bytes.len;
-    TRY(snapspace_came(&receive->space, receive->bytes, why));
-    if (receive->unpack) {
-        return snapshot_unpack_take(receive->unpack, bytes, why);
-    }
-    return receive->refill ? snapshot_refill_take(receive->refill, bytes, why)
-                           : disk_write(file, at, bytes, why);
-}
-
-static struct err write_pieces(struct snapreceive *receive, struct disk_file *file, struct why *why)
-{
-    for (;;) {
-        struct list pieces;
-        list_init(&pieces);
-        mailbox_take(&receive->box, &pieces, -1);
-        struct err err = OK;
-        bool is_over = false;
-        for (struct list *node; (node = list_pop(&pieces));) {
-            struct piece *piece = LIST_ITEM(node, struct piece, node);
-            if (piece->kind == PIECE_BROKEN) {
-                err = why_set(why, ERR(TORN), "unexpected EOF");
-            } else if (piece->kind == PIECE_BYTES && !err_is(err)) {
-                err = write_piece(receive, file, slice_of(piece->data, piece->len), why);
-            }
-            is_over = is_over || piece->kind != PIECE_BYTES;
-            atomic_fetch_sub(&receive->waiting, piece->len);
-            free(piece);
-        }
-        if (atomic_load(&receive->waiting) < BOX_LOW &&
-            atomic_exchange(&receive->wants_resume, false)) {
-            http_run(receive->peer->http, &receive->resume);
-        }
-        if (is_over || err_is(err)) {
-            return err;
-        }
-    }
-}
-
-static struct err save_file(struct snapreceive *receive, struct why *why)
-{
-    struct disk *disk = receive->peer->options.disk;
-    struct disk_file *file;
-    TRY(disk_open(
-        disk, receive->temp_path, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, 0600, &file, why));
-    struct err err = write_pieces(receive, file, why);
-    if (!err_is(err)) {
-        int64_t began_ns = clock_mono_ns();
-        err = disk_sync(file, why);
-        metric_observe(receive->peer->metrics.database_sync_seconds,
-            (double)(clock_mono_ns() - began_ns) / 1e9);
-    }
-    disk_close(file);
-    return err;
-}
-
-static struct err save_rows(struct snapreceive *receive, struct why *why)
-{
-    const struct peer_options *options = &receive->peer->options;
-    receive->refill = snapshot_refill_new(options->disk, options->snap_dir,
-        receive->message.snapshot->meta.index, options->check_row);
-    struct err err = write_pieces(receive, NULL, why);
-    if (!err_is(err)) {
-        err = snapshot_refill_end(receive->refill, why);
-    }
-    snapshot_refill_free(receive->refill, err_is(err));
-    return err;
-}
-
-static struct err check_store(void *arg, struct backend *store, struct why *why)
-{
-    const struct snapreceive *receive = arg;
-    const struct peer_options *options = &receive->peer->options;
-    return options->check_store(options->arg, receive->message.snapshot, store, why);
-}
-
-static struct err save_files(struct snapreceive *receive, struct why *why)
-{
-    const struct peer_options *options = &receive->peer->options;
-    struct snapshot_check check = {options->check_store ? check_store : NULL, receive};
-    receive->unpack =
-        snapshot_unpack_new(options->disk, options->snap_dir, &receive->message.snapshot->meta);
-    struct err err = write_pieces(receive, NULL, why);
-    if (!err_is(err)) {
-        err = snapshot_unpack_end(receive->unpack, &check, why);
-    }
-    snapshot_unpack_free(receive->unpack, err_is(err));
-    return err;
-}
-
-/* By its head alone: what is no database must not stand in raft's log for one. */
-static struct err check_database(const struct snapreceive *receive, struct why *why)
-{
-    struct snapshot_import *import;
-    TRY(snapshot_import_open(
-        receive->peer->options.disk, receive->temp_path, SNAPSHOT_HASH_SKIPPED, &import, why));
-    snapshot_import_close(import);
-    return OK;
-}
-
-static struct err save_database(struct snapreceive *receive, struct why *why)
-{
-    struct disk *disk = receive->peer->options.disk;
-    struct err err = save_file(receive, why);
-    if (!err_is(err)) {
-        err = check_database(receive, why);
-    }
-    if (!err_is(err)) {
-        err = disk_rename(disk, receive->temp_path, receive->path, why);
-    }
-    if (!err_is(err)) {
-        return disk_sync_folder(disk, receive->peer->options.snap_dir, why);
-    }
-    struct err removed = disk_remove(disk, receive->temp_path, NULL);
-    (void)removed; /* it may never have been made */
-    return err;
-}
-
-static struct err save(struct snapreceive *receive, struct why *why)
-{
-    switch (receive->form) {
-    case SNAPSHOT_FILES:
-        return save_files(receive, why);
-    case SNAPSHOT_ROWS:
-        return save_rows(receive, why);
-    case SNAPSHOT_DATABASE:
-        break;
-    }
-    return save_database(receive, why);
-}
-
 static void count_saved(const struct snapreceive *receive)
 {
     struct metric *received = receive->peer->metrics.received_bytes;
-    metric_add(metrics_of(received, receive->from_text), (double)receive->bytes);
+    metric_add(metrics_of(received, receive->from_text), (double)receive->save.bytes);
     metric_observe(receive->peer->metrics.database_save_seconds,
         (double)(clock_mono_ns() - receive->start_ns) / 1e9);
     LOG_INFO("received and saved database snapshot",
         LOG_STR("local-member-id", receive->peer->self_text),
         LOG_STR("remote-snapshot-sender-id", receive->from_text),
         LOG_UINT("incoming-snapshot-index", receive->message.snapshot->meta.index),
-        LOG_UINT("incoming-snapshot-size-bytes", receive->bytes),
+        LOG_UINT("incoming-snapshot-size-bytes", receive->save.bytes),
         LOG_NS("download-took", clock_mono_ns() - receive->start_ns));
 }
 
@@ -277,7 +108,7 @@ static void *run(void *arg)
     struct peer *peer = receive->peer;
     struct why why = {""};
     prctl(PR_SET_NAME, "peer/snaprecv");
-    struct err err = save(receive, &why);
+    struct err err = snapsave_run(&receive->save, &why);
     if (err_is(err)) {
         struct why text;
         why_set(&text, err, "failed to save KV snapshot (%s)", why.text);
@@ -288,7 +119,7 @@ static void *run(void *arg)
     } else {
         count_saved(receive);
         peer->options.receive_snapshot(
-            peer->options.arg, &receive->message, receive->path, &receive->call);
+            peer->options.arg, &receive->message, receive->save.path, &receive->call);
     }
     thread_end(peer);
     return NULL;
@@ -313,22 +144,9 @@ void peer_snapshot_taken(struct peer_call *call, struct err err)
 
 /* The peer thread. */
 
-static void push(struct snapreceive *receive, enum piece_kind kind, struct slice bytes)
-{
-    struct piece *piece = mem_alloc(sizeof(*piece) + bytes.len);
-    piece->kind = kind;
-    piece->len = bytes.len;
-    if (bytes.len) {
-        memcpy(piece->data, bytes.data, bytes.len);
-    }
-    atomic_fetch_add(&receive->waiting, bytes.len);
-    bool is_pushed = mailbox_push_always(&receive->box, &piece->node);
-    check(is_pushed);
-}
-
 static void run_resume(struct http_task *task)
 {
-    struct snapreceive *receive = CONTAINER_OF(task, struct snapreceive, resume);
+    struct snapreceive *receive = CONTAINER_OF(task, struct snapreceive, box.resume);
     if (!receive->is_over && receive->is_paused) {
         receive->is_paused = false;
         http_body_pause(receive->call.request, false);
@@ -337,30 +155,23 @@ static void run_resume(struct http_task *task)
 
 static void take_database(struct snapreceive *receive, struct slice bytes)
 {
-    push(receive, PIECE_BYTES, bytes);
-    if (atomic_load(&receive->waiting) > BOX_HIGH && !receive->is_paused) {
+    snapbox_push(&receive->box, bytes);
+    if (snapbox_is_full(&receive->box) && !receive->is_paused) {
         receive->is_paused = receive->was_paused = true;
         http_body_pause(receive->call.request, true);
-        atomic_store(&receive->wants_resume, true);
-        if (atomic_load(&receive->waiting) < BOX_LOW &&
-            atomic_exchange(&receive->wants_resume, false)) {
-            run_resume(&receive->resume);
+        if (snapbox_ask_resume(&receive->box)) {
+            run_resume(&receive->box.resume);
         }
     }
 }
 
-static bool begin_file(struct snapreceive *receive)
+static bool begin_thread(struct snapreceive *receive)
 {
-    static atomic_uint count;
-    const char *dir = receive->peer->options.snap_dir;
     struct peer *peer = receive->peer;
-    uint64_t index = receive->message.snapshot->meta.index;
-    receive->temp_path = mem_printf("%s/tmp%u", dir, atomic_fetch_add(&count, 1));
-    receive->path = snap_received_path(dir, index);
     metric_add(metrics_of(peer->metrics.snapshot_receive_inflights, receive->from_text), 1);
     LOG_INFO("receiving database snapshot", LOG_STR("local-member-id", peer->self_text),
         LOG_STR("remote-snapshot-sender-id", receive->from_text),
-        LOG_UINT("incoming-snapshot-index", index));
+        LOG_UINT("incoming-snapshot-index", receive->message.snapshot->meta.index));
     return thread_start(peer, run, receive);
 }
 
@@ -374,8 +185,8 @@ static void give_up(struct snapreceive *receive, int status, const char *text)
 /* What comes, as the sender says; 0: it does not say. */
 static uint64_t bytes_announced(const struct snapreceive *receive)
 {
-    struct slice field = http_header(
-        receive->call.request, receive->form == SNAPSHOT_ROWS ? PEER_ROWS_BYTES : "Content-Length");
+    struct slice field = http_header(receive->call.request,
+        receive->save.form == SNAPSHOT_ROWS ? PEER_ROWS_BYTES : "Content-Length");
     char text[24] = "";
     if (!field.len || field.len >= sizeof(text)) {
         return 0;
@@ -384,14 +195,11 @@ static uint64_t bytes_announced(const struct snapreceive *receive)
     return strtoull(text, NULL, 10);
 }
 
-static bool fits(struct snapreceive *receive, struct why *why)
+static bool begin_save(struct snapreceive *receive, struct why *why)
 {
-    const struct peer_options *options = &receive->peer->options;
     struct why told = {""};
-    receive->space = (struct snapspace){.disk = options->disk,
-        .dir = options->snap_dir,
-        .is_twice = receive->form == SNAPSHOT_DATABASE};
-    struct err err = snapspace_init(&receive->space, bytes_announced(receive), &told);
+    struct err err =
+        snapsave_begin(&receive->save, receive->message.snapshot, bytes_announced(receive), &told);
     if (!err_is(err)) {
         return true;
     }
@@ -408,7 +216,7 @@ static void end_body(struct snapreceive *receive, bool is_whole)
     receive->is_over = true;
     stop_look(receive);
     if (receive->has_message) {
-        push(receive, is_whole ? PIECE_END : PIECE_BROKEN, (struct slice){0});
+        snapbox_end(&receive->box, is_whole);
     } else {
         refuse(receive, 400, "failed to decode raft message (unexpected EOF)");
     }
@@ -448,9 +256,9 @@ static void begin_database(struct snapreceive *receive)
         give_up(receive, 403, "cannot process message from removed member");
     } else if (result != RECEIVE_OK) {
         give_up(receive, 412, "cannot process message to mismatch member");
-    } else if (!fits(receive, &why)) {
+    } else if (!begin_save(receive, &why)) {
         give_up(receive, 500, why.text);
-    } else if (!begin_file(receive)) {
+    } else if (!begin_thread(receive)) {
         give_up(receive, 500, "failed to save KV snapshot (no thread)");
     } else {
         receive->has_message = true;
@@ -536,21 +344,22 @@ static const struct http_stream stream = {.body = on_body, .closed = on_closed};
 static bool is_of_another_form(const struct snapreceive *receive)
 {
     const struct http_request *request = receive->call.request;
-    return receive->form == SNAPSHOT_DATABASE && (http_header(request, PEER_FILES_BODY).data ||
-                                                     http_header(request, PEER_ROWS_BODY).data);
+    return receive->save.form == SNAPSHOT_DATABASE &&
+           (http_header(request, PEER_FILES_BODY).data ||
+               http_header(request, PEER_ROWS_BODY).data);
 }
 
 void snapreceive_serve(struct peer *peer, struct http_request *request)
 {
     struct snapreceive *receive = mem_new(sizeof(*receive));
-    receive->resume.run = run_resume;
     receive->end.run = run_end;
     receive->peer = peer;
     receive->call = (struct peer_call){.peer = peer, .request = request};
-    receive->form = peer_form_of(peer, request, PEER_FILES_BODY, PEER_ROWS_BODY);
     receive->start_ns = clock_mono_ns();
     list_push(&peer->receives, &receive->node);
-    mailbox_init(&receive->box, SIZE_MAX);
+    snapbox_init(&receive->box, peer->http, run_resume);
+    snapsave_init(&receive->save, peer,
+        peer_form_of(peer, request, PEER_FILES_BODY, PEER_ROWS_BODY), &receive->box);
     frame_reader_init(&receive->reader, FRAME_MESSAGE, 0, 0, FRAME_ENVELOPE_MAX);
     if (atomic_fetch_add(&peer->receiving, 1) >= RECEIVING_MAX) {
         give_up(receive, 500, "too many snapshots under way");
