@@ -18,7 +18,7 @@ struct client_lane {
 
 struct client {
     struct arena *arena;
-    struct arena *answers; /* until client_forget */
+    struct arena *answers;        /* until client_forget */
     grpc_completion_queue *queue; /* plucked: a tag is the address of what waits */
     struct client_lane *lanes;    /* one an endpoint */
     size_t lanes_count;
@@ -35,8 +35,12 @@ struct client {
 MUST struct err client_creds_load(const struct client_config *config, enum client_creds needed,
     grpc_channel_credentials **out_creds, struct why *why);
 
-/* A lane that is connected, or the only one there is. */
+/* client.c: a lane that is connected, or the only one there is. */
 struct client_lane *client_pick(struct client *client, client_deadline deadline);
+/* Fetches the user's token, if there is a user. */
+MUST struct err client_login(struct client *client, client_deadline deadline, struct why *why);
+
+/* wire.c */
 gpr_timespec client_time(client_deadline deadline);
 /* What every call carries; out has room for 4. The slices are static or borrowed from the client.
  */
@@ -53,7 +57,5 @@ MUST struct err client_unpack(const ProtobufCMessageDescriptor *type, struct are
     grpc_byte_buffer *bytes, void *out_message);
 /* "rpc error: code = Unavailable desc = …" */
 void client_status_text(grpc_status_code code, grpc_slice details, char *out, size_t size);
-/* Fetches the user's token, if there is a user. */
-MUST struct err client_login(struct client *client, client_deadline deadline, struct why *why);
 
 #endif
