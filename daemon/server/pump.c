@@ -4,97 +4,11 @@
  * turn takes everything that waits, so that all proposals that came during one sync share the next.
  */
 #include "server/parts.h"
+#include "server/turn.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutation.h"
-
-/* A follower passes a turn on as one message, and readers take no more than a peer's frame: the
- * bytes end a turn that has as much, so that it is over them by less than a request. */
-enum { TURN_PROPOSALS_MAX = 1024, TURN_BYTES_MAX = 8 << 20 };
-
-struct turn {
-    struct raft_entry entries[TURN_PROPOSALS_MAX];
-    struct core_proposal *proposals[TURN_PROPOSALS_MAX];
-    size_t count;
-    size_t bytes;
-};
-
-static void finish_envelope(struct server *server, struct core_proposal *envelope, struct err err)
-{
-    proposal_finish(server, envelope->proposal, err);
-    free(envelope);
-}
-
-/* What a leader does as such must not be passed on by who was one: the next leader may have good
- * reasons against it, a lease that was renewed. Asked as raft is given it: a message of the same
- * turn may have told of that leader. */
-static bool is_void(struct server *server, const struct server_proposal *proposal)
-{
-    bool is_leader = raft_soft_state_get(server->options.raft).role == RAFT_LEADER &&
-                     raft_hard_state_get(server->options.raft).term == proposal->leader_term;
-    return proposal->leader_term && !is_leader && !MUTATE(DEPOSED_REVOKES);
-}
-
-/* Proposals that raft cannot take now wait for a leader, until their deadline. */
-static void propose_turn(struct server *server, struct turn *turn)
-{
-    struct raft_event event = {
-        .type = RAFT_PROPOSE, .entries = turn->entries, .entries_count = turn->count};
-    if (turn->count == 0) {
-        return;
-    }
-    size_t filed = 0;
-    for (size_t i = 0; i < turn->count; i++) {
-        if (is_void(server, turn->proposals[i]->proposal)) {
-            finish_envelope(server, turn->proposals[i], ERR(NOT_LEADER));
-        } else if (waiter_file(server, turn->proposals[i]->proposal)) {
-            turn->entries[filed] = turn->entries[i];
-            turn->proposals[filed++] = turn->proposals[i];
-        } else {
-            finish_envelope(server, turn->proposals[i], ERR(REQUEST_TOO_MANY_REQUESTS));
-        }
-    }
-    event.entries_count = filed;
-    struct err err = filed ? raft_step(server->options.raft, &event) : OK;
-    for (size_t i = 0; i < filed; i++) {
-        struct core_proposal *envelope = turn->proposals[i];
-        if (err_is(err) && waiter_find(server, envelope->id)) {
-            list_push(&server->unsent, &envelope->item.node);
-        } else {
-            free(envelope); /* the slot has the proposal now, or somebody ended it */
-        }
-    }
-    turn->count = 0;
-    turn->bytes = 0;
-}
-
-/* What is passed on to a leader whose connection is known to be broken is lost, and its client
- * would wait in vain: better kept for the next leader, or until this one is heard of after all. */
-static bool is_out_of_reach(struct server *server, const struct server_proposal *proposal)
-{
-    const struct server_transport *transport = &server->options.transport;
-    uint64_t leader = atomic_load(&server->leader);
-    int64_t came_ms = proposal->deadline_ms - server_request_ms(server);
-    return leader && leader != server->member_id && transport->active_since_ms &&
-           server->heard_ms <= came_ms && transport->active_since_ms(transport->arg, leader) == 0;
-}
-
-/* Behind what already waits: a checkpoint that takes another back must not be ahead of it. */
-static void take_proposal(struct server *server, struct turn *turn, struct core_proposal *envelope)
-{
-    if (!list_is_empty(&server->unsent) || is_out_of_reach(server, envelope->proposal)) {
-        list_push(&server->unsent, &envelope->item.node);
-        return;
-    }
-    turn->entries[turn->count] =
-        (struct raft_entry){.type = envelope->proposal->type, .data = envelope->proposal->data};
-    turn->proposals[turn->count++] = envelope;
-    turn->bytes += envelope->proposal->data->len;
-    if (turn->count == TURN_PROPOSALS_MAX || turn->bytes >= TURN_BYTES_MAX) {
-        propose_turn(server, turn);
-    }
-}
 
 /* What was promised is on this disk: the others may hear of it. A snapshot goes to apply before
  * raft can give out what comes behind it. */
@@ -206,7 +120,7 @@ static void take_item(struct server *server, struct turn *turn, struct core_item
 {
     switch (item->kind) {
     case CORE_PROPOSAL:
-        take_proposal(server, turn, CONTAINER_OF(item, struct core_proposal, item));
+        turn_take(server, turn, CONTAINER_OF(item, struct core_proposal, item));
         break;
     case CORE_READ: {
         struct core_read *read = CONTAINER_OF(item, struct core_read, item);
@@ -351,35 +265,6 @@ static void tick(struct server *server, int64_t now_ms)
     leader_tick(server, now_ms);
 }
 
-/* As the reference: for want of a leader it waited outside of raft until its time was over. One
- * that raft had, or could have had, may be in a log. */
-static struct err unsent_timeout(struct server *server, const struct server_proposal *proposal)
-{
-    int64_t start_ms = proposal->deadline_ms - server_request_ms(server);
-    bool had_leader = atomic_load(&server->leader) || start_ms < server->leaderless_ms;
-    return had_leader ? waiter_timeout(server, proposal) : ERR(NEVER_PROPOSED);
-}
-
-static void retry_unsent(struct server *server, struct turn *turn, int64_t now_ms)
-{
-    bool has_leader = atomic_load(&server->leader) != 0;
-    struct list waiting;
-    list_init(&waiting);
-    list_splice(&waiting, &server->unsent);
-    struct list *node;
-    while ((node = list_pop(&waiting))) {
-        struct core_proposal *envelope =
-            CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct core_proposal, item);
-        if (envelope->proposal->deadline_ms <= now_ms) {
-            finish_envelope(server, envelope, unsent_timeout(server, envelope->proposal));
-        } else if (has_leader) {
-            take_proposal(server, turn, envelope);
-        } else {
-            list_push(&server->unsent, node);
-        }
-    }
-}
-
 static void note_applied(struct server *server)
 {
     struct raft_event event = {.type = RAFT_APPLIED, .index = apply_index(server->options.apply)};
@@ -409,16 +294,12 @@ static void drain(struct server *server, struct turn *turn)
     while ((node = list_pop(&items))) {
         struct core_item *item = LIST_ITEM(node, struct core_item, node);
         if (item->kind == CORE_PROPOSAL) {
-            finish_envelope(server, CONTAINER_OF(item, struct core_proposal, item), ERR(STOPPED));
+            turn_refuse(server, CONTAINER_OF(item, struct core_proposal, item), ERR(STOPPED));
         } else {
             take_item(server, turn, item);
         }
     }
-    while ((node = list_pop(&server->unsent))) {
-        finish_envelope(server,
-            CONTAINER_OF(LIST_ITEM(node, struct core_item, node), struct core_proposal, item),
-            ERR(STOPPED));
-    }
+    turn_refuse_waiting(server, ERR(STOPPED));
     transport_retry(server, INT64_MAX);
     read_expire(server, INT64_MAX, ERR(STOPPED));
     transfer_fail_all(server, ERR(STOPPED));
@@ -450,13 +331,13 @@ void *core_main(void *arg)
         }
         int64_t now_ms = clock_mono_ms();
         if (!list_is_empty(&server->unsent)) {
-            retry_unsent(server, turn, now_ms);
+            turn_retry(server, turn, now_ms);
         }
         if (!list_is_empty(&server->kept)) {
             transport_retry(server, now_ms);
         }
         note_applied(server); /* first: only then raft lets the next conf change through */
-        propose_turn(server, turn);
+        turn_propose(server, turn);
         read_ask(server);
         campaign_if_alone(server);
         tick(server, now_ms);
