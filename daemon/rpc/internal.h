@@ -81,7 +81,7 @@ struct rpc_head {
 /* unary.c, stream.c, unknown.c: ask core for one call of the kind, and again as calls arrive. */
 void rpc_unary_request(struct rpc_lane *lane, const struct rpc_method *method);
 void rpc_stream_request(struct rpc_lane *lane, const struct rpc_method *method);
-void rpc_streams_init(struct rpc_lane *lane); /* before its first */
+void rpc_streams_init(struct rpc_lane *lane); /* before its first; in stream_run.c */
 void rpc_unknown_request(struct rpc_lane *lane);
 /* Ends every stream with UNAVAILABLE. */
 void rpc_streams_stop(struct rpc *rpc);

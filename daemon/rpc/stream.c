@@ -1,59 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A stream, bidi or server side. Everything that happens to it (a message came, a send is done, the
- * api has something, the peer is gone, we stop) is a bit; whoever sets a bit while nobody runs the
- * stream runs it, so that its state is touched by one thread at a time without a lock, though a
- * lane has several threads.
+ * A stream, bidi or server side: what happens to it, on whatever thread runs it (stream_run.c).
  *
  *   open --- END or refusal or stop ---> status queued --- send in flight is done ---> status sent
  *     \----- the peer is gone -----> api closed                  the close is received: freed with
  * the last operation
  */
-#include "rpc/internal.h"
+#include "rpc/stream.h"
 #include "rpc/message.h"
-#include "rpc/shim.h"
 
 #include "base/mem.h"
 
 #include <grpc/byte_buffer.h>
 #include <grpc/slice.h>
-
-enum { QUICK_MAX = 32 }; /* streams that are run without leaving the poll to others */
-
-enum {
-    RECEIVED = 1,
-    SENT = 2,
-    WOKEN = 4,
-    CLOSED = 8,
-    STOP = 16,
-    RUNNING = 32,
-};
-
-struct rpc_stream {
-    struct list node; /* in rpc->streams */
-    struct rpc_head head;
-    struct rpc_tag arrived;
-    struct rpc_tag received;
-    struct rpc_closure sent;
-    struct rpc_tag closed;
-    struct rpc_stream *next_woken;
-    int64_t began_ns;      /* where calls are timed */
-    atomic_bool is_listed; /* among the lane's woken */
-    atomic_uint bits;
-    atomic_uint refs; /* operations in flight, and who handles one */
-    grpc_byte_buffer *incoming;
-    grpc_byte_buffer *outgoing;
-    int is_cancelled;
-    /* the runner's */
-    bool is_open; /* the api has it */
-    bool is_half_closed;
-    bool is_sending;
-    bool has_sent_headers;
-    bool has_status; /* status is what it will end with */
-    bool is_gone;    /* status sent or the peer gone: nothing more to send */
-    struct api_status status;
-    struct api_stream api;
-};
 
 static void on_arrived(struct rpc_tag *tag, bool is_ok);
 static void on_received(struct rpc_tag *tag, bool is_ok);
@@ -79,7 +38,7 @@ void rpc_stream_request(struct rpc_lane *lane, const struct rpc_method *method)
     check(rc == GRPC_CALL_OK);
 }
 
-static void stream_unref(struct rpc_stream *stream)
+void rpc_stream_unref(struct rpc_stream *stream)
 {
     if (atomic_fetch_sub(&stream->refs, 1) != 1) {
         return;
@@ -233,22 +192,22 @@ static void close_api(struct rpc_stream *stream)
     api_stream_close(&stream->api);
 }
 
-static void handle(struct rpc_stream *stream, unsigned bits)
+void rpc_stream_handle(struct rpc_stream *stream, unsigned bits)
 {
-    if (bits & SENT) {
+    if (bits & STREAM_SENT) {
         stream->is_sending = false;
         if (stream->outgoing) {
             grpc_byte_buffer_destroy(stream->outgoing);
             stream->outgoing = NULL;
         }
     }
-    if (bits & CLOSED) {
+    if (bits & STREAM_CLOSED) {
         stream->is_gone = true;
     }
-    if (bits & RECEIVED) {
+    if (bits & STREAM_RECEIVED) {
         handle_received(stream);
     }
-    if (bits & STOP) {
+    if (bits & STREAM_STOP) {
         end_with(stream,
             (struct api_status){.code = GRPC_CODE_UNAVAILABLE, .text = err_text(ERR(STOPPED))});
     }
@@ -258,60 +217,9 @@ static void handle(struct rpc_stream *stream, unsigned bits)
     }
 }
 
-/* Whether the bit falls to the caller to handle: nobody runs the stream. */
-static bool run_begin(struct rpc_stream *stream, unsigned bit)
-{
-    return !(atomic_fetch_or(&stream->bits, bit | RUNNING) & RUNNING);
-}
-
-static void run_rest(void *arg)
-{
-    struct rpc_stream *stream = arg;
-    unsigned idle = RUNNING;
-    do {
-        handle(stream, atomic_exchange(&stream->bits, RUNNING));
-        idle = RUNNING;
-    } while (!atomic_compare_exchange_strong(&stream->bits, &idle, 0));
-}
-
-static void run(struct rpc_stream *stream, unsigned bit)
-{
-    if (run_begin(stream, bit)) {
-        rpc_shim_together(run_rest, stream);
-    }
-}
-
-/* Any thread: makes the lane run the stream, unless something already will. An event for hundreds
- * of streams wakes the lane once. The stream may be run and gone as soon as it is on the list; who
- * wakes the lane by it holds on to its call. */
-static void post(struct rpc_stream *stream, unsigned bit)
-{
-    struct rpc_lane *lane = stream->head.lane;
-    grpc_call *waker = NULL;
-    if (atomic_fetch_or(&stream->bits, bit) & RUNNING ||
-        atomic_exchange(&stream->is_listed, true)) {
-        return;
-    }
-    atomic_fetch_add(&stream->refs, 1);
-    struct rpc_stream *first = atomic_load(&lane->woken);
-    do {
-        if (!first && !waker) {
-            waker = stream->head.call;
-            grpc_call_ref(waker);
-        }
-        stream->next_woken = first;
-    } while (!atomic_compare_exchange_weak(&lane->woken, &first, stream));
-    if (!first) {
-        check(grpc_call_start_batch(waker, NULL, 0, &lane->woken_tag, NULL) == GRPC_CALL_OK);
-    }
-    if (waker) {
-        grpc_call_unref(waker);
-    }
-}
-
 static void on_wake(struct api_stream *api)
 {
-    post(api->edge, WOKEN);
+    rpc_stream_post(api->edge, STREAM_WOKEN);
 }
 
 static void open_api(struct rpc_stream *stream)
@@ -330,17 +238,11 @@ static void open_api(struct rpc_stream *stream)
     api_stream_open(rpc->api, api);
 }
 
-/* Its messages may be chunks of the store. */
-static bool is_bulky(const struct rpc_stream *stream)
-{
-    return stream->head.method->method->kind == API_SERVER_STREAM;
-}
-
 static void on_arrived(struct rpc_tag *tag, bool is_ok)
 {
     struct rpc_stream *stream = CONTAINER_OF(tag, struct rpc_stream, arrived);
     if (!is_ok) {
-        stream_unref(stream);
+        rpc_stream_unref(stream);
         return;
     }
     struct rpc *rpc = stream->head.lane->rpc;
@@ -350,13 +252,13 @@ static void on_arrived(struct rpc_tag *tag, bool is_ok)
     metric_inc(stream->head.method->counters.started);
     stream->began_ns = rpc_began_ns(&stream->head.method->counters);
     rpc_stream_request(stream->head.lane, stream->head.method);
-    atomic_store(&stream->bits, RUNNING); /* what happens from here on waits for the end of this */
+    rpc_stream_hold(stream); /* what happens from here on waits for the end of this */
     batch(stream, &op, 1, &stream->closed);
-    if (is_bulky(stream)) {
+    if (rpc_stream_is_bulky(stream)) {
         rpc_poll_leave(&stream->head.lane->poll);
     }
     open_api(stream);
-    if (!is_bulky(stream)) {
+    if (!rpc_stream_is_bulky(stream)) {
         receive_next(stream);
     } else if (stream->head.first) {
         take_message(stream, stream->head.first);
@@ -364,75 +266,33 @@ static void on_arrived(struct rpc_tag *tag, bool is_ok)
     } else {
         half_close(stream);
     }
-    atomic_fetch_and(&stream->bits, ~(unsigned)RUNNING);
-    run(stream, atomic_load(&rpc->is_stopping) ? STOP : WOKEN);
-    stream_unref(stream);
+    rpc_stream_let_go(stream);
+    rpc_stream_run(stream, atomic_load(&rpc->is_stopping) ? STREAM_STOP : STREAM_WOKEN);
+    rpc_stream_unref(stream);
 }
 
 static void on_received(struct rpc_tag *tag, bool is_ok)
 {
     struct rpc_stream *stream = CONTAINER_OF(tag, struct rpc_stream, received);
     (void)is_ok; /* a failure leaves no message */
-    run(stream, RECEIVED);
-    stream_unref(stream);
+    rpc_stream_run(stream, STREAM_RECEIVED);
+    rpc_stream_unref(stream);
 }
 
 /* On a thread of core's. A failure is followed by the close. */
 static void on_sent(struct rpc_closure *closure)
 {
     struct rpc_stream *stream = CONTAINER_OF(closure, struct rpc_stream, sent);
-    post(stream, SENT);
-    stream_unref(stream);
-}
-
-static void run_listed(void *arg)
-{
-    struct rpc_stream *stream = arg;
-    while (stream) {
-        struct rpc_stream *next = stream->next_woken;
-        atomic_store(&stream->is_listed, false); /* from here on it may be listed again */
-        if (run_begin(stream, WOKEN)) {
-            run_rest(stream);
-        }
-        stream_unref(stream);
-        stream = next;
-    }
-}
-
-static void on_lane_woken(struct rpc_tag *tag, bool is_ok)
-{
-    struct rpc_lane *lane = CONTAINER_OF(tag, struct rpc_lane, woken_tag);
-    struct rpc_stream *stream = atomic_exchange(&lane->woken, NULL);
-    struct rpc_stream *oldest = NULL;
-    unsigned count = 0;
-    bool is_long = false;
-    (void)is_ok;
-    while (stream) {
-        struct rpc_stream *next = stream->next_woken;
-        stream->next_woken = oldest;
-        oldest = stream;
-        is_long |= ++count > QUICK_MAX || is_bulky(stream);
-        stream = next;
-    }
-    if (is_long) {
-        rpc_poll_leave(&lane->poll);
-    }
-    if (oldest) {
-        rpc_shim_together(run_listed, oldest);
-    }
-}
-
-void rpc_streams_init(struct rpc_lane *lane)
-{
-    lane->woken_tag.fn = on_lane_woken;
+    rpc_stream_post(stream, STREAM_SENT);
+    rpc_stream_unref(stream);
 }
 
 static void on_closed(struct rpc_tag *tag, bool is_ok)
 {
     struct rpc_stream *stream = CONTAINER_OF(tag, struct rpc_stream, closed);
     (void)is_ok;
-    run(stream, CLOSED);
-    stream_unref(stream);
+    rpc_stream_run(stream, STREAM_CLOSED);
+    rpc_stream_unref(stream);
 }
 
 void rpc_streams_stop(struct rpc *rpc)
@@ -440,7 +300,7 @@ void rpc_streams_stop(struct rpc *rpc)
     pthread_mutex_lock(&rpc->streams_mutex);
     LIST_EACH(node, &rpc->streams)
     {
-        post(LIST_ITEM(node, struct rpc_stream, node), STOP);
+        rpc_stream_post(LIST_ITEM(node, struct rpc_stream, node), STREAM_STOP);
     }
     pthread_mutex_unlock(&rpc->streams_mutex);
 }
