@@ -8,6 +8,21 @@
 #include <errno.h>
 #include <inttypes.h>
 
+const char *text_errno(int sys_errno, char out[TEXT_ERRNO_SIZE])
+{
+    const char *words = strerrordesc_np(sys_errno);
+
+    if (!words) {
+        snprintf(out, TEXT_ERRNO_SIZE, "errno %d", sys_errno);
+        return out;
+    }
+    snprintf(out, TEXT_ERRNO_SIZE, "%s", words);
+    if (islower((unsigned char)out[1])) { /* "RFS specific error" keeps it */
+        out[0] = (char)tolower((unsigned char)out[0]);
+    }
+    return out;
+}
+
 int text_hex_digit(char c)
 {
     if (c >= '0' && c <= '9') {

@@ -27,6 +27,10 @@ struct err text_parse_duration(const char *text, int64_t *out_ns, struct why *wh
 enum { TEXT_DURATION_SIZE = 48 };
 /* Go's Duration.String(): "1h30m0s", "1.5s", "250ms", "0s". Fills and returns out. */
 const char *text_format_duration(int64_t ns, char out[TEXT_DURATION_SIZE]);
+enum { TEXT_ERRNO_SIZE = 64 };
+/* An errno in Go's words, which are Linux's without the capital: "no such file or directory". Fills
+ * and returns out. */
+const char *text_errno(int sys_errno, char out[TEXT_ERRNO_SIZE]);
 /* The value of a hexadecimal digit; -1: it is none. */
 int text_hex_digit(char c);
 /* An id as members of etcd write it: hexadecimal digits only, 64 bits at most. False: *out_id is as

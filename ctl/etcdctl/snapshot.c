@@ -13,31 +13,16 @@
 
 enum { SECTOR = 512, DIGEST = 32 };
 
-static const char *go_errno(int sys_errno)
-{
-    switch (sys_errno) {
-    case ENOENT:
-        return "no such file or directory";
-    case EACCES:
-        return "permission denied";
-    case EISDIR:
-        return "is a directory";
-    case ENOSPC:
-        return "no space left on device";
-    default:
-        return strerror(sys_errno);
-    }
-}
-
 static struct err write_all(int fd, ProtobufCBinaryData bytes, const char *path, struct why *why)
 {
+    char words[TEXT_ERRNO_SIZE];
     size_t done = 0;
 
     while (done < bytes.len) {
         ssize_t wrote = write(fd, bytes.data + done, bytes.len - done);
         if (wrote < 0 && errno != EINTR) {
-            return why_set(
-                why, ERR(IO), "could not write snapshot: write %s: %s", path, go_errno(errno));
+            return why_set(why, ERR(IO), "could not write snapshot: write %s: %s", path,
+                text_errno(errno, words));
         }
         done += wrote > 0 ? (size_t)wrote : 0;
     }
@@ -79,17 +64,19 @@ static struct err receive(
 static struct err finish(
     int fd, const struct download *got, const char *part, const char *path, struct why *why)
 {
+    char words[TEXT_ERRNO_SIZE];
+
     if (got->size % SECTOR != DIGEST) {
         return why_set(why, ERR(BAD_FORMAT), "sha256 checksum not found [bytes: %llu]",
             (unsigned long long)got->size);
     }
     if (fsync(fd) != 0) {
         return why_set(
-            why, ERR(IO), "could not fsync snapshot: sync %s: %s", part, go_errno(errno));
+            why, ERR(IO), "could not fsync snapshot: sync %s: %s", part, text_errno(errno, words));
     }
     if (rename(part, path) != 0) {
         return why_set(why, ERR(IO), "could not rename %s to %s (rename %s %s: %s)", part, path,
-            part, path, go_errno(errno));
+            part, path, text_errno(errno, words));
     }
     return OK;
 }
@@ -100,13 +87,13 @@ static struct err save(
     const char *path = run->args[0];
     const char *part = arena_printf(run->arena, "%s.part", path);
     struct client_stream *stream = NULL;
-    char size[GOTEXT_SIZE];
+    char size[GOTEXT_SIZE], words[TEXT_ERRNO_SIZE];
 
     REQUEST(SnapshotRequest, snapshot_request, request);
     int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
         return why_set(
-            why, ERR(IO), "could not open %s (open %s: %s)", part, part, go_errno(errno));
+            why, ERR(IO), "could not open %s (open %s: %s)", part, part, text_errno(errno, words));
     }
     LOG_INFO("created temporary db file", LOG_STR("path", part));
     int64_t start = clock_mono_ns();

@@ -93,13 +93,12 @@ static const char *ending(struct arena *arena, int status)
 
 static const char *not_started(struct arena *arena, const char *command, int failed)
 {
+    char words[TEXT_ERRNO_SIZE];
+
     if (failed == ENOENT && !strchr(command, '/')) {
         return arena_printf(arena, "exec: \"%s\": executable file not found in $PATH", command);
     }
-    return arena_printf(arena, "fork/exec %s: %s", command,
-        failed == ENOENT   ? "no such file or directory"
-        : failed == EACCES ? "permission denied"
-                           : strerror(failed));
+    return arena_printf(arena, "fork/exec %s: %s", command, text_errno(failed, words));
 }
 
 static void explain(char *const *exec, const char *problem)

@@ -42,8 +42,6 @@ int report_print(const struct cmd_run *run, const struct report *report);
 
 /* Whether the file is there; else the error as Go words it is in why. */
 MUST struct err file_check(const char *path, struct why *why);
-/* The last system error's words as Go prints them. */
-const char *go_error(struct arena *arena, int sys_errno);
 
 /* Newest revision at or below a limit of each key: what a compaction there leaves. */
 struct newest;

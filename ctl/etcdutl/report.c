@@ -2,7 +2,6 @@
  * One result in the formats of -w, and Go's words for system errors. */
 #include "ctl/etcdutl/command.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -42,21 +41,12 @@ int report_print(const struct cmd_run *run, const struct report *report)
     return CMD_EXIT_OK;
 }
 
-const char *go_error(struct arena *arena, int sys_errno)
-{
-    char *text = arena_strdup(arena, strerror(sys_errno));
-    text[0] = (char)tolower((unsigned char)text[0]);
-    return text;
-}
-
 struct err file_check(const char *path, struct why *why)
 {
+    char words[TEXT_ERRNO_SIZE];
     struct stat st;
     if (stat(path, &st) == 0) {
         return OK;
     }
-    struct arena *arena = arena_new(0);
-    struct err e = why_set(why, err_errno(errno), "stat %s: %s", path, go_error(arena, errno));
-    arena_free(arena);
-    return e;
+    return why_set(why, err_errno(errno), "stat %s: %s", path, text_errno(errno, words));
 }

@@ -42,10 +42,11 @@ static void log_restore(const char *message, const struct restore *restore)
 /* Opened first: a file that is not there leaves no folders behind. */
 static struct err check_source(const struct restore *restore, struct why *why)
 {
+    char words[TEXT_ERRNO_SIZE];
     FILE *file = fopen(restore->path, "re");
     if (!file) {
         return why_set(
-            why, err_errno(errno), "open %s: %s", restore->path, go_error(restore->arena, errno));
+            why, err_errno(errno), "open %s: %s", restore->path, text_errno(errno, words));
     }
     fclose(file);
     return OK;

@@ -3,6 +3,7 @@
  * The files of --cacert, --cert and --key as channel credentials. */
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "ctl/lib/client_impl.h"
 
 #include <errno.h>
@@ -13,29 +14,14 @@
 
 enum { PEM_BYTES_MAX = 16 << 20 };
 
-/* errno in Go's words. */
-static const char *go_errno(int sys_errno)
-{
-    switch (sys_errno) {
-    case ENOENT:
-        return "no such file or directory";
-    case EACCES:
-        return "permission denied";
-    case EISDIR:
-        return "is a directory";
-    default:
-        return strerror(sys_errno);
-    }
-}
-
 static struct err read_file(const char *path, struct buf *out, struct why *why)
 {
-    char chunk[4096];
+    char chunk[4096], words[TEXT_ERRNO_SIZE];
     size_t got;
     FILE *file = fopen(path, "re");
 
     if (!file) {
-        return why_set(why, ERR(BAD_CONFIG), "open %s: %s", path, go_errno(errno));
+        return why_set(why, ERR(BAD_CONFIG), "open %s: %s", path, text_errno(errno, words));
     }
     while ((got = fread(chunk, 1, sizeof(chunk), file)) > 0) {
         buf_add(out, chunk, got);
@@ -43,7 +29,7 @@ static struct err read_file(const char *path, struct buf *out, struct why *why)
     int failed = ferror(file) ? errno : 0;
     fclose(file);
     if (failed) {
-        return why_set(why, ERR(BAD_CONFIG), "read %s: %s", path, go_errno(failed));
+        return why_set(why, ERR(BAD_CONFIG), "read %s: %s", path, text_errno(failed, words));
     }
     if (out->is_full) {
         return why_set(why, ERR(BAD_CONFIG), "read %s: file too large", path);

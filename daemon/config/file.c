@@ -9,7 +9,6 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <strings.h>
@@ -338,15 +337,11 @@ static struct err take_second(struct draft *draft, const struct yaml_node *root,
     return OK;
 }
 
-/* Go has Linux's words, without a capital. */
 static struct err file_error(const char *what, const char *path, int sys_errno, struct why *why)
 {
-    const char *text = strerrordesc_np(sys_errno);
-    if (!text) {
-        text = "unknown error";
-    }
-    return why_set(
-        why, ERR(BAD_CONFIG), "%s %s: %c%s", what, path, tolower((unsigned char)*text), text + 1);
+    char words[TEXT_ERRNO_SIZE];
+
+    return why_set(why, ERR(BAD_CONFIG), "%s %s: %s", what, path, text_errno(sys_errno, words));
 }
 
 static struct err read_file(const char *path, struct buf *out, struct why *why)

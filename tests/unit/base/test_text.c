@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -73,6 +74,25 @@ static void test_duration_prints_as_go(void **state)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         assert_string_equal(text_format_duration(cases[i].ns, out), cases[i].text);
     }
+}
+
+static void expect_errno(int sys_errno, const char *expected)
+{
+    char words[TEXT_ERRNO_SIZE];
+    assert_ptr_equal(text_errno(sys_errno, words), words);
+    assert_string_equal(words, expected);
+}
+
+static void test_errno_has_gos_words(void **state)
+{
+    (void)state;
+    expect_errno(ENOENT, "no such file or directory");
+    expect_errno(ENOTDIR, "not a directory");
+    expect_errno(ENOSPC, "no space left on device");
+    expect_errno(EIO, "input/output error");
+    expect_errno(EDOTDOT, "RFS specific error");
+    expect_errno(EILSEQ, "invalid or incomplete multibyte or wide character");
+    expect_errno(4095, "errno 4095");
 }
 
 static void test_number_takes_every_base(void **state)
@@ -167,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_duration_parses_as_go),
         cmocka_unit_test(test_duration_refuses_as_go),
         cmocka_unit_test(test_duration_prints_as_go),
+        cmocka_unit_test(test_errno_has_gos_words),
         cmocka_unit_test(test_number_takes_every_base),
         cmocka_unit_test(test_number_refuses),
         cmocka_unit_test(test_id_is_hexadecimal_and_fits),

@@ -82,6 +82,8 @@ static void test_bad_configurations_are_refused(void **state)
     config.key = "/nonexistent/a.key";
     assert_not_opened(
         &config, CLIENT_BAD_CONFIG, "open /nonexistent/a.crt: no such file or directory");
+    config.cert = "/dev/null/a.crt";
+    assert_not_opened(&config, CLIENT_BAD_CONFIG, "open /dev/null/a.crt: not a directory");
     config.cert = config.key = "/dev/null";
     assert_not_opened(
         &config, CLIENT_BAD_CONFIG, "tls: failed to find any PEM data in certificate input");
