@@ -35,6 +35,18 @@ struct err pki_owner_parse(const char *text, struct pki_owner *out_owner, struct
     return OK;
 }
 
+/* The umask is of whoever runs, the folder for whoever owns the files in it. */
+static struct err make_one(const char *path, struct why *why)
+{
+    if (mkdir(path, 0755) != 0) {
+        return errno == EEXIST ? OK : why_errno(why, errno, "make folder %s", path);
+    }
+    if (chmod(path, 0755) != 0) {
+        return why_errno(why, errno, "set the mode of %s", path);
+    }
+    return OK;
+}
+
 struct err pki_dir_make(const char *dir, struct why *why)
 {
     struct err e = OK;
@@ -45,9 +57,7 @@ struct err pki_dir_make(const char *dir, struct why *why)
             continue;
         }
         *at = '\0';
-        if (mkdir(path, 0755) != 0 && errno != EEXIST) {
-            e = why_errno(why, errno, "make folder %s", path);
-        }
+        e = make_one(path, why);
         *at = was;
         if (was == '\0') {
             break;

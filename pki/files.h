@@ -20,7 +20,8 @@ struct pki_owner {
 /* "user" or "user:group"; NULL leaves files to whoever runs. Errors: BAD_INPUT. */
 MUST struct err pki_owner_parse(const char *text, struct pki_owner *out_owner, struct why *why);
 
-/* Makes the folder and its parents (0755). Errors: by errno. */
+/* Makes the folder and its parents (0755, whatever the umask); what is there stays as it is.
+ * Errors: by errno. */
 MUST struct err pki_dir_make(const char *dir, struct why *why);
 /* Syncs the folder, so that the renames in it last. */
 MUST struct err pki_dir_sync(const char *dir, struct why *why);

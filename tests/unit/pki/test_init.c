@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const pairs[] = {
@@ -374,6 +375,20 @@ static void test_init_leaves_no_stray_files(void **state)
     assert_string_equal(shell(folder, "ls made/below | grep -vc -e 'crt$' -e 'key$'; true"), "0\n");
 }
 
+static void test_init_makes_folders_that_the_owner_can_enter(void **state)
+{
+    struct folder *folder = *state;
+    char path[128];
+    snprintf(path, sizeof(path), "%s/there/made/below", folder->dir);
+    folder->options.dir = path;
+    shell(folder, "mkdir -m 0710 there");
+    mode_t was = umask(077);
+    assert_done(folder);
+    umask(was);
+    assert_string_equal(
+        shell(folder, "stat -c %%a there there/made there/made/below"), "710\n755\n755\n");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, folder_teardown)
 
 int run_init_tests(void)
@@ -405,6 +420,7 @@ int run_init_tests(void)
         TEST(test_init_refuses_bad_options),
         TEST(test_init_refuses_a_file_as_folder),
         TEST(test_init_leaves_no_stray_files),
+        TEST(test_init_makes_folders_that_the_owner_can_enter),
     };
     return cmocka_run_group_tests_name("pki init", tests, NULL, NULL);
 }
