@@ -172,10 +172,15 @@ class Entrypoint(Case):
                          [word for word in got if word.startswith("env ETCD_DATA")])
 
     def test_a_variable_without_a_value_is_none(self):
-        """To the member it is none, and would leave it on loopback, its data out of the volume."""
+        """To the member it is none, and would leave it on loopback, its data out of the volume; so
+        there is a flag, beside which the member takes no variable, not even an empty one."""
         got = self.command(ETCD_DATA_DIR="", ETCD_LISTEN_CLIENT_URLS="", ETCD_NAME="",
-                           ETCD_CERT_FILE="", ETCD_CONFIG_FILE="", ETCD_VERSION="")
-        self.assertEqual(PLAIN, [word for word in got if not word.startswith("env ")])
+                           ETCD_CERT_FILE="", ETCD_CONFIG_FILE="", ETCD_VERSION="", ETCD_PORT="")
+        self.assertEqual(PLAIN, got)
+        self.assertEqual(["--name=x"], self.command("--name=x", ETCD_NAME="")[-1:])
+
+    def test_a_line_of_a_value_is_no_variable(self):
+        self.assertIn("env ETCD_NAME=x", self.command(ETCD_NAME="x", OTHER="y\nETCD_NAME=\nz"))
 
     def test_a_service_called_etcd_is_no_port(self):
         done = self.run_it(ETCD_PORT="tcp://10.96.0.7:2379")
