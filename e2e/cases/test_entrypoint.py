@@ -182,10 +182,17 @@ class Entrypoint(Case):
     def test_a_line_of_a_value_is_no_variable(self):
         self.assertIn("env ETCD_NAME=x", self.command(ETCD_NAME="x", OTHER="y\nETCD_NAME=\nz"))
 
-    def test_a_service_called_etcd_is_no_port(self):
-        done = self.run_it(ETCD_PORT="tcp://10.96.0.7:2379")
-        self.assertIn("--listen-client-urls=http://0.0.0.0:2379", done.stdout.splitlines())
-        self.assertIn("taken for unset", done.stderr)
+    def test_a_services_address_is_no_port(self):
+        """Services called etcd, etcd-peer and metrics."""
+        names = ("ETCD_PORT", "ETCD_PEER_PORT", "METRICS_PORT")
+        for some in (*((name,) for name in names), names):
+            with self.subTest(some):
+                done = self.run_it(**{name: "tcp://10.96.0.7:2379" for name in some})
+                self.assertEqual(["etcd", *PLAIN, f"env ETCD_KEY_DIR={self.keys}"],
+                                 done.stdout.splitlines())
+                self.assertEqual("".join(
+                    f"ketcd: {name}=tcp://10.96.0.7:2379 is of a Service and no port: "
+                    "taken for unset\n" for name in some), done.stderr)
 
     def test_no_metrics_port(self):
         self.assertNotIn("listen-metrics-urls", self.flags(METRICS_PORT=""))
