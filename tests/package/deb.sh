@@ -142,6 +142,33 @@ dpkg -i /package.deb
 install -d -o etcd -m 0700 /var/lib/etcd/member
 dpkg --purge ketcd
 test -d /var/lib/etcd/member
+rm -r /var/lib/etcd
+
+# In place of the one of Debian, whose purge must leave the data and the user alone.
+mkdir -p /tmp/theirs/DEBIAN /tmp/theirs/etc/default
+echo "# theirs" >/tmp/theirs/etc/default/etcd
+echo /etc/default/etcd >/tmp/theirs/DEBIAN/conffiles
+printf "%s\n" "Package: etcd-server" "Version: 3.4.23-4" "Architecture: all" \
+    "Maintainer: nobody <nobody@example.org>" "Description: of Debian" >/tmp/theirs/DEBIAN/control
+cat >/tmp/theirs/DEBIAN/postrm <<END
+#!/bin/sh
+if [ "\$1" = purge ]; then
+    deluser --system etcd
+    rm -rf /var/lib/etcd
+fi
+END
+chmod 755 /tmp/theirs/DEBIAN/postrm
+dpkg-deb -b /tmp/theirs /tmp/theirs.deb
+dpkg -i /tmp/theirs.deb
+install -d -o etcd -m 0700 /var/lib/etcd/default/member
+dpkg -i /package.deb
+test "$(dpkg-query -W -f "\${db:Status-Status}" etcd-server)" = config-files
+dpkg --purge etcd-server
+test -d /var/lib/etcd/default/member
+getent passwd etcd
+grep -q "^# The environment of etcd.service" /etc/default/etcd
+dpkg --purge ketcd
+test ! -e /var/lib/etcd
 '
 
 install_in_a_copy() {
