@@ -192,6 +192,16 @@ class Container(unittest.TestCase):
         self.assertEqual("OK\n", self.ctl("put", "/registry/a", "1"))
         self.assertEqual(["member"], os.listdir(self.data))
 
+    def test_without_a_data_directory_it_is_below_the_working_one(self):
+        self.start("-v", f"{self.data}:/var/lib/etcd", command=(
+            "etcd", "--name=mine", "--listen-metrics-urls=http://127.0.0.1:2381"))
+        self.assertEqual(["mine.etcd"], os.listdir(self.data))
+        self.assertEqual(["member"], os.listdir(os.path.join(self.data, "mine.etcd")))
+
+    def test_the_working_folder_is_its_users_alone(self):
+        said = self.podman.once("sh", "-c", "pwd; ls -ld .").stdout
+        self.assertRegex(said, "^/var/lib/etcd\ndrwx------ ")
+
     def test_kubeadms_container(self):
         """The manifest's container: its command in place of the entrypoint, its volumes."""
         container, = manifest()["spec"]["containers"]
