@@ -16,6 +16,7 @@ enum {
     LEVELS = 7,
     FILES_TO_MERGE = 8,
     FILE_OF_ROWS = 8 * MIB,
+    MERGE_READS = MIB, /* at once, not block by block */
 };
 
 rocksdb_block_based_table_options_t *store_table_options(void)
@@ -53,6 +54,7 @@ static void merges_init(rocksdb_options_t *o, enum family family)
     rocksdb_options_set_compression_per_level(o, packing, LEVELS);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
     rocksdb_options_set_level0_file_num_compaction_trigger(o, FILES_TO_MERGE);
+    rocksdb_options_compaction_readahead_size(o, MERGE_READS);
     if (family == FAMILY_OTHERS) {
         rocksdb_options_set_target_file_size_base(o, FILE_OF_ROWS);
     }

@@ -181,6 +181,7 @@ void *sync_main(void *arg)
         int64_t now_ms = clock_mono_ms();
         watch_tick(server->options.hub, now_ms);
         compactor_tick(server, server->compactor, now_ms);
+        snapshot_tick(server);
         leaderless_tick(server, &leaderless, now_ms);
         if (now_ms >= measure_at_ms) {
             measure_at_ms = now_ms + 1000;

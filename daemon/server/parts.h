@@ -80,6 +80,8 @@ void leader_propose(struct server *server, uint32_t field, const ProtobufCMessag
 
 /* Whether the log has grown enough; queues the job. Whoever has the apply turn. */
 void snapshot_consider(struct server *server);
+/* For what was not yet to be when the last entry was applied. Sync thread. */
+void snapshot_tick(struct server *server);
 
 /* back.c */
 void *back_main(void *arg);

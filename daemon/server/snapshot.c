@@ -6,7 +6,12 @@
  */
 #include "server/parts.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+
+/* A snapshot flushes the store whatever it has gathered, and syncs files beside the log: under a
+ * load that brings one after the other, what they cost is bounded to a share of the time. */
+enum { REST_TIMES = 8, REST_MAX_MS = 1000 };
 
 struct snapshot_job {
     struct server_job job;
@@ -25,16 +30,20 @@ static struct err record(
     struct server *server, const struct raft_snapshot_meta *meta, struct why *why)
 {
     struct wal_snapshot snapshot = {meta->index, meta->term, true, meta->conf};
+    struct wal *wal = server->options.wal;
     uint64_t keep = server->options.catch_up_entries;
     size_t removed = 0;
     pthread_mutex_lock(&server->wal_turn);
-    struct err err = wal_save_snapshot(server->options.wal, &snapshot, why);
+    struct err err = wal_save_snapshot(wal, &snapshot, why);
     if (!err_is(err)) {
-        wal_release_to(server->options.wal, meta->index > keep ? meta->index - keep : 0);
-        err = wal_purge(server->options.wal, server->options.wals_max, &removed, why);
+        wal_release_to(wal, meta->index > keep ? meta->index - keep : 0);
     }
+    uint64_t held_from = wal_held_from(wal);
     pthread_mutex_unlock(&server->wal_turn);
-    return err;
+    TRY(err);
+    /* Without the turn: who writes to the log need not wait for what a disk does with a file that
+     * goes. */
+    return wal_purge(wal, held_from, server->options.wals_max, &removed, why);
 }
 
 static void run(struct server_job *base)
@@ -42,6 +51,7 @@ static void run(struct server_job *base)
     struct snapshot_job *job = CONTAINER_OF(base, struct snapshot_job, job);
     struct server *server = job->server;
     struct why why = {""};
+    int64_t began_ms = clock_mono_ms();
     struct err err = backend_flush(server->options.backend, &why);
     if (!err_is(err)) {
         err = server->options.keep_snapshot(
@@ -56,6 +66,10 @@ static void run(struct server_job *base)
         return;
     }
     LOG_INFO("saved snapshot", LOG_UINT("snapshot-index", job->meta.index));
+    int64_t ended_ms = clock_mono_ms();
+    int64_t rest_ms = REST_TIMES * (ended_ms - began_ms);
+    atomic_store(&server->snapshot_rest_until_ms,
+        ended_ms + (rest_ms < REST_MAX_MS ? rest_ms : REST_MAX_MS));
     struct core_snapshot *made = mem_new(sizeof(*made));
     made->item.kind = CORE_SNAPSHOT;
     made->meta = job->meta;
@@ -67,13 +81,19 @@ static void run(struct server_job *base)
     job_free(job);
 }
 
+static bool is_due(const struct server *server)
+{
+    return apply_index(server->options.apply) >
+               atomic_load(&server->snapshot_index) + server->options.snapshot_count &&
+           clock_mono_ms() >= atomic_load(&server->snapshot_rest_until_ms);
+}
+
 void snapshot_consider(struct server *server)
 {
-    uint64_t applied = apply_index(server->options.apply);
-    if (applied <= atomic_load(&server->snapshot_index) + server->options.snapshot_count ||
-        atomic_exchange(&server->is_snapshotting, true)) {
+    if (!is_due(server) || atomic_exchange(&server->is_snapshotting, true)) {
         return;
     }
+    uint64_t applied = apply_index(server->options.apply);
     struct snapshot_job *job = mem_new(sizeof(*job));
     job->server = server;
     job->job.run = run;
@@ -88,4 +108,17 @@ void snapshot_consider(struct server *server)
     if (!server_run(server, &job->job)) {
         job_free(job);
     }
+}
+
+void snapshot_tick(struct server *server)
+{
+    if (atomic_load(&server->is_snapshotting) || !is_due(server) ||
+        pthread_mutex_trylock(&server->apply_turn) != 0) {
+        return; /* who has the turn considers it at its end */
+    }
+    /* After a failure the index may be ahead of what was written. */
+    if (!atomic_load(&server->has_failed) && !atomic_load(&server->is_installing)) {
+        snapshot_consider(server);
+    }
+    pthread_mutex_unlock(&server->apply_turn);
 }

@@ -58,8 +58,7 @@ struct server {
 
     /* whoever holds the turn: the apply thread, or core when it applies a small batch itself */
     pthread_mutex_t apply_turn;
-    /* whoever reads history for watchers, or replaces the store */
-    pthread_mutex_t sync_turn;
+    pthread_mutex_t sync_turn; /* whoever reads history for watchers, or replaces the store */
     /* whoever writes the log: the wal thread, core on a group of one; back, spare */
     pthread_mutex_t wal_turn;
     struct list reads_at_index; /* server_reads that wait for applied */
@@ -87,7 +86,8 @@ struct server {
     void *on_leaderless_arg;      /* set before on_leaderless */
     void (*_Atomic on_leaderless)(void *arg);
     /* back */
-    _Atomic uint64_t snapshot_index; /* the last one taken of the log */
+    _Atomic uint64_t snapshot_index;        /* the last one taken of the log */
+    _Atomic int64_t snapshot_rest_until_ms; /* none begins before */
     atomic_bool is_snapshotting, is_installing;
     pthread_mutex_t compact_mutex;
     struct list after_compaction;

@@ -288,14 +288,20 @@ void wal_release_to(struct wal *wal, uint64_t index)
     }
 }
 
-struct err wal_purge(struct wal *wal, size_t files_max, size_t *out_removed, struct why *why)
+uint64_t wal_held_from(const struct wal *wal)
+{
+    return wal->segments.items[0].seq;
+}
+
+struct err wal_purge(
+    struct wal *wal, uint64_t held_from, size_t files_max, size_t *out_removed, struct why *why)
 {
     struct segments all;
     size_t removed = 0;
     struct err e = OK;
     TRY(segments_list(wal->disk, wal->dir, &all, why));
     while (!err_is(e) && files_max && all.count - removed > files_max &&
-           all.items[removed].seq < wal->segments.items[0].seq) {
+           all.items[removed].seq < held_from) {
         e = disk_remove(wal->disk, all.items[removed].path, why);
         removed += !err_is(e);
     }

@@ -116,9 +116,13 @@ MUST struct err wal_save_snapshot(
 /* Lets go of the segments that only hold entries below index (one more is kept, as etcd does);
  * of none while the snapshot recorded last is ahead of the commit that the log holds. */
 void wal_release_to(struct wal *wal, uint64_t index);
-/* Removes the oldest released segments while there are more than files_max (0: keep all). Errors:
+/* The sequence number of the oldest segment that is not let go of. */
+uint64_t wal_held_from(const struct wal *wal);
+/* Removes the oldest segments below held_from, of wal_held_from, while there are more than
+ * files_max (0: keep all). May run beside everything but another of its kind and wal_close. Errors:
  * disk's; does not poison. */
-MUST struct err wal_purge(struct wal *wal, size_t files_max, size_t *out_removed, struct why *why);
+MUST struct err wal_purge(
+    struct wal *wal, uint64_t held_from, size_t files_max, size_t *out_removed, struct why *why);
 
 /* A file of written zeros for the segment that comes next. Into space that is only allocated each
  * sync changes the file's map as well, and waits for the file system's journal and for whatever

@@ -21,7 +21,7 @@ static struct err work_step(struct wal *wal, uint64_t i, struct acked *acked)
         TRY(wal_save_snapshot(wal, &snapshot, NULL));
         acked->snapshot = snapshot.index;
         wal_release_to(wal, acked->commit);
-        TRY(wal_purge(wal, 2, &removed, NULL));
+        TRY(wal_purge(wal, wal_held_from(wal), 2, &removed, NULL));
     }
     if (i % 4 == 0) {
         TRY(fill_spare(wal));

@@ -30,7 +30,8 @@ struct member_place {
     size_t request_bytes_max;
     atomic_int fatals;
     uint64_t v2_index; /* what was applied when the v2 store was made */
-    size_t files;
+    atomic_size_t files;
+    useconds_t slow_us; /* a file of a snapshot takes */
 };
 
 static atomic_bool is_sync_failing;
@@ -72,6 +73,7 @@ static struct err keep_snapshot(
     struct member_place *place = arg;
     assert_int_equal(place->v2_index, meta->index);
     place->files++;
+    usleep(place->slow_us);
     return storage_keep_snapshot(&place->storage, meta, v2, why);
 }
 
@@ -353,6 +355,24 @@ static void test_snapshots_of_the_log_replay(void **state)
     assert_int_equal(mvcc_keys(place->storage.mvcc), 100);
 }
 
+/* After one that took long there is a rest, and nothing need be applied for the next to begin. */
+static void test_a_snapshot_of_the_log_comes_after_the_rest(void **state)
+{
+    enum { SLOW_US = 30000, COUNT = 50 };
+    struct member_place *place = *state;
+    stop(place);
+    place->snapshot_count = 20;
+    place->slow_us = SLOW_US;
+    start(place);
+    for (int i = 0; i < COUNT; i++) {
+        assert_false(err_is(put(place, "k", 1)));
+    }
+    for (int i = 0; i < 60000 && atomic_load(&place->files) < 2; i++) {
+        usleep(1000);
+    }
+    assert_true(atomic_load(&place->files) >= 2);
+}
+
 static void test_stopped_refuses(void **state)
 {
     struct member_place *place = *state;
@@ -479,6 +499,7 @@ int main(void)
         MEMBER_TEST(test_entries_nested_as_deep_as_may_be_find_room_on_the_stack),
         MEMBER_TEST(test_members_before_3_5_are_told_in_their_own_form),
         MEMBER_TEST(test_snapshots_of_the_log_replay),
+        MEMBER_TEST(test_a_snapshot_of_the_log_comes_after_the_rest),
         MEMBER_TEST(test_stopped_refuses),
         MEMBER_TEST(test_a_proposed_conf_change_answers_with_the_members),
         MEMBER_TEST(test_leadership_goes_to_who_has_it_or_times_out),

@@ -155,7 +155,7 @@ static void test_segments_are_cut_and_start_at_a_snapshot(void **state)
     assert_in_range(files, 5, 7);
     disk_names_fini(&names);
     wal_release_to(wal, 50);
-    expect_err(wal_purge(wal, 2, &removed, NULL), ERR_OK, "");
+    expect_err(wal_purge(wal, wal_held_from(wal), 2, &removed, NULL), ERR_OK, "");
     assert_true(removed >= 2);
     assert_false(disk_exists(disk, FIRST));
     wal_close(wal);
@@ -208,7 +208,7 @@ static void test_release_waits_for_the_commit_of_the_snapshot(void **state)
     }
     save_snapshot(wal, 60); /* the log knows 59 to be committed: it still starts from 10 */
     wal_release_to(wal, 60);
-    expect_err(wal_purge(wal, 1, &removed, NULL), ERR_OK, "");
+    expect_err(wal_purge(wal, wal_held_from(wal), 1, &removed, NULL), ERR_OK, "");
     wal_close(wal);
     wal = reopen(disk, 4096, 10, 1, &log);
     expect_entries(&log, 11, 50, 300);
@@ -216,7 +216,7 @@ static void test_release_waits_for_the_commit_of_the_snapshot(void **state)
     expect_err(append_one(wal, 61, 1, 300), ERR_OK, "");
     save_snapshot(wal, 60);
     wal_release_to(wal, 60);
-    expect_err(wal_purge(wal, 1, &removed, NULL), ERR_OK, "");
+    expect_err(wal_purge(wal, wal_held_from(wal), 1, &removed, NULL), ERR_OK, "");
     assert_true(removed >= 2);
     wal_close(wal);
 }
