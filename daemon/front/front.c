@@ -5,6 +5,7 @@
  */
 #include "front/front.h"
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -54,7 +55,7 @@ struct conn {
     const struct listener *listener;
     int fd;
     int64_t deadline_ms;
-    char address[FRONT_ADDRESS_MAX];
+    char address[ADDRESS_TEXT_MAX];
 };
 
 struct front {
@@ -176,7 +177,7 @@ static void conn_add(struct front *front, const struct listener *listener, int f
     conn->listener = listener;
     conn->fd = fd;
     conn->deadline_ms = clock_mono_ms() + front->options.sniff_ms;
-    listen_address_text(from, conn->address);
+    address_text(from, conn->address);
     list_push(&front->conns, &conn->node);
     if (atomic_fetch_add(&front->conns_count, 1) >= front->options.half_open_max) {
         struct conn *oldest = LIST_ITEM(front->conns.next, struct conn, node);

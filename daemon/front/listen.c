@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "front/listen.h"
 
+#include "base/address.h"
 #include "base/mem.h"
 #include "base/url_match.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <netdb.h>
@@ -16,29 +16,6 @@
 #include <unistd.h>
 
 enum { KEEPALIVE_S = 30 }; /* as etcd's listeners */
-
-void listen_address_text(const struct sockaddr_storage *address, char *out)
-{
-    char host[INET6_ADDRSTRLEN] = "";
-    if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
-        snprintf(out, FRONT_ADDRESS_MAX, "%s:%u", host, ntohs(v4->sin_port));
-        return;
-    }
-    if (address->ss_family != AF_INET6) {
-        snprintf(out, FRONT_ADDRESS_MAX, "@");
-        return;
-    }
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-    if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-        inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], host, sizeof(host));
-        snprintf(out, FRONT_ADDRESS_MAX, "%s:%u", host, ntohs(v6->sin6_port));
-        return;
-    }
-    inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
-    snprintf(out, FRONT_ADDRESS_MAX, "[%s]:%u", host, ntohs(v6->sin6_port));
-}
 
 /* Go's words for the system's errors begin small. */
 static struct err fail(struct why *why, const char *what, const char *call)
@@ -102,7 +79,7 @@ static struct err open_tcp(
     const struct url *url, bool reuse_port, struct listen_result *out, struct why *why)
 {
     char what[300];
-    char text[FRONT_ADDRESS_MAX];
+    char text[ADDRESS_TEXT_MAX];
     struct addrinfo *list = NULL;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct sockaddr_storage bound = {0};
@@ -119,7 +96,7 @@ static struct err open_tcp(
         return e;
     }
     getsockname(out->fd, (struct sockaddr *)&bound, &len);
-    listen_address_text(&bound, text);
+    address_text(&bound, text);
     out->address = mem_strdup(text);
     return OK;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/vouch.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "base/address.h"
+
 #include <openssl/x509.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 
 struct vouch {
     struct http_task task;
@@ -25,13 +24,8 @@ static void write_ip(int fd, char out[INET6_ADDRSTRLEN])
     struct sockaddr_storage from = {0};
     socklen_t len = sizeof(from);
     out[0] = 0;
-    if (getpeername(fd, (struct sockaddr *)&from, &len) != 0) {
-        return;
-    }
-    if (from.ss_family == AF_INET) {
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&from)->sin_addr, out, INET6_ADDRSTRLEN);
-    } else if (from.ss_family == AF_INET6) {
-        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&from)->sin6_addr, out, INET6_ADDRSTRLEN);
+    if (getpeername(fd, (struct sockaddr *)&from, &len) == 0) {
+        address_ip(&from, out);
     }
 }
 

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from lib import Case
 from lib.api import Api
 from lib.authority import Authority
-from lib.env import reference
+from lib.env import need_ipv6, reference
 from lib.member import Member
 from lib.net import Net, ip
 
@@ -48,6 +48,8 @@ class Peer(Member):
 
 
 class TlsCase(Case):
+    kind = Peer
+
     def setUp(self):
         super().setUp()
         self.authority = Authority(os.path.join(self.folder, "authority"))
@@ -60,8 +62,8 @@ class TlsCase(Case):
 
     def group(self, make_flags, programs=None):
         for name in NAMES:
-            peer = Peer(os.path.join(self.folder, name), name, make_flags(name),
-                        (programs or {}).get(name))
+            peer = self.kind(os.path.join(self.folder, name), name, make_flags(name),
+                             (programs or {}).get(name))
             self.addCleanup(peer.stop)
             self.members.append(peer)
         initial = ",".join(f"{m.name}={m.peer_url}" for m in self.members)
@@ -347,6 +349,59 @@ class SelfSigned(TlsCase):
     def test_beside_a_member_of_the_reference(self):
         program = reference("etcd")
         self.grows(self.group(self.flags, {"n2": program}))
+
+
+class WildPeer(Peer):
+    """Listens on all addresses of both families, and advertises one of IPv4."""
+
+    def command(self):
+        return [f"--listen-peer-urls=https://[::]:{self.peer_port}"
+                if flag.startswith("--listen-peer-urls=") else flag for flag in super().command()]
+
+
+class Wildcard(TlsCase):
+    """To a listener on [::] a peer of IPv4 comes from ::ffff:127.0.0.1; the certificates say
+    127.0.0.1, and no name that could be looked up instead."""
+    kind = WildPeer
+    programs = staticmethod(lambda: {})
+
+    def setUp(self):
+        super().setUp()
+        need_ipv6()
+
+    def grown(self, ips):
+        for name, address in ips.items():
+            self.authority.issue(name, [f"IP:{address}"])
+        return self.group(self.flags_of, self.programs())
+
+    def test_peers_of_ipv4_come_in(self):
+        members = self.grown(dict.fromkeys(NAMES, "127.0.0.1"))
+        for member in members:
+            member.wait_ready(LONG)
+        for member in members:
+            self.put(member, member.name.encode())
+        for member in members:
+            self.until(lambda m=member: self.get(m, b"n3") == b"v", f"{member.name} lags")
+            self.assertNotIn("rejected connection", member.log())
+
+    def test_but_not_with_another_hosts_certificate(self):
+        n1, n2, n3 = self.grown({"n1": "127.0.0.1", "n2": "127.0.0.1", "n3": "10.1.2.3"})
+        for member in (n1, n2):
+            member.wait_ready(LONG)
+
+        def lines():
+            said = [json.loads(line) for line in n1.log().splitlines()
+                    if "rejected connection on peer endpoint" in line]
+            return [line for line in said if "127.0.0.1" in line["error"]]
+        line = self.until(lines, "n1 refused nobody for where it comes from")[0]
+        self.assertRegex(line["remote-addr"], r"^127\.0\.0\.1:\d+$")
+        self.assertNotIn("ffff", line["error"])
+        self.assertFalse(n3.is_ready())
+
+
+class WildcardOfReference(Wildcard):
+    """The same asked of the reference."""
+    programs = staticmethod(lambda: dict.fromkeys(NAMES, reference("etcd")))
 
 
 class LocalAddress(TlsCase):

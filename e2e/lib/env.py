@@ -27,6 +27,17 @@ def reference(name):
     return path
 
 
+def need_ipv6():
+    """A socket that takes both families, and the loopback of IPv6. Absent: the test is skipped."""
+    for host in ("::ffff:127.0.0.1", "::1"):
+        try:
+            with socket.socket(socket.AF_INET6) as probe:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                probe.bind((host, 0))
+        except OSError as error:
+            raise unittest.SkipTest(f"no IPv6 on loopback: {host}: {error}") from error
+
+
 def few(**variables):
     """An environment of these variables, and of where sanitizers report to (lib/side.py)."""
     kept = {name: os.environ[name] for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS")
