@@ -45,58 +45,120 @@ static void set_tcp_options(int fd, bool reuse_port)
     set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_S);
 }
 
-static struct err bind_and_listen(
-    int fd, const struct sockaddr *address, socklen_t len, const char *what, struct why *why)
+/* The call that failed, with errno; NULL: none. */
+static const char *bind_and_listen(int fd, const void *address, socklen_t len)
 {
     if (bind(fd, address, len) != 0) {
-        return fail(why, what, "bind");
+        return "bind";
     }
-    return listen(fd, SOMAXCONN) == 0 ? OK : fail(why, what, "listen");
+    return listen(fd, SOMAXCONN) == 0 ? NULL : "listen";
 }
 
-static struct err open_address(
-    const struct addrinfo *info, const char *what, bool reuse_port, int *out_fd, struct why *why)
+/* "::" takes both families, whatever the machine's default; every other address is of its own. */
+static const char *start_tcp(int fd, const struct sockaddr_storage *address, bool reuse_port)
 {
-    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return fail(why, what, "socket");
-    }
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
     set_tcp_options(fd, reuse_port);
-    if (info->ai_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)info->ai_addr;
-        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr));
+    if (address->ss_family != AF_INET6) {
+        return bind_and_listen(fd, address, sizeof(struct sockaddr_in));
     }
-    struct err e = bind_and_listen(fd, info->ai_addr, info->ai_addrlen, what, why);
-    if (err_is(e)) {
+    int is_only_v6 = !IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &is_only_v6, sizeof(is_only_v6)) != 0) {
+        return "setsockopt";
+    }
+    return bind_and_listen(fd, address, sizeof(*v6));
+}
+
+/* -1: errno, and in out_call what failed. */
+static int open_address(
+    const struct sockaddr_storage *address, bool reuse_port, const char **out_call)
+{
+    int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const char *call = fd < 0 ? "socket" : start_tcp(fd, address, reuse_port);
+    if (!call) {
+        return fd;
+    }
+    int saved = errno;
+    if (fd >= 0) {
         close(fd);
-        return e;
     }
-    *out_fd = fd;
+    errno = saved;
+    *out_call = call;
+    return -1;
+}
+
+static bool is_wildcard(const struct sockaddr_storage *address)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+    return address->ss_family == AF_INET ? v4->sin_addr.s_addr == htonl(INADDR_ANY)
+                                         : IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
+}
+
+/* IPv6 is switched off, or its sockets do not carry IPv4. */
+static bool says_no_ipv6(int code)
+{
+    return code == EAFNOSUPPORT || code == EADDRNOTAVAIL || code == ENOPROTOOPT;
+}
+
+/* All addresses of both families, or of IPv4 where there is no other. */
+static int open_wildcard(
+    const struct sockaddr_storage *ipv4, bool reuse_port, const char **out_call)
+{
+    struct sockaddr_storage both = {0};
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&both;
+    v6->sin6_family = AF_INET6;
+    v6->sin6_addr = in6addr_any;
+    v6->sin6_port = ((const struct sockaddr_in *)ipv4)->sin_port;
+    int fd = open_address(&both, reuse_port, out_call);
+    return fd < 0 && says_no_ipv6(errno) ? open_address(ipv4, reuse_port, out_call) : fd;
+}
+
+/* As Go reads it: a mapped address is of IPv4, and "::" is but another way to write 0.0.0.0. */
+static struct err resolve(const struct url *url, struct sockaddr_storage *out, struct why *why)
+{
+    struct addrinfo *list = NULL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct sockaddr_storage address = {0};
+    const char *host = url->host[0] ? url->host : "::";
+    int rc = getaddrinfo(host, url->port[0] ? url->port : "0", &hints, &list);
+    if (rc != 0) {
+        return why_set(
+            why, ERR(IO), "listen tcp %s: lookup %s: %s", url->authority, host, gai_strerror(rc));
+    }
+    const struct addrinfo *chosen = url_choose_address(list);
+    memcpy(&address, chosen->ai_addr, chosen->ai_addrlen);
+    freeaddrinfo(list);
+    address_unmap(&address);
+    if (is_wildcard(&address)) {
+        in_port_t port = ((const struct sockaddr_in *)&address)->sin_port; /* the same for both */
+        address = (struct sockaddr_storage){.ss_family = AF_INET};
+        ((struct sockaddr_in *)&address)->sin_port = port;
+    }
+    *out = address;
     return OK;
 }
 
 static struct err open_tcp(
     const struct url *url, bool reuse_port, struct listen_result *out, struct why *why)
 {
-    char what[300];
     char text[ADDRESS_TEXT_MAX];
-    struct addrinfo *list = NULL;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    char what[ADDRESS_TEXT_MAX + 4];
+    struct sockaddr_storage address;
     struct sockaddr_storage bound = {0};
     socklen_t len = sizeof(bound);
-    const char *host = url->host[0] ? url->host : "::";
-    snprintf(what, sizeof(what), "tcp %s", url->authority);
-    int rc = getaddrinfo(host, url->port[0] ? url->port : "0", &hints, &list);
-    if (rc != 0) {
-        return why_set(why, ERR(IO), "listen %s: lookup %s: %s", what, host, gai_strerror(rc));
+    const char *call = NULL;
+    TRY(resolve(url, &address, why));
+    address_text(&address, text);
+    snprintf(what, sizeof(what), "tcp %s", text);
+    int fd = is_wildcard(&address) ? open_wildcard(&address, reuse_port, &call)
+                                   : open_address(&address, reuse_port, &call);
+    if (fd < 0) {
+        return fail(why, what, call);
     }
-    struct err e = open_address(url_choose_address(list), what, reuse_port, &out->fd, why);
-    freeaddrinfo(list);
-    if (err_is(e)) {
-        return e;
-    }
-    getsockname(out->fd, (struct sockaddr *)&bound, &len);
+    getsockname(fd, (struct sockaddr *)&bound, &len);
     address_text(&bound, text);
+    out->fd = fd;
     out->address = mem_strdup(text);
     return OK;
 }
@@ -115,9 +177,9 @@ static struct err open_unix(const char *path, struct listen_result *out, struct 
     if (fd < 0) {
         return fail(why, what, "socket");
     }
-    struct err e =
-        bind_and_listen(fd, (const struct sockaddr *)&address, sizeof(address), what, why);
-    if (err_is(e)) {
+    const char *call = bind_and_listen(fd, &address, sizeof(address));
+    if (call) {
+        struct err e = fail(why, what, call);
         close(fd);
         return e;
     }

@@ -2,16 +2,18 @@
 """One member behind every kind of URL at once: what each of them serves, to whom, and with which
 certificate."""
 import contextlib
+import json
 import os
 import socket
 import time
 import unittest.mock
+import urllib.request
 
 import grpc
 
 from lib import Case, Certs, Etcdctl, reference
 from lib.api import Api
-from lib.env import REFERENCE, free_port
+from lib.env import REFERENCE, free_port, need_ipv6
 
 LONG = 60
 
@@ -127,6 +129,72 @@ class Everywhere(ListenersCase):
 
 
 class LikeReference(Everywhere):
+    """The same asked of the reference."""
+    program = staticmethod(lambda: reference("etcd"))
+
+
+class Wildcard(Case):
+    """0.0.0.0 is every address of both families, as Go's programs have it."""
+    program = None
+
+    def setUp(self):
+        super().setUp()
+        need_ipv6()
+        self.node = self.member(start=False, program=self.program and self.program())
+        self.metrics_port = free_port()
+
+    def listen(self, clients, peers):
+        """Sets what the member listens on; what it advertises stays."""
+        kept = [flag for flag in self.node.command()
+                if not flag.startswith(("--listen-", "--advertise-client-urls"))]
+        wild = f"http://0.0.0.0:{self.node.client_port}"
+        command = [*kept, f"--listen-client-urls={clients}", f"--listen-peer-urls={peers}",
+                   f"--advertise-client-urls={wild}",
+                   f"--listen-metrics-urls=http://0.0.0.0:{self.metrics_port}"]
+        self.node.command = lambda: command
+
+    def logged(self):
+        """What it says about addresses, by its message's first words."""
+        with open(self.node.log_path, encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        return {" ".join(line["msg"].split()[:2]): line["address"] for line in lines
+                if line["msg"].startswith("serving ")}
+
+    def test_it_takes_both_families(self):
+        clients, peers = self.node.client_port, self.node.peer_port
+        self.listen(f"http://0.0.0.0:{clients}", f"http://0.0.0.0:{peers}")
+        self.node.start()
+        for host in ("127.0.0.1", "[::1]"):
+            for port, path in ((clients, "/version"), (peers, "/members"),
+                               (self.metrics_port, "/metrics")):
+                with self.subTest(host=host, path=path):
+                    with urllib.request.urlopen(f"http://{host}:{port}{path}",
+                                                timeout=LONG) as answer:
+                        self.assertEqual(200, answer.status)
+            with Api(unittest.mock.Mock(target=f"{host}:{clients}", certs=None)) as api:
+                api.Put(key=b"a", value=host.encode(), timeout=LONG)
+                member = api.MemberList(timeout=LONG).members[0]
+                self.assertEqual([f"http://0.0.0.0:{clients}"], member.clientURLs)
+                self.assertEqual([self.node.peer_url], member.peerURLs)
+        self.assertEqual({"serving client": f"[::]:{clients}", "serving peer": f"[::]:{peers}",
+                          "serving metrics": f"http://0.0.0.0:{self.metrics_port}"}, self.logged())
+
+    def test_its_two_spellings_are_one_address(self):
+        def both(port):
+            return f"http://0.0.0.0:{port},http://[::]:{port}"
+        command = self.node.command
+        clients, peers = self.node.client_port, self.node.peer_port
+        for port, listen in ((clients, (both(clients), self.node.peer_url)),
+                             (peers, (self.node.client_url, both(peers)))):
+            self.node.command = command
+            self.listen(*listen)
+            self.node.start(wait=False)
+            self.assertEqual(1, self.node.process.wait(LONG))
+            self.assertIn(f"listen tcp 0.0.0.0:{port}: bind: address already in use",
+                          self.node.log_tail())
+
+
+class WildcardOfReference(Wildcard):
     """The same asked of the reference."""
     program = staticmethod(lambda: reference("etcd"))
 

@@ -465,5 +465,5 @@ int main(void)
         IN_WORLD(test_front_stop_closes_all),
     };
     int failed = cmocka_run_group_tests_name("front", tests, NULL, NULL);
-    return failed + run_sniff_tests();
+    return failed + run_sniff_tests() + run_listen_tests();
 }

@@ -10,5 +10,6 @@
 size_t hello_make(const char *alpn, uint8_t *out, size_t size);
 
 int run_sniff_tests(void);
+int run_listen_tests(void);
 
 #endif
