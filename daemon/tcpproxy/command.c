@@ -5,6 +5,7 @@
 #include "base/flag.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/tcp.h"
 #include "base/url.h"
 #include "base/url_match.h"
 #include "tcpproxy/found.h"
@@ -253,6 +254,24 @@ static struct evdns_base *open_dns(struct event_base *base)
     return dns;
 }
 
+/* NULL: errno. */
+static struct evconnlistener *listen_at(struct proxy *proxy, const struct addrinfo *at)
+{
+    struct sockaddr_storage address = {0};
+    const char *call;
+    memcpy(&address, at->ai_addr, at->ai_addrlen);
+    int fd = tcp_listen(&address, false, &call);
+    if (fd < 0) {
+        return NULL;
+    }
+    struct evconnlistener *listener = evconnlistener_new(proxy->base, on_accept, proxy,
+        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0 /* it listens */, fd);
+    if (!listener) {
+        close(fd);
+    }
+    return listener;
+}
+
 static int serve(struct proxy *proxy, const struct addrinfo *at)
 {
     int status = 1;
@@ -261,10 +280,7 @@ static int serve(struct proxy *proxy, const struct addrinfo *at)
     signal(SIGPIPE, SIG_IGN);
     proxy->base = event_base_new();
     proxy->dns = open_dns(proxy->base);
-    listener = proxy->dns ? evconnlistener_new_bind(proxy->base, on_accept, proxy,
-                                LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE,
-                                -1, at->ai_addr, (int)at->ai_addrlen)
-                          : NULL;
+    listener = proxy->dns ? listen_at(proxy, at) : NULL;
     if (listener) {
         run_loop(proxy, listener);
         evconnlistener_free(listener);

@@ -10,7 +10,7 @@ from functools import partial
 
 from lib import Case, binary, reference, wait_until
 from lib.api import Api
-from lib.env import free_port
+from lib.env import REFERENCE, free_port, need_ipv6
 
 WAIT = 60
 until = partial(wait_until, seconds=WAIT)
@@ -20,13 +20,14 @@ class Front:
     """A gateway; an Api may be opened on it as on a member."""
     certs = None
 
-    def __init__(self, case, *endpoints, flags=(), certs=None, **files):
+    def __init__(self, case, *endpoints, flags=(), certs=None, host="127.0.0.1", program=None,
+                 **files):
         """files: what stands in /etc in place of resolv.conf, of hosts."""
         self.client_port = free_port()
         self.certs = certs
         self.log_path = f"{case.folder}/gateway-{self.client_port}.log"
-        command = [binary("etcd"), "gateway", "start",
-                   f"--listen-addr=127.0.0.1:{self.client_port}",
+        command = [program or binary("etcd"), "gateway", "start",
+                   f"--listen-addr={host}:{self.client_port}",
                    "--endpoints=" + ",".join(endpoints), *flags]
         for name, path in files.items():
             script = f'mount --bind "$0" /etc/{name.replace("_", ".")} && exec "$@"'
@@ -111,6 +112,20 @@ class Gateway(Case):
             front = Front(self, f"{host}:{node.client_port}", resolv_conf=resolv)
             with Api(front) as api:
                 api.Put(key=b"a", value=b"1")
+
+    def test_a_wildcard_takes_both_families(self):
+        need_ipv6()
+        node = self.member()
+        for program in (binary("etcd"), reference("etcd")) if REFERENCE else (binary("etcd"),):
+            for listen in ("0.0.0.0", "[::]"):
+                front = Front(self, node.client_url, host=listen, program=program)
+                for host in ("127.0.0.1", "::1"):
+                    with self.subTest(program=program, listen=listen, host=host):
+                        to = socket.create_connection((host, front.client_port), WAIT)
+                        to.sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
+                        self.assertEqual(b"HTTP/1.1 200 OK", to.recv(4096)[:15])
+                        to.close()
+                front.stop()
 
     def test_a_name_of_both_kinds_is_listened_on_by_ipv4(self):
         """As Go does, and clients that were told 127.0.0.1 rely on."""
