@@ -35,16 +35,14 @@ struct err pki_owner_parse(const char *text, struct pki_owner *out_owner, struct
     return OK;
 }
 
-/* The umask is of whoever runs, the folder for whoever owns the files in it. */
+/* The umask is of whoever runs, the folder for whoever owns the files in it. Not by a chmod behind:
+ * by then the path may lead elsewhere. */
 static struct err make_one(const char *path, struct why *why)
 {
-    if (mkdir(path, 0755) != 0) {
-        return errno == EEXIST ? OK : why_errno(why, errno, "make folder %s", path);
-    }
-    if (chmod(path, 0755) != 0) {
-        return why_errno(why, errno, "set the mode of %s", path);
-    }
-    return OK;
+    mode_t was = umask(022);
+    int code = mkdir(path, 0755) == 0 ? 0 : errno;
+    umask(was);
+    return code == 0 || code == EEXIST ? OK : why_errno(why, code, "make folder %s", path);
 }
 
 struct err pki_dir_make(const char *dir, struct why *why)

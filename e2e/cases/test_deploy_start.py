@@ -10,7 +10,8 @@ from lib import Case, binary
 from lib.env import ROOT, few, free_port
 from lib.until import wait_until
 
-OLDER = r"It is of an older build; to run the new one: kill {}; \./deploy/start"
+OLDER = (r"It is of an older build; to run the new one: "
+         r"kill {0}; tail --pid={0} -f /dev/null; \./deploy/start")
 
 
 class DeployStart(Case):

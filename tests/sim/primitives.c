@@ -144,6 +144,17 @@ WRAP(int, pthread_mutex_lock, pthread_mutex_t *at)
     return 0;
 }
 
+WRAP(int, pthread_mutex_trylock, pthread_mutex_t *at)
+{
+    struct mutex *mutex = (void *)at;
+    fiber_preempt();
+    if (mutex->owner) {
+        return EBUSY;
+    }
+    lock(mutex);
+    return 0;
+}
+
 WRAP(int, pthread_mutex_unlock, pthread_mutex_t *at)
 {
     unlock((void *)at);

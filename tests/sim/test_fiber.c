@@ -55,12 +55,26 @@ struct worker {
     int number;
 };
 
+/* Some wait for the lock, some come back. */
+static void take(pthread_mutex_t *mutex, bool is_waiting)
+{
+    if (is_waiting) {
+        pthread_mutex_lock(mutex);
+        return;
+    }
+    int rc;
+    while ((rc = pthread_mutex_trylock(mutex)) == EBUSY) {
+        nanosleep(&(struct timespec){0, 700}, NULL);
+    }
+    assert_int_equal(rc, 0);
+}
+
 static void *count(void *arg)
 {
     struct worker *worker = arg;
     struct counting *counting = worker->counting;
     for (int i = 0; i < TURNS; i++) {
-        pthread_mutex_lock(&counting->mutex);
+        take(&counting->mutex, worker->number % 2);
         int seen = counting->value;
         nanosleep(&(struct timespec){0, 1000}, NULL);
         counting->value = seen + 1;

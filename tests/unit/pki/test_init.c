@@ -381,12 +381,12 @@ static void test_init_makes_folders_that_the_owner_can_enter(void **state)
     char path[128];
     snprintf(path, sizeof(path), "%s/there/made/below", folder->dir);
     folder->options.dir = path;
-    shell(folder, "mkdir -m 0710 there");
+    shell(folder, "mkdir -m 0710 there && chmod g+s there");
     mode_t was = umask(077);
     assert_done(folder);
     umask(was);
     assert_string_equal(
-        shell(folder, "stat -c %%a there there/made there/made/below"), "710\n755\n755\n");
+        shell(folder, "stat -c %%a there there/made there/made/below"), "2710\n2755\n2755\n");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, folder_teardown)

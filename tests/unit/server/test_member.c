@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/mem.h"
 #include "base/pb.h"
@@ -32,6 +33,8 @@ struct member_place {
     uint64_t v2_index; /* what was applied when the v2 store was made */
     atomic_size_t files;
     useconds_t slow_us; /* a file of a snapshot takes */
+    int64_t file_ended_ms;
+    int64_t file_rest_ms; /* before the last */
 };
 
 static atomic_bool is_sync_failing;
@@ -72,9 +75,12 @@ static struct err keep_snapshot(
 {
     struct member_place *place = arg;
     assert_int_equal(place->v2_index, meta->index);
+    place->file_rest_ms = clock_mono_ms() - place->file_ended_ms;
     place->files++;
     usleep(place->slow_us);
-    return storage_keep_snapshot(&place->storage, meta, v2, why);
+    struct err err = storage_keep_snapshot(&place->storage, meta, v2, why);
+    place->file_ended_ms = clock_mono_ms();
+    return err;
 }
 
 static void start(struct member_place *place)
@@ -371,6 +377,9 @@ static void test_a_snapshot_of_the_log_comes_after_the_rest(void **state)
         usleep(1000);
     }
     assert_true(atomic_load(&place->files) >= 2);
+    stop(place);
+    assert_true(place->file_rest_ms * 1000 >= 7 * SLOW_US);
+    start(place);
 }
 
 static void test_stopped_refuses(void **state)
