@@ -10,6 +10,7 @@ line contains it. Before every run the keys are set up anew, so revisions are co
 that; leases' ids, times and raft's indexes are masked.
 """
 import base64
+import itertools
 import json
 import os
 import re
@@ -601,9 +602,13 @@ def unlearn():
 
 
 def learning():
+    ports = itertools.cycle(range(9000, 10000))
+
     def has_learner():
-        """Lists are in the order of the ids, which are chosen by chance: behind the member's."""
-        added = post("cluster/member/add", peerURLs=["http://127.0.0.1:9"], isLearner=True)
+        """Lists are in the order of the ids, which are chosen by chance: behind the member's. Each
+        URL and each second is another chance."""
+        url = f"http://127.0.0.1:{next(ports)}"
+        added = post("cluster/member/add", peerURLs=[url], isLearner=True)
         if added and int(added["member"]["ID"]) < int(added["header"]["member_id"]):
             unlearn()
             return False
@@ -766,6 +771,7 @@ def run_prepared(tool, one, pause, base, lease):
     for learner in ids + (learners() if one.get("special") is alone else []):
         for text in (learner, f"{int(learner):x}"):
             out, err = (said.replace(text, "LEARNER") for said in (out, err))
+    out, err = (re.sub(r"(?<=127\.0\.0\.1:9)\d{3}\b", "xxx", said) for said in (out, err))
     if "protobuf" in args:
         return shape(out.encode("utf-8", "surrogateescape")), mask(err, base, lease), code
     return mask(out, base, lease), mask(err, base, lease), code
