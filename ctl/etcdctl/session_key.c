@@ -50,6 +50,15 @@ static struct err wait_for_older(
     }
 }
 
+/* That the key was created at that revision; 0: that there is none. */
+static void compare_created(Etcdserverpb__Compare *compare, const char *name, int64_t revision)
+{
+    compare->target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE;
+    compare->target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION;
+    compare->create_revision = revision;
+    compare->key = ctl_bytes(name);
+}
+
 /* Creates the key, or finds it there. has_waited: somebody's is older. */
 static struct err put_own_key(struct session *session, const char *prefix, const char *value,
     struct session_key *out_key, struct why *why)
@@ -64,9 +73,8 @@ static struct err put_own_key(struct session *session, const char *prefix, const
     REQUEST(PutRequest, put_request, put);
     REQUEST(RangeRequest, range_request, get);
     REQUEST(RangeRequest, range_request, first);
-    compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE;
-    compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION;
-    compare.key = put.key = get.key = ctl_bytes(out_key->name);
+    compare_created(&compare, out_key->name, 0);
+    put.key = get.key = compare.key;
     put.value = ctl_bytes(value);
     put.lease = session->lease;
     put_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
@@ -127,10 +135,8 @@ struct err session_release(struct session *session, const struct session_key *ke
     REQUEST(Compare, compare, compare);
     REQUEST(RequestOp, request_op, op);
     REQUEST(DeleteRangeRequest, delete_range_request, del);
-    compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE;
-    compare.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION;
-    compare.create_revision = key->revision;
-    compare.key = del.key = ctl_bytes(key->name);
+    compare_created(&compare, key->name, key->revision);
+    del.key = compare.key;
     op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE;
     op.request_delete_range = &del;
     txn.compare = &(Etcdserverpb__Compare *){&compare};
