@@ -50,6 +50,14 @@ class Peer(Member):
 class TlsCase(Case):
     kind = Peer
 
+    def grows(self, members):
+        for member in members:
+            member.wait_ready(LONG)
+        for member in members:
+            self.put(member, member.name.encode())
+        for member in members:
+            self.until(lambda m=member: self.get(m, b"n3") == b"v", f"{member.name} lags")
+
     def setUp(self):
         super().setUp()
         self.authority = Authority(os.path.join(self.folder, "authority"))
@@ -326,14 +334,6 @@ class SelfSigned(TlsCase):
         del name
         return ["--peer-auto-tls"]
 
-    def grows(self, members):
-        for member in members:
-            member.wait_ready(LONG)
-        for member in members:
-            self.put(member, member.name.encode())
-        for member in members:
-            self.until(lambda m=member: self.get(m, b"n3") == b"v", f"{member.name} lags")
-
     def test_members_make_their_own_certificates(self):
         members = self.group(self.flags)
         self.grows(members)
@@ -376,12 +376,8 @@ class Wildcard(TlsCase):
 
     def test_peers_of_ipv4_come_in(self):
         members = self.grown(dict.fromkeys(NAMES, "127.0.0.1"))
+        self.grows(members)
         for member in members:
-            member.wait_ready(LONG)
-        for member in members:
-            self.put(member, member.name.encode())
-        for member in members:
-            self.until(lambda m=member: self.get(m, b"n3") == b"v", f"{member.name} lags")
             self.assertNotIn("rejected connection", member.log())
 
     def test_but_not_with_another_hosts_certificate(self):
